@@ -1,0 +1,250 @@
+"""The writes of the contract, as functions that the writing thread runs inside a transaction.
+
+Each of them first reads and decides, and only then writes: a refusal (an error of ``workflow_runtime``) leaves nothing
+behind, so a group of them needs no savepoint. Errors of the driver may come from anywhere; the group is then undone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from workflow_runtime.model.enums import RunStatus
+from workflow_runtime.storage import rules
+from workflow_runtime.storage.base import (
+    Batch,
+    Committed,
+    Fence,
+    LeaseState,
+    RequirementRow,
+    RunRow,
+    SessionPatch,
+    SessionRow,
+)
+
+from . import statements as sql
+from .rows import event_values, requirement_values, run_row, run_values, session_row, step_values
+
+__all__ = [
+    "acquire",
+    "answer",
+    "claim",
+    "commit",
+    "delete_events",
+    "delete_runs",
+    "delete_session",
+    "release",
+    "renew",
+    "request_cancel",
+]
+
+_NO_STATE: dict[str, bytes] = {}
+
+
+def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
+    """``BaseDb.commit``."""
+    run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
+    stored, touched = _head(connection, run_id)
+    fenced = stored if fence is None or fence.run_id == run_id else _head(connection, fence.run_id)[0]
+    session_id = rules.session_to_load(batch, stored)
+    session = None if session_id is None else _session(connection, session_id)
+    state = _NO_STATE if patch is None or session is None else _state(connection, patch)
+    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state)
+    if verdict.run is not None:
+        _put_run(connection, verdict.run, stored, touched)
+    if batch.steps:
+        connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
+    if batch.events:
+        connection.executemany(sql.EVENT_PUT, [event_values(row) for row in batch.events])
+    if batch.requirements:
+        connection.executemany(sql.REQUIREMENT_PUT, [requirement_values(row) for row in batch.requirements])
+    if patch is None or verdict.session is None:
+        return Committed(cancel_requested=verdict.cancel_requested)
+    _put_session(connection, verdict.session, session)
+    _put_values(connection, patch)
+    return Committed(session_version=verdict.session.version, cancel_requested=verdict.cancel_requested)
+
+
+def _head(connection: sqlite3.Connection, run_id: str | None) -> tuple[RunRow | None, int]:
+    values = None if run_id is None else connection.execute(sql.RUN_HEAD, (run_id,)).fetchone()
+    return (None, 0) if values is None else (run_row(values), values[-1])
+
+
+def _session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
+    values = connection.execute(sql.SESSION, (session_id,)).fetchone()
+    return None if values is None else session_row(values)
+
+
+def _state(connection: sqlite3.Connection, patch: SessionPatch) -> Mapping[str, bytes]:
+    found: dict[str, bytes] = {}
+    for key in patch.state:
+        values = connection.execute(sql.SESSION_KEY, (patch.session_id, key)).fetchone()
+        if values is not None:
+            found[key] = values[0]
+    return found
+
+
+def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> None:
+    if old is None:
+        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, row.data))
+        return
+    if row.seq <= old.seq:
+        touched = row.seq
+    if _indexed(row) == _indexed(old):
+        connection.execute(
+            sql.RUN_CHECKPOINT,
+            (row.attempt, row.seq, row.fingerprint, row.updated_at, touched, row.data, row.run_id),
+        )
+    else:
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, row.data, row.run_id))
+
+
+def _indexed(row: RunRow) -> tuple[object, ...]:
+    return (
+        row.status,
+        row.lease_until,
+        row.owner,
+        row.created_at,
+        row.user_id,
+        row.workflow_id,
+        row.workflow_name,
+        row.parent_run_id,
+        row.forked_from,
+    )
+
+
+def _put_session(connection: sqlite3.Connection, row: SessionRow, old: SessionRow | None) -> None:
+    if old is None:
+        values = (row.user_id, row.workflow_id, row.workflow_name, row.name, row.version, row.metrics)
+        connection.execute(sql.SESSION_INSERT, (row.session_id, *values, row.created_at, row.updated_at))
+    elif (row.user_id, row.workflow_id, row.workflow_name) == (old.user_id, old.workflow_id, old.workflow_name):
+        connection.execute(sql.SESSION_CHECKPOINT, (row.name, row.version, row.metrics, row.updated_at, row.session_id))
+    else:
+        values = (row.user_id, row.workflow_id, row.workflow_name, row.name, row.version, row.metrics)
+        connection.execute(sql.SESSION_UPDATE, (*values, row.updated_at, row.session_id))
+
+
+def _put_values(connection: sqlite3.Connection, patch: SessionPatch) -> None:
+    name = patch.session_id
+    put = [(name, sql.STATE, key, value) for key, value in patch.state.items() if value is not None]
+    if patch.metadata is not None:
+        put.append((name, sql.EXTRA, "metadata", patch.metadata))
+    if patch.workflow_data is not None:
+        put.append((name, sql.EXTRA, "workflow_data", patch.workflow_data))
+    if put:
+        connection.executemany(sql.VALUE_PUT, put)
+    gone = [(name, sql.STATE, key) for key, value in patch.state.items() if value is None]
+    if gone:
+        connection.executemany(sql.VALUE_DELETE, gone)
+
+
+def answer(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
+    """``BaseDb.answer``."""
+    stored: dict[tuple[str, str], float | None] = {}
+    for row in rows:
+        key = (row.run_id, row.requirement_id)
+        values = connection.execute(sql.REQUIREMENT_ANSWERED_AT, key).fetchone()
+        if values is not None:
+            stored[key] = values[0]
+    rules.check_answers(rows, stored)
+    connection.executemany(
+        sql.REQUIREMENT_ANSWER, [(row.data, row.answered_at, row.run_id, row.requirement_id) for row in rows]
+    )
+    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in {row.run_id for row in rows}])
+
+
+def claim(
+    connection: sqlite3.Connection,
+    run_id: str,
+    owner: str,
+    now: float,
+    lease_until: float,
+    statuses: frozenset[RunStatus],
+    expired_only: bool,
+) -> RunRow | None:
+    """``BaseDb.claim``."""
+    values = connection.execute(sql.RUN, (run_id,)).fetchone()
+    row = rules.claimed(
+        None if values is None else run_row(values, values[-1]),
+        owner=owner,
+        now=now,
+        lease_until=lease_until,
+        statuses=statuses,
+        expired_only=expired_only,
+    )
+    if row is not None:
+        _put_lease(connection, row)
+    return row
+
+
+def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:
+    connection.execute(
+        sql.RUN_LEASE,
+        (
+            row.status.value,
+            row.attempt,
+            row.owner,
+            row.lease_until,
+            row.cancel_requested,
+            row.updated_at,
+            row.run_id,
+        ),
+    )
+
+
+def renew(connection: sqlite3.Connection, fence: Fence, lease_until: float) -> LeaseState:
+    """``BaseDb.renew``."""
+    state = rules.renewed(_head(connection, fence.run_id)[0], fence)
+    if state.held:
+        connection.execute(sql.RUN_RENEW, (lease_until, fence.run_id))
+    return state
+
+
+def request_cancel(connection: sqlite3.Connection, run_id: str, now: float) -> RunStatus | None:
+    """``BaseDb.request_cancel``."""
+    row = rules.cancel_requested(_head(connection, run_id)[0], now)
+    if row is None:
+        return None
+    _put_lease(connection, row)
+    return row.status
+
+
+def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, until: float) -> bool:
+    """``BaseDb.acquire``."""
+    return connection.execute(sql.LOCK_TAKE, (name, owner, until, now)).rowcount > 0
+
+
+def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
+    """``BaseDb.release``."""
+    connection.execute(sql.LOCK_DROP, (name, owner))
+
+
+def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[str]) -> bool:
+    """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
+    gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
+    for statement in sql.RUN_DELETE:
+        connection.executemany(statement, [(run_id,) for run_id in gone])
+    found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
+    return bool(gone) or found[-1] > 0
+
+
+def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
+    """Delete those of these runs that still are finished and old. How many went."""
+    went = 0
+    for run_id in run_ids:
+        if _is_old(connection, run_id, before):
+            for statement in sql.RUN_DELETE:
+                connection.execute(statement, (run_id,))
+            went += 1
+    return went
+
+
+def delete_events(connection: sqlite3.Connection, keys: Sequence[tuple[str, int]], before: float) -> int:
+    """Delete those of these events whose runs still are finished and old. How many went."""
+    old = {run_id for run_id in {run_id for run_id, _ in keys} if _is_old(connection, run_id, before)}
+    return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+
+
+def _is_old(connection: sqlite3.Connection, run_id: str, before: float) -> bool:
+    row, _ = _head(connection, run_id)
+    return row is not None and rules.is_old(row, before)

@@ -1,0 +1,119 @@
+"""Opening a connection to the file, and refusing to do so in a forked child."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from threading import Lock
+
+from workflow_runtime.model.errors import StorageError
+
+from .errors import is_busy
+from .location import Location
+from .schema import check, migrate
+
+__all__ = ["Settings", "close", "connect", "generation"]
+
+_lock = Lock()
+_open: Counter[str] = Counter()
+_inherited: set[str] = set()
+_generation = 0
+
+
+class Settings:
+    """How a connection is made. ``busy_timeout`` is seconds, ``page_limit`` pages (None: the disk's end)."""
+
+    __slots__ = ("busy_timeout", "location", "page_limit", "synchronous")
+
+    def __init__(self, location: Location, synchronous: str, busy_timeout: float, page_limit: int | None) -> None:
+        self.location = location
+        self.synchronous = synchronous
+        self.busy_timeout = busy_timeout
+        self.page_limit = page_limit
+
+
+def generation() -> int:
+    """How many forks lie between this process and the first that imported this module."""
+    return _generation
+
+
+def _forked() -> None:
+    # SQLite keeps a process's locks per file in memory; a child has that record but not the locks. To open such a file
+    # again, or to close the connection it inherited, would break the parent's database.
+    global _generation, _lock
+    _generation += 1
+    _lock = Lock()
+    _inherited.update(path for path, count in _open.items() if count)
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def connect(settings: Settings, *, reader: bool) -> sqlite3.Connection:
+    """A connection for the calling thread; the writer's migrates the schema. ``close`` it.
+
+    Raises:
+        StorageError: The file was open when this process was forked, or is of a newer version or another application.
+        sqlite3.Error: What ``errors.translate`` knows.
+    """
+    location = settings.location
+    if location.path in _inherited:
+        raise StorageError(
+            f"SQLite database {location.path} was open when this process was forked, and SQLite does not survive that; "
+            "open it after the fork only, aclose() it before, or start processes with 'spawn'"
+        )
+    connection = sqlite3.connect(
+        location.uri(create=not reader),
+        timeout=settings.busy_timeout,
+        isolation_level=None,
+        cached_statements=256,
+        uri=True,
+    )
+    with _lock:
+        _open[location.path] += 1
+    try:
+        _prepare(connection, settings, reader)
+    except BaseException:
+        close(connection, location)
+        raise
+    return connection
+
+
+def close(connection: sqlite3.Connection, location: Location) -> None:
+    """Close it, in the thread that opened it."""
+    try:
+        connection.close()
+    finally:
+        with _lock:
+            _open[location.path] -= 1
+
+
+def _prepare(connection: sqlite3.Connection, settings: Settings, reader: bool) -> None:
+    connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
+    if reader:
+        connection.execute("PRAGMA query_only = ON")
+        return
+    if settings.location.read_only:
+        check(connection, settings.location)
+        return
+    if settings.page_limit is not None:
+        connection.execute(f"PRAGMA max_page_count = {settings.page_limit:d}")
+    _use_wal(connection, settings.busy_timeout)
+    migrate(connection, settings.location)
+
+
+def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
+    # Changing the mode does not wait for the lock as statements do; two processes may create the file at once.
+    give_up = time.monotonic() + busy_timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)

@@ -1,0 +1,269 @@
+"""``SqliteDb``: the contract on one SQLite file, for asyncio, from any number of loops, threads and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
+
+from workflow_runtime.model.enums import RunStatus
+from workflow_runtime.model.errors import BuildError, StorageError
+from workflow_runtime.storage import rules
+from workflow_runtime.storage.base import (
+    BaseDb,
+    Batch,
+    Committed,
+    EventRow,
+    Fence,
+    LeaseState,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionRow,
+    StepRow,
+)
+from workflow_runtime.storage.watch import Watch
+
+from . import commits, queries
+from .connection import Settings
+from .foreign import Foreign
+from .group import Job
+from .location import locate
+from .worker import Worker
+
+__all__ = ["SqliteDb"]
+
+T = TypeVar("T")
+
+READERS = 2
+"""Threads for listings and other large reads; the second starts when the first is busy."""
+
+
+class SqliteDb(BaseDb):
+    """A database in one SQLite file.
+
+    What ``commit`` returned from is on the disk and survives a crash of the process (kill -9) and of the machine.
+    ``synchronous="NORMAL"`` is faster alone, and keeps the first promise only: a power cut may then take back the last
+    commits, though it never damages the file.
+
+    Several processes may use one file on a local disk at once; on a network share SQLite cannot keep them apart.
+    Writes of all tasks share transactions. Nothing is opened before the first use. A database in memory
+    (``SqliteDb(":memory:")``) is gone after ``aclose``.
+
+    Args:
+        path_or_url: A path, or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` (``?mode=ro``: only read it),
+            ``sqlite://:memory:``. None is ``workflow_runtime.db`` in the working directory, resolved now.
+        db_file: The same as a path.
+        db_url: The same as a URL.
+        synchronous: ``"FULL"`` (every commit is flushed to the disk), ``"NORMAL"``, or ``"EXTRA"``.
+        busy_timeout: Seconds to wait for another process's transaction before a StorageError.
+        max_pages: The most 4 KiB pages that the file may grow to; None is no limit.
+        id: What the database is called in messages and listings.
+
+    Raises:
+        BuildError: More than one place is given, or the URL is none of these.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str] | None = None,
+        *,
+        db_file: str | os.PathLike[str] | None = None,
+        db_url: str | None = None,
+        synchronous: Literal["FULL", "NORMAL", "EXTRA"] = "FULL",
+        busy_timeout: float = 5.0,
+        max_pages: int | None = None,
+        id: str = "sqlite",
+    ) -> None:
+        given = [place for place in (path_or_url, db_file, db_url) if place is not None]
+        if len(given) > 1:
+            raise BuildError("SqliteDb takes one of path_or_url, db_file and db_url, not several")
+        if synchronous not in ("FULL", "NORMAL", "EXTRA"):
+            raise BuildError(f"synchronous={synchronous!r}; it is 'FULL', 'NORMAL' or 'EXTRA'")
+        self.id = id
+        self.location = locate(given[0] if given else None)
+        self._watch = Watch()
+        self._foreign = Foreign(self._watch)
+        settings = Settings(self.location, synchronous, busy_timeout, max_pages)
+        self._writer = Worker(settings, reader=False, wake=self._watch.wake, tick=self._foreign.tick)
+        # Another connection would see another database in memory, so there the writer reads.
+        count = 0 if self.location.in_memory else READERS
+        self._readers = [Worker(settings, reader=True) for _ in range(count)]
+        self._is_open = False
+        for worker in self._workers:
+            weakref.finalize(self, worker.stop).atexit = False  # the interpreter's exit stops, and waits for, them all
+
+    @classmethod
+    def from_url(cls, url: str) -> SqliteDb:
+        """A database for ``sqlite:///...``; nothing is opened yet."""
+        return cls(db_url=url)
+
+    def __repr__(self) -> str:
+        return f"SqliteDb({self.location.path!r})"
+
+    @property
+    def transactions(self) -> int:
+        """How many transactions the writing thread has committed; under load fewer than ``commit`` calls."""
+        return self._writer.transactions.count
+
+    @property
+    def _workers(self) -> list[Worker]:
+        return [self._writer, *self._readers]
+
+    async def open(self) -> None:
+        """Open the file and bring its schema to this version. StorageError says what to do when it cannot be."""
+        if not self._is_open:
+            await self._read(_nothing)
+            self._is_open = True
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, from whichever loop, and close the file. The next call opens it again."""
+        self._is_open = False
+        for worker in self._workers:
+            await _stopped(worker)
+
+    # -- the hop --------------------------------------------------------------------------------------------------------
+
+    async def _write(self, call: Callable[..., T], *arguments: Any, wakes: Iterable[str] = ()) -> T:
+        return await self._on(self._writer, call, arguments, writes=True, wakes=wakes)
+
+    async def _read(self, call: Callable[..., T], *arguments: Any) -> T:
+        # A small read goes behind the writes that were submitted before it.
+        return await self._on(self._writer, call, arguments)
+
+    async def _read_aside(self, call: Callable[..., T], *arguments: Any) -> T:
+        # A large one must not keep the writes waiting.
+        if not self._readers:
+            return await self._read(call, *arguments)
+        await self.open()
+        return await self._on(min(self._readers, key=lambda worker: worker.backlog), call, arguments)
+
+    async def _on(
+        self,
+        worker: Worker,
+        call: Callable[..., T],
+        arguments: tuple[Any, ...],
+        *,
+        writes: bool = False,
+        wakes: Iterable[str] = (),
+    ) -> T:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise StorageError("SqliteDb needs an asyncio event loop; on trio use InMemoryDb") from None
+        job = Job(call, arguments, loop=loop, writes=writes, wakes=wakes)
+        worker.submit(job)
+        error, value = await job.future
+        if error is not None:
+            raise error
+        result: T = value
+        return result
+
+    # -- writing --------------------------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> Committed:
+        return await self._write(commits.commit, batch, wakes=rules.run_ids(batch))
+
+    async def answer(self, rows: Sequence[RequirementRow]) -> None:
+        await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
+
+    async def claim(
+        self,
+        run_id: str,
+        *,
+        owner: str,
+        now: float,
+        lease_until: float,
+        statuses: frozenset[RunStatus],
+        expired_only: bool,
+    ) -> RunRow | None:
+        return await self._write(
+            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, wakes=(run_id,)
+        )
+
+    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
+        return await self._write(commits.renew, fence, lease_until)
+
+    async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
+        return await self._write(commits.request_cancel, run_id, now, wakes=(run_id,))
+
+    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
+        return await self._write(commits.acquire, name, owner, now, until)
+
+    async def release(self, name: str, *, owner: str) -> None:
+        await self._write(commits.release, name, owner)
+
+    async def delete_session(self, session_id: str) -> bool:
+        gone: list[str] = []
+        return await self._write(commits.delete_session, session_id, gone, wakes=gone)
+
+    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+        # What to delete is searched beside the writer, which then looks again whether it still may.
+        if kinds is None:
+            run_ids = await self._read_aside(queries.old_runs, before, limit)
+            return await self._write(commits.delete_runs, run_ids, before) if run_ids else 0
+        keys = await self._read_aside(queries.old_events, kinds, before, limit)
+        return await self._write(commits.delete_events, keys, before) if keys else 0
+
+    # -- reading --------------------------------------------------------------------------------------------------------
+
+    async def load_run(self, run_id: str) -> RunRow | None:
+        return await self._read(queries.load_run, run_id)
+
+    async def load_steps(self, run_id: str) -> list[StepRow]:
+        return await self._read_aside(queries.load_steps, run_id)
+
+    async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        return await self._read_aside(queries.load_events, run_id, after, limit)
+
+    async def load_requirements(self, run_id: str) -> list[RequirementRow]:
+        return await self._read(queries.load_requirements, run_id)
+
+    async def list_requirements(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RequirementRow]:
+        return await self._read_aside(queries.list_requirements, session_id, user_id, workflow_id, limit)
+
+    async def load_session(self, session_id: str) -> SessionRow | None:
+        return await self._read(queries.load_session, session_id)
+
+    async def list_runs(
+        self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
+    ) -> list[RunRow]:
+        return await self._read_aside(queries.list_runs, where, limit, before)
+
+    async def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+    ) -> list[SessionRow]:
+        return await self._read_aside(queries.list_sessions, user_id, workflow_id, limit, before)
+
+    async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
+        async def look() -> float | None:
+            return await self._read(self._foreign.look, run_id, seen)
+
+        return await self._watch.wait(run_id, timeout=timeout, look=look)
+
+
+def _nothing(connection: object) -> None:
+    """To open the file is all that is asked."""
+
+
+async def _stopped(worker: Worker) -> None:
+    loop = asyncio.get_running_loop()
+    closed = asyncio.Event()
+    thread = worker.stop(lambda: loop.call_soon_threadsafe(closed.set))
+    if thread is not None:
+        await closed.wait()
+        thread.join()  # it has nothing left to do

@@ -1,0 +1,67 @@
+"""From what SQLite says to a ``StorageError`` that names the file and the way out."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from workflow_runtime.model.errors import StorageError
+
+from .location import Location
+
+__all__ = ["DRIVER_ERRORS", "is_busy", "is_fatal", "translate"]
+
+DRIVER_ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError)
+"""What the driver raises; the last two for integers beyond 64 bits and for text that is no UTF-8."""
+
+_BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 18, 26
+
+_LOCKED_TEXT = (
+    "database is locked by another process for more than {timeout:g} s; let it finish its transaction, "
+    "or pass a larger busy_timeout"
+)
+_REASONS = {
+    _BUSY: _LOCKED_TEXT,
+    _LOCKED: _LOCKED_TEXT,
+    _READONLY: "it can only be read, not written ({error}); make the file and its directory writable",
+    _IOERR: "the disk reported an error ({error}); check the device, then try again",
+    _CORRUPT: "the file is damaged ({error}); restore a backup, or salvage it with: sqlite3 FILE .recover",
+    _FULL: "no space is left for it ({error}); free some, then try again: what was committed is safe",
+    _CANTOPEN: "it cannot be opened: {why}",
+    _TOOBIG: "a value is larger than SQLite stores ({error}); keep large content elsewhere and store a reference",
+    _NOTADB: "the file is not a SQLite database; name another file",
+}
+
+
+def _code(error: BaseException) -> int:
+    # The low byte is the primary code; the rest says more about it.
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def is_busy(error: BaseException) -> bool:
+    """Another process holds the lock; nothing is wrong with the file."""
+    return _code(error) in (_BUSY, _LOCKED)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """The connection cannot be trusted any more: the next call must open the file anew."""
+    return _code(error) in (_READONLY, _IOERR, _CORRUPT, _CANTOPEN, _NOTADB)
+
+
+def translate(error: BaseException, location: Location, busy_timeout: float) -> StorageError:
+    """What to raise for ``error``, with it as the cause; nothing of what was asked has been stored."""
+    reason = _REASONS.get(_code(error), "{error}").format(error=error, timeout=busy_timeout, why=_why_not(location))
+    translated = StorageError(f"SQLite database {location.path}: {reason}")
+    translated.__cause__ = error
+    return translated
+
+
+def _why_not(location: Location) -> str:
+    directory = os.path.dirname(location.path)
+    if os.path.isdir(location.path):
+        return "this is a directory; name a file in it"
+    if not os.path.isdir(directory):
+        return f"there is no directory {directory}; create it"
+    if location.read_only and not os.path.exists(location.path):
+        return "there is no such file, and mode=ro does not create one"
+    return "check the permissions of the file and its directory"

@@ -1,0 +1,174 @@
+"""The reads of the contract: functions that a reading (or the writing) thread runs on its connection.
+
+Listings never look at more rows than they return, whatever a session holds: where the filter has statuses, the index
+leads with them and the branches are merged, newest first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from workflow_runtime.model.enums import RunStatus
+from workflow_runtime.storage import rules
+from workflow_runtime.storage.base import EventRow, RequirementRow, RunFilter, RunRow, SessionRow, StepRow
+
+from . import statements as sql
+from .rows import event_row, requirement_row, run_row, session_row, step_row
+
+__all__ = [
+    "list_requirements",
+    "list_runs",
+    "list_sessions",
+    "load_events",
+    "load_requirements",
+    "load_run",
+    "load_session",
+    "load_steps",
+    "old_events",
+    "old_runs",
+]
+
+Key = tuple[float, str]
+
+
+def load_run(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+    values = connection.execute(sql.RUN, (run_id,)).fetchone()
+    return None if values is None else run_row(values, values[-1])
+
+
+def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
+    return [step_row(values) for values in connection.execute(sql.STEPS, (run_id,))]
+
+
+def load_events(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> list[EventRow]:
+    return [event_row(values) for values in connection.execute(sql.EVENTS, (run_id, after, limit))]
+
+
+def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[RequirementRow]:
+    return [requirement_row(values) for values in connection.execute(sql.REQUIREMENTS, (run_id,))]
+
+
+def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
+    values = connection.execute(sql.SESSION, (session_id,)).fetchone()
+    if values is None:
+        return None
+    row = session_row(values)
+    for part, name, value in connection.execute(sql.SESSION_VALUES, (session_id,)):
+        if part == sql.STATE:
+            row.state[name] = value
+        else:
+            setattr(row, name, value)
+    return row
+
+
+def list_requirements(
+    connection: sqlite3.Connection, session_id: str | None, user_id: str | None, workflow_id: str | None, limit: int
+) -> list[RequirementRow]:
+    where, values = _equal(session_id=session_id, user_id=user_id, workflow_id=workflow_id)
+    text = f"""
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open WHERE answered_at IS NULL{where}
+        AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = open.run_id AND status = 'PAUSED')
+        ORDER BY created_at, number LIMIT ?"""
+    return [requirement_row(found) for found in connection.execute(text, (*values, limit))]
+
+
+def list_sessions(
+    connection: sqlite3.Connection, user_id: str | None, workflow_id: str | None, limit: int, before: Key | None
+) -> list[SessionRow]:
+    where, values = _equal(user_id=user_id, workflow_id=workflow_id)
+    if before is not None:
+        where, values = f"{where} AND (created_at, session_id) < (?, ?)", [*values, *before]
+    text = f"""
+        SELECT {sql.SESSION_COLUMNS}, {_extra("metadata")}, {_extra("workflow_data")} FROM workflow_sessions AS session
+        WHERE true{where} ORDER BY created_at DESC, session_id DESC LIMIT ?"""
+    rows = []
+    for found in connection.execute(text, (*values, limit)):
+        row = session_row(found)
+        row.metadata, row.workflow_data = found[-2:]
+        rows.append(row)
+    return rows
+
+
+def _extra(name: str) -> str:
+    return (
+        "(SELECT value FROM workflow_session_values WHERE session_id = session.session_id "
+        f"AND part = {sql.EXTRA} AND name = '{name}')"
+    )
+
+
+def _equal(**columns: str | None) -> tuple[str, list[Any]]:
+    given = {column: value for column, value in columns.items() if value is not None}
+    return "".join(f" AND {column} = ?" for column in given), list(given.values())
+
+
+def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None) -> list[RunRow]:
+    """``BaseDb.list_runs``."""
+    statuses = sorted(status.value for status in (RunStatus if where.statuses is None else where.statuses))
+    if not statuses:
+        return []
+    keys, values = _matching(where, statuses, before, limit)
+    text = f"""
+        SELECT {sql.RUN_COLUMNS}, data FROM workflow_runs WHERE run_id IN (SELECT run_id FROM ({keys}))
+        ORDER BY created_at DESC, run_id DESC LIMIT ?"""
+    return [run_row(found, found[-1]) for found in connection.execute(text, (*values, limit))]
+
+
+def _matching(where: RunFilter, statuses: list[str], before: Key | None, limit: int) -> tuple[str, list[Any]]:
+    # The keys of at least the newest ``limit`` matches.
+    condition, values = _equal(
+        session_id=where.session_id,
+        user_id=where.user_id,
+        workflow_id=where.workflow_id,
+        parent_run_id=where.parent_run_id,
+    )
+    if where.expired_before is not None:
+        condition, values = f"{condition} AND lease_until < ?", [*values, where.expired_before]
+    if before is not None:
+        condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
+    order = "ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    index = _index(where)
+    if index in ("workflow_runs_by_session", "workflow_runs_by_status"):
+        branch = (
+            f"SELECT * FROM (SELECT run_id FROM workflow_runs INDEXED BY {index} WHERE status = ?{condition} {order})"
+        )
+        return " UNION ALL ".join([branch] * len(statuses)), [
+            value for status in statuses for value in (status, *values, limit)
+        ]
+    chosen = f"status IN ({sql.marks(len(statuses))}){condition} {order}"
+    return f"SELECT run_id FROM workflow_runs INDEXED BY {index} WHERE {chosen}", [*statuses, *values, limit]
+
+
+def _index(where: RunFilter) -> str:
+    # The one that leaves the fewest rows; SQLite, without statistics, would guess.
+    if where.expired_before is not None:
+        return "workflow_runs_by_lease"
+    if where.parent_run_id is not None:
+        return "workflow_runs_by_parent"
+    if where.session_id is not None:
+        return "workflow_runs_by_session"
+    if where.user_id is not None:
+        return "workflow_runs_by_user"
+    return "workflow_runs_by_status" if where.workflow_id is None else "workflow_runs_by_workflow"
+
+
+def old_runs(connection: sqlite3.Connection, before: float, limit: int) -> list[str]:
+    """At most ``limit`` finished runs that were last written before ``before``, oldest first."""
+    text = f"SELECT run_id {_OLD} ORDER BY created_at, run_id LIMIT ?"
+    return [run_id for (run_id,) in connection.execute(text, (*_FINAL, before, before, limit))]
+
+
+def old_events(
+    connection: sqlite3.Connection, kinds: Iterable[str], before: float, limit: int
+) -> list[tuple[str, int]]:
+    """Keys of at most ``limit`` events of these kinds of such runs."""
+    names = sorted(str(kind) for kind in kinds)
+    text = f"""
+        SELECT run_id, seq FROM (SELECT run_id, created_at {_OLD}) CROSS JOIN workflow_events USING (run_id)
+        WHERE kind IN ({sql.marks(len(names))}) ORDER BY created_at, run_id, seq LIMIT ?"""
+    return [(run_id, seq) for run_id, seq in connection.execute(text, (*_FINAL, before, before, *names, limit))]
+
+
+_FINAL = sorted(status.value for status in rules.FINAL)
+_OLD = f"FROM workflow_runs WHERE status IN ({sql.marks(len(_FINAL))}) AND created_at < ? AND updated_at < ?"

@@ -1,0 +1,176 @@
+"""The tables, and the steps from each version of them to the next. ``PRAGMA user_version`` says where a file is.
+
+A released migration is never edited: append one. Each runs in one transaction, so a file is at one version or the next.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from workflow_runtime.model.errors import StorageError
+
+from .location import Location
+
+__all__ = ["MIGRATIONS", "VERSION", "check", "migrate"]
+
+# ``touched`` is the seq at which a run was last written without moving on, ``changes`` counts its writes (``rules.wake_after``).
+# What is looked up by key alone and appended in order is clustered by its key; rows with a large payload that is rewritten
+# are not. ``data`` stands last, so that reading the columns before it does not read the pages it overflows to.
+_FIRST = """
+CREATE TABLE workflow_runs (
+    run_id TEXT NOT NULL UNIQUE,
+    session_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    user_id TEXT,
+    workflow_id TEXT,
+    workflow_name TEXT,
+    parent_run_id TEXT,
+    attempt INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    fingerprint TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    owner TEXT,
+    lease_until REAL,
+    cancel_requested INTEGER NOT NULL,
+    forked_from TEXT,
+    touched INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX workflow_runs_by_session ON workflow_runs (session_id, status, created_at, run_id);
+CREATE INDEX workflow_runs_by_status ON workflow_runs (status, created_at, run_id);
+CREATE INDEX workflow_runs_by_user ON workflow_runs (user_id, created_at, run_id) WHERE user_id IS NOT NULL;
+CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id) WHERE workflow_id IS NOT NULL;
+CREATE INDEX workflow_runs_by_parent ON workflow_runs (parent_run_id, created_at, run_id)
+    WHERE parent_run_id IS NOT NULL;
+CREATE INDEX workflow_runs_by_lease ON workflow_runs (lease_until) WHERE lease_until IS NOT NULL;
+
+CREATE TABLE workflow_steps (
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    data BLOB,
+    state BLOB,
+    PRIMARY KEY (run_id, path)
+) WITHOUT ROWID;
+
+CREATE TABLE workflow_events (
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE workflow_requirements (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    requirement_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    user_id TEXT,
+    workflow_id TEXT,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    timeout_at REAL,
+    answered_at REAL,
+    data BLOB NOT NULL,
+    UNIQUE (run_id, requirement_id)
+);
+CREATE INDEX workflow_requirements_open ON workflow_requirements (created_at, number) WHERE answered_at IS NULL;
+CREATE INDEX workflow_requirements_of_session ON workflow_requirements (session_id, created_at, number)
+    WHERE answered_at IS NULL;
+
+CREATE TABLE workflow_sessions (
+    session_id TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT,
+    workflow_id TEXT,
+    workflow_name TEXT,
+    name TEXT,
+    version INTEGER NOT NULL,
+    metrics BLOB,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX workflow_sessions_by_time ON workflow_sessions (created_at, session_id);
+CREATE INDEX workflow_sessions_by_user ON workflow_sessions (user_id, created_at, session_id) WHERE user_id IS NOT NULL;
+CREATE INDEX workflow_sessions_by_workflow ON workflow_sessions (workflow_id, created_at, session_id)
+    WHERE workflow_id IS NOT NULL;
+
+-- part 0: the session's state by key; part 1: its metadata and workflow_data, so that a checkpoint rewrites neither.
+CREATE TABLE workflow_session_values (
+    session_id TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (session_id, part, name)
+) WITHOUT ROWID;
+
+CREATE TABLE workflow_locks (
+    name TEXT NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    held_until REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""``MIGRATIONS[n]`` leads from version n to n + 1."""
+
+VERSION = len(MIGRATIONS)
+
+
+def check(connection: sqlite3.Connection, location: Location) -> int:
+    """The version of the file; 0 means that it has none of our tables.
+
+    Raises:
+        StorageError: The file is of a newer version, or another application counts its own versions in it.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    ours = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'workflow_runs'").fetchone()
+    if version and not ours:
+        raise StorageError(
+            f"SQLite database {location.path}: it belongs to another application (user_version {version}); name another file"
+        )
+    if version > VERSION:
+        raise StorageError(
+            f"SQLite database {location.path}: its schema is version {version}, this package knows {VERSION}; "
+            "upgrade the package workflow-runtime"
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, location: Location) -> None:
+    """Bring the file to ``VERSION``; several processes may try at once. Raises StorageError as ``check`` does."""
+    if check(connection, location) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Again: another process may have been first while this one waited for the lock.
+        for version in range(check(connection, location), VERSION):
+            for statement in _statements(MIGRATIONS[version]):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    # Not executescript: it commits the open transaction first.
+    found, rest = [], ""
+    for line in script.splitlines(keepends=True):
+        rest += line
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found

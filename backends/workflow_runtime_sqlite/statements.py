@@ -1,0 +1,108 @@
+"""All SQL that is run, by name. sqlite3 keeps statements prepared by their text, so texts must not vary by value."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
+
+RUN_COLUMNS = (
+    "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
+    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from"
+)
+STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
+EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
+REQUIREMENT_COLUMNS = (
+    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, data"
+)
+SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, version, metrics, created_at, updated_at"
+
+
+def marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+# -- runs ---------------------------------------------------------------------------------------------------------------
+
+RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched FROM workflow_runs WHERE run_id = ?"
+RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
+RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched, changes, data) VALUES ({marks(17)}, 1, ?)"
+# The checkpoint of a running run: none of these columns is in an index.
+RUN_CHECKPOINT = """
+    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched = ?, changes = changes + 1,
+    data = ? WHERE run_id = ?"""
+RUN_UPDATE = """
+    UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
+    parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?, lease_until = ?,
+    cancel_requested = ?, forked_from = ?, touched = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
+RUN_LEASE = """
+    UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?, lease_until = ?, cancel_requested = ?, updated_at = ?,
+    touched = seq, changes = changes + 1 WHERE run_id = ?"""
+RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
+RUN_TOUCH = "UPDATE workflow_runs SET touched = seq, changes = changes + 1 WHERE run_id = ?"
+RUN_MOVED = "SELECT seq, touched, changes FROM workflow_runs WHERE run_id = ?"
+RUN_DELETE = (
+    "DELETE FROM workflow_steps WHERE run_id = ?",
+    "DELETE FROM workflow_events WHERE run_id = ?",
+    "DELETE FROM workflow_requirements WHERE run_id = ?",
+    "DELETE FROM workflow_runs WHERE run_id = ?",
+)
+RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
+
+# -- steps, events ------------------------------------------------------------------------------------------------------
+
+# ``position`` keeps its first value: it is the order of first writes.
+STEP_PUT = f"""
+    INSERT INTO workflow_steps ({STEP_COLUMNS}) VALUES ({marks(9)})
+    ON CONFLICT (run_id, path) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,
+    started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data, state = excluded.state"""
+STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
+EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
+# Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
+EVENTS = f"""
+    SELECT {EVENT_COLUMNS} FROM workflow_events WHERE run_id = ?1 AND last_seq > ?2
+    AND seq >= ifnull((SELECT max(seq) FROM workflow_events WHERE run_id = ?1 AND seq <= ?2), 0)
+    ORDER BY seq LIMIT ?3"""
+EVENT_DELETE = "DELETE FROM workflow_events WHERE run_id = ? AND seq = ?"
+EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
+
+# -- requirements -------------------------------------------------------------------------------------------------------
+
+# A question that was answered is not opened again by a late write of the row that asked it.
+REQUIREMENT_PUT = f"""
+    INSERT INTO workflow_requirements ({REQUIREMENT_COLUMNS}) VALUES ({marks(11)})
+    ON CONFLICT (run_id, requirement_id) DO UPDATE SET session_id = excluded.session_id, user_id = excluded.user_id,
+    workflow_id = excluded.workflow_id, path = excluded.path, kind = excluded.kind, created_at = excluded.created_at,
+    timeout_at = excluded.timeout_at, answered_at = excluded.answered_at, data = excluded.data
+    WHERE workflow_requirements.answered_at IS NULL OR excluded.answered_at IS NOT NULL"""
+REQUIREMENT_ANSWERED_AT = "SELECT answered_at FROM workflow_requirements WHERE run_id = ? AND requirement_id = ?"
+REQUIREMENT_ANSWER = """
+    UPDATE workflow_requirements SET data = ?, answered_at = ? WHERE run_id = ? AND requirement_id = ?"""
+REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM workflow_requirements WHERE run_id = ? ORDER BY created_at, number"
+
+# -- sessions -----------------------------------------------------------------------------------------------------------
+
+STATE, EXTRA = 0, 1
+"""The parts of ``workflow_session_values``: state keys, and the columns ``metadata`` and ``workflow_data``."""
+
+SESSION = f"SELECT {SESSION_COLUMNS} FROM workflow_sessions WHERE session_id = ?"
+SESSION_INSERT = f"INSERT INTO workflow_sessions ({SESSION_COLUMNS}) VALUES ({marks(9)})"
+SESSION_CHECKPOINT = """
+    UPDATE workflow_sessions SET name = ?, version = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
+SESSION_UPDATE = """
+    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, version = ?, metrics = ?,
+    updated_at = ? WHERE session_id = ?"""
+SESSION_VALUES = "SELECT part, name, value FROM workflow_session_values WHERE session_id = ?"
+SESSION_KEY = f"SELECT value FROM workflow_session_values WHERE session_id = ? AND part = {STATE} AND name = ?"
+VALUE_PUT = "INSERT OR REPLACE INTO workflow_session_values (session_id, part, name, value) VALUES (?, ?, ?, ?)"
+VALUE_DELETE = "DELETE FROM workflow_session_values WHERE session_id = ? AND part = ? AND name = ?"
+SESSION_DELETE = (
+    "DELETE FROM workflow_session_values WHERE session_id = ?",
+    "DELETE FROM workflow_sessions WHERE session_id = ?",
+)
+
+# -- locks --------------------------------------------------------------------------------------------------------------
+
+LOCK_TAKE = """
+    INSERT INTO workflow_locks (name, owner, held_until) VALUES (?1, ?2, ?3)
+    ON CONFLICT (name) DO UPDATE SET owner = ?2, held_until = ?3
+    WHERE workflow_locks.owner = ?2 OR workflow_locks.held_until <= ?4"""
+LOCK_DROP = "DELETE FROM workflow_locks WHERE name = ? AND owner = ?"

@@ -1,0 +1,211 @@
+"""workflow_runtime: an asyncio-first, event-streaming, durable workflow runtime.
+
+The public names are here and in ``workflow_runtime.backends`` (databases), ``.executors`` (the agent protocol),
+``.testing`` (for tests of users and of backends) and ``.compat.agno`` (for code written for agno). Everything else may change.
+"""
+
+from __future__ import annotations
+
+from .engine.bus import ReaderTooSlow
+from .engine.context import RunContext
+from .engine.stream import RunStream
+from .engine.sync_stream import SyncRunStream
+from .engine.websocket import WebSocketHandler
+from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
+from .model.errors import (
+    AlreadyAnswered,
+    BuildError,
+    ConcurrentWrite,
+    EngineError,
+    Fenced,
+    InputError,
+    PlanChanged,
+    RunCancelledError,
+    RunNotFound,
+    RunNotPaused,
+    SessionBusy,
+    SessionNotFound,
+    SessionOwnerError,
+    StepChanged,
+    StepTimeoutError,
+    StorageError,
+    UnserializableError,
+    WorkflowRuntimeError,
+)
+from .model.events import (
+    ConditionExecutionCompletedEvent,
+    ConditionExecutionStartedEvent,
+    CustomEvent,
+    Event,
+    LoopExecutionCompletedEvent,
+    LoopExecutionStartedEvent,
+    LoopIterationCompletedEvent,
+    LoopIterationStartedEvent,
+    MapExecutionCompletedEvent,
+    MapExecutionStartedEvent,
+    ParallelExecutionCompletedEvent,
+    ParallelExecutionStartedEvent,
+    RouterExecutionCompletedEvent,
+    RouterExecutionStartedEvent,
+    RouterPausedEvent,
+    SessionStateConflictEvent,
+    StepCompletedEvent,
+    StepContentEvent,
+    StepContinuedEvent,
+    StepErrorEvent,
+    StepExecutorContinuedEvent,
+    StepExecutorPausedEvent,
+    StepOutputEvent,
+    StepOutputReviewEvent,
+    StepPausedEvent,
+    StepProgressEvent,
+    StepRetryEvent,
+    StepsExecutionCompletedEvent,
+    StepsExecutionStartedEvent,
+    StepStartedEvent,
+    UnknownEvent,
+    WorkflowAgentCompletedEvent,
+    WorkflowAgentStartedEvent,
+    WorkflowCancelledEvent,
+    WorkflowCompletedEvent,
+    WorkflowErrorEvent,
+    WorkflowEvent,
+    WorkflowPausedEvent,
+    WorkflowResumedEvent,
+    WorkflowRunOutputEvent,
+    WorkflowStartedEvent,
+)
+from .model.executor_events import ExecutorEvent
+from .model.media import Audio, File, Image, Video
+from .model.message import Message
+from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
+from .model.retry import Retry
+from .model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField, pause
+from .model.run import WorkflowRunOutput
+from .model.session import WorkflowChatInteraction, WorkflowSession
+from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+from .steps.condition import Condition
+from .steps.loop import Loop
+from .steps.parallel import Map, Parallel
+from .steps.router import Router
+from .steps.step import Step
+from .steps.steps import Steps
+from .storage.base import BaseDb
+from .storage.memory import InMemoryDb
+from .workflow import Workflow
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # what a workflow is made of
+    "Workflow",
+    "Step",
+    "Steps",
+    "Parallel",
+    "Loop",
+    "Condition",
+    "Router",
+    "Map",
+    "Retry",
+    # what steps and callers see
+    "StepInput",
+    "StepOutput",
+    "WorkflowExecutionInput",
+    "RunContext",
+    "WorkflowRunOutput",
+    "RunStatus",
+    "RunStream",
+    "SyncRunStream",
+    "ReaderTooSlow",
+    "StepType",
+    "Message",
+    "Image",
+    "Audio",
+    "Video",
+    "File",
+    # people
+    "HumanReview",
+    "OnReject",
+    "OnError",
+    "OnTimeout",
+    "StepRequirement",
+    "ErrorRequirement",
+    "UserInputField",
+    "pause",
+    # sessions and numbers
+    "WorkflowSession",
+    "WorkflowChatInteraction",
+    "WorkflowMetrics",
+    "SessionMetrics",
+    "StepMetrics",
+    "RunMetrics",
+    # storage and sockets
+    "BaseDb",
+    "InMemoryDb",
+    "WebSocketHandler",
+    # events
+    "Event",
+    "WorkflowEvent",
+    "WorkflowRunOutputEvent",
+    "WorkflowRunEvent",
+    "RunEvent",
+    "TeamRunEvent",
+    "CustomEvent",
+    "UnknownEvent",
+    "ExecutorEvent",
+    "WorkflowStartedEvent",
+    "WorkflowCompletedEvent",
+    "WorkflowPausedEvent",
+    "WorkflowResumedEvent",
+    "WorkflowCancelledEvent",
+    "WorkflowErrorEvent",
+    "WorkflowAgentStartedEvent",
+    "WorkflowAgentCompletedEvent",
+    "SessionStateConflictEvent",
+    "StepStartedEvent",
+    "StepContentEvent",
+    "StepProgressEvent",
+    "StepRetryEvent",
+    "StepCompletedEvent",
+    "StepOutputEvent",
+    "StepErrorEvent",
+    "StepPausedEvent",
+    "StepContinuedEvent",
+    "StepOutputReviewEvent",
+    "StepExecutorPausedEvent",
+    "StepExecutorContinuedEvent",
+    "StepsExecutionStartedEvent",
+    "StepsExecutionCompletedEvent",
+    "ParallelExecutionStartedEvent",
+    "ParallelExecutionCompletedEvent",
+    "MapExecutionStartedEvent",
+    "MapExecutionCompletedEvent",
+    "LoopExecutionStartedEvent",
+    "LoopIterationStartedEvent",
+    "LoopIterationCompletedEvent",
+    "LoopExecutionCompletedEvent",
+    "ConditionExecutionStartedEvent",
+    "ConditionExecutionCompletedEvent",
+    "RouterExecutionStartedEvent",
+    "RouterExecutionCompletedEvent",
+    "RouterPausedEvent",
+    # errors
+    "WorkflowRuntimeError",
+    "BuildError",
+    "InputError",
+    "EngineError",
+    "RunNotFound",
+    "RunNotPaused",
+    "RunCancelledError",
+    "AlreadyAnswered",
+    "PlanChanged",
+    "StepChanged",
+    "StepTimeoutError",
+    "SessionNotFound",
+    "SessionOwnerError",
+    "SessionBusy",
+    "StorageError",
+    "ConcurrentWrite",
+    "Fenced",
+    "UnserializableError",
+]

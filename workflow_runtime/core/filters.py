@@ -1,0 +1,103 @@
+"""Which events a reader sees. A run publishes all of them; these are the subscribers' sieves. (D2)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..model import events as ev
+from ..model.events import CustomEvent, Event
+from ..model.executor_events import ExecutorEvent
+
+__all__ = ["Sieve", "event_name", "skip_sieve", "stream_sieve", "subscription_sieve"]
+
+Sieve = Callable[[Event], bool]
+
+_ALWAYS = (
+    ev.WorkflowStartedEvent,
+    ev.WorkflowResumedEvent,
+    ev.WorkflowCompletedEvent,
+    ev.WorkflowPausedEvent,
+    ev.WorkflowCancelledEvent,
+    ev.WorkflowErrorEvent,
+    ev.StepOutputEvent,
+    ev.StepContentEvent,
+    ev.StepRetryEvent,
+    ev.StepPausedEvent,
+    ev.RouterPausedEvent,
+    ev.StepOutputReviewEvent,
+    ev.StepExecutorPausedEvent,
+    ev.StepErrorEvent,
+)
+_EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}
+_EXECUTOR_END = {"RunCompleted", "RunCancelled", "RunError", "TeamRunCompleted", "TeamRunCancelled", "TeamRunError"}
+_NESTED_END = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"}
+
+
+def event_name(name: Any) -> str:
+    """The text of an event's name: an enum member, an event class or the text itself."""
+    if isinstance(name, type):
+        config = getattr(name, "__struct_config__", None)
+        return str(config.tag) if config is not None else str(getattr(name, "event", name.__name__))
+    return str(getattr(name, "value", name))
+
+
+def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | None:
+    """What the caller's stream shows; None when it shows everything. spec: agno-behaviour 1.2, 3.4."""
+    if stream_events and stream_executor_events:
+        return None
+
+    def by_kind(kind: type) -> bool:
+        if issubclass(kind, CustomEvent):
+            return True
+        if issubclass(kind, ExecutorEvent):
+            name = event_name(kind)
+            if name in _EXECUTOR_END:
+                return stream_events or not stream_executor_events
+            return stream_executor_events and (stream_events or name in _EXECUTOR_CONTENT)
+        return stream_events or issubclass(kind, _ALWAYS)
+
+    known: dict[type, bool] = {}
+
+    def shows(event: Event) -> bool:
+        kind = type(event)
+        shown = known.get(kind)
+        if shown is None:
+            shown = known[kind] = by_kind(kind)
+        if shown and event.nested_depth and not stream_executor_events:
+            return event.event in _NESTED_END
+        return shown
+
+    return shows
+
+
+def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
+    """What is stored: everything but the named events; None for everything."""
+    skipped = frozenset(map(event_name, events_to_skip or ()))
+    return (lambda event: event.event not in skipped) if skipped else None
+
+
+def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve | None:
+    """Events of these names (None: all) whose path matches the glob ``path``; terminal events always pass."""
+    names = None if kinds is None else frozenset(map(event_name, kinds))
+    if names is None and path is None:
+        return None
+
+    def shows(event: Event) -> bool:
+        if event.nested_depth == 0 and event.event in ("WorkflowCompleted", "WorkflowCancelled", "WorkflowError"):
+            return True
+        if names is not None and event.event not in names:
+            return False
+        return path is None or _matches(event.path, path)
+
+    return shows
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Match the path itself or, since nobody types indexes, the path with the indexes of its parts left out."""
+    names = "/".join(part.split(".", 1)[-1] for part in path.split("/"))
+    dotted = names.replace("/", ".")
+    return any(fnmatchcase(text, pattern) for text in (path, names, dotted)) or (
+        pattern.endswith(".*") and any(text == pattern[:-2] for text in (path, names, dotted))
+    )

@@ -1,0 +1,97 @@
+"""What flows along a sequence: the outputs so far and the media, from which each step's input is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..model.media import Audio, File, Image, Video
+from ..model.session import WorkflowSession
+from ..model.step_io import StepInput, StepOutput, deepest
+
+__all__ = ["Flow", "gather_media"]
+
+
+class Flow:
+    """The state of one sequence. Steps of a sequence share ``outputs``; a container's children get a fork of it."""
+
+    __slots__ = ("additional_data", "audio", "files", "images", "input", "last", "outputs", "session", "videos")
+
+    def __init__(
+        self,
+        input: Any,
+        additional_data: dict[str, Any] | None = None,
+        session: WorkflowSession | None = None,
+        images: list[Image] | None = None,
+        videos: list[Video] | None = None,
+        audio: list[Audio] | None = None,
+        files: list[File] | None = None,
+    ) -> None:
+        self.input = input
+        self.additional_data = additional_data
+        self.session = session
+        self.outputs: dict[str, StepOutput] = {}
+        self.last: StepOutput | None = None
+        # Lists of our own: the caller's are never extended.
+        self.images = list(images) if images else None
+        self.videos = list(videos) if videos else None
+        self.audio = list(audio) if audio else None
+        self.files = list(files) if files else None
+
+    def fork(self, input: Any = None, additional: dict[str, Any] | None = None) -> Flow:
+        """The same state for the children of a container; what they add stays with them."""
+        child = Flow(
+            self.input if input is None else input,
+            {**(self.additional_data or {}), **additional} if additional else self.additional_data,
+            self.session,
+            self.images,
+            self.videos,
+            self.audio,
+            self.files,
+        )
+        child.outputs = dict(self.outputs)
+        child.last = self.last
+        return child
+
+    def step_input(self, additional: dict[str, Any] | None = None) -> StepInput:
+        """What the next step of this sequence sees. ``additional`` is put over the run's additional data."""
+        last = self.last
+        content = (deepest(last) if last.steps else last.content) if last is not None else None
+        return StepInput(
+            self.input,
+            content,
+            self.outputs,
+            {**(self.additional_data or {}), **additional} if additional else self.additional_data,
+            self.images,
+            self.videos,
+            self.audio,
+            self.files,
+            self.session,
+        )
+
+    def advance(self, name: str, output: StepOutput) -> None:
+        """The step ``name`` has ended."""
+        self.outputs[name] = output
+        self.last = output
+        # New lists instead of extending: an earlier step's input keeps what that step saw.
+        if output.images:
+            self.images = [*(self.images or ()), *output.images]
+        if output.videos:
+            self.videos = [*(self.videos or ()), *output.videos]
+        if output.audio:
+            self.audio = [*(self.audio or ()), *output.audio]
+        if output.files:
+            self.files = [*(self.files or ()), *output.files]
+
+
+def gather_media(output: StepOutput, children: list[StepOutput]) -> StepOutput:
+    """Give a container's output the media of its children, in their order."""
+    for child in children:
+        if child.images:
+            output.images = [*(output.images or ()), *child.images]
+        if child.videos:
+            output.videos = [*(output.videos or ()), *child.videos]
+        if child.audio:
+            output.audio = [*(output.audio or ()), *child.audio]
+        if child.files:
+            output.files = [*(output.files or ()), *child.files]
+    return output

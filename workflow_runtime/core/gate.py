@@ -1,0 +1,120 @@
+"""What an answered requirement means for the node that waits for it. spec: decisions 5, agno-behaviour 4.4.
+
+Each phase is a table from (answer, policy) to an action; nothing here looks at a clock or a database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..model.enums import OnReject
+from ..model.errors import PlanChanged
+from ..model.review import ErrorRequirement, StepRequirement
+
+__all__ = ["Verdict", "after_error", "after_iteration", "after_output", "before_node", "on_deadline"]
+
+PROCEED, SKIP, CANCEL, ELSE, RETRY, REPLACE, CHOOSE, STOP = (
+    "proceed", "skip", "cancel", "else", "retry", "replace", "choose", "stop",
+)  # fmt: skip
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``action`` is one of proceed, skip, cancel, else, retry, replace, choose, stop. ``additional`` reaches the step."""
+
+    action: str
+    additional: dict[str, Any] = msgspec.field(default_factory=dict)
+    content: Any = None
+    choices: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+_REJECTED_BEFORE = {
+    OnReject.skip: SKIP,
+    OnReject.cancel: CANCEL,
+    OnReject.else_branch: ELSE,
+    OnReject.retry: PROCEED,
+}
+_REJECTED_OUTPUT = {
+    OnReject.skip: SKIP,
+    OnReject.cancel: CANCEL,
+    OnReject.else_branch: SKIP,
+    OnReject.retry: RETRY,
+}
+
+
+def before_node(answer: StepRequirement) -> Verdict:
+    """Confirmation, user input or route selection, asked before the node ran."""
+    if answer.confirmed is False:
+        action = _REJECTED_BEFORE[OnReject(answer.on_reject)]
+        if action == ELSE and answer.step_type != "Condition":
+            action = SKIP
+        additional = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
+        return Verdict(action=action, additional=additional, reason=answer.rejection_feedback)
+    if answer.requires_route_selection:
+        return Verdict(action=CHOOSE, choices=tuple(answer.selected_choices or ()))
+    additional = {"user_input": dict(answer.user_input)} if answer.user_input is not None else {}
+    return Verdict(action=PROCEED, additional=additional)
+
+
+def after_output(answer: StepRequirement) -> Verdict:
+    """The review of an output: keep it, replace its content, or throw it away. ``retry_count`` counts the retries
+    so far; one rejection more than ``max_retries`` cancels the run."""
+    if answer.confirmed:
+        return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=PROCEED)
+    action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
+    if action == RETRY:
+        if answer.retry_count >= answer.max_retries:
+            reason = f"Max retries ({answer.max_retries}) reached for step '{answer.step_name}'"
+            return Verdict(action=CANCEL, reason=reason)
+        previous = answer.step_output.content if answer.step_output else None
+        return Verdict(
+            action=RETRY,
+            additional={"rejection_feedback": answer.rejection_feedback, "previous_output": previous},
+        )
+    return Verdict(action=action, reason=answer.rejection_feedback)
+
+
+def after_iteration(answer: StepRequirement) -> Verdict:
+    """The review of a loop's iteration: a yes accepts the loop's output so far and ends it; a retry goes on."""
+    if answer.confirmed:
+        return Verdict(action=STOP)
+    action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
+    if action == RETRY:
+        return Verdict(action=PROCEED, additional={"rejection_feedback": answer.rejection_feedback})
+    return Verdict(action=action, reason=answer.rejection_feedback)
+
+
+def after_error(answer: ErrorRequirement) -> Verdict:
+    if answer.should_retry:
+        return Verdict(action=RETRY)
+    return Verdict(action=SKIP)
+
+
+def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement | ErrorRequirement:
+    """The answer that nobody gave: ``on_timeout`` applied to a copy. Approving a form that has required fields without
+    a default cannot be done, so it cancels."""
+    if isinstance(answer, ErrorRequirement):
+        return msgspec.structs.replace(
+            answer, decision="retry" if answer.on_timeout == "approve" else answer.on_timeout
+        )
+    if answer.on_timeout != "approve":
+        policy = OnReject.skip.value if answer.on_timeout == "skip" else OnReject.cancel.value
+        return msgspec.structs.replace(answer, confirmed=False, on_reject=policy, rejection_feedback="timed out")
+    approved = msgspec.structs.replace(answer, confirmed=True)
+    if approved.requires_user_input and approved.user_input is None:
+        values = {field.name: field.value for field in approved.user_input_schema or ()}
+        missing = [f.name for f in approved.user_input_schema or () if f.required and f.value is None]
+        if missing:
+            return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback="timed out")
+        approved.user_input = values
+    if approved.requires_route_selection and not approved.selected_choices:
+        return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback="timed out")
+    return approved
+
+
+def same_node(path: str, kind: str, recorded: str) -> None:
+    """PlanChanged when the node at ``path`` is no longer of the kind that the journal recorded."""
+    if kind != recorded:
+        raise PlanChanged(f"step {path!r} is a {kind} now and was a {recorded} when the run was stored", path=path)

@@ -1,0 +1,101 @@
+"""The journal of a run: a stable path to what is known of that node. (D7)
+
+To continue, retry, recover or fork a run is to walk the same tree with a journal that is not empty: a ``done`` path
+returns its outcome and publishes nothing; an ``open`` one was entered before, and its decision (branch, choice, items)
+stands. The journal knows nothing of events, so ``events_to_skip`` cannot hurt resuming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ..model.step_io import StepOutput
+
+__all__ = ["DONE", "MEMO", "OPEN", "Journal", "Record"]
+
+OPEN, DONE, MEMO = "open", "done", "memo"
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One entry. ``decision`` is what a container decided on entry; ``value`` a memoised result (``once``, ``ask``)."""
+
+    path: str
+    position: int
+    kind: str
+    status: str = OPEN
+    attempt: int = 1
+    started_at: float | None = None
+    finished_at: float | None = None
+    decision: Any = None
+    output: StepOutput | None = None
+    value: Any = None
+
+
+class Journal:
+    """Records by path, in the order of their first writes. ``changed`` collects what a recorder has not taken yet."""
+
+    __slots__ = ("changed", "records", "replaying")
+
+    def __init__(self, records: Iterable[Record] = (), *, keep_changes: bool = False) -> None:
+        self.records: dict[str, Record] = {record.path: record for record in records}
+        self.replaying = bool(self.records)
+        self.changed: dict[str, Record] | None = {} if keep_changes else None
+
+    def get(self, path: str) -> Record | None:
+        return self.records.get(path)
+
+    def enter(self, path: str, kind: str, now: float, decision: Any = None) -> Record:
+        """Note that the node was entered. Entering again keeps the first position and starting time."""
+        record = self.records.get(path)
+        if record is None:
+            record = Record(path=path, position=len(self.records), kind=kind, started_at=now, decision=decision)
+            self.records[path] = record
+        else:
+            record.status, record.decision = OPEN, decision
+        if self.changed is not None:
+            self.changed[path] = record
+        return record
+
+    def leave(
+        self, path: str, kind: str, output: StepOutput, started: float | None, now: float, attempt: int = 1
+    ) -> Record:
+        """Note the outcome of a node."""
+        record = self.records.get(path)
+        if record is None:
+            record = Record(path=path, position=len(self.records), kind=kind, started_at=started)
+            self.records[path] = record
+        record.status, record.output, record.finished_at, record.attempt = DONE, output, now, attempt
+        if self.changed is not None:
+            self.changed[path] = record
+        return record
+
+    def memo(self, path: str, value: Any, now: float, kind: str = MEMO) -> Record:
+        """Keep a value that must not be computed twice."""
+        record = Record(
+            path=path, position=len(self.records), kind=kind, status=MEMO, started_at=now, finished_at=now, value=value
+        )
+        self.records[path] = record
+        if self.changed is not None:
+            self.changed[path] = record
+        return record
+
+    def forget(self, path: str) -> None:
+        """Drop what is known at ``path`` and below it (a step that is done over)."""
+        below = (path + "/", path + "#", path + "!")
+        for known in [known for known in self.records if known == path or known.startswith(below)]:
+            record = self.records.pop(known)
+            if self.changed is not None:
+                self.changed[known] = msgspec.structs.replace(
+                    record, status=OPEN, output=None, decision=None, value=None
+                )
+
+    def take(self) -> list[Record]:
+        """What changed since the last call."""
+        changed, self.changed = self.changed or {}, {}
+        return list(changed.values())
+
+    def copy(self) -> Journal:
+        return Journal(msgspec.structs.replace(record) for record in self.records.values())

@@ -1,0 +1,116 @@
+"""A workflow compiled: a tree of nodes with stable paths and a fingerprint.
+
+A path is the way from the root: ``0.research/2.review#3`` is the step "review" at position 2 of the container "research"
+at position 0, in its third iteration. Positions, branches ("if", "else") and names are fixed when the plan is built;
+only the iteration is added at run time, so a node's place never depends on timing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..model.errors import BuildError
+from ..model.review import HumanReview
+
+if TYPE_CHECKING:
+    from ..model.step_io import StepOutput
+
+__all__ = ["Node", "Plan", "refuse_duplicates", "segment"]
+
+StepIndex = int | tuple[int, ...]
+
+
+def segment(position: int, name: str, branch: str = "") -> str:
+    """One part of a path. The characters that separate parts are replaced, the position keeps it unique."""
+    clean = name.translate(str.maketrans("/#!", "___"))
+    return f"{branch}{'.' if branch else ''}{position}.{clean}"
+
+
+class Node:
+    """One place in the plan. Subclasses (in ``steps``) add their own configuration and their one ``execute``."""
+
+    __slots__ = ("children", "index", "name", "review", "segment", "step_id", "timeout", "top")
+    kind: ClassVar[str] = "Step"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        segment: str,
+        index: StepIndex,
+        children: Sequence[Node] = (),
+        review: HumanReview | None = None,
+        step_id: str | None = None,
+        timeout: float | None = None,
+        top: bool = False,
+    ) -> None:
+        self.name = name
+        self.segment = segment
+        self.index = index
+        self.children = tuple(children)
+        self.review = review
+        self.step_id = step_id
+        self.timeout = timeout
+        self.top = top
+
+    async def execute(self, frame: Any, flow: Any) -> StepOutput:
+        """Run this node at the place that ``frame`` stands at, with the input that ``flow`` has gathered."""
+        raise NotImplementedError
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
+        """(static path, node) for this node and all below it, in declared order."""
+        path = prefix + self.segment
+        yield path, self
+        for child in self.children:
+            yield from child.walk(path + "/")
+
+    def nested(self) -> Sequence[Node]:
+        """The nodes that share this node's namespace of names: its children."""
+        return self.children
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.segment}>"
+
+
+class Plan:
+    """The compiled workflow. Immutable; shared by all of its runs.
+
+    ``dynamic`` is True for a callable workflow, whose steps are known only as they run.
+    """
+
+    __slots__ = ("dynamic", "fingerprint", "hosted", "root", "static")
+
+    def __init__(self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False) -> None:
+        self.root = tuple(root)
+        self.dynamic = dynamic
+        self.hosted = hosted
+        self.static: dict[str, Node] = {path: node for top in root for path, node in top.walk()}
+        text = "\n".join(f"{path} {node.kind}" for path, node in self.static.items())
+        self.fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def find(self, path: str) -> Node | None:
+        """The node at a path, iterations and memo parts ignored."""
+        return self.static.get("/".join(part.split("#", 1)[0] for part in path.split("!", 1)[0].split("/")))
+
+
+def refuse_duplicates(nodes: Sequence[Node]) -> None:
+    """BuildError when two steps of a workflow share a name: outputs are looked up by name, so one would hide the other.
+
+    A nested workflow has a namespace of its own.
+    """
+    seen: dict[str, str] = {}
+
+    def visit(node: Node, prefix: str) -> None:
+        path = prefix + node.segment
+        if node.name in seen:
+            raise BuildError(
+                f"two steps are named {node.name!r}: at {seen[node.name]} and at {path}; give one of them another name"
+            )
+        seen[node.name] = path
+        for child in node.nested():
+            visit(child, path + "/")
+
+    for top in nodes:
+        visit(top, "")

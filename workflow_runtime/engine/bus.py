@@ -1,0 +1,256 @@
+"""The event bus of one run, and the bounded buffer through which a reader follows it. (D4, D5)
+
+``publish`` is a plain call: on one event loop it is atomic, so there is no lock and the order of events is the order of
+the calls. A subscriber never waits. What has to wait (a full buffer of a reader that the run must not outrun) is awaited
+afterwards by whoever published, with ``settle``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from ..core.filters import Sieve
+from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
+
+__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow"]
+
+POLICIES = ("block", "coalesce", "drop", "disconnect")
+_DELTAS = ("StepContent", "StepProgress", "RunContent", "TeamRunContent", "ReasoningContentDelta")
+
+
+class ReaderTooSlow(RuntimeError):
+    """A reader under the policy "disconnect" fell behind by more than its buffer. Resume with ``after=last_seq``."""
+
+    def __init__(self, last_seq: int) -> None:
+        super().__init__(f"this reader fell behind and was disconnected; subscribe again with after={last_seq}")
+        self.last_seq = last_seq
+
+
+class Bus:
+    """Numbers events and hands each to every subscriber, in the order of subscription.
+
+    A subscriber in ``strict`` (recorder, projector) may refuse an event by raising; then it has no number and nobody saw
+    it. One in ``observers`` may not hurt: if it raises it is detached and ``on_broken`` is told.
+    """
+
+    __slots__ = ("behind", "observers", "on_broken", "readers", "seq", "strict")
+
+    def __init__(self, seq: int = 0) -> None:
+        self.seq = seq
+        self.strict: list[Callable[[Event], None]] = []
+        self.observers: list[Callable[[Event], None]] = []
+        self.readers: list[Buffer] = []
+        self.on_broken: Callable[[Callable[[Event], None], Exception], None] | None = None
+        self.behind = False
+
+    def publish(self, event: Event) -> None:
+        """Deliver ``event``, whose ``seq`` must be the next number."""
+        for subscriber in self.strict:
+            subscriber(event)
+        self.seq = event.seq
+        self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Show an event that is numbered already to the observers and the readers."""
+        if self.observers:
+            self._observe(event)
+        for reader in self.readers:
+            reader.offer(event)
+            if reader.full and reader.policy == "block":
+                self.behind = True
+
+    def _observe(self, event: Event) -> None:
+        for observer in tuple(self.observers):
+            try:
+                observer(event)
+            except Exception as error:
+                self.observers.remove(observer)
+                if self.on_broken is not None:
+                    self.on_broken(observer, error)
+
+    async def settle(self) -> None:
+        """Wait until no reader that may hold the run up is full. Returns at once if none is."""
+        while self.behind:
+            slow = next((reader for reader in self.readers if reader.policy == "block" and reader.full), None)
+            if slow is None:
+                self.behind = False
+                return
+            await slow.drained()
+
+    def attach(self, reader: Buffer) -> Buffer:
+        self.readers.append(reader)
+        return reader
+
+    def detach(self, reader: Buffer) -> None:
+        """Forget a reader. A run that waits for it goes on."""
+        if reader in self.readers:
+            self.readers.remove(reader)
+        reader.abandon()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No event will follow: readers end after what they have, with ``error`` if there is one."""
+        for reader in self.readers:
+            reader.close(error)
+
+
+class Buffer:
+    """What a reader has not taken yet; at most ``size`` events, then ``policy`` decides.
+
+    block: the run waits for the reader. coalesce: adjacent text deltas of one step merge. drop: the oldest deltas go,
+    milestones never. disconnect: the reader is closed with ReaderTooSlow.
+    """
+
+    __slots__ = ("_drained", "_error", "_events", "_wake", "closed", "full", "last_seq", "policy", "sieve", "size")
+
+    def __init__(self, size: int = 256, policy: str = "block", sieve: Sieve | None = None) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"policy={policy!r} is not one of {', '.join(POLICIES)}")
+        if size < 1:
+            raise ValueError(f"a buffer holds at least 1 event, got size={size}")
+        self.size = size
+        self.policy = policy
+        self.sieve = sieve
+        self.full = False
+        self.closed = False
+        self.last_seq = 0
+        self._events: deque[Event] = deque()
+        self._wake: anyio.Event | None = None
+        self._drained: anyio.Event | None = None
+        self._error: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    # -- the run's side ------------------------------------------------------------------------------------------------
+
+    def offer(self, event: Event) -> None:
+        if self.closed or (self.sieve is not None and not self.sieve(event)):
+            return
+        events = self._events
+        if self.full and self.policy != "block":
+            if self.policy == "disconnect":
+                self.close(ReaderTooSlow(self.last_seq))
+                return
+            if self._make_room(event):
+                return
+        events.append(event)
+        if len(events) >= self.size:
+            self.full = True
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    def _make_room(self, event: Event) -> bool:
+        """Under coalesce or drop: True when ``event`` needs no place of its own any more."""
+        if event.event not in _DELTAS:
+            return False  # milestones are few: they may exceed the size, they are never lost
+        if self.policy == "coalesce" and self._merge(event):
+            return True
+        for position, waiting in enumerate(self._events):
+            if waiting.event in _DELTAS:
+                if self.policy == "drop":
+                    del self._events[position]
+                    return False
+                break
+        return self.policy == "drop"
+
+    def _merge(self, event: Event) -> bool:
+        last = self._events[-1] if self._events else None
+        if not (
+            isinstance(last, StepContentEvent)
+            and isinstance(event, StepContentEvent)
+            and isinstance(last.delta, str)
+            and isinstance(event.delta, str)
+            and (last.path, last.attempt) == (event.path, event.attempt)
+        ):
+            return False
+        self._events[-1] = merge_content(last, event)
+        return True
+
+    async def drained(self) -> None:
+        """Wait until the reader has taken half of it, or has gone."""
+        if self.full:
+            if self._drained is None:
+                self._drained = anyio.Event()
+            await self._drained.wait()
+
+    def close(self, error: BaseException | None = None) -> None:
+        self.closed = True
+        self._error = error
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    def abandon(self) -> None:
+        """The reader has gone: keep nothing, hold nobody up."""
+        self.closed = True
+        self._events.clear()
+        self._has_room()
+
+    # -- the reader's side ---------------------------------------------------------------------------------------------
+
+    def take_nowait(self) -> Event | None:
+        """The next event, or None when there is none right now."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        self.last_seq = getattr(event, "last_seq", None) or event.seq
+        if self.full and len(self._events) <= self.size // 2:
+            self._has_room()
+        return event
+
+    async def take(self) -> Event | None:
+        """The next event; None after the last one. Raises the error that the run, or the policy, ended it with."""
+        while True:
+            event = self.take_nowait()
+            if event is not None:
+                return event
+            if self.closed:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                return None
+            if self._wake is None:
+                self._wake = anyio.Event()
+            await self._wake.wait()
+
+    async def take_some(self) -> list[Event]:
+        """All events that are ready, at least one; empty after the last one."""
+        first = await self.take()
+        if first is None:
+            return []
+        events = [first]
+        while (event := self.take_nowait()) is not None:
+            events.append(event)
+        return events
+
+    def _has_room(self) -> None:
+        self.full = False
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None
+
+
+def merge_content(first: StepContentEvent, second: StepContentEvent) -> StepContentEvent:
+    """Two adjacent chunks as one that covers both numbers."""
+    fields: dict[str, Any] = {name: getattr(first, name) for name in first.__struct_fields__}
+    fields["delta"] = first.delta + second.delta
+    fields["last_seq"] = second.last_seq or second.seq
+    return StepContentEvent(**fields)
+
+
+def stamp(event: Event, fields: dict[str, Any]) -> Event:
+    """An event of the user's own (or an executor's) with the run's common fields."""
+    if isinstance(event, CustomEvent):
+        copy = CustomEvent.__new__(type(event))
+        copy.__dict__.update(event.__dict__)
+        copy.__dict__.update({name: value for name, value in fields.items() if value is not None})
+        return copy
+    known = {name: value for name, value in fields.items() if name in event.__struct_fields__}
+    replaced: WorkflowEvent = msgspec.structs.replace(event, **known)
+    return replaced

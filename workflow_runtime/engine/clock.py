@@ -1,0 +1,52 @@
+"""Time, ids and randomness for the engine. Tests put a clock of their own in (``testing.FakeClock``)."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from typing import Protocol
+
+import anyio
+
+__all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
+
+if sys.version_info >= (3, 14):
+    from uuid import uuid7
+else:
+    from uuid_utils import uuid7
+
+
+class Clock(Protocol):
+    """Wall-clock seconds, and waiting."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def random(self) -> float:
+        """In [0, 1)."""
+
+
+class SystemClock:
+    """The machine's."""
+
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    def random(self) -> float:
+        return random.random()
+
+
+def new_id() -> str:
+    """A sortable unique id: 32 hexadecimal digits."""
+    return uuid7().hex
+
+
+def new_run_id() -> str:
+    """A run's id: a shard (always ``00`` today), then a sortable id. Safe as a file name, URL part and subject token."""
+    return f"00_{uuid7().hex}"

@@ -1,0 +1,195 @@
+"""RunContext: what a step function can know and do beyond its input."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio.from_thread
+
+from ..core.plan import Node, segment
+from ..model import events as ev
+from ..model.errors import EngineError
+from ..model.events import CustomEvent, Event
+from ..model.step_io import StepOutput
+from ..steps.build import build_step
+from ..steps.step import Step
+from .bus import stamp
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["RunContext"]
+
+
+class RunContext:
+    """Given to every callable that has a parameter ``run_context``. One object per attempt of a step.
+
+    ``emit`` and ``progress`` may be called from a worker thread as well; the async methods only on the event loop (from a
+    thread: ``anyio.from_thread.run``).
+    """
+
+    __slots__ = ("_asks", "_frame", "_node", "_sleeps", "attempt", "path")
+
+    def __init__(self, frame: Frame, node: Node, path: str, attempt: int) -> None:
+        self._frame = frame
+        self._node = node
+        self.path = path
+        self.attempt = attempt
+        self._sleeps = 0
+        self._asks = 0
+
+    # -- who and what --------------------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        return self._frame.run.id
+
+    @property
+    def session_id(self) -> str:
+        return self._frame.run.request.session_id
+
+    @property
+    def user_id(self) -> str | None:
+        return self._frame.run.request.user_id
+
+    @property
+    def workflow_id(self) -> str:
+        return self._frame.definition.id
+
+    @property
+    def workflow_name(self) -> str | None:
+        return self._frame.definition.name
+
+    @property
+    def step_name(self) -> str:
+        return self._node.name
+
+    @property
+    def session_state(self) -> dict[str, Any]:
+        """The live state of the session: change it in place. Branches of a Parallel share it."""
+        return self._frame.run.state
+
+    @property
+    def dependencies(self) -> dict[str, Any] | None:
+        return self._frame.run.request.input.dependencies
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        return self._frame.run.request.input.metadata
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt and recovery of this step of this run, and for no other step."""
+        return f"{self.run_id}:{self.path}"
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the run is being cancelled: a loop in a worker thread should look at it and return."""
+        return self._frame.run.cancelled
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def emit(self, event: Event | None = None, **fields: Any) -> None:
+        """Publish an event of your own: a CustomEvent (or a subclass), or keywords that become one.
+
+        Raises:
+            UnserializableError: The event cannot be stored and the run's events are.
+            EngineError: The run has ended.
+        """
+        made = event if event is not None else CustomEvent(**fields)
+        self._on_loop(self._publish, made)
+
+    def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        """Say how far this step is: ``done`` of ``total``, in any unit."""
+        self._on_loop(self._progress, done, total, text)
+
+    def _publish(self, event: Event) -> None:
+        self._alive()
+        self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
+
+    def _progress(self, done: float, total: float | None, text: str | None) -> None:
+        self._alive()
+        self._frame.emit(ev.StepProgressEvent, self._node, self.path, done=done, total=total, text=text)
+
+    def _alive(self) -> None:
+        if self._frame.run.ended:
+            raise EngineError(f"run {self.run_id} has ended; step {self.path!r} cannot publish any more")
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        if self._frame.run.loop.is_here():
+            function(*args)
+        else:
+            anyio.from_thread.run_sync(function, *args)
+
+    # -- durable helpers -----------------------------------------------------------------------------------------------
+
+    async def once(self, key: str, function: Callable[[], Any]) -> Any:
+        """The result of ``function`` (sync or async), computed once per step of this run: a retry, a continuation or a
+        recovery gets the recorded value. The value must be storable if the run has a database."""
+        path = f"{self.path}!once:{key}"
+        record = self._frame.recorded(path)
+        if record is not None:
+            return record.value
+        found = function()
+        value = await found if inspect.isawaitable(found) else found
+        self._frame.remember(path, value)
+        await self._frame.checkpoint()
+        return value
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
+        frame = self._frame
+        path = f"{self.path}!sleep:{self._sleeps}"
+        self._sleeps += 1
+        record = frame.recorded(path)
+        if record is None:
+            until = frame.now() + seconds
+            frame.remember(path, until)
+            await frame.checkpoint()
+        else:
+            until = record.value
+        left = until - frame.now()
+        if left > 0:
+            await frame.run.clock.sleep(left)
+
+    async def step(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Run a step inside a callable workflow: journalled, streamed and retried like a declared one; its content.
+
+        ``function`` is the executor, or give ``agent=``, ``team=`` or ``workflow=``; further options are those of Step.
+        ``input=`` replaces the run's input for this step.
+        """
+        output = await self.step_output(name, function, **options)
+        return output.content
+
+    async def step_output(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> StepOutput:
+        """The same; the whole StepOutput."""
+        frame = self._frame
+        if frame.flow is None or frame.results is None or frame.counts is None:
+            raise EngineError("run_context.step() works in a callable workflow only; here, declare a Step")
+        given = options.pop("input", None)
+        count = frame.counts[name] = frame.counts.get(name, 0) + 1
+        part = segment(0, name).partition(".")[2]
+        place = part if count == 1 else f"{part}#{count - 1}"
+        definition = frame.definition
+        node = build_step(
+            Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan
+        )
+        flow = frame.flow if given is None else frame.flow.fork(input=given)
+        output = await node.execute(frame, flow)
+        frame.results.append(output)
+        frame.flow.advance(name, output)
+        return output
+
+    # -- session state -------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def edit_state(self) -> AsyncIterator[dict[str, Any]]:
+        """A serialised read-modify-write of the session state: inside, nobody else of the session is between its own
+        read and write, the dict is fresh, and leaving commits the change."""
+        from .sessions import editing
+
+        async with editing(self._frame.run) as state:
+            yield state

@@ -1,0 +1,184 @@
+"""Agents and teams as executors of a step. The protocol is in ``workflow_runtime.executors``."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio.from_thread
+import anyio.to_thread
+
+from ..executors import ExecutorRun
+from ..model.events import CustomEvent, WorkflowEvent
+from ..model.executor_events import executor_event
+from ..model.metrics import RunMetrics
+from ..model.step_io import StepInput, StepOutput
+from ..model.text import builtins
+from .context import RunContext
+from .invoke import Chunks
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["run_executor"]
+
+
+async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
+    """Run the agent or team of ``node`` once. It is streamed whenever it can be: who reads is not its business. (D1)"""
+    executor = node.declared.active_executor
+    chunks = _ExecutorChunks(frame, node, path, attempt)
+    verb, is_async = _verb(executor)
+    arguments = _arguments(frame, node, path, step_input, attempt, verb)
+    if is_async:
+        found = verb(**arguments)
+        if inspect.isawaitable(found):
+            found = await found
+        if hasattr(found, "__aiter__"):
+            try:
+                async for chunk in found:
+                    if chunks.take(chunk):
+                        break
+                    await frame.settle()
+            except BaseException:
+                if frame.run.cancelled:
+                    chunks.keep_partial()
+                raise
+            found = chunks.output
+    else:
+        found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
+    return _as_step_output(frame, node, path, found, chunks)
+
+
+def _verb(executor: Any) -> tuple[Any, bool]:
+    verb = getattr(executor, "arun", None)
+    return (verb, True) if callable(verb) else (executor.run, False)
+
+
+def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> Any:
+    found = verb(**arguments)
+    if not (inspect.isgenerator(found) or (hasattr(found, "__next__") and hasattr(found, "__iter__"))):
+        return found
+    for chunk in found:
+        if anyio.from_thread.run_sync(chunks.take, chunk):
+            break
+        anyio.from_thread.run(chunks.settle)
+    return chunks.output
+
+
+def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, verb: Any) -> dict[str, Any]:
+    """Of all that can be given, what the executor's signature takes."""
+    request = frame.run.request
+    message = node.message(step_input)
+    wanted = node.declared.add_workflow_history
+    if wanted if wanted is not None else frame.definition.history:
+        history = step_input.get_workflow_history_context(node.declared.num_history_runs)
+        if history:
+            message = f"{history}\n\n{message}"
+    given: dict[str, Any] = {
+        "input": message,
+        "images": step_input.images,
+        "videos": step_input.videos,
+        "audio": step_input.audio,
+        "files": step_input.files,
+        "session_id": request.session_id,
+        "user_id": request.user_id,
+        "session_state": frame.run.state,
+        "run_context": RunContext(frame, node, path, attempt),
+        "run_id": f"{frame.run.id}:{path}",
+        "stream": True,
+        "stream_events": True,
+        "yield_run_output": True,
+    }
+    parameters = inspect.signature(verb).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return given
+    if "input" not in parameters:
+        positional = [
+            name
+            for name, parameter in parameters.items()
+            if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        ]
+        if not positional:
+            raise TypeError(
+                f"{node.executor_name}: its {verb.__name__}() takes no input; see workflow_runtime.executors"
+            )
+        given[positional[0]] = given.pop("input")
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+class _ExecutorChunks(Chunks):
+    """What an executor streams: its events, and at the end its output object."""
+
+    __slots__ = ("output",)
+
+    def __init__(self, frame: Frame, node: Any, path: str, attempt: int) -> None:
+        super().__init__(frame, node, path, attempt)
+        self.output: Any = None
+
+    def take(self, chunk: Any) -> bool:
+        """True when ``chunk`` is the output object, after which nothing follows."""
+        named = isinstance(chunk, (WorkflowEvent, CustomEvent, str, dict)) or isinstance(
+            getattr(chunk, "event", None), str
+        )
+        if not named and hasattr(chunk, "content"):
+            self.output = chunk
+            return True
+        if not isinstance(chunk, (WorkflowEvent, CustomEvent, str)):
+            chunk = executor_event(
+                chunk, executor_type=self._node.executor_type, executor_name=self._node.executor_name
+            )
+        self.add(chunk)
+        return False
+
+    async def settle(self) -> None:
+        await self._frame.settle()
+
+
+def _as_step_output(frame: Frame, node: Any, path: str, found: Any, chunks: _ExecutorChunks) -> StepOutput:
+    if found is None:
+        found = chunks.value()
+    if isinstance(found, StepOutput):
+        output = node.output(found.content)
+        output.success, output.error, output.stop, output.metrics = (
+            found.success,
+            found.error,
+            found.stop,
+            found.metrics,
+        )
+        return output  # type: ignore[no-any-return]  # node is a StepNode
+    if not hasattr(found, "content"):
+        return node.output(found)  # type: ignore[no-any-return]  # node is a StepNode
+    output = node.output(found.content)
+    output.step_run_id = getattr(found, "run_id", None)
+    output.images, output.videos = _media(found, "images"), _media(found, "videos")
+    output.audio, output.files = _media(found, "audio"), _media(found, "files")
+    output.metrics = RunMetrics.of(getattr(found, "metrics", None))
+    status = str(getattr(getattr(found, "status", None), "value", getattr(found, "status", "")) or "").upper()
+    if status in ("ERROR", "CANCELLED"):
+        output.success, output.error = False, str(found.content)
+    if frame.definition.store_executor_outputs:
+        runs = frame.run.output.step_executor_runs
+        run = ExecutorRun(
+            run_id=output.step_run_id,
+            parent_run_id=frame.run.id,
+            workflow_step_id=node.step_id or path,
+            step_name=node.name,
+            executor_type=node.executor_type,
+            executor_name=node.executor_name,
+            content=found.content,
+            status=status or "COMPLETED",
+            metrics=output.metrics,
+            messages=builtins(getattr(found, "messages", None)),
+        )
+        frame.run.output.step_executor_runs = [*(runs or ()), run]
+    return output  # type: ignore[no-any-return]  # node is a StepNode
+
+
+def _media(found: Any, name: str) -> list[Any] | None:
+    """The executor's media, if they are ours; another library's are left to its adapter."""
+    from ..model.media import Media
+
+    items = getattr(found, name, None)
+    own = [item for item in items or () if isinstance(item, Media)]
+    return own or None

@@ -1,0 +1,336 @@
+"""Frame: a place in the walk of a run, and what the nodes may ask of the engine there (``steps.frame.Frame``)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+
+from ..core.binding import Binding
+from ..core.cel import condition_variables
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import Record
+from ..core.plan import Node
+from ..model import events as ev
+from ..model.errors import StepTimeoutError
+from ..model.events import WorkflowEvent
+from ..model.review import ErrorRequirement, HumanReview
+from ..model.step_io import StepInput, StepOutput
+from ..steps.signals import Rejected, Suspended
+from . import pauses as asking
+from .branches import run_branches
+from .invoke import call_condition, invoke
+from .request import Definition
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["Frame", "root_frame"]
+
+
+class Frame:
+    """``prefix`` is put before the segments of the nodes here; ``parent`` is the id of the container that holds them."""
+
+    __slots__ = ("counts", "definition", "depth", "flow", "parent", "prefix", "replaying", "results", "run")
+
+    def __init__(self, run: Execution, definition: Definition, prefix: str, parent: str | None, depth: int) -> None:
+        self.run = run
+        self.definition = definition
+        self.prefix = prefix
+        self.parent = parent
+        self.depth = depth
+        self.replaying = run.journal.replaying
+        self.flow: Flow | None = None
+        self.results: list[StepOutput] | None = None
+        self.counts: dict[str, int] | None = None
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    def below(self, path: str, parent: str | None = None) -> Frame:
+        return Frame(self.run, self.definition, f"{path}/", parent or path, self.depth)
+
+    def nested(self, path: str, definition: Definition) -> Frame:
+        """The frame of the workflow that runs inside the step at ``path``."""
+        return Frame(self.run, definition, f"{path}/", path, self.depth + 1)
+
+    def dynamic(self, flow: Flow, results: list[StepOutput]) -> Frame:
+        """The frame of a callable workflow, whose steps come as it runs."""
+        frame = Frame(self.run, self.definition, self.prefix, self.parent, self.depth)
+        frame.flow, frame.results, frame.counts = flow, results, {}
+        return frame
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.run.state
+
+    def now(self) -> float:
+        return self.run.clock.time()
+
+    def random(self) -> float:
+        return self.run.clock.random()
+
+    # -- events --------------------------------------------------------------------------------------------------------
+
+    def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
+        run = self.run
+        bus = run.bus
+        bus.publish(
+            kind(
+                seq=bus.seq + 1,
+                epoch=run.epoch,
+                created_at=int(run.clock.time()),
+                run_id=run.id,
+                session_id=run.request.session_id,
+                workflow_id=self.definition.id,
+                workflow_name=self.definition.name,
+                path=path,
+                step_id=node.step_id or path,
+                parent_step_id=self.parent,
+                nested_depth=self.depth,
+                step_name=node.name,  # type: ignore[call-arg]  # every event of a node has these two
+                step_index=node.index,
+                **fields,
+            )
+        )
+
+    def emit_run(self, kind: type[WorkflowEvent], path: str, **fields: Any) -> None:
+        """An event of a nested workflow as a whole."""
+        self.run.bus.publish(
+            kind(
+                **{
+                    **self.run.common(),
+                    "workflow_id": self.definition.id,
+                    "workflow_name": self.definition.name,
+                    "path": path,
+                    "parent_step_id": self.parent,
+                    "nested_depth": self.depth,
+                },
+                **fields,
+            )
+        )
+
+    def stamps(self, node: Node, path: str) -> dict[str, Any]:
+        """The common fields for an event that was made elsewhere."""
+        return {
+            **self.run.common(),
+            "workflow_id": self.definition.id,
+            "workflow_name": self.definition.name,
+            "path": path,
+            "step_id": node.step_id or path,
+            "parent_step_id": self.parent,
+            "nested_depth": self.depth,
+            "step_name": node.name,
+            "step_index": node.index,
+        }
+
+    async def settle(self) -> None:
+        if self.run.bus.behind:
+            await self.run.bus.settle()
+
+    async def checkpoint(self) -> None:
+        run = self.run
+        if run.recorder is not None:
+            await run.recorder.milestone()
+        if run.bus.behind:
+            await run.bus.settle()
+        if run.cancelled or run.failure is not None:
+            await anyio.lowlevel.checkpoint()  # a chain of steps that never wait must still see a cancel
+
+    # -- journal -------------------------------------------------------------------------------------------------------
+
+    def recorded(self, path: str) -> Record | None:
+        return self.run.journal.get(path)
+
+    def enter(self, node: Node, path: str, decision: Any = None) -> None:
+        run = self.run
+        record = run.journal.enter(path, node.kind, run.clock.time(), decision)
+        if run.recorder is not None:
+            run.recorder.note(record)
+
+    def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
+        run = self.run
+        record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
+        if run.recorder is not None:
+            run.recorder.note(record)
+
+    def remember(self, path: str, value: Any, kind: str = "memo") -> None:
+        """Keep a value at ``path`` that must not be made twice."""
+        run = self.run
+        record = run.journal.memo(path, value, run.clock.time(), kind)
+        if run.recorder is not None:
+            run.recorder.note(record)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def attempt(self, path: str) -> int:
+        return self.run.attempts.get(path, 1)
+
+    def has_streamed(self, path: str) -> bool:
+        return self.run.streams.get(path) == self.run.attempts.get(path, 1)
+
+    async def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
+        return await invoke(self, node, path, step_input, attempt)
+
+    async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:
+        return await call_condition(self, binding, node, path, step_input, supplied)
+
+    def variables(self, step_input: StepInput, choices: list[str] | None = None) -> dict[str, Any]:
+        return condition_variables(step_input, self.run.state, choices)
+
+    async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
+        with anyio.move_on_after(timeout) as scope:
+            return await work
+        if scope.cancelled_caught:
+            raise StepTimeoutError(f"{path} took longer than its timeout of {timeout:g} s", path=path, timeout=timeout)
+        return None
+
+    async def backoff(self, seconds: float) -> None:
+        await self.run.clock.sleep(seconds)
+
+    async def branches(
+        self,
+        thunks: Sequence[Callable[[], Awaitable[StepOutput]]],
+        *,
+        fail_fast: bool = True,
+        wait_for: int | None = None,
+        max_concurrency: int | None = None,
+    ) -> list[StepOutput | None]:
+        return await run_branches(thunks, fail_fast=fail_fast, wait_for=wait_for, max_concurrency=max_concurrency)
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:
+        pauses = self.run.pauses
+        answer = pauses.get(f"{self.run.id}:{path}@before")
+        if answer is None:
+            self._open_before(node, path, flow, question)
+            raise Suspended
+        return self._verdict(node, path, answer, asking.verdict_before)
+
+    def _open_before(self, node: Node, path: str, flow: Flow, extra: dict[str, Any]) -> None:
+        review = node.review
+        assert review is not None
+        fields, schema = asking.form_fields(review.user_input_schema)
+        routes = bool(extra.get("requires_route_selection"))
+        requirement = asking.question(
+            node,
+            path,
+            self.run.id,
+            self.now(),
+            "before",
+            kind="route" if routes else "user_input" if review.requires_user_input else "confirmation",
+            requires_confirmation=review.requires_confirmation,
+            confirmation_message=review.confirmation_message,
+            requires_user_input=review.requires_user_input and not routes,
+            user_input_message=review.user_input_message,
+            user_input_schema=fields or None,
+            input_json_schema=schema,
+            step_input=flow.step_input(),
+            **extra,
+        )
+        self.run.pauses.add(requirement)
+        if routes:
+            self.emit(
+                ev.RouterPausedEvent,
+                node,
+                path,
+                requirement_id=requirement.id,
+                available_choices=requirement.available_choices,
+                user_input_message=review.user_input_message,
+                allow_multiple_selections=requirement.allow_multiple_selections,
+            )
+            return
+        self.emit(
+            ev.StepPausedEvent,
+            node,
+            path,
+            requirement_id=requirement.id,
+            requires_confirmation=requirement.requires_confirmation,
+            confirmation_message=requirement.confirmation_message,
+            requires_user_input=requirement.requires_user_input,
+            user_input_message=requirement.user_input_message,
+            user_input_schema=[field.json_schema() | {"name": field.name} for field in fields] or None,
+        )
+
+    async def wants_review(self, path: str, tag: str, review: HumanReview, output: StepOutput) -> bool:
+        if self.run.pauses.get(f"{self.run.id}:{path}@{tag}") is not None:
+            return True
+        wanted = review.requires_output_review
+        if callable(wanted):
+            found = wanted(output)
+            wanted = await found if inspect.isawaitable(found) else found
+        return bool(wanted)
+
+    def ask_after(self, node: Node, path: str, tag: str, output: StepOutput, rounds: int, **question: Any) -> Verdict:
+        pauses = self.run.pauses
+        answer = pauses.get(f"{self.run.id}:{path}@{tag}")
+        if answer is None:
+            review = node.review
+            assert review is not None
+            message = review.iteration_review_message if tag == "iteration" else review.output_review_message
+            requirement = asking.question(
+                node,
+                path,
+                self.run.id,
+                self.now(),
+                tag,
+                kind="iteration_review" if tag == "iteration" else "output_review",
+                requires_output_review=True,
+                output_review_message=message,
+                step_output=output,
+                is_post_execution=True,
+                retry_count=rounds,
+                **question,
+            )
+            pauses.add(requirement)
+            self.emit(
+                ev.StepOutputReviewEvent, node, path, requirement_id=requirement.id, output_review_message=message
+            )
+            raise Suspended
+        return self._verdict(node, path, answer, asking.verdict_after)
+
+    def ask_error(self, node: Node, path: str, failure: dict[str, Any]) -> Verdict:
+        pauses = self.run.pauses
+        tag = f"error{failure['attempt']}"
+        answer = pauses.get(f"{self.run.id}:{path}@{tag}")
+        if answer is None:
+            asked = asking.question(node, path, self.run.id, self.now(), tag)
+            pauses.add(
+                ErrorRequirement(
+                    id=asked.id,
+                    path=path,
+                    step_id=asked.step_id,
+                    step_name=node.name,
+                    step_index=node.index,
+                    error_message=failure["error"],
+                    error_type=failure["type"],
+                    retry_count=failure["attempt"] - 1,
+                    timeout_at=asked.timeout_at,
+                    on_timeout=asked.on_timeout,
+                    created_at=asked.created_at,
+                )
+            )
+            raise Suspended
+        verdict = self._verdict(node, path, answer, asking.verdict_error)
+        if verdict.action == "cancel":
+            raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
+        return verdict
+
+    def _verdict(
+        self, node: Node, path: str, answer: asking.Requirement, read: Callable[[asking.Requirement], Verdict]
+    ) -> Verdict:
+        if answer.answered_at is None:
+            raise Suspended
+        verdict = read(answer)
+        if self.run.pauses.use(answer.id) and verdict.action not in ("cancel", "skip"):
+            self.emit(ev.StepContinuedEvent, node, path, requirement_id=answer.id)
+        return verdict
+
+
+def root_frame(run: Execution) -> Frame:
+    """The frame that the outermost workflow's steps stand in."""
+    return Frame(run, run.definition, "", None, 0)

@@ -1,0 +1,168 @@
+"""The host: starts runs, keeps the live ones by id, and is the only one that lets a run outlive its caller. (D1, D10)"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from ..core.journal import Journal
+from ..model import codec
+from ..model.enums import RunStatus
+from ..model.run import WorkflowRunOutput
+from .bus import Buffer
+from .execution import Execution, execute_run
+from .loops import spawn
+from .pauses import Pauses
+from .request import RunRequest
+from .sessions import load_runs, open_session, remember_session, session_turn
+
+__all__ = [
+    "Prepare",
+    "find_finished",
+    "find_live",
+    "live_runs",
+    "prepare_new",
+    "register",
+    "run_awaited",
+    "start_hosted",
+]
+
+Prepare = Callable[[], Any]
+
+_live: weakref.WeakValueDictionary[str, Execution] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+_KEPT = 256  # outputs of finished background runs that no database keeps
+_finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
+
+
+def find_live(run_id: str) -> Execution | None:
+    """The run of that id if this process is executing it."""
+    with _lock:
+        run = _live.get(run_id)
+    return run if run is not None and not run.ended else None
+
+
+def live_runs() -> list[Execution]:
+    """All runs that this process is executing now."""
+    with _lock:
+        return [run for run in _live.values() if not run.ended]
+
+
+def find_finished(run_id: str) -> WorkflowRunOutput | None:
+    """The output of a background run that ended in this process and that no database keeps."""
+    with _lock:
+        return _finished.get(run_id)
+
+
+async def prepare_new(request: RunRequest) -> Execution:
+    """Everything a new run needs, its session loaded; nothing is written yet."""
+    definition = request.definition
+    session, state, stored = await open_session(definition, request.session_id, request.user_id, request.state)
+    if definition.history and definition.db is not None:
+        session.runs = list(
+            await load_runs(definition.db, request.session_id, definition.num_history_runs, completed=True)
+        )
+    given = request.input
+    created = definition.clock.time()
+    output = WorkflowRunOutput(
+        run_id=request.run_id,
+        session_id=request.session_id,
+        user_id=request.user_id,
+        workflow_id=definition.id,
+        workflow_name=definition.name,
+        input=given.value,
+        additional_data=given.additional_data,
+        dependencies=given.dependencies,
+        metadata=given.metadata,
+        images=list(given.images) if given.images else None,
+        videos=list(given.videos) if given.videos else None,
+        audio=list(given.audio) if given.audio else None,
+        files=list(given.files) if given.files else None,
+        parent_run_id=request.parent_run_id,
+        created_at=int(created),
+        updated_at=int(created),
+    )
+    run = Execution(
+        request,
+        output=output,
+        state=state,
+        session=session,
+        journal=Journal(),
+        pauses=Pauses(),
+        created_at=created,
+        state_base=stored,
+    )
+    if definition.db is not None:
+        if definition.metadata:
+            run.session_metadata = codec.encode_value(definition.metadata, "Workflow metadata")
+        if session.workflow_data is None:
+            steps = [{"name": node.name, "type": node.kind} for node in definition.plan.root]
+            data = {"workflow_id": definition.id, "name": definition.name, "steps": steps}
+            run.workflow_data = codec.encode_value(data)
+    return register(run)
+
+
+def register(run: Execution) -> Execution:
+    """Make the run findable by its id, and let the workflow's observers watch it."""
+    for make in run.definition.observers:
+        observer = make(run)
+        if observer is not None:
+            run.bus.observers.append(observer)
+    with _lock:
+        _live[run.id] = run
+    return run
+
+
+async def _execute(run: Execution) -> None:
+    try:
+        async with session_turn(run):
+            await execute_run(run)
+    except Exception as error:  # before the run began: it could not get its turn
+        run.raised = run.raised or error
+        run.output.status = RunStatus.error
+        run.end()
+    finally:
+        remember_session(run)
+        with _lock:
+            if _live.get(run.id) is run:
+                del _live[run.id]
+            if run.request.background and run.definition.db is None:
+                _finished[run.id] = run.output
+                while len(_finished) > _KEPT:
+                    _finished.popitem(last=False)
+
+
+async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
+    """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
+    middle: then the run must be able to outlive this call."""
+    run: Execution = await prepare()
+    if run.definition.plan.hosted:
+        return await _run_hosted(run)
+    await _execute(run)
+    return await run.result()
+
+
+async def _run_hosted(run: Execution) -> WorkflowRunOutput:
+    spawn(lambda: _execute(run), f"run {run.id}")
+    try:
+        await run.wait_ended()
+    except BaseException:
+        run.cancel("the caller was cancelled")
+        with anyio.CancelScope(shield=True):
+            await run.wait_ended()
+        raise
+    return await run.result()
+
+
+async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execution:
+    """Start the run in a task of its own and return at once; ``buffer`` sees its events from the first."""
+    run: Execution = await prepare()
+    if buffer is not None:
+        run.bus.attach(buffer)
+    spawn(lambda: _execute(run), f"run {run.id}")
+    return run

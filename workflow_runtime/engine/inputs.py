@@ -1,0 +1,54 @@
+"""The input of a run against its schema. spec: agno-behaviour 1.3."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..model.errors import BuildError, InputError
+from ..model.text import is_model
+
+__all__ = ["checked_input"]
+
+
+def checked_input(value: Any, schema: Any) -> Any:
+    """``value`` as it is without a schema; an instance of the schema (a pydantic model or a TypedDict) with one.
+
+    Raises:
+        InputError: None, text that is no JSON, fields that do not fit (pydantic's message), or another kind of value.
+    """
+    if schema is None:
+        return value
+    name = getattr(schema, "__name__", repr(schema))
+    if value is None:
+        raise InputError("Input is required when input_schema is provided")
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InputError(f"Failed to parse input. Is it a valid JSON string?: {error}") from error
+    if isinstance(schema, type) and hasattr(schema, "model_validate"):
+        if isinstance(value, schema):
+            return value
+        if is_model(value):
+            raise InputError(f"Expected {name} but got {type(value).__name__}")
+        if not isinstance(value, dict):
+            raise InputError(f"Cannot validate {type(value)} against input_schema. Expected dict or {name} instance.")
+        try:
+            return schema.model_validate(value)  # type: ignore[attr-defined]  # checked above
+        except ValueError as error:
+            raise InputError(f"Failed to parse dict into {name}: {error}") from error
+    return _typed_dict(value, schema, name)
+
+
+def _typed_dict(value: Any, schema: Any, name: str) -> Any:
+    if not hasattr(schema, "__required_keys__"):
+        raise BuildError(f"input_schema={schema!r} is neither a pydantic model nor a TypedDict")
+    if not isinstance(value, dict):
+        raise InputError(f"Cannot validate {type(value)} against input_schema. Expected dict or {name} instance.")
+    import msgspec
+
+    try:
+        return msgspec.convert(value, schema)
+    except msgspec.ValidationError as error:
+        raise InputError(f"Failed to parse dict into {name}: {error}") from error

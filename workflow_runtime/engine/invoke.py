@@ -1,0 +1,252 @@
+"""Running a step's executor once: functions of every kind, agents and teams, nested workflows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import msgspec
+
+from ..core.binding import ASYNC_GENERATOR, COROUTINE, GENERATOR, Binding
+from ..core.plan import Node
+from ..model import events as ev
+
+from ..model.executor_events import ExecutorEvent, executor_event
+from ..model.step_io import StepInput, StepOutput
+from .bus import stamp
+from .context import RunContext
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["Chunks", "call_condition", "invoke", "run_callable"]
+
+_END = object()
+
+
+async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
+    """One attempt at a step node; the output carries the step's name whatever the executor returned."""
+    binding: Binding | None = node.binding
+    if node.retry is not None or node.timeout is not None:
+        frame.run.attempts[path] = attempt
+    limit = node.retry.timeout if node.retry is not None else None
+    if limit is not None:
+        with anyio.fail_after(limit):
+            return await _invoke(frame, node, path, step_input, attempt, binding)
+    if binding is not None and binding.kind == COROUTINE and binding.only_input and binding.first == "step_input":
+        # The common case without a detour: an async function of the step input.
+        found = await binding.function(step_input)
+        if type(found) is StepOutput or inspect.isasyncgen(found) or inspect.isgenerator(found):
+            return await _finish(frame, node, path, found, attempt)
+        return StepOutput(found, node.name, node.step_id, "Step", "function", node.executor_name)
+    return await _invoke(frame, node, path, step_input, attempt, binding)
+
+
+async def _invoke(
+    frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, binding: Binding | None
+) -> StepOutput:
+    if binding is not None:
+        supplied = _supplied(frame, node, path, step_input, attempt, binding)
+        return await run_callable(frame, node, path, binding, supplied, attempt, offload=node.declared.offload)
+    if node.inner is not None or node.executor_type == "workflow":
+        from .walk import run_nested
+
+        return await run_nested(frame, node, path, step_input)
+    from .executor import run_executor
+
+    return await run_executor(frame, node, path, step_input, attempt)
+
+
+def _supplied(
+    frame: Frame, node: Node, path: str, step_input: StepInput, attempt: int, binding: Binding
+) -> dict[str, Any]:
+    """The values of the parameters that the callable asks for, and no others."""
+    supplied: dict[str, Any] = {}
+    for name in (binding.first, *binding.names):
+        if name == "step_input":
+            supplied[name] = step_input
+        elif name == "run_context":
+            supplied[name] = RunContext(frame, node, path, attempt)
+        elif name == "session_state":
+            supplied[name] = frame.run.state
+        elif name == "workflow":
+            supplied[name] = frame.definition.workflow
+        elif name == "additional_data":
+            supplied[name] = step_input.additional_data
+        elif name == "dependencies":
+            supplied[name] = frame.run.request.input.dependencies
+    return supplied
+
+
+async def call_condition(
+    frame: Frame, binding: Binding, node: Node, path: str, step_input: StepInput, supplied: dict[str, Any]
+) -> Any:
+    """Call a condition, selector or end condition: on the loop, since it is a few lines; awaited if it is async."""
+    values = {**_supplied(frame, node, path, step_input, 1, binding), **supplied}
+    args = (values[binding.first],) if binding.first is not None else ()
+    found = binding.function(*args, **{name: values[name] for name in binding.names})
+    return await found if inspect.isawaitable(found) else found
+
+
+async def run_callable(
+    frame: Frame, node: Any, path: str, binding: Binding, supplied: dict[str, Any], attempt: int, *, offload: bool
+) -> StepOutput:
+    """Call a function of any kind with what it asked for."""
+    args = (supplied[binding.first],) if binding.first is not None else ()
+    kwargs = {name: supplied[name] for name in binding.names}
+    if binding.kind == COROUTINE:
+        found = await binding.function(*args, **kwargs)
+    elif binding.kind in (ASYNC_GENERATOR, GENERATOR) or not offload:
+        found = binding.function(*args, **kwargs)
+    else:
+        found = await anyio.to_thread.run_sync(partial(binding.function, *args, **kwargs))
+    return await _finish(frame, node, path, found, attempt, offload)
+
+
+async def _finish(frame: Frame, node: Any, path: str, found: Any, attempt: int, offload: bool = True) -> StepOutput:
+    """What the callable gave, generators drained and awaitables awaited, as an output of ``node``."""
+    if inspect.isawaitable(found):
+        found = await found
+    if inspect.isasyncgen(found):
+        found = await _drain_async(Chunks(frame, node, path, attempt), found)
+    elif inspect.isgenerator(found):
+        chunks = Chunks(frame, node, path, attempt)
+        found = await (_drain_thread(chunks, found) if offload else _drain_inline(chunks, found))
+    return as_output(node, found)
+
+
+def as_output(node: Any, found: Any) -> StepOutput:
+    """A returned value as an output of ``node``; a StepOutput is copied, so a shared one is never changed."""
+    executor = getattr(node, "executor_name", None)
+    if isinstance(found, StepOutput):
+        return msgspec.structs.replace(
+            found,
+            step_name=node.name,
+            step_id=found.step_id or node.step_id,
+            step_type=found.step_type or "Step",
+            executor_type=found.executor_type or "function",
+            executor_name=found.executor_name or executor,
+        )
+    return StepOutput(found, node.name, node.step_id, "Step", "function", executor)
+
+
+class Chunks:
+    """What a generator has yielded so far: published at once, kept for the output."""
+
+    __slots__ = ("_attempt", "_frame", "_node", "_path", "final", "parts")
+
+    def __init__(self, frame: Frame, node: Node, path: str, attempt: int) -> None:
+        self._frame, self._node, self._path, self._attempt = frame, node, path, attempt
+        self.parts: list[Any] = []
+        self.final: Any = _END
+
+    def add(self, chunk: Any) -> bool:
+        """Take one chunk; True when it is a StepOutput, which ends the step."""
+        if isinstance(chunk, StepOutput):
+            self.final = chunk
+            return True
+        frame = self._frame
+        if isinstance(chunk, (str, int, float, bytes, dict, list, tuple)) or chunk is None:
+            if isinstance(chunk, dict) and isinstance(chunk.get("event"), str):
+                return self._event(chunk)
+            frame.run.streams[self._path] = self._attempt
+            self.parts.append(chunk)
+            frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+            return False
+        return self._event(chunk)
+
+    def _event(self, chunk: Any) -> bool:
+        event = executor_event(chunk)
+        frame = self._frame
+        if event is None:
+            frame.run.streams[self._path] = self._attempt
+            self.parts.append(chunk)
+            frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+            return False
+        frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))
+        if isinstance(event, ExecutorEvent) and event.event in ("RunContent", "TeamRunContent"):
+            self.parts.append(event.content)
+        return False
+
+    def value(self, returned: Any = None) -> Any:
+        """The step's content: a final StepOutput; the text joined when all is text; else the list of chunks."""
+        if isinstance(returned, StepOutput):
+            return returned
+        if self.final is not _END:
+            return self.final
+        if returned is not None and not self.parts:
+            return returned
+        if self.parts and all(isinstance(part, str) for part in self.parts):
+            return "".join(self.parts)
+        return list(self.parts) if self.parts else None
+
+    def keep_partial(self) -> None:
+        """The step is being cancelled: what it had produced is kept, marked as not successful."""
+        output = as_output(self._node, self.value())
+        output.success, output.error = False, "Cancelled during execution"
+        self._frame.run.partials[self._path] = output
+
+
+async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> Any:
+    bus = chunks._frame.run.bus
+    try:
+        async for chunk in generator:
+            if chunks.add(chunk):
+                await generator.aclose()
+                break
+            if bus.behind:
+                await bus.settle()
+    except BaseException:
+        if chunks._frame.run.cancelled:
+            chunks.keep_partial()
+        with anyio.CancelScope(shield=True):
+            await generator.aclose()
+        raise
+    return chunks.value()
+
+
+async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> Any:
+    try:
+        while True:
+            try:
+                chunk = next(generator)
+            except StopIteration as stop:
+                return chunks.value(stop.value)
+            if chunks.add(chunk):
+                return chunks.value()
+            await chunks._frame.settle()
+    finally:
+        generator.close()
+
+
+async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> Any:
+    """A synchronous generator runs in a worker thread; each chunk is published on the loop before the next is made."""
+
+    async def take(chunk: Any) -> bool:
+        done = chunks.add(chunk)
+        await chunks._frame.settle()
+        return done
+
+    def work() -> Any:
+        try:
+            while True:
+                try:
+                    chunk = next(generator)
+                except StopIteration as stop:
+                    return chunks.value(stop.value)
+                if anyio.from_thread.run(take, chunk):
+                    return chunks.value()
+        finally:
+            generator.close()
+
+    try:
+        return await anyio.to_thread.run_sync(work)
+    except BaseException:
+        if chunks._frame.run.cancelled:
+            chunks.keep_partial()
+        raise

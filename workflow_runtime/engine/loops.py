@@ -1,0 +1,100 @@
+"""Event loops: tasks that outlive their caller, and calls into a loop from any thread. The one module that knows backends.
+
+asyncio and trio differ in both; anyio has no detached task on purpose, so the host owns them here by name. (D10)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import sniffio
+
+__all__ = ["Loop", "current_loop", "spawn"]
+
+logger = logging.getLogger("workflow_runtime")
+_tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
+
+
+class Loop(Protocol):
+    """A running event loop, as another thread may use it."""
+
+    def is_here(self) -> bool:
+        """True when called from this loop's own thread while it runs."""
+
+    def call(self, function: Callable[[], None]) -> bool:
+        """Run ``function`` on the loop soon; False when the loop has ended."""
+
+
+class _AsyncioLoop:
+    __slots__ = ("_loop", "_thread")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call(self, function: Callable[[], None]) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # closed: whatever ran on it has ended
+            return False
+        return True
+
+
+class _TrioLoop:
+    __slots__ = ("_thread", "_token")
+
+    def __init__(self) -> None:
+        import trio
+
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+
+    def is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def call(self, function: Callable[[], None]) -> bool:
+        import trio
+
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+
+def current_loop() -> Loop:
+    """The loop that runs this code."""
+    return _TrioLoop() if sniffio.current_async_library() == "trio" else _AsyncioLoop()
+
+
+def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
+    """Start a task that nobody waits for. It must not raise; if it does, that is logged, never lost."""
+
+    async def guarded() -> None:
+        try:
+            await work()
+        except Exception:
+            logger.exception("the task %s of workflow_runtime failed", name)
+
+    if sniffio.current_async_library() == "trio":
+        import trio
+
+        trio.lowlevel.spawn_system_task(guarded, name=name)
+        return
+    task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def _quiet(work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except asyncio.CancelledError:  # the loop is closing; the run has recorded it
+        pass

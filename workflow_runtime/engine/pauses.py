@@ -1,0 +1,204 @@
+"""The questions of a run: opened by nodes, answered by people, looked up again when the tree is walked anew. (D8)"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ..core import gate
+from ..core.gate import Verdict
+from ..core.plan import Node
+from ..model.errors import AlreadyAnswered
+from ..model.review import ErrorRequirement, StepRequirement, UserInputField
+
+__all__ = ["Pauses", "Requirement", "form_fields"]
+
+Requirement = StepRequirement | ErrorRequirement
+
+
+class Pauses:
+    """All requirements of a run by id, in the order they were opened. ``fresh`` are answers that no node has used yet."""
+
+    __slots__ = ("by_id", "changed", "fresh")
+
+    def __init__(self, known: list[Requirement] | None = None) -> None:
+        self.by_id: dict[str, Requirement] = {item.id: item for item in known or ()}
+        self.fresh: set[str] = set()
+        self.changed: dict[str, Requirement] = {}
+
+    @property
+    def open(self) -> list[Requirement]:
+        return [item for item in self.by_id.values() if item.answered_at is None]
+
+    def get(self, requirement_id: str) -> Requirement | None:
+        return self.by_id.get(requirement_id)
+
+    def add(self, requirement: Requirement) -> None:
+        self.by_id[requirement.id] = requirement
+        self.changed[requirement.id] = requirement
+
+    def take(self) -> list[Requirement]:
+        changed, self.changed = self.changed, {}
+        return list(changed.values())
+
+    def use(self, requirement_id: str) -> bool:
+        """True the first time that an answer is used after it was given."""
+        if requirement_id in self.fresh:
+            self.fresh.discard(requirement_id)
+            return True
+        return False
+
+
+def merge_answers(known: Pauses, given: list[Requirement], now: float) -> list[Requirement]:
+    """The answers in ``given`` that are new and complete, as copies with ``answered_at``; nothing is changed yet.
+
+    Raises:
+        ValueError: An unknown id, or an answer that does not fit, every problem named.
+        AlreadyAnswered: None of the given ones was new.
+    """
+    accepted: list[Requirement] = []
+    stale: list[Requirement] = []
+    problems: list[str] = []
+    for item in given:
+        asked = known.get(item.id)
+        if asked is None:
+            asked = next((open_ for open_ in known.open if item.path and open_.path == item.path), None)
+        if asked is None:
+            names = [open_.id for open_ in known.open]
+            problems.append(f"requirement {item.id!r} is unknown; open: {names}")
+            continue
+        if asked.answered_at is not None:
+            if item.is_resolved:
+                stale.append(asked)
+            continue
+        if not item.is_resolved:
+            continue
+        try:
+            accepted.append(_answered(asked, item, now))
+        except ValueError as error:
+            problems.append(f"{asked.step_name or asked.path}: {error}")
+    if problems:
+        raise ValueError("cannot continue, nothing was changed:\n" + "\n".join(f"- {line}" for line in problems))
+    if stale and not accepted:
+        first = stale[0]
+        when = datetime.fromtimestamp(first.answered_at or 0, UTC).isoformat()
+        raise AlreadyAnswered(
+            f"requirement {first.id!r} was answered at {when}; the first answer stands",
+            requirement_id=first.id,
+            answered_at=first.answered_at,
+        )
+    return accepted
+
+
+def _answered(asked: Requirement, given: Requirement, now: float) -> Requirement:
+    """A copy of what was asked with the given answer; only the answer's fields are taken over."""
+    if isinstance(asked, ErrorRequirement) or isinstance(given, ErrorRequirement):
+        decision = getattr(given, "decision", None)
+        if decision not in ("retry", "skip"):
+            raise ValueError(f"an error is answered with retry() or skip(), got {decision!r}")
+        return msgspec.structs.replace(asked, decision=decision, answered_at=now)
+    answer = msgspec.structs.replace(
+        asked,
+        confirmed=given.confirmed,
+        rejection_feedback=given.rejection_feedback,
+        on_reject=given.on_reject,
+        edited_output=given.edited_output,
+        is_edited=given.is_edited,
+        user_input=dict(given.user_input) if given.user_input is not None else None,
+        selected_choices=list(given.selected_choices) if given.selected_choices else None,
+        executor_requirements=given.executor_requirements,
+        answered_at=now,
+    )
+    if answer.confirmed is not False:
+        if answer.requires_user_input and answer.user_input is not None:
+            answer.check_user_input(answer.user_input)
+        if answer.requires_route_selection and answer.selected_choices:
+            answer.select(*answer.selected_choices)
+    if not answer.is_resolved:
+        raise ValueError("the answer is not complete")
+    return answer
+
+
+def due(pauses: Pauses, now: float) -> list[Requirement]:
+    """The answers of the deadlines that have passed."""
+    passed = [item for item in pauses.open if item.timeout_at is not None and item.timeout_at.timestamp() <= now]
+    return [msgspec.structs.replace(gate.on_deadline(item), answered_at=now) for item in passed]
+
+
+def form_fields(schema: Any) -> tuple[list[UserInputField], dict[str, Any] | None]:
+    """A user-input schema (fields, dicts or a pydantic model) as fields, and the model's JSON Schema if it was one."""
+    if schema is None:
+        return [], None
+    if hasattr(schema, "model_json_schema"):
+        return _model_fields(schema), schema.model_json_schema()
+    fields = [item if isinstance(item, UserInputField) else msgspec.convert(item, UserInputField) for item in schema]
+    return [msgspec.structs.replace(field) for field in fields], None
+
+
+_JSON_TYPES = {
+    "string": "str",
+    "integer": "int",
+    "number": "float",
+    "boolean": "bool",
+    "array": "list",
+    "object": "dict",
+}
+
+
+def _model_fields(model: Any) -> list[UserInputField]:
+    schema = model.model_json_schema()
+    required = set(schema.get("required", ()))
+    fields = []
+    for name, part in schema.get("properties", {}).items():
+        fields.append(
+            UserInputField(
+                name=name,
+                field_type=_JSON_TYPES.get(part.get("type", ""), "str" if "enum" in part else "dict"),
+                description=part.get("description"),
+                value=part.get("default"),
+                required=name in required,
+                allowed_values=part.get("enum"),
+            )
+        )
+    return fields
+
+
+def question(node: Node, path: str, run_id: str, now: float, tag: str, **fields: Any) -> StepRequirement:
+    """A new requirement of ``node``, with the policies of its review."""
+    review = node.review
+    base: dict[str, Any] = {
+        "id": f"{run_id}:{path}@{tag}",
+        "path": path,
+        "step_id": node.step_id or path,
+        "step_name": node.name,
+        "step_index": node.index,
+        "step_type": node.kind,
+        "created_at": now,
+    }
+    if review is not None:
+        base["on_reject"] = review.on_reject
+        base["on_timeout"] = review.on_timeout
+        base["max_retries"] = review.max_retries
+        if review.timeout is not None:
+            base["timeout_at"] = datetime.fromtimestamp(now + review.timeout, UTC)
+    return StepRequirement(**{**base, **fields})
+
+
+def verdict_before(answer: Requirement) -> Verdict:
+    assert isinstance(answer, StepRequirement)
+    return gate.before_node(answer)
+
+
+def verdict_after(answer: Requirement) -> Verdict:
+    assert isinstance(answer, StepRequirement)
+    return gate.after_iteration(answer) if answer.kind == "iteration_review" else gate.after_output(answer)
+
+
+def verdict_error(answer: Requirement) -> Verdict:
+    if isinstance(answer, ErrorRequirement):
+        if answer.decision == "cancel":
+            return Verdict(action="cancel", reason="timed out")
+        return gate.after_error(answer)
+    return gate.before_node(answer)

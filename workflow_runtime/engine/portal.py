@@ -1,0 +1,88 @@
+"""The sync API: one event-loop thread for the process, and calls into it that only wait. (D12)"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["call", "portal_loop", "submit"]
+
+_T = TypeVar("_T")
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_owner_pid = 0
+
+
+def portal_loop() -> asyncio.AbstractEventLoop:
+    """The loop of the portal thread, started at first use (and again in a forked child)."""
+    global _loop, _owner_pid
+    with _lock:
+        if _loop is None or _owner_pid != os.getpid() or _loop.is_closed():
+            started = threading.Event()
+            loop = _new_loop()
+            thread = threading.Thread(target=_serve, args=(loop, started), name="workflow_runtime portal", daemon=True)
+            thread.start()
+            started.wait()
+            _loop, _owner_pid = loop, os.getpid()
+        return _loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
+
+
+def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
+    asyncio.set_event_loop(loop)
+    loop.call_soon(started.set)
+    loop.run_forever()
+
+
+def submit(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
+    """Run ``work()`` on the portal's loop. RuntimeError when called from the portal itself: it would wait for itself."""
+    loop = portal_loop()
+    try:
+        if asyncio.get_running_loop() is loop:
+            raise RuntimeError(
+                "a blocking verb was called inside a step that runs on the event loop; await its a-twin instead"
+            )
+    except RuntimeError as error:
+        if "blocking verb" in str(error):
+            raise
+    return asyncio.run_coroutine_threadsafe(work(), loop)
+
+
+def call(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """The result of ``work()``. Ctrl-C cancels it, waits until it has recorded that, and is raised again."""
+    future = submit(work)
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        future.cancel()
+        _wait_quietly(future)
+        raise
+
+
+def _wait_quietly(future: concurrent.futures.Future[Any]) -> None:
+    """Cancelling a future only asks its task; a round trip per step lets the task record its end."""
+    done = threading.Event()
+
+    async def drain() -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        done.set()
+
+    asyncio.run_coroutine_threadsafe(drain(), portal_loop())
+    done.wait(6)
+
+
+@atexit.register
+def _stop() -> None:
+    loop = _loop
+    if loop is not None and _owner_pid == os.getpid() and not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,74 @@
+"""What a call asked for, with all options resolved: the call's over the workflow's over the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..core.filters import Sieve
+from ..core.plan import Plan
+from ..model.events import Event
+from ..model.media import Audio, File, Image, Video
+from ..storage.base import BaseDb
+from .clock import Clock
+
+__all__ = ["Definition", "Input", "RunRequest"]
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """The input of a run and what travels with it. It survives pause and continue."""
+
+    value: Any = None
+    additional_data: dict[str, Any] | None = None
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    files: list[File] | None = None
+    dependencies: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a Workflow its runs need. Nothing here changes while a run is under way."""
+
+    workflow: Any
+    id: str
+    name: str | None
+    plan: Plan
+    function: Any = None
+    db: BaseDb | None = None
+    clock: Clock
+    session_state: dict[str, Any] | None = None
+    overwrite_session_state: bool = False
+    metadata: dict[str, Any] | None = None
+    dependencies: dict[str, Any] | None = None
+    durability: str = "async"
+    session_policy: str = "merge"
+    lease: float = 15.0
+    evict_after: float = 300.0
+    run_timeout: float | None = None
+    history: bool = False
+    num_history_runs: int | None = None
+    store_executor_outputs: bool = True
+    cache: dict[str, Any] | None = None
+    description: str | None = None
+    observers: tuple[Callable[[Any], Callable[[Event], None] | None], ...] = ()
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One run to start. ``state`` is the caller's session_state, to be merged into the stored one."""
+
+    definition: Definition
+    run_id: str
+    session_id: str
+    user_id: str | None = None
+    input: Input = Input()
+    state: dict[str, Any] | None = None
+    parent_run_id: str | None = None
+    store_events: bool = False
+    keep_log: bool = False
+    skip: Sieve | None = None
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    background: bool = False

@@ -1,0 +1,292 @@
+"""Going on with a stored run: loading it, answering its questions, claiming it. (D7, D8)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..core.journal import Journal
+from ..core.plan import Plan
+from ..model import codec
+from ..model.enums import RunStatus
+from ..model.errors import AlreadyAnswered, PlanChanged, RunNotFound, RunNotPaused
+from ..model.run import WorkflowRunOutput
+from ..model.session import WorkflowSession
+from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
+from .execution import OWNER, Execution
+from .host import register
+from .pauses import Pauses, Requirement, due, merge_answers
+from .recorder import row_to_record
+from .request import Definition, Input, RunRequest
+from .sessions import open_session
+
+__all__ = ["Continuation", "load_output", "prepare_continued"]
+
+_PAGE = 2000
+
+
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to ``continue_run``, resolved. ``output`` is the paused output, needed where there is no database."""
+
+    definition: Definition
+    run_id: str
+    output: WorkflowRunOutput | None = None
+    answers: list[Requirement] | None = None
+    store_events: bool = False
+    keep_log: bool = False
+    skip: Any = None
+    user_id: str | None = None
+    allow_plan_change: bool = False
+    cancel_reason: str | None = None
+
+
+async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> WorkflowRunOutput | None:
+    """The stored output of a run, with its questions and its stored events; None if there is no such run."""
+    row = await db.load_run(run_id)
+    return await output_of(db, row, events=events) if row is not None else None
+
+
+async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> WorkflowRunOutput:
+    output = codec.decode_run(row.data)
+    output.status = row.status
+    output.epoch = row.attempt
+    if row.status is RunStatus.paused:
+        _put_requirements(output, await _requirements(db, row.run_id))
+    if events:
+        stored = [codec.decode_event(item.data) for item in await all_events(db, row.run_id)]
+        output.events = stored or None
+        output.last_seq = max(output.last_seq, row.seq)
+    return output
+
+
+async def all_events(db: BaseDb, run_id: str, after: int = 0) -> list[EventRow]:
+    found: list[EventRow] = []
+    while True:
+        page = await db.load_events(run_id, after=after, limit=_PAGE)
+        found.extend(page)
+        if len(page) < _PAGE:
+            return found
+        after = page[-1].last_seq
+
+
+def _put_requirements(output: WorkflowRunOutput, requirements: list[Requirement]) -> None:
+    output.step_requirements = [item for item in requirements if item.kind != "error"] or None  # type: ignore[misc]  # told apart by kind
+    output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
+
+
+async def _requirements(db: BaseDb, run_id: str) -> list[Requirement]:
+    found: list[Requirement] = []
+    for row in await db.load_requirements(run_id):
+        item = codec.decode_requirement(row.data)
+        item.answered_at = row.answered_at
+        found.append(item)
+    return found
+
+
+async def prepare_continued(asked: Continuation) -> Execution:
+    """The run, claimed for this process, its answers stored, ready to be walked again.
+
+    Raises:
+        RunNotFound, RunNotPaused, PlanChanged, AlreadyAnswered, ValueError: As ``continue_run`` promises; nothing changed.
+    """
+    if asked.definition.db is None:
+        return await _from_memory(asked)
+    return await _from_database(asked, asked.definition.db)
+
+
+async def _from_memory(asked: Continuation) -> Execution:
+    output = asked.output
+    if output is None:
+        raise RunNotFound(f"run {asked.run_id!r}: without a database, continue_run needs the paused output itself")
+    refuse_unless_paused(output.status, asked.run_id)
+    if not isinstance(output.journal, Journal):
+        raise RunNotPaused(
+            f"run {asked.run_id!r} cannot be continued from this copy of its output: it has no journal; use the object"
+            " that the run returned, or a database"
+        )
+    check_plan(asked.definition.plan, output.journal, asked.allow_plan_change)
+    requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
+    pauses = Pauses(requirements)
+    for item in _answers(asked, pauses):
+        pauses.add(item)
+        pauses.fresh.add(item.id)
+    output.status = RunStatus.running  # from here on a second continue of this object is refused
+    state = output.session_state if output.session_state is not None else {}
+    fresh = msgspec.structs.replace(output, journal=None, epoch=output.epoch + 1, step_results=[])
+    session = WorkflowSession(session_id=output.session_id or "", user_id=output.user_id, session_state=state)
+    return _execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
+
+
+async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
+    row = await db.load_run(asked.run_id)
+    if row is None:
+        raise RunNotFound(f"Could not find run with id {asked.run_id}; check the id and the workflow's db")
+    allowed = {RunStatus.paused, RunStatus.pending} if asked.cancel_reason is not None else {RunStatus.paused}
+    if row.status not in allowed:
+        refuse_unless_paused(row.status, asked.run_id)
+    if asked.user_id is not None and row.user_id is not None and asked.user_id != row.user_id:
+        raise PermissionError(f"run {asked.run_id!r} belongs to another user")
+    journal = Journal(row_to_record(item) for item in await db.load_steps(asked.run_id))
+    if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
+        check_plan(asked.definition.plan, journal, asked.allow_plan_change)
+    pauses = Pauses(await _requirements(db, asked.run_id))
+    accepted = _answers(asked, pauses)
+    now = asked.definition.clock.time()
+    claimed = await db.claim(
+        asked.run_id,
+        owner=OWNER,
+        now=now,
+        lease_until=now + asked.definition.lease,
+        statuses=frozenset(allowed),
+        expired_only=False,
+    )
+    if claimed is None:
+        raise RunNotPaused(f"run {asked.run_id!r} was continued by another caller first")
+    try:
+        if accepted:
+            await db.answer([requirement_row(item, claimed) for item in accepted])
+    except AlreadyAnswered:
+        await db.commit(Batch(run=msgspec.structs.replace(claimed, status=RunStatus.paused, updated_at=now)))
+        raise
+    for item in accepted:
+        pauses.by_id[item.id] = item
+        pauses.fresh.add(item.id)
+    return await execution_of(asked, db, claimed, journal, pauses)
+
+
+async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Journal, pauses: Pauses) -> Execution:
+    """The execution of a claimed row."""
+    output = codec.decode_run(row.data)
+    output.epoch, output.status = row.attempt, RunStatus.running
+    output.step_results = []
+    events = await all_events(db, row.run_id) if asked.store_events else []
+    if asked.store_events:
+        output.events = [codec.decode_event(item.data) for item in events] or None
+    session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
+    return _execution(
+        asked,
+        output,
+        pauses,
+        journal,
+        session,
+        session.session_state,
+        stored,
+        seq=max(row.seq, events[-1].last_seq if events else 0),
+    )
+
+
+def _execution(
+    asked: Continuation,
+    output: WorkflowRunOutput,
+    pauses: Pauses,
+    journal: Journal,
+    session: WorkflowSession,
+    state: dict[str, Any],
+    stored: dict[str, bytes],
+    *,
+    seq: int,
+) -> Execution:
+    request = RunRequest(
+        definition=asked.definition,
+        run_id=asked.run_id,
+        session_id=output.session_id or session.session_id,
+        user_id=output.user_id,
+        input=Input(
+            value=output.input,
+            additional_data=output.additional_data,
+            images=output.images,
+            videos=output.videos,
+            audio=output.audio,
+            files=output.files,
+            dependencies=output.dependencies,
+            metadata=output.metadata,
+        ),
+        parent_run_id=output.parent_run_id,
+        store_events=asked.store_events,
+        keep_log=asked.keep_log,
+        skip=asked.skip,
+    )
+    run = Execution(
+        request,
+        output=output,
+        state=state,
+        session=session,
+        journal=Journal(journal.records.values()),
+        pauses=pauses,
+        seq=seq,
+        epoch=output.epoch,
+        created_at=float(output.created_at),
+        state_base=stored,
+        created=True,
+    )
+    run.cancel_reason = asked.cancel_reason
+    register(run)
+    return run
+
+
+def refuse_unless_paused(status: RunStatus, run_id: str) -> None:
+    if status != RunStatus.paused:
+        raise RunNotPaused(
+            f"Cannot continue a run that is not paused. Current status: {RunStatus(status).value} (run {run_id})"
+        )
+
+
+def check_plan(plan: Plan, journal: Journal, allowed: bool) -> None:
+    """PlanChanged naming the first recorded step that the plan no longer has, or has as another kind of step."""
+    if allowed or plan.dynamic:
+        return
+    for path, record in sorted(journal.records.items(), key=lambda item: item[1].position):
+        if "!" in path:
+            continue
+        node = plan.find(path)
+        if node is None:
+            raise PlanChanged(
+                f"the workflow has no step at {path!r} any more, where the stored run has been;"
+                " restore the step, or pass allow_plan_change=True",
+                path=path,
+            )
+        if node.kind != record.kind:
+            raise PlanChanged(
+                f"step {path!r} is a {node.kind} now and was a {record.kind} when the run was stored;"
+                " restore it, or pass allow_plan_change=True",
+                path=path,
+            )
+
+
+def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
+    """The accepted answers; ValueError that lists what is still open when nothing new was answered."""
+    if asked.cancel_reason is not None:
+        return []
+    now = asked.definition.clock.time()
+    timed_out = due(pauses, now)
+    late = {item.id for item in timed_out}
+    given = asked.answers
+    if given is None and asked.output is not None:
+        given = [*(asked.output.step_requirements or ()), *(asked.output.error_requirements or ())]
+    usable = [item for item in given or () if item.id not in late]
+    accepted = [*timed_out, *merge_answers(pauses, usable, now)]
+    if not accepted and pauses.open:
+        steps = [item.step_name for item in pauses.open if item.kind != "error"]
+        errors = [item.step_name for item in pauses.open if item.kind == "error"]
+        parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
+            [f"unresolved error requirements: {errors}"] if errors else []
+        )
+        raise ValueError(f"Cannot continue run - {'; '.join(parts)}")
+    return accepted
+
+
+def requirement_row(item: Requirement, run: RunRow) -> RequirementRow:
+    return RequirementRow(
+        run_id=run.run_id,
+        requirement_id=item.id,
+        session_id=run.session_id,
+        user_id=run.user_id,
+        workflow_id=run.workflow_id,
+        path=item.path,
+        kind=item.kind,
+        created_at=item.created_at or 0.0,
+        timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
+        answered_at=item.answered_at,
+        data=codec.encode_requirement(item),
+    )

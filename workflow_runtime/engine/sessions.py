@@ -1,0 +1,253 @@
+"""Sessions: whose they are, what state a run starts with, who may run when, and serialised edits. spec: decisions 7."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ..core.state import changes, copied, merged, snapshot
+from ..model import codec
+from ..model.enums import RunStatus
+from ..model.errors import SessionBusy, SessionOwnerError, StorageError
+from ..model.metrics import SessionMetrics
+from ..model.run import WorkflowRunOutput
+from ..model.session import WorkflowSession
+from ..storage.base import BaseDb, RunFilter, SessionRow
+from .clock import new_id
+from .request import Definition
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "session_turn"]
+
+
+def refuse_other_user(row: SessionRow, user_id: str | None) -> None:
+    """SessionOwnerError when both the session and the caller name a user and they differ."""
+    if user_id is not None and row.user_id is not None and row.user_id != user_id:
+        raise SessionOwnerError(
+            f"session {row.session_id!r} belongs to another user; use a session of user {user_id!r}"
+        )
+
+
+def decode_session(row: SessionRow) -> WorkflowSession:
+    """The stored session as users see it, without its runs."""
+    return WorkflowSession(
+        session_id=row.session_id,
+        user_id=row.user_id,
+        workflow_id=row.workflow_id,
+        workflow_name=row.workflow_name,
+        session_name=row.name,
+        session_state={key: codec.decode_value(value) for key, value in row.state.items()},
+        session_metrics=codec.decode_typed(row.metrics, SessionMetrics) if row.metrics else None,
+        workflow_data=codec.decode_value(row.workflow_data) if row.workflow_data else None,
+        metadata=codec.decode_value(row.metadata) if row.metadata else None,
+        created_at=int(row.created_at),
+        updated_at=int(row.updated_at),
+        version=row.version,
+    )
+
+
+async def open_session(
+    definition: Definition, session_id: str, user_id: str | None, state: dict[str, Any] | None
+) -> tuple[WorkflowSession, dict[str, Any], dict[str, bytes]]:
+    """(session, the state a run starts with, the stored state's bytes). Writes nothing.
+
+    The caller's ``state`` is merged over the stored one, or over the workflow's default where the session is new.
+    """
+    row = await _load(definition, session_id)
+    if row is None:
+        start = merged(definition.session_state or {}, state)
+        return WorkflowSession(session_id=session_id, user_id=user_id, session_state=start), start, {}
+    refuse_other_user(row, user_id)
+    session = decode_session(row)
+    stored = session.session_state
+    if definition.overwrite_session_state and state is not None:
+        start = copied(state)
+    else:
+        start = merged(stored, state) if state else stored
+    session.session_state = start
+    return session, start, dict(row.state)
+
+
+async def _load(definition: Definition, session_id: str) -> SessionRow | None:
+    cache = definition.cache
+    if cache is not None and session_id in cache:
+        row: SessionRow = cache[session_id]
+        return row
+    if definition.db is None:
+        return None
+    return await definition.db.load_session(session_id)
+
+
+def remember_session(run: Execution) -> None:
+    """Keep the session of the run that ended for the next one (``cache_session``). It is the last one only."""
+    cache = run.definition.cache
+    if cache is None:
+        return
+    cache.clear()
+    known = run.session
+    cache[known.session_id] = SessionRow(
+        session_id=known.session_id,
+        user_id=known.user_id or run.request.user_id,
+        workflow_id=run.definition.id,
+        workflow_name=run.definition.name,
+        name=known.session_name,
+        state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
+        created_at=float(known.created_at or run.created_at),
+        updated_at=run.clock.time(),
+    )
+
+
+async def load_runs(
+    db: BaseDb, session_id: str, limit: int | None, *, completed: bool = False
+) -> list[WorkflowRunOutput]:
+    """The last ``limit`` runs of a session (None: all), oldest first."""
+    statuses = frozenset({RunStatus.completed}) if completed else None
+    where = RunFilter(session_id=session_id, statuses=statuses)
+    found: list[WorkflowRunOutput] = []
+    before: tuple[float, str] | None = None
+    while limit is None or len(found) < limit:
+        page = 200 if limit is None else min(200, limit - len(found))
+        rows = await db.list_runs(where, limit=page, before=before)
+        found.extend(codec.decode_run(row.data) for row in rows)
+        if len(rows) < page:
+            break
+        before = (rows[-1].created_at, rows[-1].run_id)
+    return found[::-1]
+
+
+# -- serialised edits ---------------------------------------------------------------------------------------------------
+
+_locks: weakref.WeakValueDictionary[tuple[int, str, object], anyio.Lock] = weakref.WeakValueDictionary()
+
+
+@asynccontextmanager
+async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
+    """Inside: this session's lock is held here and in the database, and ``run.state`` is fresh. Leaving commits."""
+    db = run.definition.db
+    name = run.request.session_id if db is not None else f"{run.request.session_id}:{run.id}"
+    key = (id(db), name, run.loop_key)
+    lock = _locks.get(key)
+    if lock is None:
+        lock = _locks[key] = anyio.Lock()
+    async with lock:
+        if db is None:
+            yield run.state
+            return
+        owner = f"{run.owner}:{new_id()}"
+        await _acquire(run, db, f"session:{name}", owner)
+        try:
+            recorder = run.recorder
+            assert recorder is not None
+            async with recorder.exclusive():
+                await _refresh(run, db)
+            yield run.state
+            await recorder.commit()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await db.release(f"session:{name}", owner=owner)
+
+
+async def _acquire(run: Execution, db: BaseDb, name: str, owner: str) -> None:
+    """Wait for the lock of the database; another process holds it for no longer than its lease."""
+    pause = 0.002
+    while True:
+        now = run.clock.time()
+        if await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
+            return
+        await anyio.sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
+async def _refresh(run: Execution, db: BaseDb) -> None:
+    """Take over what others have stored under keys that this run has not changed."""
+    row = await db.load_session(run.request.session_id)
+    if row is None:
+        return
+    refuse_other_user(row, run.request.user_id)
+    mine = changes(run.state_base, snapshot(run.state))
+    for key in {*row.state, *run.state_base}:
+        stored = row.state.get(key)
+        if stored == run.state_base.get(key) or key in mine:
+            continue
+        if stored is None:
+            run.state.pop(key, None)
+            run.state_base.pop(key, None)
+        else:
+            run.state[key] = codec.decode_value(stored)
+            run.state_base[key] = stored
+
+
+# -- whose turn it is ----------------------------------------------------------------------------------------------------
+
+
+class _Queue:
+    """The runs of one session in this process, in the order they came."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()
+        self.running: Execution | None = None
+
+
+_queues: weakref.WeakValueDictionary[tuple[int, str, object], _Queue] = weakref.WeakValueDictionary()
+
+
+@asynccontextmanager
+async def session_turn(run: Execution) -> AsyncIterator[None]:
+    """Hold the session for the run as ``session_policy`` says; given up when the run ends or pauses.
+
+    Raises:
+        SessionBusy: Policy "reject" and another run of the session is under way.
+    """
+    policy = run.definition.session_policy
+    if policy == "merge":
+        yield
+        return
+    db = run.definition.db
+    key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
+    queue = _queues.get(key)
+    if queue is None:
+        queue = _queues[key] = _Queue()
+    busy = queue.running
+    if busy is not None and policy == "reject":
+        raise SessionBusy(
+            f"session {run.request.session_id!r} is busy with run {busy.id}; wait for it, cancel it, or use"
+            " session_policy='queue'"
+        )
+    if busy is not None and policy == "interrupt":
+        busy.cancel(f"interrupted by run {run.id}")
+    async with queue.lock:
+        queue.running = run
+        owner = f"{run.owner}:{run.id}"
+        name = f"turn:{run.request.session_id}"
+        if db is not None:
+            await _take_turn(run, db, name, owner, policy)
+        try:
+            yield
+        finally:
+            queue.running = None
+            if db is not None:
+                with anyio.CancelScope(shield=True):
+                    await db.release(name, owner=owner)
+
+
+async def _take_turn(run: Execution, db: BaseDb, name: str, owner: str, policy: str) -> None:
+    """The same turn among processes that share the database."""
+    if policy == "reject":
+        now = run.clock.time()
+        if not await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
+            raise SessionBusy(f"session {run.request.session_id!r} is busy in another process")
+        return
+    await _acquire(run, db, name, owner)
+
+
+def storage_needed(db: BaseDb | None, what: str) -> BaseDb:
+    """``db``, or StorageError that says what needs one."""
+    if db is None:
+        raise StorageError(f"{what} needs a database: Workflow(db='sqlite:///runs.db')")
+    return db

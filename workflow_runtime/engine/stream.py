@@ -1,0 +1,114 @@
+"""RunStream: the events of a run as its caller reads them. (D9, D10)
+
+The stream is an object fed by a hosted task; no scope or task group is open across an ``await`` of the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from ..model.events import Event
+from ..model.run import WorkflowRunOutput
+from .bus import Buffer
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["RunStream"]
+
+
+class RunStream:
+    """Async iterator over the events of one run; starts it at the first read.
+
+    Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
+    the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
+    After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        start: Callable[[Buffer], Awaitable[Execution]],
+        buffer: Buffer,
+        *,
+        owner: bool = True,
+    ) -> None:
+        self.run_id = run_id
+        self._start: Callable[[Buffer], Awaitable[Execution]] | None = start
+        self._buffer = buffer
+        self._owner = owner
+        self._run: Execution | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = self._buffer.take_nowait()
+        if event is not None:
+            return event
+        try:
+            if self._start is not None:
+                await self._begin()
+            event = await self._buffer.take()
+        except anyio.get_cancelled_exc_class():
+            self._leave("the reader was cancelled")
+            raise
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def __aenter__(self) -> Self:
+        if self._start is not None:
+            await self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave. A foreground run that is still going is cancelled, and its end is waited for."""
+        self._start = None
+        if self._run is None:
+            return
+        self._leave("the stream was closed")
+        if self._owner:
+            with anyio.CancelScope(shield=True):
+                await self._run.wait_ended()
+
+    async def result(self) -> WorkflowRunOutput:
+        """Read to the end, and the run's output. Raises what the run failed with."""
+        async for _ in self:
+            pass
+        assert self._run is not None
+        return await self._run.result()
+
+    async def take_some(self) -> list[Event]:
+        """All events that are ready, at least one; empty at the end."""
+        if self._start is not None:
+            await self._begin()
+        return await self._buffer.take_some()
+
+    async def _begin(self) -> None:
+        start, self._start = self._start, None
+        assert start is not None
+        self._run = await start(self._buffer)
+
+    def _leave(self, reason: str) -> None:
+        self._start = None
+        run = self._run
+        if run is None or run.ended:
+            return
+        run.bus.detach(self._buffer)
+        if self._owner:
+            run.cancel(reason)
+
+    def __del__(self) -> None:
+        run = self._run
+        if run is not None and not run.ended:
+            run.from_anywhere(self._buffer, "the stream was left" if self._owner else None)

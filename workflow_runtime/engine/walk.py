@@ -1,0 +1,105 @@
+"""Walking a workflow, outermost or nested: its sequence of steps, or the function that it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.binding import WORKFLOW_NAMES, bind
+from ..core.flow import Flow
+from ..core.plan import Node
+from ..model import events as ev
+from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest
+from ..steps.step import StepNode, content_type
+from .context import RunContext
+from .frame import Frame
+from .invoke import run_callable
+from .request import Definition, Input
+
+__all__ = ["run_nested", "walk_workflow"]
+
+NOTHING_RAN = "No steps executed"
+
+
+async def walk_workflow(frame: Frame, definition: Definition, given: Input, results: list[StepOutput]) -> Any:
+    """Run the workflow; its content. The outputs of its top-level steps are put into ``results`` as they come."""
+    run = frame.run
+    flow = Flow(given.value, given.additional_data, run.session, given.images, given.videos, given.audio, given.files)
+    results.clear()
+    if definition.function is not None:
+        content = await _call_function(frame, definition, given, flow, results)
+    else:
+        for node in definition.plan.root:
+            output = await node.execute(frame, flow)
+            results.append(output)
+            flow.advance(node.name, output)
+            if output.stop:
+                break
+        content = deepest(results[-1]) if results else NOTHING_RAN
+    if frame.depth == 0:
+        run.output.images, run.output.videos = flow.images, flow.videos
+        run.output.audio, run.output.files = flow.audio, flow.files
+    return content
+
+
+async def _call_function(
+    frame: Frame, definition: Definition, given: Input, flow: Flow, results: list[StepOutput]
+) -> Any:
+    """The callable form of ``steps``: arguments by name; chunks of a generator are published and joined."""
+    where = f"Workflow {definition.name!r}"
+    function = definition.function
+    kwargs = frame.run.request.kwargs if frame.depth == 0 else {}
+    binding = bind(function, supplied={*WORKFLOW_NAMES, *kwargs}, default="execution_input", where=where)
+    node = _WorkflowNode(name=definition.name or definition.id, segment="", index=0)
+    inner = frame.dynamic(flow, results)
+    supplied = {
+        "workflow": definition.workflow,
+        "execution_input": WorkflowExecutionInput(
+            given.value, given.additional_data, given.images, given.videos, given.audio, given.files
+        ),
+        "session_state": frame.run.state,
+        "run_context": RunContext(inner, node, "", 1),
+        **kwargs,
+    }
+    if binding.extra:
+        names = tuple({*binding.names, *(name for name in kwargs if name != binding.first)})
+        binding = type(binding)(
+            function=binding.function, kind=binding.kind, first=binding.first, names=names, extra=True
+        )
+    output = await run_callable(inner, node, "", binding, supplied, 1, offload=True)
+    return output.content
+
+
+class _WorkflowNode(Node):
+    """Stands for the workflow function itself where events need a node."""
+
+    kind = "Workflow"
+
+
+async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepInput) -> StepOutput:
+    """A nested workflow: it shares the run's log, journal and cancel scope; its events are one level deeper."""
+    definition: Definition = node.declared.workflow.definition()
+    run = frame.run
+    inner = frame.nested(path, definition)
+    given = Input(
+        value=node.message(step_input),
+        additional_data=step_input.additional_data,
+        images=step_input.images,
+        videos=step_input.videos,
+        audio=step_input.audio,
+        files=step_input.files,
+        dependencies=run.request.input.dependencies,
+        metadata=run.request.input.metadata,
+    )
+    key = f"{path}!workflow"
+    if frame.recorded(key) is None:
+        inner.emit_run(ev.WorkflowStartedEvent, path)
+        frame.remember(key, True)
+    results: list[StepOutput] = []
+    content = await walk_workflow(inner, definition, given, results)
+    inner.emit_run(
+        ev.WorkflowCompletedEvent, path, content=content, content_type=content_type(content), step_results=results
+    )
+    output = node.output(content)
+    output.step_type, output.steps, output.step_run_id = "Workflow", results or None, run.id
+    output.success = all(result.success for result in results)
+    return output

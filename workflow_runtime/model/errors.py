@@ -1,0 +1,131 @@
+"""Every error this package raises. Each also is the builtin that the user's page promises, so old ``except`` lines work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AlreadyAnswered",
+    "BuildError",
+    "ConcurrentWrite",
+    "EngineError",
+    "InputError",
+    "PlanChanged",
+    "RunCancelledError",
+    "RunNotFound",
+    "RunNotPaused",
+    "SessionBusy",
+    "SessionNotFound",
+    "SessionOwnerError",
+    "StepChanged",
+    "StepTimeoutError",
+    "StorageError",
+    "Fenced",
+    "UnserializableError",
+    "WorkflowRuntimeError",
+]
+
+
+class WorkflowRuntimeError(Exception):
+    """The base of all errors of this package."""
+
+
+class BuildError(WorkflowRuntimeError, ValueError):
+    """The workflow cannot be built as written: duplicate names, two executors, a parameter nobody supplies."""
+
+
+class InputError(WorkflowRuntimeError, ValueError):
+    """The input of a run does not fit its schema; nothing was started or stored."""
+
+
+class EngineError(WorkflowRuntimeError, RuntimeError):
+    """An event in an order that no run can have: a defect of this package, never of its user."""
+
+
+class RunNotFound(WorkflowRuntimeError, ValueError, KeyError):
+    """No run with this id in the database. Check the id and that this workflow's ``db`` is the run's."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class RunNotPaused(WorkflowRuntimeError, ValueError):
+    """The run is not waiting for an answer: it ended, it is running, or another caller continued it first."""
+
+
+class AlreadyAnswered(WorkflowRuntimeError, ValueError):
+    """A requirement was answered before; the first answer stands. ``answered_at`` is unix seconds."""
+
+    def __init__(self, message: str, *, requirement_id: str = "", answered_at: float | None = None) -> None:
+        super().__init__(message)
+        self.requirement_id = requirement_id
+        self.answered_at = answered_at
+
+
+class PlanChanged(WorkflowRuntimeError, ValueError):
+    """The workflow's definition no longer fits the stored run; ``path`` is the first step that differs."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StepChanged(WorkflowRuntimeError, RuntimeError):
+    """A re-entered step asked for its recorded results in another order than the first time."""
+
+
+class RunCancelledError(WorkflowRuntimeError):
+    """Raised where the result of a cancelled run is asked for and there is none to give."""
+
+
+class StepTimeoutError(WorkflowRuntimeError, TimeoutError):
+    """A step, a container or a run took longer than its ``timeout`` (seconds). ``path`` says which."""
+
+    def __init__(self, message: str, *, path: str = "", timeout: float = 0.0) -> None:
+        super().__init__(message)
+        self.path = path
+        self.timeout = timeout
+
+
+class SessionNotFound(WorkflowRuntimeError, KeyError):
+    """No session with this id in the database."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class SessionOwnerError(WorkflowRuntimeError, PermissionError):
+    """The session belongs to another user. Nothing was read or written."""
+
+
+class SessionBusy(WorkflowRuntimeError, RuntimeError):
+    """``session_policy="reject"`` and a run of this session is under way."""
+
+
+class StorageError(WorkflowRuntimeError):
+    """The database could not do what was asked. What was committed before stands."""
+
+
+class ConcurrentWrite(StorageError):
+    """Somebody wrote the same keys of the session since they were read.
+
+    ``current`` maps each such key to its stored bytes now (None where it was deleted).
+    """
+
+    def __init__(self, message: str, *, current: dict[str, bytes | None], version: int) -> None:
+        super().__init__(message)
+        self.current = current
+        self.version = version
+
+
+class Fenced(StorageError):
+    """Another process took the run over; this one's writes are refused. Stop working on it."""
+
+
+class UnserializableError(StorageError, TypeError):
+    """A value cannot be stored without losing its type. ``where`` names it: a step's path, then keys and indexes."""
+
+    def __init__(self, message: str, *, where: str = "", value: Any = None) -> None:
+        super().__init__(message)
+        self.where = where
+        self.value_type = type(value)

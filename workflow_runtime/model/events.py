@@ -1,0 +1,471 @@
+"""Every event a workflow publishes, as frozen typed structs. spec: agno-behaviour 3.1, design D3 and 5.
+
+``seq`` numbers the events of a run from 1 without a gap; ``epoch`` is the attempt of the run that published it (1, and
+one more per take-over); ``path`` is the node's stable place in the plan; ``created_at`` is unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from .media import Audio, Image, Video
+from .metrics import WorkflowMetrics
+from .review import ErrorRequirement, StepRequirement
+from .step_io import StepOutput
+from .text import builtins
+
+__all__ = [
+    "ConditionExecutionCompletedEvent",
+    "ConditionExecutionStartedEvent",
+    "CustomEvent",
+    "Event",
+    "LoopExecutionCompletedEvent",
+    "LoopExecutionStartedEvent",
+    "LoopIterationCompletedEvent",
+    "LoopIterationStartedEvent",
+    "MapExecutionCompletedEvent",
+    "MapExecutionStartedEvent",
+    "ParallelExecutionCompletedEvent",
+    "ParallelExecutionStartedEvent",
+    "RouterExecutionCompletedEvent",
+    "RouterExecutionStartedEvent",
+    "RouterPausedEvent",
+    "SessionStateConflictEvent",
+    "StepCompletedEvent",
+    "StepContentEvent",
+    "StepContinuedEvent",
+    "StepErrorEvent",
+    "StepExecutorContinuedEvent",
+    "StepExecutorPausedEvent",
+    "StepOutputEvent",
+    "StepOutputReviewEvent",
+    "StepPausedEvent",
+    "StepProgressEvent",
+    "StepRetryEvent",
+    "StepStartedEvent",
+    "StepsExecutionCompletedEvent",
+    "StepsExecutionStartedEvent",
+    "UnknownEvent",
+    "WorkflowAgentCompletedEvent",
+    "WorkflowAgentStartedEvent",
+    "WorkflowCancelledEvent",
+    "WorkflowCompletedEvent",
+    "WorkflowErrorEvent",
+    "WorkflowEvent",
+    "WorkflowPausedEvent",
+    "WorkflowResumedEvent",
+    "WorkflowRunOutputEvent",
+    "WorkflowStartedEvent",
+]
+
+
+class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag=""):
+    """What all events carry."""
+
+    seq: int = 0
+    epoch: int = 1
+    created_at: int = 0
+    run_id: str | None = None
+    session_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    path: str = ""
+    step_id: str | None = None
+    parent_step_id: str | None = None
+    nested_depth: int = 0
+
+    @property
+    def event(self) -> str:
+        """The event's name, which also is its tag on the wire."""
+        return str(self.__struct_config__.tag)
+
+    @property
+    def id(self) -> str:
+        """The id on the wire: ``epoch-seq``."""
+        return f"{self.epoch}-{self.seq}"
+
+    @property
+    def is_cancelled(self) -> bool:
+        return isinstance(self, WorkflowCancelledEvent)
+
+    @property
+    def is_error(self) -> bool:
+        return isinstance(self, WorkflowErrorEvent)
+
+    @property
+    def is_paused(self) -> bool:
+        return isinstance(self, WorkflowPausedEvent)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The set fields as JSON-able builtins, under the names of the wire."""
+        data: dict[str, Any] = builtins(self)
+        return {key: value for key, value in data.items() if value is not None}
+
+    def to_json(self) -> str:
+        """One line of JSON: ``to_dict`` as text."""
+        return msgspec.json.encode(self.to_dict()).decode()
+
+
+class _StepEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True):
+    step_name: str | None = None
+    step_index: int | tuple[int, ...] | None = None
+
+
+# -- the run ----------------------------------------------------------------------------------------------------------
+
+
+class WorkflowStartedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowStarted"):
+    pass
+
+
+class WorkflowResumedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowResumed"):
+    """Another process took the run over: events after ``after_seq`` that a reader saw live before are superseded."""
+
+    attempt: int = 1
+    after_seq: int = 0
+
+
+class WorkflowCompletedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowCompleted"):
+    content: Any = None
+    content_type: str = "str"
+    step_results: list[StepOutput] | None = None
+    step_executor_runs: list[Any] | None = None
+    metadata: dict[str, Any] | None = None
+    metrics: WorkflowMetrics | None = None
+
+
+class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowPaused"):
+    status: str = "PAUSED"
+    paused_step_index: int | tuple[int, ...] | None = None
+    paused_step_name: str | None = None
+    pause_kind: str | None = None
+    step_requirements: list[StepRequirement] | None = None
+    error_requirements: list[ErrorRequirement] | None = None
+    step_results: list[StepOutput] | None = None
+    content: Any = None
+    metadata: dict[str, Any] | None = None
+
+
+class WorkflowCancelledEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowCancelled"):
+    reason: str | None = None
+    content: Any = None
+
+
+class WorkflowErrorEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowError"):
+    error: str | None = None
+    error_type: str | None = None
+    error_id: str | None = None
+    additional_data: dict[str, Any] | None = None
+
+
+class WorkflowAgentStartedEvent(
+    WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowAgentStarted"
+):
+    pass
+
+
+class WorkflowAgentCompletedEvent(
+    WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowAgentCompleted"
+):
+    content: Any = None
+
+
+class SessionStateConflictEvent(
+    WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="SessionStateConflict"
+):
+    """Two runs changed one key of the session's state: ``theirs`` was stored first, ``ours`` stands now."""
+
+    key: str = ""
+    ours: Any = None
+    theirs: Any = None
+
+
+# -- a step -----------------------------------------------------------------------------------------------------------
+
+
+class StepStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepStarted"):
+    pass
+
+
+class StepContentEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepContent"):
+    """One chunk that a generator yielded; ``attempt`` is the step's. A stored one may cover several: up to ``last_seq``."""
+
+    delta: Any = None
+    attempt: int = 1
+    last_seq: int | None = None
+
+    @property
+    def content(self) -> Any:
+        return self.delta
+
+
+class StepProgressEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepProgress"):
+    done: float = 0
+    total: float | None = None
+    text: str | None = None
+
+
+class StepRetryEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepRetry"):
+    """Attempt ``attempt`` failed and another follows in ``delay`` seconds. ``discards_deltas``: retract its text."""
+
+    attempt: int = 1
+    error: str | None = None
+    error_type: str | None = None
+    delay: float = 0.0
+    discards_deltas: bool = False
+
+
+class StepCompletedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepCompleted"):
+    content: Any = None
+    content_type: str = "str"
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    step_response: StepOutput | None = None
+
+
+class StepOutputEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepOutput"):
+    step_output: StepOutput | None = None
+
+    @property
+    def content(self) -> Any:
+        return self.step_output.content if self.step_output else None
+
+    @property
+    def images(self) -> list[Image] | None:
+        return self.step_output.images if self.step_output else None
+
+    @property
+    def videos(self) -> list[Video] | None:
+        return self.step_output.videos if self.step_output else None
+
+    @property
+    def audio(self) -> list[Audio] | None:
+        return self.step_output.audio if self.step_output else None
+
+    @property
+    def success(self) -> bool:
+        return self.step_output.success if self.step_output else True
+
+    @property
+    def error(self) -> str | None:
+        return self.step_output.error if self.step_output else None
+
+    @property
+    def stop(self) -> bool:
+        return self.step_output.stop if self.step_output else False
+
+
+class StepErrorEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepError"):
+    """The step failed for good; what follows is its policy: the run fails, the step is skipped, or a person decides."""
+
+    error: str | None = None
+    error_type: str | None = None
+    attempt: int = 1
+
+
+class StepPausedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepPaused"):
+    requirement_id: str | None = None
+    requires_confirmation: bool = False
+    confirmation_message: str | None = None
+    requires_user_input: bool = False
+    user_input_message: str | None = None
+    user_input_schema: list[dict[str, Any]] | None = None
+
+
+class RouterPausedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="RouterPaused"):
+    requirement_id: str | None = None
+    available_choices: list[str] | None = None
+    user_input_message: str | None = None
+    allow_multiple_selections: bool = False
+
+
+class StepContinuedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepContinued"):
+    requirement_id: str | None = None
+
+
+class StepOutputReviewEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepOutputReview"):
+    requirement_id: str | None = None
+    output_review_message: str | None = None
+    requires_output_review: bool = True
+
+
+class _ExecutorPauseEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True):
+    requirement_id: str | None = None
+    executor_id: str | None = None
+    executor_name: str | None = None
+    executor_run_id: str | None = None
+    executor_type: str | None = None
+
+
+class StepExecutorPausedEvent(
+    _ExecutorPauseEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepExecutorPaused"
+):
+    executor_requirements: list[dict[str, Any]] | None = None
+
+
+class StepExecutorContinuedEvent(
+    _ExecutorPauseEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepExecutorContinued"
+):
+    pass
+
+
+# -- containers -------------------------------------------------------------------------------------------------------
+
+
+class LoopExecutionStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="LoopExecutionStarted"):
+    max_iterations: int | None = None
+
+
+class LoopIterationStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="LoopIterationStarted"):
+    """``iteration`` counts from 1."""
+
+    iteration: int = 0
+    max_iterations: int | None = None
+
+
+class LoopIterationCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="LoopIterationCompleted"
+):
+    iteration: int = 0
+    max_iterations: int | None = None
+    iteration_results: list[StepOutput] | None = None
+    should_continue: bool = True
+
+
+class LoopExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="LoopExecutionCompleted"
+):
+    total_iterations: int = 0
+    max_iterations: int | None = None
+    all_results: list[list[StepOutput]] | None = None
+
+
+class ParallelExecutionStartedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ParallelExecutionStarted"
+):
+    parallel_step_count: int = 0
+
+
+class ParallelExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ParallelExecutionCompleted"
+):
+    parallel_step_count: int = 0
+    step_results: list[StepOutput] | None = None
+
+
+class MapExecutionStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="MapExecutionStarted"):
+    item_count: int = 0
+
+
+class MapExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="MapExecutionCompleted"
+):
+    item_count: int = 0
+    step_results: list[StepOutput] | None = None
+
+
+class ConditionExecutionStartedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ConditionExecutionStarted"
+):
+    condition_result: bool | None = None
+
+
+class ConditionExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ConditionExecutionCompleted"
+):
+    """``branch`` is "if", "else", or None when the condition was false and there is no else."""
+
+    condition_result: bool | None = None
+    executed_steps: int = 0
+    branch: str | None = None
+    step_results: list[StepOutput] | None = None
+
+
+class RouterExecutionStartedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="RouterExecutionStarted"
+):
+    selected_steps: list[str] | None = None
+
+
+class RouterExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="RouterExecutionCompleted"
+):
+    selected_steps: list[str] | None = None
+    executed_steps: int = 0
+    step_results: list[StepOutput] | None = None
+
+
+class StepsExecutionStartedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepsExecutionStarted"
+):
+    steps_count: int = 0
+
+
+class StepsExecutionCompletedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepsExecutionCompleted"
+):
+    steps_count: int = 0
+    executed_steps: int = 0
+    step_results: list[StepOutput] | None = None
+
+
+class UnknownEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="UnknownEvent"):
+    """An event of a newer version than this one: its name and its fields as they were stored."""
+
+    name: str = ""
+    data: dict[str, Any] | None = None
+
+    @property
+    def event(self) -> str:
+        return self.name
+
+
+class CustomEvent:
+    """An event of the user's own: any keyword becomes an attribute.
+
+    Subclass it for a type of your own, as a plain class or a ``@dataclass``; the bus fills in the common fields.
+    """
+
+    event: str = "CustomEvent"
+    seq: int = 0
+    epoch: int = 1
+    created_at: int = 0
+    run_id: str | None = None
+    session_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    path: str = ""
+    step_id: str | None = None
+    step_name: str | None = None
+    step_index: int | tuple[int, ...] | None = None
+    parent_step_id: str | None = None
+    nested_depth: int = 0
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    @property
+    def id(self) -> str:
+        return f"{self.epoch}-{self.seq}"
+
+    def fields(self) -> dict[str, Any]:
+        """What the user and the bus have set, by name."""
+        return dict(self.__dict__)
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = builtins({"event": self.event, **self.__dict__})
+        return {key: value for key, value in data.items() if value is not None}
+
+    def to_json(self) -> str:
+        return msgspec.json.encode(self.to_dict()).decode()
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{key}={value!r}" for key, value in self.__dict__.items())
+        return f"{type(self).__name__}({inner})"
+
+
+Event: TypeAlias = WorkflowEvent | CustomEvent
+WorkflowRunOutputEvent: TypeAlias = WorkflowEvent | CustomEvent

@@ -1,0 +1,102 @@
+"""Events that an agent or a team streams inside a step, under the names of ``RunEvent`` and ``TeamRunEvent``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .enums import RunEvent, TeamRunEvent
+from .events import CustomEvent, Event, WorkflowEvent
+
+__all__ = ["EXECUTOR_EVENTS", "ExecutorEvent", "RunContentEvent", "executor_event"]
+
+
+class ExecutorEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ExecutorEvent"):
+    """What an executor said of itself. ``extra`` holds its own fields that have no name here."""
+
+    step_name: str | None = None
+    step_index: int | tuple[int, ...] | None = None
+    executor_run_id: str | None = None
+    executor_id: str | None = None
+    executor_name: str | None = None
+    executor_type: str | None = None
+    content: Any = None
+    content_type: str | None = None
+    reasoning_content: str | None = None
+    tool: Any = None
+    metrics: Any = None
+    error: str | None = None
+    reason: str | None = None
+    extra: dict[str, Any] | None = None
+
+
+def _kind(name: str) -> type[ExecutorEvent]:
+    return msgspec.defstruct(
+        f"{name}Event",
+        [],
+        bases=(ExecutorEvent,),
+        module=__name__,
+        frozen=True,
+        kw_only=True,
+        omit_defaults=True,
+        tag=name,
+    )
+
+
+EXECUTOR_EVENTS: dict[str, type[ExecutorEvent]] = {
+    member.value: _kind(member.value)
+    for names in (RunEvent, TeamRunEvent)
+    for member in names
+    if member.value != "CustomEvent"
+}
+RunContentEvent = EXECUTOR_EVENTS["RunContent"]
+globals().update({kind.__name__: kind for kind in EXECUTOR_EVENTS.values()})
+
+_OWN = set(ExecutorEvent.__struct_fields__) - set(WorkflowEvent.__struct_fields__)
+_RENAMED = {
+    "run_id": "executor_run_id",
+    "agent_id": "executor_id",
+    "team_id": "executor_id",
+    "agent_name": "executor_name",
+    "team_name": "executor_name",
+}
+
+
+def executor_event(raw: Any, *, executor_type: str | None = None, executor_name: str | None = None) -> Event | None:
+    """``raw`` (an object or mapping with an ``event`` name) as a typed event; None when it is no event at all.
+
+    A name that no enum knows becomes a CustomEvent with the same fields.
+    """
+    if isinstance(raw, (WorkflowEvent, CustomEvent)):
+        return raw
+    fields = _fields(raw)
+    name = fields.pop("event", None)
+    if not isinstance(name, str):
+        return None
+    kind = EXECUTOR_EVENTS.get(str(getattr(name, "value", name)))
+    if kind is None:
+        return CustomEvent(**{"name": str(name), **{k: v for k, v in fields.items() if v is not None}})
+    known: dict[str, Any] = {"executor_type": executor_type, "executor_name": executor_name}
+    extra: dict[str, Any] = {}
+    for key, value in fields.items():
+        if value is None or key in ("created_at", "session_id", "workflow_id", "workflow_run_id"):
+            continue
+        key = _RENAMED.get(key, key)
+        if key in _OWN:
+            known[key] = value
+        else:
+            extra[key] = value
+    return kind(**known, extra=extra or None)
+
+
+def _fields(raw: Any) -> dict[str, Any]:
+    if isinstance(raw, dict):
+        return dict(raw)
+    if isinstance(raw, msgspec.Struct):
+        found = {name: getattr(raw, name) for name in raw.__struct_fields__}
+    else:
+        found = {key: value for key, value in getattr(raw, "__dict__", {}).items() if not key.startswith("_")}
+    if "event" not in found and isinstance(getattr(raw, "event", None), str):
+        found["event"] = raw.event
+    return found

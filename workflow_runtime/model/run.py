@@ -1,0 +1,143 @@
+"""The output of a run: what ``run`` returns, what the database keeps, what ``continue_run`` takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .enums import RunStatus
+from .media import Audio, File, Image, Video
+from .metrics import WorkflowMetrics
+from .review import ErrorRequirement, StepRequirement
+from .step_io import StepOutput
+from .text import as_text, builtins
+
+__all__ = ["WorkflowRunOutput"]
+
+_PRIVATE = ("journal",)
+
+
+class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakref=True):
+    """Everything a run left behind. Times are unix seconds; ``last_seq`` is the number of its newest event.
+
+    ``step_results`` holds the outputs of the top-level steps in execution order; ``events`` only with ``store_events``.
+    """
+
+    run_id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    status: RunStatus = RunStatus.pending
+    input: Any = None
+    content: Any = None
+    content_type: str = "str"
+    step_results: list[StepOutput] = msgspec.field(default_factory=list)
+    step_executor_runs: list[Any] | None = None
+    workflow_agent_run: Any = None
+    session_state: dict[str, Any] | None = None
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    files: list[File] | None = None
+    response_audio: Any = None
+    additional_data: dict[str, Any] | None = None
+    dependencies: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    metrics: WorkflowMetrics | None = None
+    events: list[Any] | None = None  # of Event; Any, since a CustomEvent is no struct
+    error: str | None = None
+    error_type: str | None = None
+    parent_run_id: str | None = None
+    workflow_step_id: str | None = None
+    step_requirements: list[StepRequirement] | None = None
+    error_requirements: list[ErrorRequirement] | None = None
+    paused_step_index: int | tuple[int, ...] | None = None
+    paused_step_name: str | None = None
+    pause_kind: str | None = None
+    created_at: int = 0
+    updated_at: int = 0
+    epoch: int = 1
+    last_seq: int = 0
+    journal: Any = None
+
+    def __repr__(self) -> str:
+        return f"WorkflowRunOutput(run_id={self.run_id!r}, status={self.status.value}, content={self.content!r})"
+
+    @property
+    def is_paused(self) -> bool:
+        return self.status == RunStatus.paused
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.status == RunStatus.cancelled
+
+    def has_completed(self) -> bool:
+        """True when the run came to an end by itself, well or badly."""
+        return self.status in (RunStatus.completed, RunStatus.error)
+
+    def get_content_as_string(self) -> str:
+        """The content as text, JSON for models, dicts and lists; "" where there is none."""
+        return as_text(self.content) or ""
+
+    # -- open questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def active_step_requirements(self) -> list[StepRequirement]:
+        """The questions that nobody has answered yet, in the order they were asked."""
+        return [item for item in self.step_requirements or () if item.answered_at is None]
+
+    @property
+    def active_error_requirements(self) -> list[ErrorRequirement]:
+        return [item for item in self.error_requirements or () if item.answered_at is None]
+
+    @property
+    def steps_requiring_confirmation(self) -> list[StepRequirement]:
+        return [item for item in self.active_step_requirements if item.needs_confirmation]
+
+    @property
+    def steps_requiring_output_review(self) -> list[StepRequirement]:
+        return [item for item in self.active_step_requirements if item.needs_output_review]
+
+    @property
+    def steps_requiring_user_input(self) -> list[StepRequirement]:
+        return [item for item in self.active_step_requirements if item.needs_user_input]
+
+    @property
+    def steps_requiring_route(self) -> list[StepRequirement]:
+        return [item for item in self.active_step_requirements if item.needs_route_selection]
+
+    @property
+    def steps_requiring_executor_resolution(self) -> list[StepRequirement]:
+        return [item for item in self.active_step_requirements if item.needs_executor_resolution]
+
+    @property
+    def steps_with_errors(self) -> list[ErrorRequirement]:
+        return [item for item in self.active_error_requirements if item.needs_decision]
+
+    # -- dictionaries -------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The set fields as JSON-able builtins; events and step outputs included."""
+        data: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name in _PRIVATE or value is None or value == []:
+                continue
+            if name == "events":
+                data[name] = [event.to_dict() for event in value]
+            else:
+                data[name] = builtins(value)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WorkflowRunOutput:
+        """The output that ``to_dict`` described. ``content`` and ``input`` stay plain builtins."""
+        from .codec import event_from_dict
+
+        known = {key: value for key, value in data.items() if key in cls.__struct_fields__ and key != "events"}
+        output = msgspec.convert(known, cls)
+        if data.get("events"):
+            output.events = [event_from_dict(item) for item in data["events"]]
+        return output

@@ -1,0 +1,133 @@
+"""A session: the state, name, metrics and past runs that the runs of one conversation share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .metrics import SessionMetrics
+from .text import as_text, builtins
+
+if TYPE_CHECKING:
+    from .run import WorkflowRunOutput
+
+__all__ = ["WorkflowChatInteraction", "WorkflowSession"]
+
+
+class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
+    """One exchange: the input of a run and the content it ended with."""
+
+    input: Any = None
+    output: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = builtins(self)
+        return data
+
+
+class WorkflowSession(msgspec.Struct, kw_only=True):
+    """What the database knows of a session. ``runs`` are the runs that were loaded with it, oldest first;
+    times are unix seconds."""
+
+    session_id: str
+    user_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    runs: list[Any] | None = None
+    session_name: str | None = None
+    session_state: dict[str, Any] = msgspec.field(default_factory=dict)
+    session_metrics: SessionMetrics | None = None
+    workflow_data: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    created_at: int | None = None
+    updated_at: int | None = None
+    version: int = 0
+
+    @property
+    def session_data(self) -> dict[str, Any]:
+        """State, name and metrics under the keys that agno uses."""
+        data: dict[str, Any] = {"session_state": self.session_state}
+        if self.session_name is not None:
+            data["session_name"] = self.session_name
+        if self.session_metrics is not None:
+            data["session_metrics"] = self.session_metrics.to_dict()
+        return data
+
+    def get_run(self, run_id: str) -> WorkflowRunOutput | None:
+        """The loaded run of that id, or None."""
+        return next((run for run in self.runs or () if run.run_id == run_id), None)
+
+    def upsert_run(self, run: WorkflowRunOutput) -> None:
+        """Put ``run`` in the place of the loaded run of the same id, or at the end."""
+        runs = self.runs = list(self.runs or ())
+        for i, known in enumerate(runs):
+            if known.run_id == run.run_id:
+                runs[i] = run
+                return
+        runs.append(run)
+
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """(input, response) as text of the last ``num_runs`` completed runs, oldest first; None means all."""
+        if num_runs is not None and num_runs <= 0:
+            return []
+        done = [run for run in self.runs or () if run.status == "COMPLETED"]
+        chosen = done if num_runs is None else done[-num_runs:]
+        return [(as_text(run.input) or "", as_text(run.content) or "") for run in chosen]
+
+    def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
+        """The history as one text for a prompt; None when there is none."""
+        history = self.get_workflow_history(num_runs)
+        if not history:
+            return None
+        parts = ["<workflow_history_context>"]
+        for number, (asked, answered) in enumerate(history, 1):
+            parts.append(f"[Workflow Run-{number}]")
+            if asked:
+                parts.append(f"User input: {asked}")
+            if answered:
+                parts.append(f"Workflow output: {answered}")
+            parts.append("")
+        parts.append("</workflow_history_context>")
+        return "\n".join(parts)
+
+    def get_chat_history(self, last_n_runs: int | None = None) -> list[WorkflowChatInteraction]:
+        """Input and content of the loaded runs that have both, oldest first, whatever their status."""
+        if last_n_runs is not None and last_n_runs <= 0:
+            return []
+        runs = [run for run in self.runs or () if run.input and run.content]
+        chosen = runs if last_n_runs is None else runs[-last_n_runs:]
+        return [WorkflowChatInteraction(input=run.input, output=run.content) for run in chosen]
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "session_id": self.session_id,
+            "user_id": self.user_id,
+            "workflow_id": self.workflow_id,
+            "workflow_name": self.workflow_name,
+            "runs": [run.to_dict() for run in self.runs] if self.runs else None,
+            "session_data": builtins(self.session_data),
+            "workflow_data": builtins(self.workflow_data),
+            "metadata": builtins(self.metadata),
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> WorkflowSession:
+        from .run import WorkflowRunOutput
+
+        inner = data.get("session_data") or {}
+        metrics = inner.get("session_metrics")
+        names = ("user_id", "workflow_id", "workflow_name", "workflow_data", "metadata")
+        return cls(
+            **{name: data.get(name) for name in names},
+            session_id=data["session_id"],
+            created_at=data.get("created_at"),
+            updated_at=data.get("updated_at"),
+            runs=[WorkflowRunOutput.from_dict(run) for run in data["runs"]] if data.get("runs") else None,
+            session_name=inner.get("session_name"),
+            session_state=dict(inner.get("session_state") or {}),
+            session_metrics=msgspec.convert(metrics, SessionMetrics) if metrics else None,
+        )

@@ -1,0 +1,161 @@
+"""What a step is given and what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .media import Audio, File, Image, Video
+from .metrics import RunMetrics
+from .text import as_text, builtins
+
+if TYPE_CHECKING:
+    from .session import WorkflowSession
+
+__all__ = ["StepInput", "StepOutput", "WorkflowExecutionInput", "deepest"]
+
+
+class StepOutput(msgspec.Struct, omit_defaults=True):
+    """The outcome of one node. ``content`` is whatever the step returned, with its type; ``steps`` are a container's
+    inner outputs; ``stop=True`` ends the enclosing workflow after this step."""
+
+    content: Any = None
+    step_name: str | None = None
+    step_id: str | None = None
+    step_type: str | None = None
+    executor_type: str | None = None
+    executor_name: str | None = None
+    step_run_id: str | None = None
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    files: list[File] | None = None
+    metrics: RunMetrics | None = None
+    success: bool = True
+    error: str | None = None
+    stop: bool = False
+    is_paused: bool = False
+    steps: list[StepOutput] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The set fields as JSON-able builtins."""
+        data: dict[str, Any] = builtins(self)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StepOutput:
+        return msgspec.convert(data, cls)
+
+    def walk(self) -> Iterator[StepOutput]:
+        """This output, then every nested one, depth first in declared order."""
+        yield self
+        for inner in self.steps or ():
+            yield from inner.walk()
+
+
+def deepest(output: StepOutput | None) -> Any:
+    """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10."""
+    if output is None:
+        return None
+    while output.steps:
+        output = output.steps[-1]
+    return output.content
+
+
+class StepInput(msgspec.Struct):
+    """What a step sees: the run's input, what the steps before it made, and the media so far.
+
+    ``previous_step_outputs`` maps step names to outputs in execution order. It is shared by the steps of one
+    sequence: read it, do not change it.
+    """
+
+    input: Any = None
+    previous_step_content: Any = None
+    previous_step_outputs: dict[str, StepOutput] | None = None
+    additional_data: dict[str, Any] | None = None
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    files: list[File] | None = None
+    workflow_session: Any = None  # a WorkflowSession; Any, since a session holds runs that hold steps
+
+    def get_input_as_string(self) -> str | None:
+        """The run's input as text; JSON for models, dicts and lists; None where there is none."""
+        return as_text(self.input)
+
+    def get_step_output(self, step_name: str) -> StepOutput | None:
+        """The output of the step of that name, nested ones included; None if it has not run."""
+        outputs = self.previous_step_outputs or {}
+        if step_name in outputs:
+            return outputs[step_name]
+        for output in outputs.values():
+            for inner in output.walk():
+                if inner.step_name == step_name:
+                    return inner
+        return None
+
+    def get_step_content(self, step_name: str) -> Any:
+        """The content of that step: a dict of branch name to text for a Parallel, the deepest last leaf for another
+        container, the content itself otherwise; None if it has not run."""
+        output = self.get_step_output(step_name)
+        if output is None:
+            return None
+        if output.step_type == "Parallel" and output.steps:
+            return {inner.step_name or f"branch_{i}": as_text(deepest(inner)) for i, inner in enumerate(output.steps)}
+        return deepest(output) if output.steps else output.content
+
+    def get_all_previous_content(self) -> str:
+        """Each earlier step as ``=== name ===`` and its content, joined by blank lines."""
+        outputs = self.previous_step_outputs or {}
+        return "\n\n".join(
+            f"=== {name} ===\n{as_text(output.content)}" for name, output in outputs.items() if output.content
+        )
+
+    def get_last_step_content(self) -> Any:
+        """The content of the step that ran last, deepest leaf first; None at the first step."""
+        outputs = self.previous_step_outputs
+        return deepest(next(reversed(outputs.values()))) if outputs else None
+
+    def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
+        """(input, response) of the last ``num_runs`` completed runs of the session, oldest first; None means all."""
+        session: WorkflowSession | None = self.workflow_session
+        return session.get_workflow_history(num_runs) if session else []
+
+    def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
+        """The same as one text for a prompt; None when there is none."""
+        session: WorkflowSession | None = self.workflow_session
+        return session.get_workflow_history_context(num_runs) if session else None
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = builtins(
+            {
+                name: getattr(self, name)
+                for name in self.__struct_fields__
+                if name != "workflow_session" and getattr(self, name) is not None
+            }
+        )
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> StepInput:
+        return msgspec.convert({k: v for k, v in data.items() if k != "workflow_session"}, cls)
+
+
+class WorkflowExecutionInput(msgspec.Struct):
+    """The input of a run, as a callable workflow gets it."""
+
+    input: Any = None
+    additional_data: dict[str, Any] | None = None
+    images: list[Image] | None = None
+    videos: list[Video] | None = None
+    audio: list[Audio] | None = None
+    files: list[File] | None = None
+
+    def get_input_as_string(self) -> str | None:
+        return as_text(self.input)
+
+    def to_dict(self) -> dict[str, Any]:
+        data: dict[str, Any] = builtins({k: getattr(self, k) for k in self.__struct_fields__})
+        return {k: v for k, v in data.items() if v is not None}

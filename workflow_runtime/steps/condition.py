@@ -1,0 +1,153 @@
+"""Condition: one branch or the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.binding import STEP_NAMES, bind
+from ..core.cel import CelExpression, compile_cel
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import Record
+from ..core.plan import Node
+from ..model import events as ev
+from ..model.enums import OnError
+from ..model.errors import BuildError, StorageError
+from ..model.review import HumanReview
+from ..model.step_io import StepOutput
+from .container import ContainerNode, run_sequence
+from .frame import Frame
+from .step import allow_guards, positive
+
+__all__ = ["Condition", "ConditionNode"]
+
+
+class Condition:
+    """Runs ``steps`` if ``evaluator`` holds, ``else_steps`` (or nothing) otherwise.
+
+    ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result is taken by its
+    truth) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for the evaluator and for what the branch raises.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Any] | Any = (),
+        evaluator: bool | Callable[..., Any] | str = True,
+        else_steps: Sequence[Any] | Any | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        requires_confirmation: bool = False,
+        confirmation_message: str | None = None,
+        on_reject: str = "else",
+        on_error: str = "fail",
+        human_review: HumanReview | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.steps = _list(steps)
+        self.else_steps = _list(else_steps)
+        self.evaluator = evaluator
+        self.timeout = positive(timeout, "timeout", name)
+        try:
+            self.on_error = OnError(on_error).value
+        except ValueError:
+            raise BuildError(f"Condition {name!r}: on_error={on_error!r} is not one of fail, skip, pause") from None
+        self.human_review = human_review or HumanReview(
+            requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject
+        )
+        allow_guards(self.human_review, "Condition", name, ("requires_confirmation",))
+
+
+def _list(steps: Any) -> list[Any]:
+    if steps is None:
+        return []
+    return list(steps) if isinstance(steps, (list, tuple)) else [steps]
+
+
+class ConditionNode(ContainerNode):
+    """``children`` are those of both branches, the first ``split`` of them the "if" branch's."""
+
+    __slots__ = ("declared", "evaluate", "split")
+    kind = "Condition"
+    completed = ev.ConditionExecutionCompletedEvent
+
+    def __init__(self, declared: Condition, split: int, **place: Any) -> None:
+        super().__init__(**place)
+        self.declared = declared
+        self.split = split
+        evaluator = declared.evaluator
+        where = f"Condition {self.name!r}"
+        self.evaluate: Any = evaluator
+        if isinstance(evaluator, str):
+            self.evaluate = compile_cel(evaluator, where)
+        elif callable(evaluator):
+            self.evaluate = bind(evaluator, supplied=STEP_NAMES, default="step_input", where=where)
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        attempt = 1
+        if record is not None and isinstance(record.decision, dict):  # it failed before and a person was asked
+            attempt = record.decision["attempt"] + 1
+            if frame.ask_error(self, path, record.decision).action == "skip":
+                return self._skipped(record.decision["error"], record.decision["holds"])
+            record = None if record.decision["holds"] is None else record
+        holds: bool | None = None
+        while True:
+            try:
+                if record is None:
+                    holds = await self._evaluate(frame, flow, path, verdict)
+                    frame.emit(ev.ConditionExecutionStartedEvent, self, path, condition_result=holds)
+                    frame.enter(self, path, holds)
+                else:
+                    known = record.decision
+                    holds = bool(known["holds"] if isinstance(known, dict) else known)
+                return await self._branch(frame, flow, path, holds)
+            except StorageError:
+                raise
+            except Exception as error:
+                if self.declared.on_error == "fail":
+                    raise
+                failure = {"attempt": attempt, "error": str(error), "type": type(error).__name__, "holds": holds}
+                frame.emit(
+                    ev.StepErrorEvent, self, path, error=str(error), error_type=type(error).__name__, attempt=attempt
+                )
+                if self.declared.on_error == "pause":
+                    frame.enter(self, path, failure)
+                    if frame.ask_error(self, path, failure).action == "retry":
+                        attempt += 1
+                        continue
+                return self._skipped(str(error), holds)
+
+    async def _evaluate(self, frame: Frame, flow: Flow, path: str, verdict: Verdict | None) -> bool:
+        if verdict is not None and verdict.action == "else":
+            return False
+        evaluate = self.evaluate
+        if isinstance(evaluate, bool) or evaluate is None:
+            return bool(evaluate)
+        if isinstance(evaluate, CelExpression):
+            return bool(evaluate(frame.variables(flow.step_input())))
+        return bool(await frame.call(evaluate, self, path, flow.step_input()))
+
+    async def _branch(self, frame: Frame, flow: Flow, path: str, holds: bool) -> tuple[StepOutput, dict[str, Any]]:
+        nodes: Sequence[Node] = self.children[: self.split] if holds else self.children[self.split :]
+        if not holds and not nodes:
+            text = f"Condition {self.name} not met - skipped {self.split} steps"
+            return self.result(text, [], success=True), {"condition_result": False, "executed_steps": 0}
+        results = await run_sequence(nodes, frame.below(path), flow.fork())
+        branch = "if" if holds else "else"
+        text = f"Condition {self.name} completed with {len(results)} results ({branch} branch)"
+        return self.result(text, results), {
+            "condition_result": holds,
+            "executed_steps": len(results),
+            "branch": branch,
+            "step_results": results,
+        }
+
+    def _skipped(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
+        text = f"Condition {self.name} skipped due to error: {error}"
+        output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=error)
+        return output, {"condition_result": holds, "executed_steps": 0}

@@ -1,0 +1,96 @@
+"""What all containers share: the order of replay, review, timeout, outcome and completion event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ..core.flow import Flow, gather_media
+from ..core.gate import Verdict
+from ..core.journal import DONE, Record
+from ..core.plan import Node
+from ..model.events import WorkflowEvent
+from ..model.step_io import StepOutput
+from .frame import Frame
+from .signals import Rejected
+
+__all__ = ["ContainerNode", "run_sequence"]
+
+
+async def run_sequence(nodes: Sequence[Node], frame: Frame, flow: Flow) -> list[StepOutput]:
+    """The outputs of ``nodes``, one after the other; ends early after an output with ``stop``."""
+    outputs: list[StepOutput] = []
+    for node in nodes:
+        output = await node.execute(frame, flow)
+        outputs.append(output)
+        flow.advance(node.name, output)
+        if output.stop:
+            break
+    return outputs
+
+
+class ContainerNode(Node):
+    """A node with children. Subclasses implement ``decide`` (once, recorded) and ``body``."""
+
+    __slots__ = ()
+    completed: ClassVar[type[WorkflowEvent]]
+
+    async def execute(self, frame: Frame, flow: Flow) -> StepOutput:
+        path = frame.prefix + self.segment
+        record = frame.recorded(path) if frame.replaying else None
+        if record is not None and record.status == DONE and record.output is not None:
+            return record.output
+        verdict: Verdict | None = None
+        if self.review is not None:
+            verdict = self.ask(frame, path, flow)
+            if verdict is not None and verdict.action == "cancel":
+                raise Rejected(verdict.reason or f"Step '{self.name}' was rejected")
+            if verdict is not None and verdict.action == "skip":
+                return await self._skipped(frame, path, verdict)
+        started = frame.now()
+        work = self.body(frame, flow, path, record, verdict)
+        output, fields = await (work if self.timeout is None else frame.within(self.timeout, path, work))
+        frame.leave(self, path, output, started)
+        frame.emit(self.completed, self, path, **fields)
+        await frame.checkpoint()
+        return output
+
+    def ask(self, frame: Frame, path: str, flow: Flow) -> Verdict | None:
+        """The verdict of the question that stands before this node; Suspended while nobody answered."""
+        review = self.review
+        if review is None or not review.requires_confirmation:
+            return None
+        return frame.ask_before(self, path, flow)
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        """Publish the start (unless ``record`` says that it was), run the children; the output and the fields of the
+        completion event."""
+        raise NotImplementedError
+
+    def result(self, content: str, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
+        """This container's output around its children's."""
+        output = StepOutput(
+            content,
+            self.name,
+            self.step_id,
+            self.kind,
+            success=all(step.success for step in steps) if success is None else success,
+            stop=any(step.stop for step in steps),
+            steps=steps,
+        )
+        return gather_media(output, steps)
+
+    async def _skipped(self, frame: Frame, path: str, verdict: Verdict) -> StepOutput:
+        output = StepOutput(
+            f"{self.kind} {self.name} skipped: rejected by a person",
+            self.name,
+            self.step_id,
+            self.kind,
+            success=False,
+            error=verdict.reason or "rejected",
+        )
+        frame.leave(self, path, output, frame.now())
+        await frame.checkpoint()
+        return output

@@ -1,0 +1,94 @@
+"""What a node may ask of the engine. The engine's ``Frame`` satisfies it; nothing else of the engine is visible here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from ..core.binding import Binding
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import Record
+from ..core.plan import Node
+from ..model.events import WorkflowEvent
+from ..model.review import HumanReview
+from ..model.step_io import StepInput, StepOutput
+
+__all__ = ["Frame"]
+
+
+class Frame(Protocol):
+    """A place in the walk: which run, which path prefix, which workflow of a nest."""
+
+    prefix: str
+    replaying: bool
+
+    def recorded(self, path: str) -> Record | None: ...
+
+    def below(self, path: str, parent: str | None = None) -> Frame:
+        """The frame of the children of the container at ``path``; ``parent`` where their parent's id is another."""
+
+    def now(self) -> float: ...
+
+    def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
+        """Number, stamp and publish an event of ``node``."""
+
+    async def settle(self) -> None:
+        """Wait for readers that the run must not outrun."""
+
+    def enter(self, node: Node, path: str, decision: Any = None) -> None:
+        """Note in the journal that the node was entered and what it decided."""
+
+    def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
+        """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
+
+    async def checkpoint(self) -> None:
+        """A milestone: let the recorder commit, as the durability asks for, and let readers catch up."""
+
+    async def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
+        """Run the executor of a step node once."""
+
+    def attempt(self, path: str) -> int:
+        """The number of the attempt that ran last at ``path``."""
+
+    def has_streamed(self, path: str) -> bool:
+        """True when the last attempt at ``path`` published deltas."""
+
+    async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:
+        """Call a condition, selector or end condition, injected by name; what it returns is awaited if need be."""
+
+    def variables(self, step_input: StepInput, choices: list[str] | None = None) -> dict[str, Any]:
+        """What a CEL expression can name here."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The live session state."""
+
+    async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
+        """``work``, or StepTimeoutError after ``timeout`` seconds."""
+
+    async def backoff(self, seconds: float) -> None: ...
+
+    def random(self) -> float: ...
+
+    async def branches(
+        self,
+        thunks: Sequence[Callable[[], Awaitable[StepOutput]]],
+        *,
+        fail_fast: bool = True,
+        wait_for: int | None = None,
+        max_concurrency: int | None = None,
+    ) -> list[StepOutput | None]:
+        """Run the branches at once; outputs in their order, None for a loser that was cancelled."""
+
+    def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:
+        """The answer to a question that stands before the node; Suspended while there is none."""
+
+    async def wants_review(self, path: str, tag: str, review: HumanReview, output: StepOutput) -> bool:
+        """False when the review's predicate is content with the output; a question once asked stays asked."""
+
+    def ask_after(self, node: Node, path: str, tag: str, output: StepOutput, rounds: int, **question: Any) -> Verdict:
+        """The answer to the review of an output; Suspended while there is none."""
+
+    def ask_error(self, node: Node, path: str, failure: dict[str, Any]) -> Verdict:
+        """The decision about a failed step; Suspended while there is none."""

@@ -1,0 +1,228 @@
+"""Parallel: branches at the same time. Map: one instance of a step per item."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from ..core.binding import STEP_NAMES, Binding, bind
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import Record
+from ..core.plan import Node
+from ..model import events as ev
+from ..model.errors import BuildError
+from ..model.review import HumanReview
+from ..model.step_io import StepInput, StepOutput, deepest
+from ..model.text import as_text
+from .container import ContainerNode
+from .frame import Frame
+from .step import allow_guards, positive
+
+__all__ = ["Map", "MapNode", "Parallel", "ParallelNode"]
+
+
+class Parallel:
+    """Branches that run at the same time. Results stand in declared order in every mode.
+
+    Args:
+        *steps: The branches. A first positional text is the name.
+        max_concurrency: At most so many at once.
+        wait_for: "all", "first", or how many successes are enough; the others are cancelled and leave no result.
+        fail_fast: The first failing branch cancels its siblings (True), or all finish and all failures are reported.
+        timeout: Seconds for all of it.
+    """
+
+    def __init__(
+        self,
+        *steps: Any,
+        name: str | None = None,
+        description: str | None = None,
+        human_review: HumanReview | None = None,
+        max_concurrency: int | None = None,
+        wait_for: str | int = "all",
+        fail_fast: bool = True,
+        timeout: float | None = None,
+    ) -> None:
+        if steps and isinstance(steps[0], str):
+            name, steps = steps[0], steps[1:]
+        if not steps:
+            raise BuildError(f"Parallel {name!r} has no steps; give it at least one branch")
+        self.name = name
+        self.description = description
+        self.steps = list(steps)
+        self.max_concurrency = at_least_one(max_concurrency, "max_concurrency", name)
+        self.wait_for = _wait_for(wait_for, len(steps), name)
+        self.fail_fast = fail_fast
+        self.timeout = positive(timeout, "timeout", name)
+        self.human_review = human_review or HumanReview()
+        allow_guards(self.human_review, "Parallel", name, ("requires_confirmation",))
+
+
+class Map:
+    """One instance of ``step`` per item, at the same time; outputs in item order.
+
+    Args:
+        step: What runs for each item: any step, with the item as its ``step_input.input``.
+        over: Where the items come from: a callable (injected by name like a step function), or a dotted path such as
+            "input.files", "previous" or "session_state.todo".
+        max_concurrency: At most so many at once.
+    """
+
+    def __init__(
+        self,
+        step: Any,
+        over: Callable[..., Any] | str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        max_concurrency: int | None = None,
+        fail_fast: bool = True,
+        timeout: float | None = None,
+        human_review: HumanReview | None = None,
+    ) -> None:
+        if not (callable(over) or isinstance(over, str)):
+            raise BuildError(f"Map {name!r}: over={over!r} must be a callable or a dotted path such as 'input.items'")
+        self.name = name
+        self.description = description
+        self.step = step
+        self.over = over
+        self.max_concurrency = at_least_one(max_concurrency, "max_concurrency", name)
+        self.fail_fast = fail_fast
+        self.timeout = positive(timeout, "timeout", name)
+        self.human_review = human_review or HumanReview()
+        allow_guards(self.human_review, "Map", name, ("requires_confirmation",))
+
+
+def at_least_one(value: int | None, what: str, name: str | None) -> int | None:
+    if value is not None and value < 1:
+        raise BuildError(f"{name!r}: {what}={value} must be at least 1 (None: no limit)")
+    return value
+
+
+def _wait_for(value: str | int, branches: int, name: str | None) -> int | None:
+    if value == "all":
+        return None
+    if value == "first":
+        return 1
+    if isinstance(value, int) and 1 <= value <= branches:
+        return value
+    raise BuildError(f"Parallel {name!r}: wait_for={value!r} must be 'all', 'first' or a number from 1 to {branches}")
+
+
+class ParallelNode(ContainerNode):
+    __slots__ = ("declared",)
+    kind = "Parallel"
+    completed = ev.ParallelExecutionCompletedEvent
+
+    def __init__(self, declared: Parallel, **place: Any) -> None:
+        super().__init__(**place)
+        self.declared = declared
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        declared = self.declared
+        if record is None:
+            frame.emit(ev.ParallelExecutionStartedEvent, self, path, parallel_step_count=len(self.children))
+            frame.enter(self, path)
+            await frame.settle()
+        inner = frame.below(path)
+        found = await frame.branches(
+            [_branch(child, inner, flow) for child in self.children],
+            fail_fast=declared.fail_fast,
+            wait_for=declared.wait_for,
+            max_concurrency=declared.max_concurrency,
+        )
+        results = [output for output in found if output is not None]
+        fields = {"parallel_step_count": len(self.children), "step_results": results}
+        return self.result(parallel_text(results), results), fields
+
+
+def _branch(node: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
+    return lambda: node.execute(frame, flow.fork())
+
+
+def parallel_text(results: Sequence[StepOutput]) -> str:
+    """The summary that a Parallel leaves as its content. spec: agno-behaviour 2.5."""
+    parts = ["## Parallel Execution Results\n"]
+    for result in results:
+        mark = "✅ SUCCESS" if result.success else "❌ FAILURE"
+        content = as_text(deepest(result) if result.steps else result.content)
+        parts.append(f"### {mark}: {result.step_name}\n{content or '*(No content)*'}\n")
+    return "\n".join(parts).rstrip("\n")
+
+
+class MapNode(ContainerNode):
+    __slots__ = ("binding", "declared")
+    kind = "Map"
+    completed = ev.MapExecutionCompletedEvent
+
+    def __init__(self, declared: Map, **place: Any) -> None:
+        super().__init__(**place)
+        self.declared = declared
+        self.binding: Binding | None = None
+        if callable(declared.over):
+            self.binding = bind(declared.over, supplied=STEP_NAMES, default="step_input", where=f"Map {self.name!r}")
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        if record is None:
+            items = await self._items(frame, flow, path)
+            frame.emit(ev.MapExecutionStartedEvent, self, path, item_count=len(items))
+            frame.enter(self, path, items)
+            await frame.settle()
+        else:
+            items = record.decision
+        step = self.children[0]
+        found = await frame.branches(
+            [
+                _branch(step, frame.below(f"{path}#{i}", path), flow.fork(input=item, additional={"item_index": i}))
+                for i, item in enumerate(items)
+            ],
+            fail_fast=self.declared.fail_fast,
+            max_concurrency=self.declared.max_concurrency,
+        )
+        results = [output for output in found if output is not None]
+        fields = {"item_count": len(items), "step_results": results}
+        return self.result(f"Map {self.name} completed {len(results)} items", results), fields
+
+    async def _items(self, frame: Frame, flow: Flow, path: str) -> list[Any]:
+        step_input = flow.step_input()
+        if self.binding is not None:
+            found = await frame.call(self.binding, self, path, step_input)
+        else:
+            found = look_up(str(self.declared.over), step_input, frame.state)
+        if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
+            raise TypeError(f"Map {self.name!r}: over gave {type(found).__name__}, not a collection of items")
+        return list(found)
+
+
+def look_up(dotted: str, step_input: StepInput, state: dict[str, Any]) -> Any:
+    """The value at a dotted path that starts with input, previous, session_state, additional_data or a step's name."""
+    first, *rest = dotted.split(".")
+    roots: dict[str, Any] = {
+        "input": step_input.input,
+        "previous": step_input.previous_step_content,
+        "session_state": state,
+        "additional_data": step_input.additional_data or {},
+    }
+    if first in roots:
+        value = roots[first]
+    else:
+        output = step_input.get_step_output(first)
+        if output is None:
+            known = ", ".join([*roots, *(step_input.previous_step_outputs or {})])
+            raise LookupError(f"Map over {dotted!r}: {first!r} is none of {known}")
+        value = output.content
+    for part in rest:
+        try:
+            value = value[int(part)] if isinstance(value, (list, tuple)) else _member(value, part)
+        except (KeyError, IndexError, AttributeError, ValueError) as error:
+            raise LookupError(f"Map over {dotted!r}: there is no {part!r} in a {type(value).__name__}") from error
+    return value
+
+
+def _member(value: Any, name: str) -> Any:
+    return value[name] if isinstance(value, dict) else getattr(value, name)

@@ -1,0 +1,167 @@
+"""Router: a function, an expression or a person chooses which steps run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.binding import STEP_NAMES, bind, callable_name
+from ..core.cel import CelExpression, compile_cel
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import Record
+from ..core.plan import Node
+from ..model import events as ev
+from ..model.errors import BuildError
+from ..model.review import HumanReview
+from ..model.step_io import StepOutput
+from .container import ContainerNode, run_sequence
+from .frame import Frame
+from .step import allow_guards, positive
+
+__all__ = ["Router", "RouterNode"]
+
+
+class Router:
+    """Runs the chosen ones of ``choices``, one after the other.
+
+    ``selector`` gets the step input (and, by name, ``run_context``, ``session_state``, ``step_choices``) and returns a
+    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A choice that
+    is not offered is an error. With ``requires_user_input`` a person chooses.
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Any] = (),
+        selector: Callable[..., Any] | str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        requires_user_input: bool = False,
+        user_input_message: str | None = None,
+        allow_multiple_selections: bool = False,
+        user_input_schema: Any = None,
+        requires_confirmation: bool = False,
+        confirmation_message: str | None = None,
+        on_reject: str = "skip",
+        requires_output_review: Any = False,
+        output_review_message: str | None = None,
+        hitl_max_retries: int = 3,
+        human_review: HumanReview | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        if not choices:
+            raise BuildError(f"Router {name!r} has no choices; give it at least one step")
+        self.name = name
+        self.description = description
+        self.choices = list(choices)
+        self.selector = selector
+        self.allow_multiple_selections = allow_multiple_selections
+        self.timeout = positive(timeout, "timeout", name)
+        self.human_review = human_review or HumanReview(
+            requires_user_input=requires_user_input,
+            user_input_message=user_input_message,
+            user_input_schema=user_input_schema,
+            requires_confirmation=requires_confirmation,
+            confirmation_message=confirmation_message,
+            on_reject=on_reject,
+            requires_output_review=requires_output_review,
+            output_review_message=output_review_message,
+            max_retries=hitl_max_retries,
+        )
+        allow_guards(
+            self.human_review,
+            "Router",
+            name,
+            ("requires_confirmation", "requires_user_input", "requires_output_review"),
+        )
+        if selector is None and not self.human_review.requires_user_input:
+            raise BuildError(
+                f"Router {name!r}: give it a selector=, or requires_user_input=True to let a person choose"
+            )
+
+
+class RouterNode(ContainerNode):
+    __slots__ = ("declared", "offered", "select")
+    kind = "Router"
+    completed = ev.RouterExecutionCompletedEvent
+
+    def __init__(self, declared: Router, **place: Any) -> None:
+        super().__init__(**place)
+        self.declared = declared
+        self.offered = {child.name: child for child in self.children}
+        selector = declared.selector
+        where = f"Router {self.name!r}"
+        self.select: Any = selector
+        if isinstance(selector, str):
+            self.select = compile_cel(selector, where)
+        elif selector is not None:
+            self.select = bind(selector, supplied=(*STEP_NAMES, "step_choices"), default="step_input", where=where)
+
+    def ask(self, frame: Frame, path: str, flow: Flow) -> Verdict | None:
+        review = self.review
+        if review is None or not (review.requires_confirmation or review.requires_user_input):
+            return None
+        if not review.requires_user_input:
+            return frame.ask_before(self, path, flow)
+        return frame.ask_before(
+            self,
+            path,
+            flow,
+            requires_route_selection=True,
+            available_choices=list(self.offered),
+            allow_multiple_selections=self.declared.allow_multiple_selections,
+        )
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        if record is None:
+            if verdict is not None and verdict.action == "choose":
+                chosen: list[str] = list(verdict.choices)
+            else:
+                chosen = await self._choose(frame, flow, path)
+            frame.emit(ev.RouterExecutionStartedEvent, self, path, selected_steps=chosen)
+            frame.enter(self, path, chosen)
+        else:
+            chosen = list(record.decision or ())
+        results = await run_sequence([self.offered[name] for name in chosen], frame.below(path), flow.fork())
+        said = "" if chosen else " (no steps selected)"
+        text = f"Router {self.name} completed with {len(results)} results{said}"
+        return self.result(text, results), {
+            "selected_steps": chosen,
+            "executed_steps": len(results),
+            "step_results": results,
+        }
+
+    async def _choose(self, frame: Frame, flow: Flow, path: str) -> list[str]:
+        names = list(self.offered)
+        step_input = flow.step_input()
+        if isinstance(self.select, CelExpression):
+            found = self.select(frame.variables(step_input, names))
+        else:
+            found = await frame.call(self.select, self, path, step_input, step_choices=names)
+        return [self._name_of(item) for item in _flat(found)]
+
+    def _name_of(self, item: Any) -> str:
+        for name, node in self.offered.items():
+            if item == name or item is name or _is_choice(item, self.declared.choices, node, self.children):
+                return name
+        wanted = item if isinstance(item, str) else getattr(item, "name", None) or repr(item)
+        raise ValueError(f"Router {self.name!r} chose {wanted!r}, which is not offered; choices: {list(self.offered)}")
+
+
+def _is_choice(item: Any, declared: Sequence[Any], node: Node, children: Sequence[Node]) -> bool:
+    if isinstance(item, str):
+        return False
+    position = children.index(node)
+    choice = declared[position]
+    return item is choice or (callable(item) and callable(choice) and callable_name(item) == node.name)
+
+
+def _flat(found: Any) -> list[Any]:
+    if found is None:
+        return []
+    if isinstance(found, (list, tuple)):
+        return [inner for item in found for inner in _flat(item)]
+    return [found]

@@ -1,0 +1,382 @@
+"""Step: one executor (a function, an agent, a team or a workflow) with its retries, timeout, error policy and guards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..core.binding import STEP_NAMES, Binding, bind, callable_name
+from ..core.flow import Flow
+from ..core.gate import Verdict
+from ..core.journal import DONE, OPEN, Record
+from ..core.plan import Node, Plan
+from ..model import events as ev
+from ..model.enums import OnError
+from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.retry import Retry
+from ..model.review import HumanReview
+from ..model.step_io import StepInput, StepOutput, deepest
+from ..model.text import as_text
+from .frame import Frame
+from .signals import Rejected
+
+__all__ = ["Step", "StepNode", "content_type"]
+
+
+class Step:
+    """One step of a workflow.
+
+    Exactly one executor: ``executor`` (any callable, generators included), ``agent``, ``team`` (objects with ``arun`` or
+    ``run``, see ``executors.Executor``) or ``workflow`` (a nested Workflow).
+
+    Args:
+        name: Unique in its workflow; default: the executor's name.
+        max_retries: Further attempts after the first, with exponential back-off and jitter.
+        retry: All of the retry policy; replaces ``max_retries``.
+        timeout: Seconds for all attempts together; ends as StepTimeoutError.
+        on_error: "fail" (the run fails), "skip" (recorded as failed, the run goes on) or "pause" (a person decides).
+        offload: Run a synchronous function in a worker thread (True) or on the event loop (False).
+        add_workflow_history: Give this step the session's earlier runs; None: as the workflow says.
+        human_review: All guards at once; replaces the flat ``requires_*`` arguments.
+
+    Raises:
+        BuildError: No executor or two, an unknown policy, a guard that a step cannot honour.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        agent: Any = None,
+        team: Any = None,
+        executor: Any = None,
+        workflow: Any = None,
+        step_id: str | None = None,
+        description: str | None = None,
+        max_retries: int = 0,
+        skip_on_failure: bool = False,
+        strict_input_validation: bool = False,
+        add_workflow_history: bool | None = None,
+        num_history_runs: int | None = None,
+        requires_confirmation: bool = False,
+        confirmation_message: str | None = None,
+        on_reject: str = "skip",
+        requires_user_input: bool = False,
+        user_input_message: str | None = None,
+        user_input_schema: Any = None,
+        on_error: str | None = None,
+        requires_output_review: Any = False,
+        output_review_message: str | None = None,
+        hitl_max_retries: int = 3,
+        hitl_timeout: float | None = None,
+        on_timeout: str = "cancel",
+        human_review: HumanReview | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        offload: bool = True,
+    ) -> None:
+        given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
+        self.executor_kind = one_executor(name, given)
+        self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
+        active = given[self.executor_kind]
+        marks = getattr(executor, "__workflow_pause__", {})
+        self.name = name or marks.get("name") or _default_name(self.executor_kind, active)
+        self.step_id = step_id
+        self.description = description
+        self.skip_on_failure = skip_on_failure
+        self.strict_input_validation = strict_input_validation
+        self.add_workflow_history = add_workflow_history
+        self.num_history_runs = num_history_runs
+        self.offload = offload
+        self.timeout = positive(timeout, "timeout", self.name)
+        if retry is None and max_retries:
+            retry = Retry(attempts=max_retries + 1)
+        self.retry = retry
+        self.max_retries = retry.attempts - 1 if retry else 0
+        self.human_review = human_review or HumanReview(
+            requires_confirmation=requires_confirmation or bool(marks.get("requires_confirmation")),
+            confirmation_message=confirmation_message or marks.get("confirmation_message"),
+            requires_user_input=requires_user_input or bool(marks.get("requires_user_input")),
+            user_input_message=user_input_message or marks.get("user_input_message"),
+            user_input_schema=user_input_schema or marks.get("user_input_schema"),
+            requires_output_review=requires_output_review,
+            output_review_message=output_review_message,
+            on_reject=on_reject,
+            max_retries=hitl_max_retries,
+            timeout=hitl_timeout,
+            on_timeout=on_timeout,
+        )
+        policy = on_error or self.human_review.on_error or ("skip" if skip_on_failure else "fail")
+        try:
+            self.on_error = OnError(policy).value
+        except ValueError:
+            raise BuildError(f"Step {self.name!r}: on_error={policy!r} is not one of fail, skip, pause") from None
+        allow_guards(
+            self.human_review,
+            "Step",
+            self.name,
+            ("requires_confirmation", "requires_user_input", "requires_output_review"),
+        )
+
+    @property
+    def active_executor(self) -> Any:
+        """The one executor that was given."""
+        return getattr(self, self.executor_kind)
+
+    def __repr__(self) -> str:
+        return f"Step({self.name!r}, {self.executor_kind}={_default_name(self.executor_kind, self.active_executor)})"
+
+
+def one_executor(name: str | None, given: dict[str, Any]) -> str:
+    """The name of the one executor among ``given``; BuildError for none or several."""
+    found = [kind for kind, value in given.items() if value is not None]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise BuildError(f"Step {name!r} must have one executor: agent=, team=, executor=, or workflow=")
+    raise BuildError(f"Step {name!r} can only have one executor type. Provided: {', '.join(found)}")
+
+
+def positive(value: float | None, what: str, name: str | None) -> float | None:
+    if value is not None and value <= 0:
+        raise BuildError(f"{name!r}: {what}={value} must be more than 0 seconds (None: no limit)")
+    return value
+
+
+def allow_guards(review: HumanReview, kind: str, name: str | None, allowed: tuple[str, ...]) -> None:
+    """BuildError for a guard that this kind of node cannot honour (D8: refused, never ignored)."""
+    for flag in review.asked:
+        if flag not in allowed:
+            supported = ", ".join(allowed) or "none"
+            raise BuildError(f"{flag} is not supported on {kind} ({name!r}). Supported: {supported}.")
+
+
+def _default_name(kind: str, active: Any) -> str:
+    if kind == "executor":
+        return callable_name(active)
+    return str(getattr(active, "name", None) or getattr(active, "id", None) or type(active).__name__)
+
+
+def content_type(content: Any) -> str:
+    """The name of a content's type, as events carry it."""
+    return type(content).__name__ if content is not None else "str"
+
+
+class StepNode(Node):
+    """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
+
+    __slots__ = ("binding", "declared", "executor_name", "executor_type", "inner", "retry")
+    kind = "Step"
+
+    def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
+        review = declared.human_review if declared.human_review.asked else None
+        super().__init__(
+            review=review,
+            step_id=declared.step_id,
+            timeout=declared.timeout,
+            children=inner.root if inner else (),
+            **place,
+        )
+        self.declared = declared
+        self.inner = inner
+        self.retry = declared.retry
+        self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
+        self.executor_name = _default_name(declared.executor_kind, declared.active_executor)
+        self.binding: Binding | None = None
+        if declared.executor_kind == "executor":
+            self.binding = bind(
+                declared.executor, supplied=STEP_NAMES, default="step_input", where=f"Step {self.name!r}"
+            )
+
+    def nested(self) -> tuple[Node, ...]:
+        return ()
+
+    async def execute(self, frame: Frame, flow: Flow) -> StepOutput:
+        path = frame.prefix + self.segment
+        record = frame.recorded(path) if frame.replaying else None
+        if self.review is not None:
+            return await self._guarded(frame, flow, path, record)
+        if record is not None and record.status == DONE and record.output is not None:
+            return record.output
+        return await self._limited(frame, flow, path, record, None)
+
+    async def _limited(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
+    ) -> StepOutput:
+        """All attempts within the step's timeout, which counts as a failure of its own."""
+        if self.timeout is None:
+            return await self._attempts(frame, flow, path, record, additional)
+        started = frame.now()
+        try:
+            output: StepOutput = await frame.within(
+                self.timeout, path, self._attempts(frame, flow, path, record, additional)
+            )
+        except StepTimeoutError as error:
+            if error.path != path:
+                raise
+            done = await self._failed(frame, path, error, frame.attempt(path), started)
+            return done or await self._limited(frame, flow, path, frame.recorded(path), additional)
+        return output
+
+    async def _attempts(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
+    ) -> StepOutput:
+        step_input = flow.step_input(additional)
+        started = frame.now()
+        attempt = 1
+        if record is None or record.status != OPEN:
+            frame.emit(ev.StepStartedEvent, self, path)
+        elif isinstance(record.decision, dict):  # it failed before and a person was asked
+            attempt = record.decision["attempt"] + 1
+            if frame.ask_error(self, path, record.decision).action == "skip":
+                return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
+        while True:
+            try:
+                output = await frame.invoke(self, path, step_input, attempt)
+            except StorageError:
+                raise
+            except Exception as error:
+                if isinstance(error, StepTimeoutError) and error.path == path:
+                    raise
+                if self.retry is not None and attempt < self.retry.attempts and isinstance(error, self.retry.on):
+                    await self._back_off(frame, path, error, attempt)
+                else:
+                    done = await self._failed(frame, path, error, attempt, started)
+                    if done is not None:
+                        return done
+                attempt += 1
+            else:
+                break
+        frame.leave(self, path, output, started, attempt)
+        self._completed(frame, path, output)
+        await frame.checkpoint()
+        return output
+
+    async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int) -> None:
+        assert self.retry is not None
+        delay = self.retry.pause(attempt, frame.random())
+        frame.emit(
+            ev.StepRetryEvent,
+            self,
+            path,
+            attempt=attempt,
+            error=str(error),
+            error_type=type(error).__name__,
+            delay=delay,
+            discards_deltas=frame.has_streamed(path),
+        )
+        await frame.settle()
+        await frame.backoff(delay)
+
+    async def _failed(
+        self, frame: Frame, path: str, error: Exception, attempt: int, started: float
+    ) -> StepOutput | None:
+        """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
+        kind = type(error).__name__
+        frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
+        policy = self.declared.on_error
+        if policy == "fail":
+            raise error
+        if policy == "pause":
+            failure = {"attempt": attempt, "error": str(error), "type": kind}
+            frame.enter(self, path, failure)
+            if frame.ask_error(self, path, failure).action == "retry":
+                return None
+        return await self._skipped(frame, path, str(error), attempt, started)
+
+    async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
+        said = "failed but skipped" if self.declared.skip_on_failure else f"skipped due to error: {error}"
+        output = self.output(f"Step {self.name} {said}", success=False, error=error)
+        frame.leave(self, path, output, started, attempt)
+        await frame.checkpoint()
+        return output
+
+    def _completed(self, frame: Frame, path: str, output: StepOutput) -> None:
+        if self.top and self.executor_type == "function":
+            frame.emit(ev.StepOutputEvent, self, path, step_output=output)
+        frame.emit(
+            ev.StepCompletedEvent,
+            self,
+            path,
+            content=output.content,
+            content_type=content_type(output.content),
+            images=output.images,
+            videos=output.videos,
+            audio=output.audio,
+            step_response=output,
+        )
+
+    def output(self, content: Any, **fields: Any) -> StepOutput:
+        """An output of this step around ``content``."""
+        return StepOutput(content, self.name, self.step_id, self.kind, self.executor_type, self.executor_name, **fields)
+
+    # -- people -------------------------------------------------------------------------------------------------------
+
+    async def _guarded(self, frame: Frame, flow: Flow, path: str, record: Record | None) -> StepOutput:
+        """The guards before, the step, the guards after."""
+        review = self.review
+        assert review is not None
+        additional: dict[str, Any] | None = None
+        if review.requires_confirmation or review.requires_user_input:
+            verdict = frame.ask_before(self, path, flow)
+            if verdict.action == "cancel":
+                raise Rejected(verdict.reason or f"Step '{self.name}' was rejected")
+            if verdict.action == "skip":
+                return await self._rejected(frame, path, record, verdict)
+            additional = verdict.additional
+        if record is not None and record.status == DONE and record.output is not None:
+            output = record.output
+        else:
+            output = await self._limited(frame, flow, path, record, additional)
+        return await self._reviewed(frame, flow, path, output) if review.requires_output_review else output
+
+    async def _rejected(self, frame: Frame, path: str, record: Record | None, verdict: Verdict) -> StepOutput:
+        if record is not None and record.output is not None:
+            return record.output
+        why = verdict.reason or "rejected"
+        output = self.output(f"Step {self.name} skipped: rejected by a person", success=False, error=why)
+        frame.leave(self, path, output, frame.now())
+        await frame.checkpoint()
+        return output
+
+    async def _reviewed(self, frame: Frame, flow: Flow, path: str, output: StepOutput) -> StepOutput:
+        """Ask about an output until it is accepted, edited, thrown away or was tried too often."""
+        review = self.review
+        assert review is not None
+        rounds = 0
+        while output.success:
+            tag = f"review{rounds}"
+            if not await frame.wants_review(path, tag, review, output):
+                break
+            verdict = frame.ask_after(self, path, tag, output, rounds)
+            if verdict.action == "replace":
+                return msgspec.structs.replace(output, content=verdict.content)
+            if verdict.action == "cancel":
+                raise Rejected(verdict.reason or f"Step '{self.name}' was rejected")
+            if verdict.action == "skip":
+                why = verdict.reason or "rejected"
+                return self.output(f"Step {self.name} output discarded by a person", success=False, error=why)
+            if verdict.action == "proceed":
+                break
+            rounds += 1
+            # The work done over has a path of its own, so that each round is in the journal.
+            again = f"{path}!{tag}"
+            record = frame.recorded(again)
+            if record is not None and record.status == DONE and record.output is not None:
+                output = record.output
+            else:
+                output = await self._limited(frame, flow, again, record, verdict.additional)
+        return output
+
+    def message(self, step_input: StepInput) -> Any:
+        """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.
+        spec: agno-behaviour 2.2."""
+        outputs = step_input.previous_step_outputs
+        last = next(reversed(outputs.values())) if outputs else None
+        if last is None:
+            return step_input.input
+        if last.step_type == "Parallel" and last.steps:
+            return "\n\n".join(f"=== {step.step_name} ===\n{as_text(deepest(step))}" for step in last.steps)
+        content = step_input.previous_step_content
+        return step_input.input if content is None else content

@@ -1,0 +1,321 @@
+"""The database contract. It speaks of runs, not of tables, and of bytes, not of values.
+
+The engine encodes; a database keeps bytes, so every backend has the same value semantics. An implementer's obligations,
+each checked by ``workflow_runtime.testing.DbContract``:
+
+1. ``commit`` is one transaction: all of a batch or nothing, visible to other processes once it returns.
+2. A batch with a ``fence`` is refused with ``Fenced``, and changes nothing, when the stored run's attempt is newer or its
+   owner is another.
+3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of one
+   of its keys are neither the ``expected`` ones nor the new ones. Other keys of the session merge silently.
+4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
+5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
+6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``.
+7. ``claim`` succeeds for one caller only; it raises the attempt by one.
+8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled has
+   either happened wholly or not at all.
+9. Every call may come from any task of any event loop, also from several loops in several threads.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import msgspec
+
+from ..model.enums import RunStatus
+
+__all__ = [
+    "BaseDb",
+    "Batch",
+    "Committed",
+    "EventRow",
+    "Fence",
+    "LeaseState",
+    "RequirementRow",
+    "RunFilter",
+    "RunRow",
+    "SessionPatch",
+    "SessionRow",
+    "StepRow",
+]
+
+
+class RunRow(msgspec.Struct, kw_only=True):
+    """One run. ``data`` is the encoded WorkflowRunOutput; times are unix seconds; ``seq`` the last published number.
+
+    ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only; ``commit`` leaves them alone,
+    but a row with a status that is neither PENDING nor RUNNING gives the lease up.
+    """
+
+    run_id: str
+    session_id: str
+    status: RunStatus
+    user_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    parent_run_id: str | None = None
+    attempt: int = 1
+    seq: int = 0
+    fingerprint: str = ""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    data: bytes = b"{}"
+    owner: str | None = None
+    lease_until: float | None = None
+    cancel_requested: bool = False
+    forked_from: str | None = None
+
+
+class StepRow(msgspec.Struct, kw_only=True):
+    """One entry of the journal: what is known of the node at ``path``. Replaced by key (run_id, path).
+
+    ``position`` orders the rows of a run by their first write. ``data`` is an encoded outcome, ``state`` the encoded
+    session keys that were committed with it.
+    """
+
+    run_id: str
+    path: str
+    position: int
+    status: str
+    attempt: int = 1
+    started_at: float | None = None
+    finished_at: float | None = None
+    data: bytes | None = None
+    state: bytes | None = None
+
+
+class EventRow(msgspec.Struct, kw_only=True):
+    """One stored event; ``last_seq`` is larger than ``seq`` where adjacent text was merged. Key (run_id, seq)."""
+
+    run_id: str
+    seq: int
+    last_seq: int
+    epoch: int
+    kind: str
+    path: str
+    data: bytes
+
+
+class RequirementRow(msgspec.Struct, kw_only=True):
+    """One question of a paused run. ``answered_at`` None: open. Key (run_id, requirement_id)."""
+
+    run_id: str
+    requirement_id: str
+    session_id: str
+    user_id: str | None = None
+    workflow_id: str | None = None
+    path: str
+    kind: str
+    created_at: float
+    timeout_at: float | None = None
+    answered_at: float | None = None
+    data: bytes
+
+
+class SessionRow(msgspec.Struct, kw_only=True):
+    """A session with its state. ``state`` maps each key to its encoded value; ``version`` counts the writes."""
+
+    session_id: str
+    user_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    name: str | None = None
+    version: int = 0
+    state: dict[str, bytes] = msgspec.field(default_factory=dict)
+    metadata: bytes | None = None
+    metrics: bytes | None = None
+    workflow_data: bytes | None = None
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class SessionPatch(msgspec.Struct, kw_only=True):
+    """What a commit changes of a session; the session is made if it is not there. None leaves a column as it is.
+
+    ``state`` maps changed keys to encoded values, None deletes the key. ``expected`` maps the same keys to the bytes that
+    the writer believes to be stored (None or missing: no such key). ``metrics`` are counters that are added to the stored
+    ones.
+    """
+
+    session_id: str
+    user_id: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    state: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    expected: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    name: str | None = None
+    metadata: bytes | None = None
+    metrics: dict[str, float] | None = None
+    workflow_data: bytes | None = None
+    now: float = 0.0
+
+
+class Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may write a run: this owner, at this attempt. ``owner`` None checks the attempt only."""
+
+    run_id: str
+    attempt: int
+    owner: str | None = None
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """What is committed together. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
+    otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet."""
+
+    fence: Fence | None = None
+    run: RunRow | None = None
+    create: bool = False
+    statuses: frozenset[RunStatus] | None = None
+    steps: Sequence[StepRow] = ()
+    events: Sequence[EventRow] = ()
+    requirements: Sequence[RequirementRow] = ()
+    session: SessionPatch | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.run is None and self.session is None and not (self.steps or self.events or self.requirements)
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True):
+    """``session_version`` after the commit; ``cancel_requested`` as stored for the run of the batch."""
+
+    session_version: int = 0
+    cancel_requested: bool = False
+
+
+class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled?"""
+
+    held: bool
+    cancel_requested: bool = False
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time."""
+
+    session_id: str | None = None
+    user_id: str | None = None
+    workflow_id: str | None = None
+    parent_run_id: str | None = None
+    statuses: frozenset[RunStatus] | None = None
+    expired_before: float | None = None
+
+
+class BaseDb(ABC):
+    """What the engine needs of a database. ``open`` is idempotent and is called by every other method's first use."""
+
+    id: str = "db"
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect and migrate the schema forward. A newer schema than this version knows is a StorageError."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Finish what was submitted, then let go of everything. The object can be opened again."""
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def commit(self, batch: Batch) -> Committed:
+        """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused (``statuses``),
+        StorageError (``create`` of a known id, driver errors); after each of them nothing has changed."""
+
+    @abstractmethod
+    async def answer(self, rows: Sequence[RequirementRow]) -> None:
+        """Store these rows' ``data`` and ``answered_at`` if all are open; else AlreadyAnswered and none is stored.
+        An unknown row is a StorageError."""
+
+    @abstractmethod
+    async def claim(
+        self,
+        run_id: str,
+        *,
+        owner: str,
+        now: float,
+        lease_until: float,
+        statuses: frozenset[RunStatus],
+        expired_only: bool,
+    ) -> RunRow | None:
+        """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
+        With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed."""
+
+    @abstractmethod
+    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
+        """Extend the lease if it is still this owner's at this attempt."""
+
+    @abstractmethod
+    async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
+        """Mark a PENDING, RUNNING or PAUSED run as to be cancelled; its status, or None when it is not one of those."""
+
+    @abstractmethod
+    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
+        """Take the named lock unless another owner holds it beyond ``now``."""
+
+    @abstractmethod
+    async def release(self, name: str, *, owner: str) -> None:
+        """Let go of the named lock if it is this owner's."""
+
+    @abstractmethod
+    async def delete_session(self, session_id: str) -> bool:
+        """Delete the session with its state, runs, steps, events and requirements. False when there was none."""
+
+    @abstractmethod
+    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+        """Delete at most ``limit`` rows older than ``before``: events of these kinds of finished runs, or, with None,
+        whole finished runs. How many went."""
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def load_run(self, run_id: str) -> RunRow | None: ...
+
+    @abstractmethod
+    async def load_steps(self, run_id: str) -> list[StepRow]:
+        """The journal in the order of first writes."""
+
+    @abstractmethod
+    async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        """Events whose ``last_seq`` is larger than ``after``, in order, at most ``limit``."""
+
+    @abstractmethod
+    async def load_requirements(self, run_id: str) -> list[RequirementRow]:
+        """All questions of a run, answered ones included, in the order of creation."""
+
+    @abstractmethod
+    async def list_requirements(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RequirementRow]:
+        """Open questions of PAUSED runs, oldest first."""
+
+    @abstractmethod
+    async def load_session(self, session_id: str) -> SessionRow | None: ...
+
+    @abstractmethod
+    async def list_runs(
+        self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
+    ) -> list[RunRow]:
+        """Runs newest first by (created_at, run_id); ``before`` is the key of the last row of the page before."""
+
+    @abstractmethod
+    async def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+    ) -> list[SessionRow]:
+        """Sessions newest first by (created_at, session_id), without their state."""
+
+    @abstractmethod
+    async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
+        """Wait until the run's stored row or events may differ from what they were at ``seq`` = ``seen``, or for
+        ``timeout`` seconds. A wake-up too many is allowed, one too few is not. False on time-out."""

@@ -1,0 +1,305 @@
+"""A database in this process's memory: the reference model of the contract, for tests and for runs nobody keeps.
+
+Every call is one short section under a lock that nothing awaits in, so it works on asyncio and trio, and from several
+loops and threads at once. What is stored is never handed out: rows are copied on the way in and on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from itertools import islice
+from threading import Lock
+
+from ..model.enums import RunStatus
+from . import rules
+from .base import (
+    BaseDb,
+    Batch,
+    Committed,
+    EventRow,
+    Fence,
+    LeaseState,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionPatch,
+    SessionRow,
+    StepRow,
+)
+from .memory_tables import Ordered, RunTable
+from .watch import Watch
+
+__all__ = ["InMemoryDb"]
+
+
+class InMemoryDb(BaseDb):
+    """Keeps everything until the object goes. ``aclose`` forgets nothing, so a closed database can be opened again."""
+
+    def __init__(self, *, id: str = "memory") -> None:
+        self.id = id
+        self._lock = Lock()
+        self._watch = Watch()
+        self._runs = RunTable()
+        self._sessions: dict[str, SessionRow] = {}
+        self._session_order = Ordered()
+        # Open questions by the number of their creation: the order in which they are listed.
+        self._open: dict[tuple[str, str], None] = {}
+        self._locks: dict[str, tuple[str, float]] = {}
+
+    @classmethod
+    def from_url(cls, url: str) -> InMemoryDb:
+        """A new, empty database for ``memory://``."""
+        return cls()
+
+    async def open(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> Committed:
+        with self._lock:
+            done = self._commit(batch)
+        self._watch.wake(rules.run_ids(batch))
+        return done
+
+    def _commit(self, batch: Batch) -> Committed:
+        run_id, patch = rules.subject(batch), batch.session
+        stored = self._runs.row(run_id)
+        session_id = rules.session_to_load(batch, stored)
+        session = None if session_id is None else self._sessions.get(session_id)
+        verdict = rules.decide(
+            batch,
+            run=stored,
+            fenced=self._runs.row(batch.fence.run_id) if batch.fence is not None else None,
+            session=session,
+            state={} if session is None else session.state,
+        )
+        if verdict.run is not None:
+            self._runs.put(verdict.run)
+        for step in batch.steps:
+            self._runs.ensure(step.run_id).put_step(step)
+        for event in batch.events:
+            self._runs.ensure(event.run_id).put_event(event)
+        for row in batch.requirements:
+            self._put_requirement(row)
+        if verdict.session is None or patch is None:
+            return Committed(cancel_requested=verdict.cancel_requested)
+        self._put_session(verdict.session, patch)
+        return Committed(session_version=verdict.session.version, cancel_requested=verdict.cancel_requested)
+
+    def _put_session(self, row: SessionRow, patch: SessionPatch) -> None:
+        old = self._sessions.get(row.session_id)
+        row.state = {} if old is None else old.state
+        for key, value in patch.state.items():
+            if value is None:
+                row.state.pop(key, None)
+            else:
+                row.state[key] = value
+        if old is None:
+            self._session_order.add((row.created_at, row.session_id))
+        self._sessions[row.session_id] = row
+
+    def _put_requirement(self, row: RequirementRow) -> None:
+        run = self._runs.ensure(row.run_id)
+        run.put_requirement(row)
+        key = (row.run_id, row.requirement_id)
+        if run.requirements[row.requirement_id].answered_at is None:
+            self._open[key] = None
+        else:
+            self._open.pop(key, None)
+
+    async def answer(self, rows: Sequence[RequirementRow]) -> None:
+        with self._lock:
+            found: dict[tuple[str, str], RequirementRow] = {}
+            for row in rows:
+                run = self._runs.by_id.get(row.run_id)
+                if run is not None and row.requirement_id in run.requirements:
+                    found[row.run_id, row.requirement_id] = run.requirements[row.requirement_id]
+            rules.check_answers(rows, {key: stored.answered_at for key, stored in found.items()})
+            for row in rows:
+                key = (row.run_id, row.requirement_id)
+                found[key].data, found[key].answered_at = row.data, row.answered_at
+                self._open.pop(key, None)
+                run = self._runs.by_id[row.run_id]
+                run.touched = 0 if run.row is None else run.row.seq
+        self._watch.wake({row.run_id for row in rows})
+
+    async def claim(
+        self,
+        run_id: str,
+        *,
+        owner: str,
+        now: float,
+        lease_until: float,
+        statuses: frozenset[RunStatus],
+        expired_only: bool,
+    ) -> RunRow | None:
+        with self._lock:
+            row = rules.claimed(
+                self._runs.row(run_id),
+                owner=owner,
+                now=now,
+                lease_until=lease_until,
+                statuses=statuses,
+                expired_only=expired_only,
+            )
+            if row is not None:
+                self._runs.put(copy(row))
+        if row is not None:
+            self._watch.wake((run_id,))
+        return row
+
+    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
+        with self._lock:
+            stored = self._runs.row(fence.run_id)
+            state = rules.renewed(stored, fence)
+            if stored is not None and state.held:
+                stored.lease_until = lease_until
+            return state
+
+    async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
+        with self._lock:
+            row = rules.cancel_requested(self._runs.row(run_id), now)
+            if row is None:
+                return None
+            self._runs.put(row)
+        self._watch.wake((run_id,))
+        return row.status
+
+    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
+        with self._lock:
+            holder = self._locks.get(name)
+            if holder is not None and holder[0] != owner and holder[1] > now:
+                return False
+            self._locks[name] = (owner, until)
+            return True
+
+    async def release(self, name: str, *, owner: str) -> None:
+        with self._lock:
+            if name in self._locks and self._locks[name][0] == owner:
+                del self._locks[name]
+
+    async def delete_session(self, session_id: str) -> bool:
+        with self._lock:
+            gone = self._runs.of_session(session_id)
+            for run_id in gone:
+                self._delete_run(run_id)
+            session = self._sessions.pop(session_id, None)
+            if session is not None:
+                self._session_order.remove((session.created_at, session_id))
+        self._watch.wake(gone)
+        return session is not None or bool(gone)
+
+    def _delete_run(self, run_id: str) -> None:
+        for requirement_id in self._runs.by_id[run_id].requirements:
+            self._open.pop((run_id, requirement_id), None)
+        self._runs.delete(run_id)
+
+    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+        with self._lock:
+            went = 0
+            for run_id in self._runs.oldest_first():
+                run = self._runs.by_id[run_id]
+                if went >= limit:
+                    break
+                if run.row is None or not rules.is_old(run.row, before):
+                    continue
+                if kinds is None:
+                    self._delete_run(run_id)
+                    went += 1
+                else:
+                    went += run.drop_events(kinds, limit - went)
+            return went
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def load_run(self, run_id: str) -> RunRow | None:
+        with self._lock:
+            row = self._runs.row(run_id)
+            return None if row is None else copy(row)
+
+    async def load_steps(self, run_id: str) -> list[StepRow]:
+        with self._lock:
+            run = self._runs.by_id.get(run_id)
+            rows = [] if run is None else [copy(row) for row in run.steps.values()]
+        return sorted(rows, key=lambda row: (row.position, row.path))
+
+    async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        with self._lock:
+            run = self._runs.by_id.get(run_id)
+            return [] if run is None else run.events_after(after, limit)
+
+    async def load_requirements(self, run_id: str) -> list[RequirementRow]:
+        with self._lock:
+            run = self._runs.by_id.get(run_id)
+            rows = [] if run is None else [copy(row) for row in run.requirements.values()]
+        return sorted(rows, key=lambda row: row.created_at)
+
+    async def list_requirements(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RequirementRow]:
+        with self._lock:
+            found = [
+                copy(row)
+                for row in (self._runs.by_id[run_id].requirements[name] for run_id, name in self._open)
+                if (run := self._runs.row(row.run_id)) is not None
+                and run.status is RunStatus.PAUSED
+                and session_id in (None, row.session_id)
+                and user_id in (None, row.user_id)
+                and workflow_id in (None, row.workflow_id)
+            ]
+        return sorted(found, key=lambda row: row.created_at)[:limit]
+
+    async def load_session(self, session_id: str) -> SessionRow | None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return None
+            row = copy(session)
+            row.state = dict(session.state)
+            return row
+
+    async def list_runs(
+        self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
+    ) -> list[RunRow]:
+        with self._lock:
+            return [copy(row) for row in islice(self._runs.newest_first(where, before), limit)]
+
+    async def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+    ) -> list[SessionRow]:
+        with self._lock:
+            rows = (self._sessions[session_id] for session_id in self._session_order.newest_first(before))
+            wanted = (row for row in rows if user_id in (None, row.user_id) and workflow_id in (None, row.workflow_id))
+            return [_listed(row) for row in islice(wanted, limit)]
+
+    async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
+        async def look() -> float | None:
+            with self._lock:
+                run = self._runs.by_id.get(run_id)
+                if run is None:
+                    return rules.wake_after(seq=None, touched=0, tail=0, seen=seen)
+                seq = None if run.row is None else run.row.seq
+                return rules.wake_after(seq=seq, touched=run.touched, tail=run.tail, seen=seen)
+
+        return await self._watch.wait(run_id, timeout=timeout, look=look)
+
+
+def _listed(row: SessionRow) -> SessionRow:
+    new = copy(row)
+    new.state = {}
+    return new

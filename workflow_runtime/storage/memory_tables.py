@@ -1,0 +1,167 @@
+"""What ``InMemoryDb`` keeps of a run, and the orders in which runs and sessions are listed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from copy import copy
+
+from .base import EventRow, RequirementRow, RunFilter, RunRow, StepRow
+from .rules import CANCELLABLE, matches
+
+__all__ = ["Ordered", "RunTable", "StoredRun"]
+
+Key = tuple[float, str]
+
+
+class Ordered:
+    """A sorted set of (created_at, id). Adding at the end, which is what happens, costs O(1)."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self) -> None:
+        self._keys: list[Key] = []
+
+    def add(self, key: Key) -> None:
+        insort(self._keys, key)
+
+    def remove(self, key: Key) -> None:
+        del self._keys[bisect_left(self._keys, key)]
+
+    def newest_first(self, before: Key | None) -> Iterator[str]:
+        """Ids from the newest on, or from below ``before``."""
+        end = len(self._keys) if before is None else bisect_left(self._keys, before)
+        for position in range(end - 1, -1, -1):
+            yield self._keys[position][1]
+
+    def oldest_first(self) -> list[str]:
+        return [name for _, name in self._keys]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class StoredRun:
+    """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
+
+    __slots__ = ("_seqs", "events", "requirements", "row", "steps", "touched")
+
+    def __init__(self) -> None:
+        self.row: RunRow | None = None
+        self.touched = 0
+        self.steps: dict[str, StepRow] = {}
+        self.events: list[EventRow] = []
+        self._seqs: list[int] = []
+        self.requirements: dict[str, RequirementRow] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return self.row is None and not (self.steps or self.events or self.requirements)
+
+    @property
+    def tail(self) -> int:
+        return self.events[-1].last_seq if self.events else 0
+
+    def put_step(self, row: StepRow) -> None:
+        new, old = copy(row), self.steps.get(row.path)
+        if old is not None:
+            new.position = old.position
+        self.steps[row.path] = new
+
+    def put_event(self, row: EventRow) -> None:
+        at = bisect_left(self._seqs, row.seq)
+        if at < len(self._seqs) and self._seqs[at] == row.seq:
+            self.events[at] = copy(row)
+        else:
+            self._seqs.insert(at, row.seq)
+            self.events.insert(at, copy(row))
+
+    def put_requirement(self, row: RequirementRow) -> None:
+        old = self.requirements.get(row.requirement_id)
+        if old is None or old.answered_at is None or row.answered_at is not None:
+            self.requirements[row.requirement_id] = copy(row)
+
+    def events_after(self, after: int, limit: int) -> list[EventRow]:
+        # Rows do not overlap, so at most one of those that start at or before ``after`` ends behind it.
+        at = bisect_right(self._seqs, after)
+        if at and self.events[at - 1].last_seq > after:
+            at -= 1
+        return [copy(row) for row in self.events[at : at + limit]]
+
+    def drop_events(self, kinds: frozenset[str], limit: int) -> int:
+        """Forget the oldest ``limit`` events of ``kinds``. How many went."""
+        gone = [row.seq for row in self.events if row.kind in kinds][:limit]
+        if gone:
+            left = set(gone)
+            self.events = [row for row in self.events if row.seq not in left]
+            self._seqs = [row.seq for row in self.events]
+        return len(gone)
+
+
+class RunTable:
+    """Runs by id, with the orders that listings need. A run's cost does not grow with those before it."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, StoredRun] = {}
+        # Each by session, and under None of all sessions; ``live`` holds those that have not ended.
+        self._all: dict[str | None, Ordered] = {}
+        self._live: dict[str | None, Ordered] = {}
+
+    def row(self, run_id: str | None) -> RunRow | None:
+        found = None if run_id is None else self.by_id.get(run_id)
+        return None if found is None else found.row
+
+    def ensure(self, run_id: str) -> StoredRun:
+        found = self.by_id.get(run_id)
+        if found is None:
+            found = self.by_id[run_id] = StoredRun()
+        return found
+
+    def put(self, row: RunRow) -> None:
+        """Store ``row`` (the caller gives it away)."""
+        run = self.ensure(row.run_id)
+        old, run.row = run.row, row
+        if old is None or row.seq <= old.seq:
+            run.touched = row.seq
+        if (
+            old is None
+            or old.created_at != row.created_at
+            or (old.status in CANCELLABLE) != (row.status in CANCELLABLE)
+        ):
+            if old is not None:
+                self._unlist(old)
+            self._list(row)
+
+    def delete(self, run_id: str) -> None:
+        row = self.by_id.pop(run_id).row
+        if row is not None:
+            self._unlist(row)
+
+    def oldest_first(self) -> list[str]:
+        return self._all[None].oldest_first() if None in self._all else []
+
+    def of_session(self, session_id: str) -> list[str]:
+        return self._all[session_id].oldest_first() if session_id in self._all else []
+
+    def newest_first(self, where: RunFilter, before: Key | None) -> Iterator[RunRow]:
+        """The runs that match, newest first; only those that have not ended are looked at when only they can match."""
+        live = where.expired_before is not None or (where.statuses is not None and where.statuses <= CANCELLABLE)
+        listed = (self._live if live else self._all).get(where.session_id)
+        for run_id in () if listed is None else listed.newest_first(before):
+            row = self.by_id[run_id].row
+            if row is not None and matches(row, where):
+                yield row
+
+    def _list(self, row: RunRow) -> None:
+        for lists in (self._all, self._live) if row.status in CANCELLABLE else (self._all,):
+            for name in (row.session_id, None):
+                if name not in lists:
+                    lists[name] = Ordered()
+                lists[name].add((row.created_at, row.run_id))
+
+    def _unlist(self, row: RunRow) -> None:
+        for lists in (self._all, self._live) if row.status in CANCELLABLE else (self._all,):
+            for name in (row.session_id, None):
+                lists[name].remove((row.created_at, row.run_id))
+                if not len(lists[name]):
+                    del lists[name]

@@ -1,0 +1,37 @@
+"""From a URL to a database: ``sqlite:///runs.db`` finds the backend that is installed for ``sqlite``."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from ..model.errors import BuildError
+from .base import BaseDb
+
+__all__ = ["GROUP", "backend_names", "load_backend", "open_url"]
+
+GROUP = "workflow_runtime.backends"
+
+
+def backend_names() -> list[str]:
+    """The URL schemes that can be used here, sorted."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def load_backend(scheme: str) -> Any:
+    """The class behind ``scheme``, imported now. BuildError lists what is installed when there is none."""
+    for point in entry_points(group=GROUP):
+        if point.name == scheme:
+            return point.load()
+    known = ", ".join(f"{name}://" for name in backend_names()) or "none"
+    raise BuildError(f"no database backend for {scheme!r}; installed: {known}. Install one, or pass a BaseDb object")
+
+
+def open_url(url: str) -> BaseDb:
+    """A database for ``url``; nothing is connected yet."""
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        known = ", ".join(f"{name}://" for name in backend_names()) or "none"
+        raise BuildError(f"db={url!r} is no database URL; write for example sqlite:///{url} (installed: {known})")
+    database: BaseDb = load_backend(scheme).from_url(url)
+    return database

@@ -1,0 +1,313 @@
+"""What a write may do and what it leaves behind: pure functions that every backend calls, so the rules exist once.
+
+A backend loads what is stored, asks here, and writes what it is told; a refusal is raised before anything was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+
+import msgspec
+
+from ..model.enums import RunStatus
+from ..model.errors import (
+    AlreadyAnswered,
+    ConcurrentWrite,
+    Fenced,
+    RunNotPaused,
+    SessionOwnerError,
+    StorageError,
+)
+from .base import Batch, Fence, LeaseState, RequirementRow, RunFilter, RunRow, SessionPatch, SessionRow
+
+__all__ = [
+    "ACTIVE",
+    "CANCELLABLE",
+    "FINAL",
+    "RECHECK",
+    "Verdict",
+    "add_metrics",
+    "cancel_requested",
+    "check_answers",
+    "claimed",
+    "decide",
+    "is_old",
+    "matches",
+    "renewed",
+    "run_ids",
+    "session_to_load",
+    "subject",
+    "wake_after",
+]
+
+ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+CANCELLABLE = ACTIVE | {RunStatus.PAUSED}
+FINAL = frozenset(status for status in RunStatus if status.is_final)
+
+RECHECK = 0.25
+"""Seconds after which ``changed`` reports a write that it cannot date by the run's ``seq`` (see ``wake_after``)."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a backend writes for a batch: the rows as they will stand. None: that table is not touched."""
+
+    run: RunRow | None
+    session: SessionRow | None
+    cancel_requested: bool
+
+
+def subject(batch: Batch) -> str | None:
+    """The run that a batch is about: its row's, else its fence's, else that of its first other row."""
+    if batch.run is not None:
+        return batch.run.run_id
+    if batch.fence is not None:
+        return batch.fence.run_id
+    for rows in (batch.steps, batch.events, batch.requirements):
+        for row in rows:
+            return row.run_id
+    return None
+
+
+def session_to_load(batch: Batch, run: RunRow | None) -> str | None:
+    """The session that ``decide`` has to see, given the stored row of ``subject(batch)``; None: it needs none."""
+    if batch.session is not None:
+        return batch.session.session_id
+    row = batch.run
+    # Whose the session is was checked when the run was first stored.
+    return None if row is None or (run is not None and run.user_id == row.user_id) else row.session_id
+
+
+def run_ids(batch: Batch) -> set[str]:
+    """Every run whose watchers a commit of ``batch`` may concern."""
+    found = {row.run_id for rows in (batch.steps, batch.events, batch.requirements) for row in rows}
+    if (run_id := subject(batch)) is not None:
+        found.add(run_id)
+    return found
+
+
+def decide(
+    batch: Batch,
+    *,
+    run: RunRow | None,
+    fenced: RunRow | None,
+    session: SessionRow | None,
+    state: Mapping[str, bytes],
+) -> Verdict:
+    """Whether ``batch`` may be written, and the run and session rows that it leaves.
+
+    Args:
+        batch: What is to be written.
+        run: The stored row of ``subject(batch)``; its ``data`` is not looked at.
+        fenced: The stored row of ``batch.fence.run_id``, mostly the same.
+        session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
+        state: The session's stored values, at least those of the patch's keys.
+
+    Raises:
+        SessionOwnerError: The session, or the run, is of another user, or the run of another session.
+        Fenced: The run was taken over.
+        StorageError: ``create`` of a run that exists; a batch of two sessions.
+        RunNotPaused: The run is in none of ``statuses``.
+        ConcurrentWrite: The session's keys are neither as expected nor as wanted.
+    """
+    row = batch.run
+    if row is not None and run is not None and run.session_id != row.session_id:
+        raise SessionOwnerError(
+            f"run {row.run_id!r} belongs to session {run.session_id!r}, not {row.session_id!r}; use another run_id"
+        )
+    if batch.fence is not None:
+        _check_fence(batch.fence, fenced)
+    if batch.create and row is not None and run is not None:
+        raise StorageError(f"run {row.run_id!r} exists already ({run.status}); leave run_id out to get a new one")
+    if batch.statuses is not None and (run is None or run.status not in batch.statuses):
+        found = "is not stored" if run is None else f"is {run.status}"
+        wanted = " or ".join(sorted(str(status) for status in batch.statuses))
+        raise RunNotPaused(f"run {subject(batch)!r} {found}; this needs {wanted}. Another caller may have continued it")
+    _check_owner(batch, run, session)
+    changed = None if row is None else _next_run(run, row)
+    patched = None if batch.session is None else _next_session(session, batch.session, state)
+    stands = changed or run
+    return Verdict(changed, patched, stands is not None and stands.cancel_requested)
+
+
+def _check_fence(fence: Fence, stored: RunRow | None) -> None:
+    # No owner is not another owner: a paused or finished run is nobody's, and its last attempt may still write.
+    if stored is None:
+        return
+    if stored.attempt > fence.attempt:
+        raise Fenced(
+            f"run {fence.run_id!r} was taken over: its attempt is {stored.attempt}, this writer's {fence.attempt}; stop"
+        )
+    if fence.owner is not None and stored.owner is not None and stored.owner != fence.owner:
+        raise Fenced(f"run {fence.run_id!r} is owned by {stored.owner!r}, not by {fence.owner!r}; stop working on it")
+
+
+def _check_owner(batch: Batch, run: RunRow | None, session: SessionRow | None) -> None:
+    # A user of None was not said, which is not the same as another user.
+    row, patch = batch.run, batch.session
+    if row is not None and patch is not None and row.session_id != patch.session_id:
+        raise StorageError(
+            f"a batch is of one session: run {row.run_id!r} is of {row.session_id!r}, not {patch.session_id!r}"
+        )
+    users = {user for user in (row and row.user_id, patch and patch.user_id) if user is not None}
+    if session is not None and session.user_id is not None:
+        users.add(session.user_id)
+    if row is not None and run is not None and run.user_id is not None:
+        users.add(run.user_id)
+    if len(users) > 1:
+        session_id = patch.session_id if patch is not None else row.session_id if row is not None else ""
+        raise SessionOwnerError(f"session {session_id!r} belongs to another user; nothing was written")
+
+
+def _next_run(stored: RunRow | None, row: RunRow) -> RunRow:
+    new = copy(row)
+    new.status = RunStatus(row.status)
+    if stored is not None:
+        # A row that was read before a take-over must not lower the attempt: it is the fence.
+        new.attempt = max(stored.attempt, row.attempt)
+        new.owner, new.lease_until, new.cancel_requested = stored.owner, stored.lease_until, stored.cancel_requested
+        new.user_id = row.user_id if stored.user_id is None else stored.user_id
+    if new.status not in ACTIVE:
+        new.owner = new.lease_until = None
+    return new
+
+
+def _next_session(stored: SessionRow | None, patch: SessionPatch, state: Mapping[str, bytes]) -> SessionRow:
+    version = 0 if stored is None else stored.version
+    current: dict[str, bytes | None] = {}
+    for key, value in patch.state.items():
+        there = state.get(key)
+        if there != value and there != patch.expected.get(key):
+            current[key] = there
+    if current:
+        names = ", ".join(map(repr, sorted(current)))
+        raise ConcurrentWrite(
+            f"session {patch.session_id!r}: {names} changed since read (version now {version}); merge and commit again",
+            current=current,
+            version=version,
+        )
+    old = stored or SessionRow(session_id=patch.session_id, created_at=patch.now)
+    return SessionRow(
+        session_id=patch.session_id,
+        user_id=old.user_id if patch.user_id is None else patch.user_id,
+        workflow_id=old.workflow_id if patch.workflow_id is None else patch.workflow_id,
+        workflow_name=old.workflow_name if patch.workflow_name is None else patch.workflow_name,
+        name=old.name if patch.name is None else patch.name,
+        version=version + 1,
+        metadata=old.metadata if patch.metadata is None else patch.metadata,
+        metrics=add_metrics(old.metrics, patch.metrics),
+        workflow_data=old.workflow_data if patch.workflow_data is None else patch.workflow_data,
+        created_at=old.created_at,
+        updated_at=patch.now,
+    )
+
+
+def add_metrics(stored: bytes | None, counters: Mapping[str, float] | None) -> bytes | None:
+    """``stored`` (a JSON object of numbers, or None) with ``counters`` added; whole numbers stay whole."""
+    if not counters:
+        return stored
+    total: dict[str, float] = {} if stored is None else msgspec.json.decode(stored)
+    for name, value in counters.items():
+        total[name] = total.get(name, 0) + value
+    return msgspec.json.encode(total)
+
+
+def claimed(
+    stored: RunRow | None,
+    *,
+    owner: str,
+    now: float,
+    lease_until: float,
+    statuses: frozenset[RunStatus],
+    expired_only: bool,
+) -> RunRow | None:
+    """The row after ``owner`` took the run over, or None when it may not. A lease that ends at ``now`` has run out; a
+    run without a lease has none to wait for. A request to cancel that a finished run had is over and done."""
+    if stored is None or stored.status not in statuses:
+        return None
+    if expired_only and stored.lease_until is not None and stored.lease_until > now:
+        return None
+    new = copy(stored)
+    new.status, new.attempt, new.owner = RunStatus.RUNNING, stored.attempt + 1, owner
+    new.lease_until, new.updated_at = lease_until, now
+    new.cancel_requested = stored.cancel_requested and not stored.status.is_final
+    return new
+
+
+def renewed(stored: RunRow | None, fence: Fence) -> LeaseState:
+    """Whether the lease of ``fence`` still stands and may be extended."""
+    if stored is None:
+        return LeaseState(held=False)
+    held = (
+        stored.status in ACTIVE
+        and stored.attempt == fence.attempt
+        and stored.owner is not None
+        and fence.owner in (None, stored.owner)
+    )
+    return LeaseState(held=held, cancel_requested=stored.cancel_requested)
+
+
+def cancel_requested(stored: RunRow | None, now: float) -> RunRow | None:
+    """The row with the request noted, or None when the run cannot be cancelled."""
+    if stored is None or stored.status not in CANCELLABLE:
+        return None
+    new = copy(stored)
+    new.cancel_requested, new.updated_at = True, now
+    return new
+
+
+def check_answers(rows: Sequence[RequirementRow], stored: Mapping[tuple[str, str], float | None]) -> None:
+    """Raise unless each row is stored and open. ``stored`` maps (run_id, requirement_id) to ``answered_at``."""
+    answered: dict[tuple[str, str], float | None] = {}
+    for row in rows:
+        key = (row.run_id, row.requirement_id)
+        if row.answered_at is None:
+            raise StorageError(f"the answer to requirement {row.requirement_id!r} has no answered_at; set the time")
+        if key not in stored:
+            raise StorageError(
+                f"run {row.run_id!r} has no requirement {row.requirement_id!r}; load its requirements again"
+            )
+        at = stored[key] if stored[key] is not None else answered.get(key)
+        if at is not None:
+            raise AlreadyAnswered(
+                f"requirement {row.requirement_id!r} of run {row.run_id!r} was answered at {at}; the first answer stands",
+                requirement_id=row.requirement_id,
+                answered_at=at,
+            )
+        answered[key] = row.answered_at
+
+
+def matches(row: RunRow, where: RunFilter) -> bool:
+    """Whether ``row`` is one of the runs that ``where`` asks for."""
+    wanted: Iterable[tuple[str | None, str | None]] = (
+        (where.session_id, row.session_id),
+        (where.user_id, row.user_id),
+        (where.workflow_id, row.workflow_id),
+        (where.parent_run_id, row.parent_run_id),
+    )
+    if any(want is not None and want != have for want, have in wanted):
+        return False
+    if where.statuses is not None and row.status not in where.statuses:
+        return False
+    return where.expired_before is None or (row.lease_until is not None and row.lease_until < where.expired_before)
+
+
+def is_old(row: RunRow, before: float) -> bool:
+    """Whether ``prune`` may delete the run: it ended, and nothing of it is as new as ``before``."""
+    return row.status.is_final and row.created_at < before and row.updated_at < before
+
+
+def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float | None:
+    """How many seconds a watcher who knows the run up to ``seen`` may be left waiting: 0 (it is behind), ``RECHECK``, or
+    None (nothing to tell it; the next write wakes it).
+
+    ``seq`` is the stored run's (None: no row), ``tail`` the last stored event's ``last_seq`` (0: none). ``touched`` is the
+    ``seq`` at which the run was last written without moving on (made, claimed, asked to cancel, answered): the watcher may
+    have read the run before that write or after it, which its number cannot tell. It is woken, but not at once, or the
+    usual loop around ``changed`` would spin. The same holds for a watcher that is ahead of what is stored.
+    """
+    if max(seq or 0, tail) > seen:
+        return 0.0
+    if seq is None:
+        return RECHECK if seen > 0 else None
+    return RECHECK if touched >= seq or max(seq, tail) < seen else None

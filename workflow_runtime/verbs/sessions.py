@@ -1,0 +1,197 @@
+"""Verbs about sessions: reading, naming, saving, deleting. spec: get_session ... delete_session, decisions 2."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..core.state import changes, snapshot
+from ..engine import portal
+from ..engine.clock import new_id
+from ..engine.sessions import decode_session, load_runs, refuse_other_user
+from ..model import codec
+from ..model.errors import ConcurrentWrite, SessionNotFound, StorageError
+from ..model.metrics import SessionMetrics
+from ..model.session import WorkflowChatInteraction, WorkflowSession
+from ..storage.base import Batch, SessionPatch, SessionRow
+from .base import Verbs
+
+__all__ = ["SessionVerbs"]
+
+logger = logging.getLogger("workflow_runtime")
+
+
+class SessionVerbs(Verbs):
+    async def _row(self, session_id: str | None, user_id: str | None = None) -> SessionRow:
+        chosen = self.resolve_session(session_id, user_id or self.user_id)
+        row = None
+        if self.db is not None:
+            row = self._session_cache.get(chosen) or await self.db.load_session(chosen)
+        if row is None:
+            why = "" if self.db is not None else "; the workflow has no db, so no session is stored"
+            raise SessionNotFound(f"Session not found: {chosen!r}{why}")
+        refuse_other_user(row, user_id)
+        return row
+
+    async def aget_session(
+        self, session_id: str | None = None, user_id: str | None = None, last_n_runs: int | None = None
+    ) -> WorkflowSession | None:
+        """The session with its runs (the last ``last_n_runs``), oldest first; None if it is unknown."""
+        if self.db is None:
+            logger.warning("get_session: the workflow has no db, so no session is stored")
+            return None
+        chosen = self.resolve_session(session_id, user_id or self.user_id)
+        row = await self.db.load_session(chosen)
+        if row is None:
+            return None
+        refuse_other_user(row, user_id)
+        session = decode_session(row)
+        session.runs = list(await load_runs(self.db, chosen, last_n_runs)) or None
+        return session
+
+    def get_session(
+        self, session_id: str | None = None, user_id: str | None = None, last_n_runs: int | None = None
+    ) -> WorkflowSession | None:
+        return portal.call(lambda: self.aget_session(session_id, user_id, last_n_runs))
+
+    async def aget_session_state(self, session_id: str | None = None) -> dict[str, Any]:
+        """The stored state. SessionNotFound (a KeyError) for an unknown session."""
+        row = await self._row(session_id)
+        return {key: codec.decode_value(value) for key, value in row.state.items()}
+
+    def get_session_state(self, session_id: str | None = None) -> dict[str, Any]:
+        return portal.call(lambda: self.aget_session_state(session_id))
+
+    async def aget_session_name(self, session_id: str | None = None) -> str:
+        """The name; "" if none was set."""
+        return (await self._row(session_id)).name or ""
+
+    def get_session_name(self, session_id: str | None = None) -> str:
+        return portal.call(lambda: self.aget_session_name(session_id))
+
+    async def aget_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
+        """The sums over the session's finished runs; None if none has finished."""
+        return decode_session(await self._row(session_id)).session_metrics
+
+    def get_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
+        return portal.call(lambda: self.aget_session_metrics(session_id))
+
+    async def aset_session_name(
+        self, session_id: str | None = None, autogenerate: bool = False, session_name: str | None = None
+    ) -> WorkflowSession:
+        """Set the name, or make one of the description and the time. The updated session."""
+        row = await self._row(session_id)
+        name = session_name
+        if autogenerate:
+            import time
+
+            stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.clock.time()))
+            name = f"{self.description[:40]} - {stamp}" if self.description else f"Workflow Session {stamp}"
+        if not name:
+            raise ValueError("give session_name=, or autogenerate=True")
+        await self._patch(row.session_id, name=name)
+        return decode_session(await self._row(row.session_id))
+
+    def set_session_name(
+        self, session_id: str | None = None, autogenerate: bool = False, session_name: str | None = None
+    ) -> WorkflowSession:
+        return portal.call(lambda: self.aset_session_name(session_id, autogenerate, session_name))
+
+    async def aupdate_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
+        """Set these keys, whatever others are writing; the state after it."""
+        row = await self._row(session_id)
+        await self._write_state(row.session_id, snapshot(updates), row.state)
+        return await self.aget_session_state(row.session_id)
+
+    def update_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
+        return portal.call(lambda: self.aupdate_session_state(updates, session_id))
+
+    async def aget_chat_history(
+        self, session_id: str | None = None, last_n_runs: int | None = None
+    ) -> list[WorkflowChatInteraction]:
+        """Input and content of the session's runs that have both, oldest first. Reads only what it returns."""
+        row = await self._row(session_id)
+        assert self.db is not None
+        if last_n_runs is not None and last_n_runs <= 0:
+            return []
+        session = decode_session(row)
+        session.runs = list(await load_runs(self.db, row.session_id, last_n_runs))
+        return session.get_chat_history()
+
+    def get_chat_history(
+        self, session_id: str | None = None, last_n_runs: int | None = None
+    ) -> list[WorkflowChatInteraction]:
+        return portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
+
+    async def asave_session(self, session: WorkflowSession) -> None:
+        """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db."""
+        if self.db is None:
+            return
+        known = await self.db.load_session(session.session_id)
+        if known is not None:
+            refuse_other_user(known, session.user_id)
+        after = snapshot(session.session_state)
+        patch = changes(known.state if known else {}, after)
+        await self._write_state(session.session_id, patch, known.state if known else {}, session)
+
+    def save_session(self, session: WorkflowSession) -> None:
+        portal.call(lambda: self.asave_session(session))
+
+    async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        """Delete the session with all its runs. False if there was none."""
+        if self.db is None:
+            return False
+        if user_id is not None:
+            await self._row(session_id, user_id)
+        self._session_cache.pop(session_id, None)
+        for key in [key for key, value in self._default_sessions.items() if value == session_id]:
+            del self._default_sessions[key]
+        return await self.db.delete_session(session_id)
+
+    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        return portal.call(lambda: self.adelete_session(session_id, user_id))
+
+    async def aread_or_create_session(
+        self, session_id: str | None = None, user_id: str | None = None
+    ) -> WorkflowSession:
+        """The stored session, or a new one that is not stored yet."""
+        chosen = self.resolve_session(session_id or new_id(), user_id or self.user_id)
+        found = await self.aget_session(chosen, user_id) if self.db is not None else None
+        return found or WorkflowSession(
+            session_id=chosen, user_id=user_id, workflow_id=self.id, workflow_name=self.name
+        )
+
+    def read_or_create_session(self, session_id: str | None = None, user_id: str | None = None) -> WorkflowSession:
+        return portal.call(lambda: self.aread_or_create_session(session_id, user_id))
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def _patch(self, session_id: str, **fields: Any) -> None:
+        if self.db is None:
+            raise StorageError("the workflow has no db, so there is nowhere to store a session")
+        self._session_cache.pop(session_id, None)
+        patch = SessionPatch(
+            session_id=session_id, workflow_id=self.id, workflow_name=self.name, now=self.clock.time(), **fields
+        )
+        await self.db.commit(Batch(session=patch))
+
+    async def _write_state(
+        self,
+        session_id: str,
+        state: dict[str, Any],
+        known: dict[str, bytes],
+        session: WorkflowSession | None = None,
+    ) -> None:
+        """Write these keys; a caller who sets a key means it, so a concurrent value of the same key is replaced."""
+        expected: dict[str, bytes | None] = {key: known.get(key) for key in state}
+        extra: dict[str, Any] = {}
+        if session is not None:
+            extra = {"user_id": session.user_id, "name": session.session_name}
+            if session.metadata is not None:
+                extra["metadata"] = codec.encode_value(session.metadata, "session metadata")
+        while True:
+            try:
+                await self._patch(session_id, state=dict(state), expected=expected, **extra)
+                return
+            except ConcurrentWrite as conflict:
+                expected.update(conflict.current)

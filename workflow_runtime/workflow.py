@@ -1,0 +1,559 @@
+"""Workflow: the configuration and the public verbs. Each verb resolves its options and hands over to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Literal, overload
+
+from .core.filters import skip_sieve, stream_sieve
+from .core.plan import Plan
+from .engine import portal
+from .engine.bus import Buffer
+from .engine.clock import Clock, SystemClock, new_id, new_run_id
+from .engine.execution import Execution, copy_output
+from .engine.host import find_live, prepare_new, run_awaited, start_hosted
+from .engine.inputs import checked_input
+from .engine.observers import debug_log, tracing
+from .engine.request import Definition, Input, RunRequest
+from .engine.resume import Continuation, prepare_continued
+from .engine.stream import RunStream
+from .engine.sync_stream import SyncRunStream
+from .engine.websocket import push
+from .model.errors import BuildError
+from .model.media import Audio, File, Image, Video
+from .model.run import WorkflowRunOutput
+from .steps.build import MAX_NESTING, build_plan
+from .steps.steps import Steps
+from .storage.base import BaseDb
+from .storage.registry import open_url
+from .verbs.runs import RunVerbs
+from .verbs.sessions import SessionVerbs
+
+__all__ = ["Workflow"]
+
+_POLICIES = ("merge", "queue", "reject", "interrupt")
+_DURABILITY = ("sync", "async", "exit")
+
+
+class Workflow(RunVerbs, SessionVerbs):
+    """A tree of steps that can be run, streamed, stored, paused and continued.
+
+    An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
+
+    Args:
+        name, id, description: Who it is; ``id`` defaults to the name in lower case with dashes.
+        steps: A list of steps, a Steps, or a function (see the page on callable workflows).
+        db: A database, or its URL such as "sqlite:///runs.db"; None keeps nothing beyond a run.
+        session_id, user_id: Defaults for calls that name none.
+        session_state: The state that a new session starts with; copied, never changed.
+        stream, stream_events, stream_executor_events: What a stream shows; the run is the same.
+        store_events, events_to_skip: Whether and which events are stored with the run.
+        durability: "sync" (each step is committed before the next), "async" (soon) or "exit" (at the end only).
+        session_policy: What concurrent runs of one session do: "merge", "queue", "reject", "interrupt".
+        run_timeout: Seconds for a whole run.
+        lease: Seconds after which another process may take over a run whose process died.
+        num_history_runs: Runs in the workflow history; None means all.
+
+    Raises:
+        BuildError: The steps cannot be built as written. Nothing waits for the first run to find out.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        id: str | None = None,
+        description: str | None = None,
+        steps: Any = None,
+        db: BaseDb | str | None = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        overwrite_db_session_state: bool = False,
+        debug_mode: bool | None = False,
+        stream: bool | None = None,
+        stream_events: bool = False,
+        stream_executor_events: bool = True,
+        store_events: bool = False,
+        events_to_skip: Iterable[Any] | None = None,
+        store_executor_outputs: bool = True,
+        websocket_handler: Any = None,
+        input_schema: Any = None,
+        metadata: dict[str, Any] | None = None,
+        dependencies: dict[str, Any] | None = None,
+        add_workflow_history_to_steps: bool = False,
+        num_history_runs: int | None = None,
+        cache_session: bool = False,
+        telemetry: bool = True,
+        *,
+        durability: str = "async",
+        session_policy: str = "merge",
+        run_timeout: float | None = None,
+        lease: float = 15.0,
+        evict_after: float = 300.0,
+        buffer_size: int = 256,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name = name
+        self.id = id or (name.lower().replace(" ", "-").replace("_", "-") if name else f"workflow-{new_id()[-12:]}")
+        self.description = description
+        self.steps = steps
+        self.db: BaseDb | None = open_url(db) if isinstance(db, str) else db
+        if self.db is not None and not isinstance(self.db, BaseDb):
+            raise BuildError(f"db={db!r} is neither a BaseDb nor a URL; write for example db='sqlite:///runs.db'")
+        self.session_id = session_id
+        self.user_id = user_id
+        self.session_state = session_state
+        self.overwrite_db_session_state = overwrite_db_session_state
+        self.debug_mode = bool(debug_mode)
+        self.stream = stream
+        self.stream_events = stream_events
+        self.stream_executor_events = stream_executor_events
+        self.store_events = store_events
+        self.events_to_skip = list(events_to_skip or ())
+        self.store_executor_outputs = store_executor_outputs
+        self.websocket_handler = websocket_handler
+        self.input_schema = input_schema
+        self.metadata = metadata
+        self.dependencies = dependencies
+        self.add_workflow_history_to_steps = add_workflow_history_to_steps
+        self.num_history_runs = num_history_runs
+        self.cache_session = cache_session
+        self.telemetry = telemetry
+        self.durability = _one_of("durability", durability, _DURABILITY)
+        self.session_policy = _one_of("session_policy", session_policy, _POLICIES)
+        self.run_timeout = run_timeout
+        self.lease = lease
+        self.evict_after = evict_after
+        self.buffer_size = buffer_size
+        self.clock: Clock = clock or SystemClock()
+        self._default_sessions: dict[str | None, str] = {}
+        self._session_cache: dict[str, Any] = {}
+        self._definition: Definition | None = None
+        self._building = 0
+        self.definition()
+
+    def __repr__(self) -> str:
+        return f"Workflow({self.name or self.id!r}, {len(self.definition().plan.root)} steps)"
+
+    # -- compiling -----------------------------------------------------------------------------------------------------
+
+    def definition(self) -> Definition:
+        """What a run needs of this workflow; compiled again when an attribute was assigned since."""
+        known = self._definition
+        if known is None:
+            known = self._definition = self._compile()
+        return known
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if not name.startswith("_") and getattr(self, "_definition", None) is not None:
+            super().__setattr__("_definition", None)
+
+    def _compile(self) -> Definition:
+        steps = self.steps
+        function = None
+        if steps is None:
+            plan = Plan(())
+        elif callable(steps) and not isinstance(steps, (Steps, list, tuple)):
+            plan, function = Plan((), dynamic=True, hosted=True), steps
+        else:
+            where = f"Workflow {self.name or self.id!r}"
+            plan = build_plan(
+                steps, inner_plan=self.inner_plan, is_workflow=lambda item: isinstance(item, Workflow), where=where
+            )
+        history = self.add_workflow_history_to_steps or any(
+            getattr(getattr(node, "declared", None), "add_workflow_history", None) for node in plan.static.values()
+        )
+        observers: list[Callable[[Execution], Any]] = []
+        if self.debug_mode:
+            observers.append(debug_log)
+        if self.telemetry:
+            observers.append(tracing)
+        return Definition(
+            workflow=self,
+            id=self.id,
+            name=self.name,
+            plan=plan,
+            function=function,
+            db=self.db,
+            clock=self.clock,
+            session_state=self.session_state,
+            overwrite_session_state=self.overwrite_db_session_state,
+            metadata=self.metadata,
+            dependencies=self.dependencies,
+            durability=self.durability,
+            session_policy=self.session_policy,
+            lease=self.lease,
+            evict_after=self.evict_after,
+            run_timeout=self.run_timeout,
+            history=history,
+            num_history_runs=self.num_history_runs,
+            store_executor_outputs=self.store_executor_outputs,
+            cache=self._session_cache if self.cache_session else None,
+            description=self.description,
+            observers=tuple(observers),
+        )
+
+    def inner_plan(self, workflow: Any) -> Plan:
+        """The plan of a workflow that is a step of this one."""
+        if not isinstance(workflow, Workflow):
+            raise BuildError(f"workflow={workflow!r} is no Workflow")
+        if workflow is self or self._building >= MAX_NESTING:
+            raise BuildError(
+                f"Workflow {self.name!r}: workflows may be nested {MAX_NESTING} deep, and not in themselves"
+            )
+        return workflow.definition().plan
+
+    # -- options -------------------------------------------------------------------------------------------------------
+
+    def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
+        """The call's session, else the workflow's own, else one per user that lives as long as this object."""
+        if session_id or self.session_id:
+            return str(session_id or self.session_id)
+        known = self._default_sessions.get(user_id)
+        if known is None:
+            known = self._default_sessions.setdefault(user_id, new_id())
+        return known
+
+    def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
+        definition = self.definition()
+        user_id = call["user_id"] or self.user_id
+        given = checked_input(call["input"], self.input_schema)
+        from .core.state import merged
+
+        dependencies = merged(self.dependencies or {}, call["dependencies"])
+        metadata = merged(call["metadata"] or {}, self.metadata)
+        return RunRequest(
+            definition=definition,
+            run_id=call["run_id"] or new_run_id(),
+            session_id=self.resolve_session(call["session_id"], user_id),
+            user_id=user_id,
+            input=Input(
+                value=given,
+                additional_data=dict(call["additional_data"]) if call["additional_data"] else None,
+                images=list(call["images"]) if call["images"] else None,
+                videos=list(call["videos"]) if call["videos"] else None,
+                audio=list(call["audio"]) if call["audio"] else None,
+                files=list(call["files"]) if call["files"] else None,
+                dependencies=dependencies or None,
+                metadata=metadata or None,
+            ),
+            state=call["session_state"],
+            store_events=self.store_events,
+            keep_log=background and self.db is not None,
+            skip=skip_sieve(self.events_to_skip),
+            kwargs=call["kwargs"],
+            background=background,
+        )
+
+    def _buffer(self, stream_events: bool | None, stream_executor_events: bool | None) -> Buffer:
+        events = self.stream_events if stream_events is None else stream_events
+        executor = self.stream_executor_events if stream_executor_events is None else stream_executor_events
+        return Buffer(self.buffer_size, "block", stream_sieve(events, executor))
+
+    # -- run -----------------------------------------------------------------------------------------------------------
+
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[True],
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RunStream: ...
+
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
+
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        stream: bool | None = None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        """Run the workflow. spec: arun.
+
+        Returns:
+            Without streaming a coroutine of the output (of the PENDING output with ``background``). With ``stream=True``
+            (or the workflow's ``stream``) a RunStream of typed events, without await.
+
+        Raises:
+            InputError: The input does not fit ``input_schema``; raised by the call itself, before anything starts.
+            Exception: What a failing step raised, with ``run_output`` attached.
+        """
+        call = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        request = self._request(call, bool(background))
+        handler = websocket if websocket is not None else self.websocket_handler
+        return self._launch(
+            lambda: prepare_new(request),
+            request.run_id,
+            self.stream if stream is None else stream,
+            stream_events,
+            stream_executor_events,
+            bool(background),
+            handler,
+        )
+
+    def _launch(
+        self,
+        prepare: Callable[[], Awaitable[Execution]],
+        run_id: str,
+        stream: bool | None,
+        stream_events: bool | None,
+        stream_executor_events: bool | None,
+        background: bool,
+        websocket: Any,
+    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        """Who waits is the only difference between the modes. (D1)"""
+
+        async def prepared() -> Execution:
+            run = await prepare()
+            if websocket is not None:
+                push(run, websocket)
+            return run
+
+        if stream and not (background and websocket is not None):
+
+            async def start(buffer: Buffer) -> Execution:
+                return await start_hosted(prepared, buffer)
+
+            return RunStream(run_id, start, self._buffer(stream_events, stream_executor_events), owner=not background)
+        if background:
+            return self._detach(prepared)
+        return run_awaited(prepared)
+
+    async def _detach(self, prepared: Callable[[], Awaitable[Execution]]) -> WorkflowRunOutput:
+        run = await prepared()
+        if run.recorder is not None and not run.recorder.created:
+            await run.recorder.commit()
+        pending = copy_output(run.output)
+
+        async def same() -> Execution:
+            return run
+
+        await start_hosted(same)
+        return pending
+
+    @overload
+    def run(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[True],
+        stream_events: bool | None = None,
+        **kwargs: Any,
+    ) -> SyncRunStream: ...
+
+    @overload
+    def run(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool | None = None,
+        **kwargs: Any,
+    ) -> WorkflowRunOutput: ...
+
+    def run(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        stream: bool | None = None,
+        stream_events: bool | None = None,
+        **kwargs: Any,
+    ) -> WorkflowRunOutput | SyncRunStream:
+        """The same as ``arun`` for code that is not async: waits for the output, or iterates over the events.
+
+        Works in scripts, notebooks (a running loop) and threads. Ctrl-C ends the run as cancelled.
+        """
+        call = {name: value for name, value in locals().items() if name not in ("self", "__class__", "kwargs")}
+        return self._wait(lambda: self.arun(**call, **kwargs))
+
+    def _wait(self, launch: Callable[[], Any]) -> Any:
+        """``launch`` on the portal's loop: its stream as a sync one, or its result."""
+        found = launch()
+        if isinstance(found, RunStream):
+            return SyncRunStream(found)
+        return portal.call(lambda: found)
+
+    # -- continue ------------------------------------------------------------------------------------------------------
+
+    def acontinue_run(
+        self,
+        run_response: WorkflowRunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        step_requirements: Sequence[Any] | None = None,
+        stream: bool | None = None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        user_id: str | None = None,
+        allow_plan_change: bool = False,
+    ) -> Any:
+        """Go on with a paused run once its requirements are answered. spec: continue_run, decisions 5.
+
+        Returns:
+            A coroutine of the output, or with ``stream=True`` a RunStream (awaiting it gives itself).
+
+        Raises:
+            RunNotPaused: It ended, is running, or somebody else continued it first.
+            AlreadyAnswered: The given answers came second; nothing was changed.
+            ValueError: No run was named, it is unknown, or nothing of what is open was answered.
+            PlanChanged: The workflow's steps no longer fit the stored run.
+        """
+        if run_response is None and not run_id:
+            raise ValueError("Either run_response or (run_id and session_id) must be provided.")
+        wanted = run_id or (run_response.run_id if run_response is not None else None)
+        asked = Continuation(
+            definition=self.definition(),
+            run_id=str(wanted),
+            output=run_response,
+            answers=list(step_requirements) if step_requirements is not None else None,
+            store_events=self.store_events,
+            keep_log=bool(background) and self.db is not None,
+            skip=skip_sieve(self.events_to_skip),
+            user_id=user_id,
+            allow_plan_change=allow_plan_change,
+        )
+        return self._launch(
+            lambda: prepare_continued(asked),
+            asked.run_id,
+            self.stream if stream is None else stream,
+            stream_events,
+            stream_executor_events,
+            bool(background),
+            websocket if websocket is not None else self.websocket_handler,
+        )
+
+    def continue_run(
+        self,
+        run_response: WorkflowRunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        step_requirements: Sequence[Any] | None = None,
+        stream: bool | None = None,
+        stream_events: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The same as ``acontinue_run`` for code that is not async."""
+        return self._wait(
+            lambda: self.acontinue_run(
+                run_response,
+                run_id=run_id,
+                session_id=session_id,
+                step_requirements=step_requirements,
+                stream=stream,
+                stream_events=stream_events,
+                **kwargs,
+            )
+        )
+
+    # -- cancel --------------------------------------------------------------------------------------------------------
+
+    def cancel_run(self, run_id: str) -> bool:
+        """Cancel a run that is running, pending or paused, here or in the shared database. From any thread.
+
+        True if it was found so; then its terminal event follows within milliseconds of its next await. spec: cancel_run.
+        """
+        run = find_live(run_id)
+        if run is not None:
+            if run.loop.is_here():
+                return run.cancel("cancel_run")
+            return run.loop.call(lambda: run.cancel("cancel_run") and None)
+        if self.db is None:
+            return False
+        return portal.call(lambda: self.acancel_run(run_id))
+
+    async def acancel_run(self, run_id: str) -> bool:
+        """The same, without blocking the loop."""
+        run = find_live(run_id)
+        if run is not None:
+            return self.cancel_run(run_id)
+        return await self._cancel_stored(run_id)
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise BuildError(f"{what}={value!r} is not one of {', '.join(known)}")
+    return value
