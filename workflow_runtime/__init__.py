@@ -14,6 +14,7 @@ from .engine.websocket import WebSocketHandler
 from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
 from .model.errors import (
     AlreadyAnswered,
+    AnswerRejected,
     BuildError,
     ConcurrentWrite,
     EngineError,
@@ -198,6 +199,7 @@ __all__ = [
     "RunNotPaused",
     "RunCancelledError",
     "AlreadyAnswered",
+    "AnswerRejected",
     "PlanChanged",
     "StepChanged",
     "StepTimeoutError",

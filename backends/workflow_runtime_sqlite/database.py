@@ -53,8 +53,8 @@ class SqliteDb(BaseDb):
     (``SqliteDb(":memory:")``) is gone after ``aclose``.
 
     Args:
-        path_or_url: A path, or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` (``?mode=ro``: only read it),
-            ``sqlite://:memory:``. None is ``workflow_runtime.db`` in the working directory, resolved now.
+        path_or_url: A path, or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` (``?mode=ro``: only
+            read it), ``sqlite://:memory:``. None is ``workflow_runtime.db`` in the working directory, resolved now.
         db_file: The same as a path.
         db_url: The same as a URL.
         synchronous: ``"FULL"`` (every commit is flushed to the disk), ``"NORMAL"``, or ``"EXTRA"``.
@@ -124,7 +124,7 @@ class SqliteDb(BaseDb):
         for worker in self._workers:
             await _stopped(worker)
 
-    # -- the hop --------------------------------------------------------------------------------------------------------
+    # -- the hop -------------------------------------------------------------------------------------------------------
 
     async def _write(self, call: Callable[..., T], *arguments: Any, wakes: Iterable[str] = ()) -> T:
         return await self._on(self._writer, call, arguments, writes=True, wakes=wakes)
@@ -161,7 +161,7 @@ class SqliteDb(BaseDb):
         result: T = value
         return result
 
-    # -- writing --------------------------------------------------------------------------------------------------------
+    # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
         return await self._write(commits.commit, batch, wakes=rules.run_ids(batch))
@@ -189,6 +189,9 @@ class SqliteDb(BaseDb):
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         return await self._write(commits.request_cancel, run_id, now, wakes=(run_id,))
 
+    async def cancel_requests(self, owner: str) -> list[str]:
+        return await self._read(queries.cancel_requests, owner)
+
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         return await self._write(commits.acquire, name, owner, now, until)
 
@@ -207,7 +210,7 @@ class SqliteDb(BaseDb):
         keys = await self._read_aside(queries.old_events, kinds, before, limit)
         return await self._write(commits.delete_events, keys, before) if keys else 0
 
-    # -- reading --------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     async def load_run(self, run_id: str) -> RunRow | None:
         return await self._read(queries.load_run, run_id)

@@ -1,4 +1,4 @@
-"""Changes by other processes: they are seen by asking the file, often after a change and rarely when nothing happens."""
+"""Changes by other processes: seen by asking the file, often after a change, rarely when nothing happens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Foreign:
         tail = _tail(connection, run_id)
         standing = (changes, seq or 0, tail)
         if self._known.get(run_id, standing) != standing:
-            # Who waits already has not been told yet, and would not be: this waiter's standing replaces the one they had.
+            # Who waits already was not told yet, and would not be: this waiter's standing replaces the one they had.
             self._watch.wake((run_id,))
         self._known[run_id] = standing
         return rules.wake_after(seq=seq, touched=touched, tail=tail, seen=seen)

@@ -42,7 +42,7 @@ class Job:
 
 
 class Transactions:
-    """Runs jobs on a connection. ``count`` is how many transactions were committed, ``jobs`` how many jobs they held."""
+    """Runs jobs on a connection. ``count`` transactions were committed, and held ``jobs`` jobs."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -36,8 +36,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
 def locate(place: str | os.PathLike[str] | None) -> Location:
     """Where ``place`` points to; None is ``workflow_runtime.db`` in the working directory.
 
-    Takes a path, ":memory:", or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``. A URL
-    may end in ``?mode=ro``: the file is then only read, and must exist.
+    Takes a path, ":memory:", or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``.
+    A URL may end in ``?mode=ro``: the file is then only read, and must exist.
 
     Raises:
         BuildError: The URL is of another kind, names a host, or has a parameter that is not known.

@@ -18,6 +18,7 @@ from . import statements as sql
 from .rows import event_row, requirement_row, run_row, session_row, step_row
 
 __all__ = [
+    "cancel_requests",
     "list_requirements",
     "list_runs",
     "list_sessions",
@@ -48,6 +49,11 @@ def load_events(connection: sqlite3.Connection, run_id: str, after: int, limit: 
 
 def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[RequirementRow]:
     return [requirement_row(values) for values in connection.execute(sql.REQUIREMENTS, (run_id,))]
+
+
+def cancel_requests(connection: sqlite3.Connection, owner: str) -> list[str]:
+    """``BaseDb.cancel_requests``."""
+    return [run_id for (run_id,) in connection.execute(sql.CANCEL_REQUESTS, (owner,))]
 
 
 def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:

@@ -13,9 +13,9 @@ from .location import Location
 
 __all__ = ["MIGRATIONS", "VERSION", "check", "migrate"]
 
-# ``touched`` is the seq at which a run was last written without moving on, ``changes`` counts its writes (``rules.wake_after``).
-# What is looked up by key alone and appended in order is clustered by its key; rows with a large payload that is rewritten
-# are not. ``data`` stands last, so that reading the columns before it does not read the pages it overflows to.
+# ``touched`` is the seq at which a run was last written without moving on, ``changes`` counts its writes
+# (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose payload is large and
+# rewritten, are not. Their ``data`` stands last: reading the columns before it leaves the pages it overflows to alone.
 _FIRST = """
 CREATE TABLE workflow_runs (
     run_id TEXT NOT NULL UNIQUE,
@@ -44,6 +44,7 @@ CREATE INDEX workflow_runs_by_user ON workflow_runs (user_id, created_at, run_id
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, created_at, run_id) WHERE workflow_id IS NOT NULL;
 CREATE INDEX workflow_runs_by_parent ON workflow_runs (parent_run_id, created_at, run_id)
     WHERE parent_run_id IS NOT NULL;
+CREATE INDEX workflow_runs_to_cancel ON workflow_runs (owner) WHERE cancel_requested = 1;
 CREATE INDEX workflow_runs_by_lease ON workflow_runs (lease_until) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE workflow_steps (
@@ -137,7 +138,8 @@ def check(connection: sqlite3.Connection, location: Location) -> int:
     ours = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'workflow_runs'").fetchone()
     if version and not ours:
         raise StorageError(
-            f"SQLite database {location.path}: it belongs to another application (user_version {version}); name another file"
+            f"SQLite database {location.path}: it belongs to another application (user_version {version}); "
+            "name another file"
         )
     if version > VERSION:
         raise StorageError(

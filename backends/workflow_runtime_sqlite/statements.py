@@ -20,7 +20,7 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-# -- runs ---------------------------------------------------------------------------------------------------------------
+# -- runs --------------------------------------------------------------------------------------------------------------
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
@@ -31,10 +31,12 @@ RUN_CHECKPOINT = """
     data = ? WHERE run_id = ?"""
 RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
-    parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?, lease_until = ?,
+    parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
+    lease_until = ?,
     cancel_requested = ?, forked_from = ?, touched = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
-    UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?, lease_until = ?, cancel_requested = ?, updated_at = ?,
+    UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
+    lease_until = ?, cancel_requested = ?, updated_at = ?,
     touched = seq, changes = changes + 1 WHERE run_id = ?"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
 RUN_TOUCH = "UPDATE workflow_runs SET touched = seq, changes = changes + 1 WHERE run_id = ?"
@@ -45,15 +47,18 @@ RUN_DELETE = (
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_runs WHERE run_id = ?",
 )
+CANCEL_REQUESTS = """
+    SELECT run_id FROM workflow_runs WHERE cancel_requested = 1 AND owner = ? AND status = 'RUNNING'"""
 RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
 
-# -- steps, events ------------------------------------------------------------------------------------------------------
+# -- steps, events -----------------------------------------------------------------------------------------------------
 
 # ``position`` keeps its first value: it is the order of first writes.
 STEP_PUT = f"""
     INSERT INTO workflow_steps ({STEP_COLUMNS}) VALUES ({marks(9)})
     ON CONFLICT (run_id, path) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,
-    started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data, state = excluded.state"""
+    started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data,
+    state = excluded.state"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
@@ -64,7 +69,7 @@ EVENTS = f"""
 EVENT_DELETE = "DELETE FROM workflow_events WHERE run_id = ? AND seq = ?"
 EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
 
-# -- requirements -------------------------------------------------------------------------------------------------------
+# -- requirements ------------------------------------------------------------------------------------------------------
 
 # A question that was answered is not opened again by a late write of the row that asked it.
 REQUIREMENT_PUT = f"""
@@ -78,7 +83,7 @@ REQUIREMENT_ANSWER = """
     UPDATE workflow_requirements SET data = ?, answered_at = ? WHERE run_id = ? AND requirement_id = ?"""
 REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM workflow_requirements WHERE run_id = ? ORDER BY created_at, number"
 
-# -- sessions -----------------------------------------------------------------------------------------------------------
+# -- sessions ----------------------------------------------------------------------------------------------------------
 
 STATE, EXTRA = 0, 1
 """The parts of ``workflow_session_values``: state keys, and the columns ``metadata`` and ``workflow_data``."""
@@ -99,7 +104,7 @@ SESSION_DELETE = (
     "DELETE FROM workflow_sessions WHERE session_id = ?",
 )
 
-# -- locks --------------------------------------------------------------------------------------------------------------
+# -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCK_TAKE = """
     INSERT INTO workflow_locks (name, owner, held_until) VALUES (?1, ?2, ?3)

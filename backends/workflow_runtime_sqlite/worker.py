@@ -5,12 +5,12 @@ transaction: under load a group grows to what arrived during the last fsync, so 
 commit), and alone a job waits for nobody. Nobody is answered before COMMIT, so an answer means that it is on the disk.
 
 A job that refuses (an error of ``workflow_runtime``) has written nothing, see ``commits``; the others go on. Any other
-error undoes the group, and its jobs are run again, each in a transaction of its own, so that one bad job, or one that no
-longer fits on the disk, does not fail its neighbours. To run them again is safe because nothing of them was kept.
+error undoes the group, and its jobs are run again, each in a transaction of its own, so that one bad job, or one that
+no longer fits on the disk, does not fail its neighbours. To run them again is safe because nothing of them was kept.
 
 Answers go back as results, never as exceptions of a future: a caller that was cancelled meanwhile leaves no exception
-that nobody retrieves. The thread is a daemon and holds no reference to the database object; ``stop`` lets it finish what
-was submitted, and the interpreter's exit does so for all that still run.
+that nobody retrieves. The thread is a daemon and holds no reference to the database object; ``stop`` lets it finish
+what was submitted, and the interpreter's exit does so for all that still run.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Worker:
         """Queue ``job``; its future gets the outcome. StorageError in a forked child, which has no such thread."""
         if self._generation != generation():
             raise StorageError(
-                f"SQLite database {self.settings.location.path} was opened before this process was forked; open it after "
-                "the fork only, or start processes with 'spawn'"
+                f"SQLite database {self.settings.location.path} was opened before this process was forked; "
+                "open it after the fork only, or start processes with 'spawn'"
             )
         with self._lock:
             if self._queue is None:

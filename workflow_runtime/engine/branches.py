@@ -8,6 +8,7 @@ import anyio
 
 from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
+from .strands import Strands
 
 __all__ = ["run_branches"]
 
@@ -15,7 +16,7 @@ Thunk = Callable[[], Awaitable[StepOutput]]
 
 
 async def run_branches(
-    thunks: Sequence[Thunk], *, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
+    thunks: Sequence[Thunk], strands: Strands, *, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
 ) -> list[StepOutput | None]:
     """The outputs in the order of ``thunks``, None for a branch that was cancelled since enough others had succeeded.
 
@@ -24,46 +25,92 @@ async def run_branches(
         Rejected: A person's answer in one branch ends the run; its siblings are cancelled.
         Suspended: At least one branch waits for a person, all others have ended.
     """
-    outputs: list[StepOutput | None] = [None] * len(thunks)
-    failures: list[Exception] = []
-    rejected: list[Rejected] = []
-    suspended = 0
-    succeeded = 0
-    limiter = anyio.CapacityLimiter(max_concurrency) if max_concurrency is not None else None
+    if not thunks:
+        return []
+    group = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency)
+    strands.change(len(thunks) - 1)
+    try:
+        async with anyio.create_task_group() as tasks:
+            group.cancel = tasks.cancel_scope.cancel
+            for position, thunk in enumerate(thunks):
+                tasks.start_soon(group.branch, position, thunk)
+    finally:
+        if group.left:  # cancelled before they began
+            strands.busy += 1 - group.left
+    return group.result()
 
-    async with anyio.create_task_group() as group:
 
-        async def branch(position: int, thunk: Thunk) -> None:
-            nonlocal suspended, succeeded
-            try:
-                if limiter is None:
-                    output = await thunk()
-                else:
-                    async with limiter:
-                        output = await thunk()
-            except Suspended:
-                suspended += 1
-            except Rejected as signal:
-                rejected.append(signal)
-                group.cancel_scope.cancel()
-            except Exception as error:
-                failures.append(error)
-                if fail_fast:
-                    group.cancel_scope.cancel()
+class _Branches:
+    """What the branches of one container have come to so far."""
+
+    def __init__(
+        self, count: int, strands: Strands, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
+    ) -> None:
+        self.outputs: list[StepOutput | None] = [None] * count
+        self.failures: list[Exception] = []
+        self.rejected: Rejected | None = None
+        self.suspended = 0
+        self.succeeded = 0
+        self.left = count
+        self.cancel: Callable[[], None] = _nothing
+        self._strands = strands
+        self._fail_fast = fail_fast
+        self._wait_for = wait_for
+        self._limiter = anyio.Semaphore(max_concurrency) if max_concurrency is not None else None
+
+    async def branch(self, position: int, thunk: Thunk) -> None:
+        try:
+            if self._limiter is None:
+                output = await thunk()
             else:
-                outputs[position] = output
-                succeeded += output.success
-                if wait_for is not None and succeeded >= wait_for:
-                    group.cancel_scope.cancel()
+                await self._place(self._limiter)
+                try:
+                    output = await thunk()
+                finally:
+                    self._limiter.release()
+        except Suspended:
+            self.suspended += 1
+        except Rejected as signal:
+            self.rejected = self.rejected or signal
+            self.cancel()
+        except Exception as error:
+            self.failures.append(error)
+            if self._fail_fast:
+                self.cancel()
+        else:
+            self.outputs[position] = output
+            self.succeeded += output.success
+            if self._enough:
+                self.cancel()
+        finally:
+            self.left -= 1
+            if self.left:  # the last branch hands its strand back to the container
+                self._strands.change(-1)
 
-        for position, thunk in enumerate(thunks):
-            group.start_soon(branch, position, thunk)
+    async def _place(self, limiter: anyio.Semaphore) -> None:
+        """Wait for one of ``max_concurrency`` places."""
+        try:
+            limiter.acquire_nowait()
+        except anyio.WouldBlock:
+            self._strands.change(-1)
+            try:
+                await limiter.acquire()
+            finally:
+                self._strands.busy += 1
 
-    if rejected:
-        raise rejected[0]
-    enough = wait_for is not None and succeeded >= wait_for
-    if failures and not enough:
-        raise failures[0] if len(failures) == 1 else ExceptionGroup("several branches failed", failures)
-    if suspended and not enough:
-        raise Suspended
-    return outputs
+    @property
+    def _enough(self) -> bool:
+        return self._wait_for is not None and self.succeeded >= self._wait_for
+
+    def result(self) -> list[StepOutput | None]:
+        if self.rejected is not None:
+            raise self.rejected
+        if self.failures and not self._enough:
+            raise self.failures[0] if len(self.failures) == 1 else ExceptionGroup("several branches failed", self.failures)
+        if self.suspended and not self._enough:
+            raise Suspended
+        return self.outputs
+
+
+def _nothing() -> None:
+    """Before the task group stands there is nothing to cancel."""

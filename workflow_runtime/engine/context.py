@@ -16,6 +16,7 @@ from ..model.events import CustomEvent, Event
 from ..model.step_io import StepOutput
 from ..steps.build import build_step
 from ..steps.step import Step
+from .asking import ask
 from .bus import stamp
 
 if TYPE_CHECKING:
@@ -154,6 +155,24 @@ class RunContext:
         left = until - frame.now()
         if left > 0:
             await frame.run.clock.sleep(left)
+
+    async def ask(
+        self, question: str, schema: Any = None, *, timeout: float | None = None, on_timeout: str = "cancel"
+    ) -> Any:
+        """Ask a person in the middle of the step, and wait. The run is PAUSED while all of its branches wait.
+
+        ``schema`` is a pydantic model, a list of UserInputField, or a scalar type (str, int, float, bool; then the form
+        has one field named ``value``); None asks for text. The answer has that type. While this process lives the
+        coroutine just waits; after ``evict_after`` seconds, or in another process, the step is entered again and
+        recorded answers are returned at once, in the order of the calls.
+
+        Raises:
+            AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
+            StepChanged: The step, entered again, asks something else than it did the first time.
+        """
+        number = self._asks
+        self._asks += 1
+        return await ask(self._frame, self._node, self.path, number, question, schema, timeout, on_timeout)
 
     async def step(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Run a step inside a callable workflow: journalled, streamed and retried like a declared one; its content.

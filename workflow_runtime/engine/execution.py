@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
@@ -27,10 +27,14 @@ from ..steps.step import content_type
 from .bus import Buffer, Bus
 from .clock import new_id
 from .frame import Frame, root_frame
-from .loops import Loop, current_loop
+from .loops import Loop, current_loop, spawn
+from .parking import Parking
 from .pauses import Pauses
 from .recorder import Recorder, storage_failure
 from .request import RunRequest
+
+if TYPE_CHECKING:
+    from .sessions import Turn
 
 __all__ = ["OWNER", "Execution", "execute_run"]
 
@@ -71,6 +75,7 @@ class Execution:
         self.id = request.run_id
         self.clock = request.definition.clock
         self.output = output
+        self.last_output = output
         self.state = state
         self.session = session
         self.journal = journal
@@ -96,6 +101,11 @@ class Execution:
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
         self._ended: anyio.Event | None = None
+        self.parking = Parking(self)
+        self.parked = False
+        self.evicted = False
+        self.waking: list[str] | None = None
+        self.turn: Turn | None = None
         self.recorder: Recorder | None = None
         if self.definition.db is not None:
             self.recorder = Recorder(
@@ -161,6 +171,49 @@ class Execution:
             self.failure = error
             self.scope.cancel()
 
+    def pause_parked(self) -> None:
+        """Every strand waits for an answer inside a step: pause now, keep the task. Called by the last to stop."""
+        self.parked = True
+        spawn(self._pause_parked, f"pause {self.id}")
+
+    async def _pause_parked(self) -> None:
+        if self.ended or self.cancelled or self.parking.strands.busy > 0:
+            self.parked = False
+            return
+        await finish(self, PAUSED)
+        self.parked = self.output.is_paused
+        if not self.parked:  # it could not be stored as paused: it is a failed run now
+            self.evict()
+        self.end()
+        if self.turn is not None:
+            await self.turn.give_up()
+
+    def evict(self) -> None:
+        """Let the task of a paused run go, without an event: the database, or another process, has the run."""
+        self.evicted = True
+        self.parked = False
+        self.scope.cancel()
+
+    def reopen(self, answered: list[str]) -> None:
+        """A parked run begins a new continuation, with its own end; ``answered`` are the questions to wake."""
+        self.ended = False
+        self.parked = False
+        self.raised = None
+        self._ended = None
+        self.output.status = RunStatus.running
+        self.waking = answered
+
+    async def go_on(self, answered: list[str]) -> None:
+        """Wake what was answered; with questions still open the run stays paused."""
+        if self.turn is not None and not self.turn.held:
+            await self.turn.take()
+        if self.cancel_reason is not None:
+            self.cancel(self.cancel_reason)
+        elif self.pauses.open:
+            self.pause_parked()
+        else:
+            self.parking.wake(answered)
+
     def from_anywhere(self, buffer: Buffer, reason: str | None) -> None:
         """A reader is gone: detach it and, with a reason, cancel. From any thread, also from a finaliser."""
 
@@ -183,11 +236,12 @@ class Execution:
         await self.wait_ended()
         if self.raised is not None:
             raise self.raised
-        return self.output
+        return self.last_output
 
     def end(self) -> None:
         self.ended = True
         self.output.journal = self.journal if self.output.is_paused else None
+        self.last_output = copy_output(self.output) if self.parked else self.output
         self.bus.close(self.raised if isinstance(self.raised, Exception) else None)
         if self._ended is not None:
             self._ended.set()
@@ -233,18 +287,20 @@ async def execute_run(run: Execution) -> None:
             try:
                 outcome = await _walk(run)
             except Suspended:
-                outcome = _PAUSED
+                outcome = PAUSED
             except Rejected as rejected:
                 outcome = _Cancelled(rejected.reason)
             except Exception as error:
                 outcome = error
         if run.scope.cancelled_caught:
             outcome = run.failure or _Cancelled(run.cancel_reason)
+        if run.evicted:
+            return
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
         cancelled_outside = error
         outcome = run.failure or _Cancelled(run.cancel_reason or "the caller was cancelled")
     with anyio.CancelScope(shield=True), anyio.move_on_after(_FINISH_SECONDS) as limit:
-        await _finish(run, outcome)
+        await finish(run, outcome)
     if limit.cancelled_caught:
         run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
     run.end()
@@ -257,12 +313,10 @@ class _Cancelled:
         self.reason = reason
 
 
-_PAUSED = object()
+PAUSED = object()
 
 
 async def _walk(run: Execution) -> Any:
-    from .walk import walk_workflow
-
     frame = root_frame(run)
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
@@ -274,15 +328,29 @@ async def _walk(run: Execution) -> Any:
         raise Suspended  # some were answered, not all: the run stays paused
     limit = run.definition.run_timeout
     if limit is None:
-        return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+        return await _passes(run, frame)
     with anyio.move_on_after(limit) as scope:
-        return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+        return await _passes(run, frame)
     if scope.cancelled_caught:
         raise StepTimeoutError(f"the run took longer than its run_timeout of {limit:g} s", path="", timeout=limit)
     return None
 
 
-async def _finish(run: Execution, outcome: Any) -> None:
+async def _passes(run: Execution, frame: Frame) -> Any:
+    """Walk until nothing is left, or until a question is open. A branch that stopped at a gate while another was parked in
+    a step may find its answer given when the other has gone on: then the tree is walked once more, over its journal."""
+    from .walk import walk_workflow
+
+    while True:
+        try:
+            return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+        except Suspended:
+            if run.pauses.open:
+                raise
+            run.journal.replaying = frame.replaying = True
+
+
+async def finish(run: Execution, outcome: Any) -> None:
     """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
     for attempt in range(10):
         event, error = _terminal(run, outcome)
@@ -342,7 +410,7 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
     output = run.output
     output.session_state = run.state
     output.metrics = _metrics(run)
-    if outcome is _PAUSED:
+    if outcome is PAUSED:
         return _paused(run), None
     if isinstance(outcome, _Cancelled):
         output.content = outcome.reason or f"Run {run.id} was cancelled"

@@ -18,7 +18,7 @@ from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import StepTimeoutError
 from ..model.events import WorkflowEvent
-from ..model.review import ErrorRequirement, HumanReview
+from ..model.review import ErrorRequirement, HumanReview, StepRequirement
 from ..model.step_io import StepInput, StepOutput
 from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
@@ -199,7 +199,9 @@ class Frame:
         wait_for: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
-        return await run_branches(thunks, fail_fast=fail_fast, wait_for=wait_for, max_concurrency=max_concurrency)
+        return await run_branches(
+            thunks, self.run.parking.strands, fail_fast=fail_fast, wait_for=wait_for, max_concurrency=max_concurrency
+        )
 
     # -- people --------------------------------------------------------------------------------------------------------
 
@@ -320,6 +322,22 @@ class Frame:
             raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
         return verdict
 
+    def open_question(self, node: Node, path: str, requirement: StepRequirement) -> None:
+        """Open a question in the middle of the step at ``path``: entered again, it does not start again."""
+        self.enter(node, path)
+        self.run.pauses.add(requirement)
+        self.emit(
+            ev.StepPausedEvent,
+            node,
+            path,
+            requirement_id=requirement.id,
+            requires_user_input=requirement.requires_user_input,
+            user_input_message=requirement.user_input_message,
+            user_input_schema=[
+                field.json_schema() | {"name": field.name} for field in requirement.user_input_schema or ()
+            ],
+        )
+
     def _verdict(
         self, node: Node, path: str, answer: asking.Requirement, read: Callable[[asking.Requirement], Verdict]
     ) -> Verdict:
@@ -327,8 +345,12 @@ class Frame:
             raise Suspended
         verdict = read(answer)
         if self.run.pauses.use(answer.id) and verdict.action not in ("cancel", "skip"):
-            self.emit(ev.StepContinuedEvent, node, path, requirement_id=answer.id)
+            self.continued(node, path, answer.id)
         return verdict
+
+    def continued(self, node: Node, path: str, requirement_id: str) -> None:
+        """The answer of a person is used for the first time."""
+        self.emit(ev.StepContinuedEvent, node, path, requirement_id=requirement_id)
 
 
 def root_frame(run: Execution) -> Frame:

@@ -19,7 +19,7 @@ from .execution import Execution, execute_run
 from .loops import spawn
 from .pauses import Pauses
 from .request import RunRequest
-from .sessions import load_runs, open_session, remember_session, session_turn
+from .sessions import Turn, load_runs, open_session, remember_session
 
 __all__ = [
     "Prepare",
@@ -45,6 +45,13 @@ def find_live(run_id: str) -> Execution | None:
     with _lock:
         run = _live.get(run_id)
     return run if run is not None and not run.ended else None
+
+
+def find_parked(run_id: str) -> Execution | None:
+    """The paused run of that id whose steps still wait in this process."""
+    with _lock:
+        run = _live.get(run_id)
+    return run if run is not None and run.parked else None
 
 
 def live_runs() -> list[Execution]:
@@ -119,36 +126,44 @@ def register(run: Execution) -> Execution:
 
 
 async def _execute(run: Execution) -> None:
+    """The task of a run: its turn in the session, then the run itself, until it needs no task any more."""
+    run.turn = Turn(run)
     try:
-        async with session_turn(run):
-            await execute_run(run)
+        await run.turn.take()
+        await execute_run(run)
     except Exception as error:  # before the run began: it could not get its turn
         run.raised = run.raised or error
         run.output.status = RunStatus.error
         run.end()
     finally:
+        with anyio.CancelScope(shield=True):
+            await run.turn.give_up()
         remember_session(run)
-        with _lock:
-            if _live.get(run.id) is run:
-                del _live[run.id]
-            if run.request.background and run.definition.db is None:
-                _finished[run.id] = run.output
-                while len(_finished) > _KEPT:
-                    _finished.popitem(last=False)
+        _forget(run)
+
+
+def _forget(run: Execution) -> None:
+    with _lock:
+        if _live.get(run.id) is run:
+            del _live[run.id]
+        if run.request.background and run.definition.db is None:
+            _finished[run.id] = run.last_output
+            while len(_finished) > _KEPT:
+                _finished.popitem(last=False)
 
 
 async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
     middle: then the run must be able to outlive this call."""
     run: Execution = await prepare()
-    if run.definition.plan.hosted:
+    if run.definition.plan.hosted or run.waking is not None:
         return await _run_hosted(run)
     await _execute(run)
     return await run.result()
 
 
 async def _run_hosted(run: Execution) -> WorkflowRunOutput:
-    spawn(lambda: _execute(run), f"run {run.id}")
+    launch(run)
     try:
         await run.wait_ended()
     except BaseException:
@@ -164,5 +179,14 @@ async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execut
     run: Execution = await prepare()
     if buffer is not None:
         run.bus.attach(buffer)
-    spawn(lambda: _execute(run), f"run {run.id}")
+    launch(run)
     return run
+
+
+def launch(run: Execution) -> None:
+    """Give the run a task, or wake the one that it has."""
+    if run.waking is None:
+        spawn(lambda: _execute(run), f"run {run.id}")
+    else:
+        waking, run.waking = run.waking, None
+        spawn(lambda: run.go_on(waking), f"continue {run.id}")

@@ -15,7 +15,7 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
 from .execution import OWNER, Execution
-from .host import register
+from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers
 from .recorder import row_to_record
 from .request import Definition, Input, RunRequest
@@ -111,7 +111,10 @@ async def _from_memory(asked: Continuation) -> Execution:
     for item in _answers(asked, pauses):
         pauses.add(item)
         pauses.fresh.add(item.id)
+    parked = find_parked(asked.run_id)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
+    if parked is not None and parked.loop.is_here():
+        return _unpark(parked, asked, [pauses.by_id[key] for key in pauses.fresh], parked.epoch + 1)
     state = output.session_state if output.session_state is not None else {}
     fresh = msgspec.structs.replace(output, journal=None, epoch=output.epoch + 1, step_results=[])
     session = WorkflowSession(session_id=output.session_id or "", user_id=output.user_id, session_state=state)
@@ -149,10 +152,26 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     except AlreadyAnswered:
         await db.commit(Batch(run=msgspec.structs.replace(claimed, status=RunStatus.paused, updated_at=now)))
         raise
+    parked = find_parked(asked.run_id)
+    if parked is not None and parked.loop.is_here():
+        if parked.epoch == row.attempt:
+            return _unpark(parked, asked, accepted, claimed.attempt)
+        parked.evict()  # the run went on elsewhere meanwhile
     for item in accepted:
         pauses.by_id[item.id] = item
         pauses.fresh.add(item.id)
     return await execution_of(asked, db, claimed, journal, pauses)
+
+
+def _unpark(run: Execution, asked: Continuation, accepted: list[Requirement], epoch: int) -> Execution:
+    """The run whose steps still wait here, with its answers, ready to be woken."""
+    for item in accepted:
+        run.pauses.by_id[item.id] = item
+        run.pauses.fresh.add(item.id)
+    run.epoch = run.output.epoch = epoch
+    run.cancel_reason = asked.cancel_reason
+    run.reopen([item.id for item in accepted])
+    return run
 
 
 async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Journal, pauses: Pauses) -> Execution:

@@ -23,7 +23,7 @@ from .request import Definition
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "session_turn"]
+__all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "Turn"]
 
 
 def refuse_other_user(row: SessionRow, user_id: str | None) -> None:
@@ -190,60 +190,76 @@ class _Queue:
     """The runs of one session in this process, in the order they came."""
 
     def __init__(self) -> None:
-        self.lock = anyio.Lock()
+        self.lock = anyio.Semaphore(1)  # not a Lock: another task than the one that took the turn may give it up
         self.running: Execution | None = None
 
 
 _queues: weakref.WeakValueDictionary[tuple[int, str, object], _Queue] = weakref.WeakValueDictionary()
 
 
-@asynccontextmanager
-async def session_turn(run: Execution) -> AsyncIterator[None]:
-    """Hold the session for the run as ``session_policy`` says; given up when the run ends or pauses.
+class Turn:
+    """A run's hold on its session, as ``session_policy`` says; given up when the run ends or pauses."""
 
-    Raises:
-        SessionBusy: Policy "reject" and another run of the session is under way.
-    """
-    policy = run.definition.session_policy
-    if policy == "merge":
-        yield
-        return
-    db = run.definition.db
-    key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
-    queue = _queues.get(key)
-    if queue is None:
-        queue = _queues[key] = _Queue()
-    busy = queue.running
-    if busy is not None and policy == "reject":
-        raise SessionBusy(
-            f"session {run.request.session_id!r} is busy with run {busy.id}; wait for it, cancel it, or use"
-            " session_policy='queue'"
-        )
-    if busy is not None and policy == "interrupt":
-        busy.cancel(f"interrupted by run {run.id}")
-    async with queue.lock:
-        queue.running = run
-        owner = f"{run.owner}:{run.id}"
-        name = f"turn:{run.request.session_id}"
-        if db is not None:
-            await _take_turn(run, db, name, owner, policy)
+    def __init__(self, run: Execution) -> None:
+        self._run = run
+        self._queue: _Queue | None = None
+        self.lock_name = f"turn:{run.request.session_id}"
+        self.owner = f"{run.owner}:{run.id}"
+
+    @property
+    def held(self) -> bool:
+        return self._queue is not None
+
+    async def take(self) -> None:
+        """Wait for the session, or refuse, or interrupt whoever holds it.
+
+        Raises:
+            SessionBusy: Policy "reject" and another run of the session is under way.
+        """
+        run = self._run
+        policy = run.definition.session_policy
+        if policy == "merge":
+            return
+        db = run.definition.db
+        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
+        queue = _queues.get(key)
+        if queue is None:
+            queue = _queues[key] = _Queue()
+        busy = queue.running
+        if busy is not None and policy == "reject":
+            raise SessionBusy(
+                f"session {run.request.session_id!r} is busy with run {busy.id}; wait for it, cancel it, or use"
+                " session_policy='queue'"
+            )
+        if busy is not None and policy == "interrupt":
+            busy.cancel(f"interrupted by run {run.id}")
+        await queue.lock.acquire()
         try:
-            yield
-        finally:
-            queue.running = None
             if db is not None:
-                with anyio.CancelScope(shield=True):
-                    await db.release(name, owner=owner)
+                await self._among_processes(db, policy)
+        except BaseException:
+            queue.lock.release()
+            raise
+        queue.running, self._queue = run, queue
 
-
-async def _take_turn(run: Execution, db: BaseDb, name: str, owner: str, policy: str) -> None:
-    """The same turn among processes that share the database."""
-    if policy == "reject":
+    async def _among_processes(self, db: BaseDb, policy: str) -> None:
+        run = self._run
+        if policy != "reject":
+            await _acquire(run, db, self.lock_name, self.owner)
+            return
         now = run.clock.time()
-        if not await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
+        if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
             raise SessionBusy(f"session {run.request.session_id!r} is busy in another process")
-        return
-    await _acquire(run, db, name, owner)
+
+    async def give_up(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is None:
+            return
+        queue.running = None
+        queue.lock.release()
+        if self._run.definition.db is not None:
+            with anyio.CancelScope(shield=True):
+                await self._run.definition.db.release(self.lock_name, owner=self.owner)
 
 
 def storage_needed(db: BaseDb | None, what: str) -> BaseDb:

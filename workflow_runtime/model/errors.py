@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "AlreadyAnswered",
+    "AnswerRejected",
     "BuildError",
     "ConcurrentWrite",
     "EngineError",
@@ -68,6 +69,10 @@ class PlanChanged(WorkflowRuntimeError, ValueError):
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
+
+
+class AnswerRejected(WorkflowRuntimeError):
+    """A person declined a question that a step asked in its middle; the step's own error policy decides what follows."""
 
 
 class StepChanged(WorkflowRuntimeError, RuntimeError):

@@ -4,16 +4,17 @@ The engine encodes; a database keeps bytes, so every backend has the same value 
 each checked by ``workflow_runtime.testing.DbContract``:
 
 1. ``commit`` is one transaction: all of a batch or nothing, visible to other processes once it returns.
-2. A batch with a ``fence`` is refused with ``Fenced``, and changes nothing, when the stored run's attempt is newer or its
-   owner is another.
-3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of one
-   of its keys are neither the ``expected`` ones nor the new ones. Other keys of the session merge silently.
+2. A batch with a ``fence`` is refused with ``Fenced``, and changes nothing, when the stored run's attempt is newer or
+   its owner is another (a run without an owner has no other one). No write lowers a stored attempt.
+3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of
+   one of its keys are neither the ``expected`` ones nor the new ones. Other keys of the session merge silently.
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
+   A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
 6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``.
 7. ``claim`` succeeds for one caller only; it raises the attempt by one.
-8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled has
-   either happened wholly or not at all.
+8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled
+   has either happened wholly or not at all.
 9. Every call may come from any task of any event loop, also from several loops in several threads.
 """
 
@@ -45,8 +46,9 @@ __all__ = [
 class RunRow(msgspec.Struct, kw_only=True):
     """One run. ``data`` is the encoded WorkflowRunOutput; times are unix seconds; ``seq`` the last published number.
 
-    ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only; ``commit`` leaves them alone,
-    but a row with a status that is neither PENDING nor RUNNING gives the lease up.
+    ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only: the commit that creates the
+    run stores them, later ones leave them alone, but a row with a status that is neither PENDING nor RUNNING gives the
+    lease up.
     """
 
     run_id: str
@@ -71,7 +73,8 @@ class RunRow(msgspec.Struct, kw_only=True):
 class StepRow(msgspec.Struct, kw_only=True):
     """One entry of the journal: what is known of the node at ``path``. Replaced by key (run_id, path).
 
-    ``position`` orders the rows of a run by their first write. ``data`` is an encoded outcome, ``state`` the encoded
+    ``position`` orders the rows of a run by their first write (rows of one position by path); a replaced row keeps its
+    first. ``data`` is an encoded outcome, ``state`` the encoded
     session keys that were committed with it.
     """
 
@@ -87,7 +90,8 @@ class StepRow(msgspec.Struct, kw_only=True):
 
 
 class EventRow(msgspec.Struct, kw_only=True):
-    """One stored event; ``last_seq`` is larger than ``seq`` where adjacent text was merged. Key (run_id, seq)."""
+    """One stored event; ``last_seq`` is larger than ``seq`` where adjacent text was merged. Key (run_id, seq); the
+    ranges of a run's rows do not overlap."""
 
     run_id: str
     seq: int
@@ -99,7 +103,8 @@ class EventRow(msgspec.Struct, kw_only=True):
 
 
 class RequirementRow(msgspec.Struct, kw_only=True):
-    """One question of a paused run. ``answered_at`` None: open. Key (run_id, requirement_id)."""
+    """One question of a paused run. ``answered_at`` None: open. Key (run_id, requirement_id). A commit does not open an
+    answered one again: such a row of the batch is passed over."""
 
     run_id: str
     requirement_id: str
@@ -134,9 +139,9 @@ class SessionRow(msgspec.Struct, kw_only=True):
 class SessionPatch(msgspec.Struct, kw_only=True):
     """What a commit changes of a session; the session is made if it is not there. None leaves a column as it is.
 
-    ``state`` maps changed keys to encoded values, None deletes the key. ``expected`` maps the same keys to the bytes that
-    the writer believes to be stored (None or missing: no such key). ``metrics`` are counters that are added to the stored
-    ones.
+    ``state`` maps changed keys to encoded values, None deletes the key. ``expected`` maps the same keys to the bytes
+    that the writer believes to be stored (None or missing: no such key). ``metrics`` are counters that are added to
+    the stored ones.
     """
 
     session_id: str
@@ -179,7 +184,8 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
-    """``session_version`` after the commit; ``cancel_requested`` as stored for the run of the batch."""
+    """``session_version`` after the commit (0: the batch had no session); ``cancel_requested`` as stored for the run of
+    the batch."""
 
     session_version: int = 0
     cancel_requested: bool = False
@@ -220,8 +226,9 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
-        """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused (``statuses``),
-        StorageError (``create`` of a known id, driver errors); after each of them nothing has changed."""
+        """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
+        (``statuses``), StorageError (``create`` of a known id, driver errors); after each of them nothing has changed.
+        """
 
     @abstractmethod
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
@@ -240,7 +247,8 @@ class BaseDb(ABC):
         expired_only: bool,
     ) -> RunRow | None:
         """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
-        With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed."""
+        With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed. A
+        request to cancel stays, but that of a run which had ended is forgotten."""
 
     @abstractmethod
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
@@ -249,6 +257,10 @@ class BaseDb(ABC):
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         """Mark a PENDING, RUNNING or PAUSED run as to be cancelled; its status, or None when it is not one of those."""
+
+    @abstractmethod
+    async def cancel_requests(self, owner: str) -> list[str]:
+        """Ids of the RUNNING runs of this owner that somebody wants cancelled."""
 
     @abstractmethod
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
@@ -264,8 +276,8 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
-        """Delete at most ``limit`` rows older than ``before``: events of these kinds of finished runs, or, with None,
-        whole finished runs. How many went."""
+        """Delete at most ``limit`` rows: events of these kinds of finished runs that were last written before
+        ``before``, or, with None, such runs whole. Oldest runs first. How many went."""
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -318,4 +330,7 @@ class BaseDb(ABC):
     @abstractmethod
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         """Wait until the run's stored row or events may differ from what they were at ``seq`` = ``seen``, or for
-        ``timeout`` seconds. A wake-up too many is allowed, one too few is not. False on time-out."""
+        ``timeout`` seconds. A wake-up too many is allowed, one too few is not. False on time-out.
+
+        Answers count, renewals of the lease do not. A write that left ``seq`` as it is and came before this call may be
+        reported up to ``rules.RECHECK`` seconds late, so that a loop around this call cannot spin."""

@@ -170,6 +170,10 @@ class InMemoryDb(BaseDb):
         self._watch.wake((run_id,))
         return row.status
 
+    async def cancel_requests(self, owner: str) -> list[str]:
+        with self._lock:
+            return self._runs.to_cancel(owner)
+
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         with self._lock:
             holder = self._locks.get(name)

@@ -137,6 +137,16 @@ class RunTable:
         if row is not None:
             self._unlist(row)
 
+    def to_cancel(self, owner: str) -> list[str]:
+        """The running runs of ``owner`` that somebody wants cancelled; looks at live runs only."""
+        live = self._live[None].oldest_first() if None in self._live else []
+        rows = [run.row for run_id in live if (run := self.by_id.get(run_id)) is not None]
+        return [
+            row.run_id
+            for row in rows
+            if row is not None and row.cancel_requested and row.owner == owner and row.status == "RUNNING"
+        ]
+
     def oldest_first(self) -> list[str]:
         return self._all[None].oldest_first() if None in self._all else []
 

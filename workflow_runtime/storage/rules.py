@@ -270,7 +270,7 @@ def check_answers(rows: Sequence[RequirementRow], stored: Mapping[tuple[str, str
         at = stored[key] if stored[key] is not None else answered.get(key)
         if at is not None:
             raise AlreadyAnswered(
-                f"requirement {row.requirement_id!r} of run {row.run_id!r} was answered at {at}; the first answer stands",
+                f"requirement {row.requirement_id!r} was answered at {at}; the first answer stands",
                 requirement_id=row.requirement_id,
                 answered_at=at,
             )
@@ -298,13 +298,13 @@ def is_old(row: RunRow, before: float) -> bool:
 
 
 def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float | None:
-    """How many seconds a watcher who knows the run up to ``seen`` may be left waiting: 0 (it is behind), ``RECHECK``, or
-    None (nothing to tell it; the next write wakes it).
+    """How many seconds a watcher who knows the run up to ``seen`` may be left waiting: 0 (it is behind), ``RECHECK``,
+    or None (nothing to tell it; the next write wakes it).
 
-    ``seq`` is the stored run's (None: no row), ``tail`` the last stored event's ``last_seq`` (0: none). ``touched`` is the
-    ``seq`` at which the run was last written without moving on (made, claimed, asked to cancel, answered): the watcher may
-    have read the run before that write or after it, which its number cannot tell. It is woken, but not at once, or the
-    usual loop around ``changed`` would spin. The same holds for a watcher that is ahead of what is stored.
+    ``seq`` is the stored run's (None: no row), ``tail`` the last stored event's ``last_seq`` (0: none). ``touched``
+    is the ``seq`` at which the run was last written without moving on (made, claimed, asked to cancel, answered): the
+    watcher may have read the run before that write or after it, which its number cannot tell. It is woken, but not at
+    once, or the usual loop around ``changed`` would spin. The same holds for a watcher that is ahead of what is stored.
     """
     if max(seq or 0, tail) > seen:
         return 0.0

@@ -67,8 +67,8 @@ class Watch:
                     del self._waiting[run_id]
 
     async def wait(self, run_id: str, *, timeout: float, look: Callable[[], Awaitable[float | None]]) -> bool:
-        """Wait for ``wake``, at most ``timeout`` seconds; ``look`` is asked once the waiter is registered, and answers as
-        ``rules.wake_after`` does. False on time-out."""
+        """Wait for ``wake``, at most ``timeout`` seconds; ``look`` is asked once the waiter is registered, and
+        answers as ``rules.wake_after`` does. False on time-out."""
         with self._registered(run_id) as event:
             after = await look()
             if after == 0:

@@ -1,0 +1,85 @@
+"""``run_context.ask``: a question in the middle of a step, waited for or looked up. spec: decisions 5."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..core.plan import Node
+from ..model.enums import OnTimeout
+from ..model.errors import AnswerRejected, StepChanged
+from ..model.review import StepRequirement, UserInputField
+from ..steps.signals import Rejected
+from . import pauses as asking
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["ask"]
+
+_SCALARS = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict"}
+
+
+async def ask(
+    frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
+) -> Any:
+    """The answer to the ``number``-th question of the step at ``path``."""
+    run = frame.run
+    key = f"{run.id}:{path}@ask{number}"
+    answer = run.pauses.get(key)
+    if answer is None:
+        answer = _open(frame, node, path, number, question, schema, timeout, on_timeout)
+    assert isinstance(answer, StepRequirement)
+    if answer.user_input_message != question:
+        raise StepChanged(
+            f"{path}: question {number + 1} was {answer.user_input_message!r} when the step first ran and is {question!r}"
+            " now; a step that asks must ask the same questions in the same order"
+        )
+    if answer.answered_at is None:
+        await run.parking.wait(key, path)
+        answer = run.pauses.get(key)
+        assert isinstance(answer, StepRequirement)
+    if run.pauses.use(key):
+        frame.continued(node, path, key)
+    if answer.confirmed is False:
+        if answer.on_reject == "cancel":
+            raise Rejected(answer.rejection_feedback or f"Step '{node.name}' got no answer")
+        raise AnswerRejected(f"{path}: {question!r} was declined: {answer.rejection_feedback or 'no reason given'}")
+    return _typed(answer, schema)
+
+
+def _open(
+    frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
+) -> StepRequirement:
+    if schema is None or schema in _SCALARS:
+        fields: list[UserInputField] = [UserInputField(name="value", field_type=_SCALARS[schema or str])]
+        described: dict[str, Any] | None = None
+    else:
+        fields, described = asking.form_fields(schema)
+    now = frame.now()
+    requirement = asking.question(
+        node,
+        path,
+        frame.run.id,
+        now,
+        f"ask{number}",
+        kind="ask",
+        requires_user_input=True,
+        user_input_message=question,
+        user_input_schema=fields,
+        input_json_schema=described,
+        timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
+        on_timeout=OnTimeout(on_timeout).value,
+        on_reject="skip",
+    )
+    frame.open_question(node, path, requirement)
+    return requirement
+
+
+def _typed(answer: StepRequirement, schema: Any) -> Any:
+    values = answer.user_input or {}
+    if schema is None or schema in _SCALARS:
+        return values.get("value")
+    if hasattr(schema, "model_validate"):
+        return schema.model_validate(values)
+    return dict(values)
