@@ -1,0 +1,86 @@
+# Two commands do all on a machine that has Python 3.11+ and make: `make demo` and `make test`.
+# Everything goes into .venv; another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+VERSION := -c 'import sys; print(sys.version_info[:3])'
+
+# A venv of another version than a PYTHON that was named on the command line is made anew; one of the same is kept.
+ifneq ($(origin PYTHON),file)
+OLD := $(shell $(BIN)/python $(VERSION) 2>/dev/null)
+ifneq ($(OLD),)
+ifneq ($(OLD),$(shell $(PYTHON) $(VERSION) 2>/dev/null))
+CLEAR := --clear
+.PHONY: $(VENV)/.made
+endif
+endif
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test format lint types pytest faults check bench docs clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.dev  ## Make .venv with the package and the tools for its development
+
+demo: $(VENV)/.package  ## Survey the installed standard library: streamed live, stored in SQLite, read back
+	$(BIN)/python examples/stdlib_survey.py
+
+# The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
+test: lint types  ## Check format, lint and types, then run all tests
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.dev  ## Rewrite the code as the format check wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev  ## Check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev  ## Check types with mypy --strict and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+faults: $(VENV)/.dev  ## Run only the tests that kill processes, fill disks and break connections
+	$(BIN)/python -m pytest -m faults
+
+check:  ## Run what CI runs, in a clean clone of the last commit
+	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && git clone --quiet . "$$clone" && bash "$$clone/.ci/run"
+
+bench: $(VENV)/.dev  ## Run the benchmarks and print their tables
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(VENV)/.docs  ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+clean:  ## Delete .venv and everything else that the other targets made
+	rm -rf $(VENV) site dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets above install, once; pyproject.toml says what that is.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed and $(PYTHON) is not; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "$(PYTHON) came without venv; install it (Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(CLEAR) $(VENV)
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.made pyproject.toml
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	$(PIP) install --quiet --editable '.[cel,otel,pydantic,uvloop]' --group dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) install --quiet --group docs
+	@touch $@
