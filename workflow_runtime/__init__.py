@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from .engine.bus import ReaderTooSlow
 from .engine.context import RunContext
+from .engine.fork import HistoryEntry
+from .engine.runtime import Runtime, RuntimeReport
 from .engine.stream import RunStream
+from .engine.subscription import Subscription
 from .engine.sync_stream import SyncRunStream
 from .engine.websocket import WebSocketHandler
 from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
@@ -80,6 +83,7 @@ from .model.executor_events import ExecutorEvent
 from .model.media import Audio, File, Image, Video
 from .model.message import Message
 from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
+from .model.retention import Retention
 from .model.retry import Retry
 from .model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField, pause
 from .model.run import WorkflowRunOutput
@@ -117,7 +121,12 @@ __all__ = [
     "RunStatus",
     "RunStream",
     "SyncRunStream",
+    "Subscription",
+    "Runtime",
+    "RuntimeReport",
+    "Retention",
     "ReaderTooSlow",
+    "HistoryEntry",
     "StepType",
     "Message",
     "Image",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 from .core.filters import skip_sieve, stream_sieve
@@ -13,13 +14,15 @@ from .engine.clock import Clock, SystemClock, new_id, new_run_id
 from .engine.execution import Execution, copy_output
 from .engine.host import find_live, prepare_new, run_awaited, start_hosted
 from .engine.inputs import checked_input
-from .engine.observers import debug_log, tracing
+from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
 from .engine.resume import Continuation, prepare_continued
 from .engine.stream import RunStream
 from .engine.sync_stream import SyncRunStream
-from .engine.websocket import push
+from .engine.telemetry import measuring, tracing
+from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
 from .model.errors import BuildError
+from .model.retention import Retention
 from .model.media import Audio, File, Image, Video
 from .model.run import WorkflowRunOutput
 from .steps.build import MAX_NESTING, build_plan
@@ -47,11 +50,13 @@ class Workflow(RunVerbs, SessionVerbs):
         session_id, user_id: Defaults for calls that name none.
         session_state: The state that a new session starts with; copied, never changed.
         stream, stream_events, stream_executor_events: What a stream shows; the run is the same.
+        websocket_handler: Where the events of every run are sent: an object with an async ``send_text(str)``.
         store_events, events_to_skip: Whether and which events are stored with the run.
         durability: "sync" (each step is committed before the next), "async" (soon) or "exit" (at the end only).
         session_policy: What concurrent runs of one session do: "merge", "queue", "reject", "interrupt".
         run_timeout: Seconds for a whole run.
         lease: Seconds after which another process may take over a run whose process died.
+        retention: How long a Runtime keeps what is stored.
         num_history_runs: Runs in the workflow history; None means all.
 
     Raises:
@@ -91,6 +96,7 @@ class Workflow(RunVerbs, SessionVerbs):
         lease: float = 15.0,
         evict_after: float = 300.0,
         buffer_size: int = 256,
+        retention: Retention | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.name = name
@@ -111,6 +117,7 @@ class Workflow(RunVerbs, SessionVerbs):
         self.store_events = store_events
         self.events_to_skip = list(events_to_skip or ())
         self.store_executor_outputs = store_executor_outputs
+        as_handler(websocket_handler)  # a TypeError now instead of at the first run
         self.websocket_handler = websocket_handler
         self.input_schema = input_schema
         self.metadata = metadata
@@ -125,6 +132,7 @@ class Workflow(RunVerbs, SessionVerbs):
         self.lease = lease
         self.evict_after = evict_after
         self.buffer_size = buffer_size
+        self.retention = retention
         self.clock: Clock = clock or SystemClock()
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
@@ -168,7 +176,7 @@ class Workflow(RunVerbs, SessionVerbs):
         if self.debug_mode:
             observers.append(debug_log)
         if self.telemetry:
-            observers.append(tracing)
+            observers.extend((tracing, measuring))
         return Definition(
             workflow=self,
             id=self.id,
@@ -184,6 +192,7 @@ class Workflow(RunVerbs, SessionVerbs):
             durability=self.durability,
             session_policy=self.session_policy,
             lease=self.lease,
+            max_payload=self.retention.max_payload if self.retention else None,
             evict_after=self.evict_after,
             run_timeout=self.run_timeout,
             history=history,
@@ -334,7 +343,7 @@ class Workflow(RunVerbs, SessionVerbs):
         """
         call = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         request = self._request(call, bool(background))
-        handler = websocket if websocket is not None else self.websocket_handler
+        handler = as_handler(websocket) or as_handler(self.websocket_handler)
         return self._launch(
             lambda: prepare_new(request),
             request.run_id,
@@ -353,9 +362,11 @@ class Workflow(RunVerbs, SessionVerbs):
         stream_events: bool | None,
         stream_executor_events: bool | None,
         background: bool,
-        websocket: Any,
+        websocket: WebSocketHandler | None,
     ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Who waits is the only difference between the modes. (D1)"""
+        if websocket is not None and not (stream or background):
+            return run_pushed(prepare, websocket)
 
         async def prepared() -> Execution:
             run = await prepare()
@@ -444,7 +455,8 @@ class Workflow(RunVerbs, SessionVerbs):
         Works in scripts, notebooks (a running loop) and threads. Ctrl-C ends the run as cancelled.
         """
         call = {name: value for name, value in locals().items() if name not in ("self", "__class__", "kwargs")}
-        return self._wait(lambda: self.arun(**call, **kwargs))
+        found: WorkflowRunOutput | SyncRunStream = self._wait(lambda: self.arun(**call, **kwargs))
+        return found
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
@@ -494,6 +506,7 @@ class Workflow(RunVerbs, SessionVerbs):
             skip=skip_sieve(self.events_to_skip),
             user_id=user_id,
             allow_plan_change=allow_plan_change,
+            background=bool(background),
         )
         return self._launch(
             lambda: prepare_continued(asked),
@@ -502,7 +515,7 @@ class Workflow(RunVerbs, SessionVerbs):
             stream_events,
             stream_executor_events,
             bool(background),
-            websocket if websocket is not None else self.websocket_handler,
+            as_handler(websocket) or as_handler(self.websocket_handler),
         )
 
     def continue_run(
@@ -540,7 +553,7 @@ class Workflow(RunVerbs, SessionVerbs):
         if run is not None:
             if run.loop.is_here():
                 return run.cancel("cancel_run")
-            return run.loop.call(lambda: run.cancel("cancel_run") and None)
+            return run.loop.call(partial(_cancel, run))
         if self.db is None:
             return False
         return portal.call(lambda: self.acancel_run(run_id))
@@ -551,6 +564,10 @@ class Workflow(RunVerbs, SessionVerbs):
         if run is not None:
             return self.cancel_run(run_id)
         return await self._cancel_stored(run_id)
+
+
+def _cancel(run: Execution) -> None:
+    run.cancel("cancel_run")
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:

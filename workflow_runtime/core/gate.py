@@ -50,7 +50,7 @@ def before_node(answer: StepRequirement) -> Verdict:
         action = _REJECTED_BEFORE[OnReject(answer.on_reject)]
         if action == ELSE and answer.step_type != "Condition":
             action = SKIP
-        additional = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
+        additional: dict[str, Any] = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
         return Verdict(action=action, additional=additional, reason=answer.rejection_feedback)
     if answer.requires_route_selection:
         return Verdict(action=CHOOSE, choices=tuple(answer.selected_choices or ()))

@@ -106,7 +106,11 @@ class _Branches:
         if self.rejected is not None:
             raise self.rejected
         if self.failures and not self._enough:
-            raise self.failures[0] if len(self.failures) == 1 else ExceptionGroup("several branches failed", self.failures)
+            raise (
+                self.failures[0]
+                if len(self.failures) == 1
+                else ExceptionGroup("several branches failed", self.failures)
+            )
         if self.suspended and not self._enough:
             raise Suspended
         return self.outputs

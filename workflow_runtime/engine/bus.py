@@ -20,11 +20,12 @@ from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 __all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow"]
 
 POLICIES = ("block", "coalesce", "drop", "disconnect")
+_MOST = 16  # a buffer that does not block holds at most this many times its size, milestones included
 _DELTAS = ("StepContent", "StepProgress", "RunContent", "TeamRunContent", "ReasoningContentDelta")
 
 
 class ReaderTooSlow(RuntimeError):
-    """A reader under the policy "disconnect" fell behind by more than its buffer. Resume with ``after=last_seq``."""
+    """A reader fell behind by more than its buffer holds and was let go. Resume with ``after=last_seq``."""
 
     def __init__(self, last_seq: int) -> None:
         super().__init__(f"this reader fell behind and was disconnected; subscribe again with after={last_seq}")
@@ -102,7 +103,8 @@ class Buffer:
     """What a reader has not taken yet; at most ``size`` events, then ``policy`` decides.
 
     block: the run waits for the reader. coalesce: adjacent text deltas of one step merge. drop: the oldest deltas go,
-    milestones never. disconnect: the reader is closed with ReaderTooSlow.
+    milestones never. disconnect: the reader is closed with ReaderTooSlow; under coalesce and drop too, when milestones
+    have filled it 16 times over.
     """
 
     __slots__ = ("_drained", "_error", "_events", "_wake", "closed", "full", "last_seq", "policy", "sieve", "size")
@@ -133,7 +135,7 @@ class Buffer:
             return
         events = self._events
         if self.full and self.policy != "block":
-            if self.policy == "disconnect":
+            if self.policy == "disconnect" or len(events) >= _MOST * self.size:
                 self.close(ReaderTooSlow(self.last_seq))
                 return
             if self._make_room(event):
@@ -148,7 +150,7 @@ class Buffer:
     def _make_room(self, event: Event) -> bool:
         """Under coalesce or drop: True when ``event`` needs no place of its own any more."""
         if event.event not in _DELTAS:
-            return False  # milestones are few: they may exceed the size, they are never lost
+            return False  # milestones may exceed the size: none is lost while the reader lives
         if self.policy == "coalesce" and self._merge(event):
             return True
         for position, waiting in enumerate(self._events):
@@ -241,6 +243,19 @@ def merge_content(first: StepContentEvent, second: StepContentEvent) -> StepCont
     fields: dict[str, Any] = {name: getattr(first, name) for name in first.__struct_fields__}
     fields["delta"] = first.delta + second.delta
     fields["last_seq"] = second.last_seq or second.seq
+    fields["lengths"] = [*(first.lengths or [len(first.delta)]), *(second.lengths or [len(second.delta)])]
+    return StepContentEvent(**fields)
+
+
+def content_after(event: StepContentEvent, after: int) -> StepContentEvent:
+    """The part of a merged chunk whose numbers are larger than ``after``."""
+    if event.lengths is None or after < event.seq:
+        return event
+    seen = after - event.seq + 1
+    fields: dict[str, Any] = {name: getattr(event, name) for name in event.__struct_fields__}
+    fields["seq"] = after + 1
+    fields["delta"] = event.delta[sum(event.lengths[:seen]) :]
+    fields["lengths"] = event.lengths[seen:]
     return StepContentEvent(**fields)
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,12 +22,14 @@ from ..model.events import Event, WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
-from ..model.step_io import StepOutput, deepest
+from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
 from ..steps.step import content_type
+from ..storage.base import Fence
 from .bus import Buffer, Bus
 from .clock import new_id
 from .frame import Frame, root_frame
+from .heartbeat import unwatch, watch
 from .loops import Loop, current_loop, spawn
 from .parking import Parking
 from .pauses import Pauses
@@ -101,9 +104,14 @@ class Execution:
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
         self._ended: anyio.Event | None = None
+        self._unparked = anyio.Event()
         self.parking = Parking(self)
         self.parked = False
         self.evicted = False
+        self.finishing = False
+        self.opening: Callable[[], None] | None = None
+        self.forked_from: str | None = None
+        self.lease_renewed = created_at
         self.waking: list[str] | None = None
         self.turn: Turn | None = None
         self.recorder: Recorder | None = None
@@ -185,19 +193,43 @@ class Execution:
         if not self.parked:  # it could not be stored as paused: it is a failed run now
             self.evict()
         self.end()
+        unwatch(self)
         if self.turn is not None:
             await self.turn.give_up()
+        if self.parked and self.definition.db is not None:
+            await self._evict_later(self.output.last_seq)
+
+    async def _evict_later(self, seq: int) -> None:
+        """Let go of the coroutines of a pause that nobody ended within ``evict_after`` seconds."""
+        self._unparked = anyio.Event()
+        with anyio.move_on_after(self.definition.evict_after):
+            await self._unparked.wait()
+        if self.parked and self.output.last_seq == seq:
+            self.evict()
 
     def evict(self) -> None:
         """Let the task of a paused run go, without an event: the database, or another process, has the run."""
         self.evicted = True
         self.parked = False
+        self._unparked.set()
         self.scope.cancel()
+
+    async def release(self) -> None:
+        """Stop working on the run without ending it, and give its lease up: another process goes on with it at once."""
+        self.evict()
+        await self.wait_ended()
+        db = self.definition.db
+        if db is not None and self.recorder is not None and self.recorder.created:
+            fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
+            await db.renew(fence, lease_until=self.clock.time() - 1)
 
     def reopen(self, answered: list[str]) -> None:
         """A parked run begins a new continuation, with its own end; ``answered`` are the questions to wake."""
         self.ended = False
-        self.parked = False
+        self.parked = self.finishing = False
+        self._unparked.set()
+        if self.recorder is not None:
+            self.recorder.reopen()
         self.raised = None
         self._ended = None
         self.output.status = RunStatus.running
@@ -207,6 +239,8 @@ class Execution:
         """Wake what was answered; with questions still open the run stays paused."""
         if self.turn is not None and not self.turn.held:
             await self.turn.take()
+        if self.recorder is not None:
+            watch(self)
         if self.cancel_reason is not None:
             self.cancel(self.cancel_reason)
         elif self.pauses.open:
@@ -295,6 +329,7 @@ async def execute_run(run: Execution) -> None:
         if run.scope.cancelled_caught:
             outcome = run.failure or _Cancelled(run.cancel_reason)
         if run.evicted:
+            run.end()
             return
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
         cancelled_outside = error
@@ -318,13 +353,17 @@ PAUSED = object()
 
 async def _walk(run: Execution) -> Any:
     frame = root_frame(run)
+    if run.recorder is not None:
+        run.recorder.begin()
+    if run.opening is not None:
+        run.opening()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
-        if run.recorder is not None and run.request.background:
+        if run.recorder is not None and (run.request.background or run.recorder.durability == "sync"):
             await run.recorder.commit()
     elif run.cancel_reason is not None:
         raise Rejected(run.cancel_reason)
-    elif run.pauses.open:
+    elif run.pauses.open and run.opening is None:
         raise Suspended  # some were answered, not all: the run stays paused
     limit = run.definition.run_timeout
     if limit is None:
@@ -352,6 +391,7 @@ async def _passes(run: Execution, frame: Frame) -> Any:
 
 async def finish(run: Execution, outcome: Any) -> None:
     """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
+    run.finishing = True
     for attempt in range(10):
         event, error = _terminal(run, outcome)
         try:

@@ -16,6 +16,7 @@ from ..model.metrics import RunMetrics
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import builtins
 from .context import RunContext
+from .executor_pause import apply_answers, is_paused, open_requirement, resolved
 from .invoke import Chunks
 
 if TYPE_CHECKING:
@@ -28,8 +29,14 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     """Run the agent or team of ``node`` once. It is streamed whenever it can be: who reads is not its business. (D1)"""
     executor = node.declared.active_executor
     chunks = _ExecutorChunks(frame, node, path, attempt)
-    verb, is_async = _verb(executor)
-    arguments = _arguments(frame, node, path, step_input, attempt, verb)
+    paused = _paused_before(frame, path)
+    if paused is not None:
+        answered = resolved(frame, node, path, paused["round"])
+        verb, is_async = _verb(executor, "acontinue_run", "continue_run")
+        arguments = _continue_arguments(paused["output"], answered, verb)
+    else:
+        verb, is_async = _verb(executor, "arun", "run")
+        arguments = _arguments(frame, node, path, step_input, attempt, verb)
     if is_async:
         found = verb(**arguments)
         if inspect.isawaitable(found):
@@ -47,12 +54,40 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
             found = chunks.output
     else:
         found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
+    if is_paused(found):
+        open_requirement(frame, node, path, found, paused["round"] + 1 if paused is not None else 0)
     return _as_step_output(frame, node, path, found, chunks)
 
 
-def _verb(executor: Any) -> tuple[Any, bool]:
-    verb = getattr(executor, "arun", None)
-    return (verb, True) if callable(verb) else (executor.run, False)
+def _verb(executor: Any, async_name: str, sync_name: str) -> tuple[Any, bool]:
+    verb = getattr(executor, async_name, None)
+    if callable(verb):
+        return verb, True
+    verb = getattr(executor, sync_name, None)
+    if not callable(verb):
+        raise TypeError(f"{type(executor).__name__} has neither {async_name}() nor {sync_name}()")
+    return verb, False
+
+
+def _paused_before(frame: Frame, path: str) -> dict[str, Any] | None:
+    """What was recorded when the executor stopped to ask; None where it did not."""
+    record = frame.recorded(path)
+    decision = record.decision if record is not None else None
+    return decision if isinstance(decision, dict) and "round" in decision else None
+
+
+def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any) -> dict[str, Any]:
+    given = {
+        "run_response": apply_answers(output, answered),
+        "requirements": answered,
+        "stream": True,
+        "stream_events": True,
+        "yield_run_output": True,
+    }
+    parameters = inspect.signature(verb).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in parameters}
 
 
 def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> Any:

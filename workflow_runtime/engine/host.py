@@ -16,6 +16,7 @@ from ..model.enums import RunStatus
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
 from .execution import Execution, execute_run
+from .heartbeat import unwatch, watch
 from .loops import spawn
 from .pauses import Pauses
 from .request import RunRequest
@@ -128,6 +129,8 @@ def register(run: Execution) -> Execution:
 async def _execute(run: Execution) -> None:
     """The task of a run: its turn in the session, then the run itself, until it needs no task any more."""
     run.turn = Turn(run)
+    if run.recorder is not None:
+        watch(run)
     try:
         await run.turn.take()
         await execute_run(run)
@@ -139,6 +142,7 @@ async def _execute(run: Execution) -> None:
         with anyio.CancelScope(shield=True):
             await run.turn.give_up()
         remember_session(run)
+        unwatch(run)
         _forget(run)
 
 

@@ -35,7 +35,7 @@ def checked_input(value: Any, schema: Any) -> Any:
         if not isinstance(value, dict):
             raise InputError(f"Cannot validate {type(value)} against input_schema. Expected dict or {name} instance.")
         try:
-            return schema.model_validate(value)  # type: ignore[attr-defined]  # checked above
+            return schema.model_validate(value)
         except ValueError as error:
             raise InputError(f"Failed to parse dict into {name}: {error}") from error
     return _typed_dict(value, schema, name)

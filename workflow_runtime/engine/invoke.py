@@ -15,7 +15,6 @@ import msgspec
 from ..core.binding import ASYNC_GENERATOR, COROUTINE, GENERATOR, Binding
 from ..core.plan import Node
 from ..model import events as ev
-
 from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import stamp
@@ -140,7 +139,7 @@ class Chunks:
 
     __slots__ = ("_attempt", "_frame", "_node", "_path", "final", "parts")
 
-    def __init__(self, frame: Frame, node: Node, path: str, attempt: int) -> None:
+    def __init__(self, frame: Frame, node: Any, path: str, attempt: int) -> None:
         self._frame, self._node, self._path, self._attempt = frame, node, path, attempt
         self.parts: list[Any] = []
         self.final: Any = _END

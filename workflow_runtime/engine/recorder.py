@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import Record
+from ..core.journal import DONE, MEMO, Record
 from ..core.state import changes, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
@@ -20,7 +20,6 @@ from ..model.errors import ConcurrentWrite, StorageError
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
-from .bus import merge_content
 from .loops import spawn
 
 if TYPE_CHECKING:
@@ -75,6 +74,40 @@ def row_to_record(row: StepRow) -> Record:
     )
 
 
+class _Text:
+    """Adjacent chunks of one attempt of a step, not yet joined: joining at every chunk would cost their square."""
+
+    __slots__ = ("first", "last_seq", "parts")
+
+    def __init__(self, first: StepContentEvent) -> None:
+        self.first = first
+        self.last_seq = first.seq
+        self.parts: list[str] = [first.delta]
+
+    def add(self, event: StepContentEvent) -> bool:
+        """False when ``event`` does not continue this text."""
+        first = self.first
+        if event.seq != self.last_seq + 1 or (first.path, first.attempt) != (event.path, event.attempt):
+            return False
+        self.parts.append(event.delta)
+        self.last_seq = event.seq
+        return True
+
+    def merged(self) -> StepContentEvent:
+        if len(self.parts) == 1:
+            return self.first
+        merged: StepContentEvent = msgspec.structs.replace(
+            self.first,
+            delta="".join(self.parts),
+            last_seq=self.last_seq,
+            lengths=[len(part) for part in self.parts],
+        )
+        return merged
+
+
+_TEXT_SECONDS = 0.03
+
+
 class Recorder:
     """Writes one run. ``created`` is True once the database knows the run."""
 
@@ -83,48 +116,89 @@ class Recorder:
         self.db = db
         self.created = created
         self.durability = run.definition.durability
-        self._keep_log = keep_log
+        self.keeps_log = keep_log
+        self._stored: RunStatus | None = RunStatus.running if created else None
         self._sieve = sieve
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
-        self._last: StepContentEvent | None = None
+        self._text: _Text | None = None
+        self._after: dict[str, bytes] | None = None
         self._lock = anyio.Lock()
         self._flushing = False
+        self._editing = False
+        self._sealed = False
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
 
     def accept(self, event: Event) -> None:
         """Take an event into the log; adjacent text of one step becomes one row."""
-        if not self._keep_log or (self._sieve is not None and not self._sieve(event)):
+        if not self.keeps_log or (self._sieve is not None and not self._sieve(event)):
             return
-        last = self._last
         if isinstance(event, StepContentEvent) and isinstance(event.delta, str):
-            if (
-                last is not None
-                and self._events
-                and (last.last_seq or last.seq) + 1 == event.seq
-                and (last.path, last.attempt) == (event.path, event.attempt)
-            ):
-                event = merge_content(last, event)
-                self._events.pop()
-            self._last = event
-        else:
-            self._last = None
+            text = self._text
+            if text is None or not text.add(event):
+                self._close_text()
+                self._text = _Text(event)
+            if not self._flushing and self.durability != "exit" and not self.run.finishing:
+                self._flushing = True
+                spawn(self._flush_soon, f"flush {self.run.id}")
+            return
+        self._close_text()
+        self._put(event, event.seq)
+
+    def _close_text(self) -> None:
+        text, self._text = self._text, None
+        if text is not None:
+            event = text.merged()
+            self._put(event, event.last_seq or event.seq)
+
+    def _put(self, event: Event, last_seq: int) -> None:
+        data = codec.encode_event(event)
+        limit = self.run.definition.max_payload
+        if limit is not None and len(data) > limit:
+            # The journal keeps the whole output; only the log, which readers replay, is spared the payload.
+            data = codec.encode_event(codec.without_payload(event, len(data)))
         self._events.append(
             EventRow(
                 run_id=self.run.id,
                 seq=event.seq,
-                last_seq=getattr(event, "last_seq", None) or event.seq,
+                last_seq=last_seq,
                 epoch=event.epoch,
                 kind=event.event,
                 path=event.path,
-                data=codec.encode_event(event),
+                data=data,
             )
         )
 
+    def begin(self) -> None:
+        """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
+        self._after = snapshot(self.run.state)
+        if self._after and not self.created:
+            parts = {key: codec.raw(value) for key, value in self._after.items()}
+            self._steps["!start"] = StepRow(
+                run_id=self.run.id, path="!start", position=-1, status=MEMO, state=codec.encode_plain(parts, "!start")
+            )
+
+    def reopen(self) -> None:
+        """The paused run goes on; whoever claimed it has set the stored status."""
+        self._sealed, self._stored = False, RunStatus.running
+
+    def pending(self) -> list[EventRow]:
+        """What of the log is not committed yet."""
+        self._close_text()
+        return list(self._events)
+
     def note(self, record: Record) -> None:
-        """Take a journal record, encoded as it is now."""
-        self._steps[record.path] = record_to_row(self.run.id, record, self.run.epoch)
+        """Take a journal record and the session state as they are now, so that both are of the same moment."""
+        row = record_to_row(self.run.id, record, self.run.epoch)
+        if record.status == DONE:
+            before, self._after = self._after or self.run.state_base, snapshot(self.run.state)
+            patch = changes(before, self._after)
+            if patch:
+                row.state = codec.encode_plain(
+                    {key: None if value is None else codec.raw(value) for key, value in patch.items()}, record.path
+                )
+        self._steps[record.path] = row
 
     # -- committing ----------------------------------------------------------------------------------------------------
 
@@ -136,6 +210,11 @@ class Recorder:
             self._flushing = True
             spawn(self._flush, f"flush {self.run.id}")
 
+    async def _flush_soon(self) -> None:
+        """Text comes in bursts: gather some of it, so that a stored row covers many chunks."""
+        await anyio.sleep(_TEXT_SECONDS)
+        await self._flush()
+
     async def _flush(self) -> None:
         try:
             while self._dirty() and not self.run.ended:
@@ -146,7 +225,14 @@ class Recorder:
             self._flushing = False
 
     def _dirty(self) -> bool:
-        return bool(self._steps or self._events or not self.created)
+        return bool(self._steps or self._events or self._text or not self.created)
+
+    def _state(self, status: RunStatus | None) -> dict[str, bytes]:
+        """The session state to commit: as of the last finished step while the run goes on (what an unfinished step has
+        changed will be changed again if it is done over), as it is at an end or in a serialised edit."""
+        if status is None and self._after is not None and not self._editing:
+            return self._after
+        return snapshot(self.run.state)
 
     def exclusive(self) -> anyio.Lock:
         """Held while nothing of this run is being committed."""
@@ -159,15 +245,19 @@ class Recorder:
             StorageError: Nothing was written; what was collected is kept.
         """
         async with self._lock:
+            if status is None and self._sealed:
+                return  # the end is stored; what is behind it belongs to nobody
             while True:
                 run = self.run
-                after = snapshot(run.state)
+                self._close_text()
+                after = self._state(status)
+                current = status or (RunStatus.running if self.created else run.output.status)
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.pauses.take()
                 patch = self._patch(after, status)
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
-                    run=self._row(status) if status is not None or not self.created else None,
+                    run=self._row(current) if status is not None or self._stored is not current else None,
                     create=not self.created,
                     steps=list(steps.values()),
                     events=self._events[:events],
@@ -189,36 +279,43 @@ class Recorder:
                     for item in asked:
                         run.pauses.changed.setdefault(item.id, item)
                     raise
-                self.created = True
+                self.created, self._stored, self._sealed = True, current, status is not None
                 for path, row in steps.items():
                     if self._steps.get(path) is row:
                         del self._steps[path]
                 del self._events[:events]
-                if not self._events:
-                    self._last = None
                 run.state_base = after
                 return
 
-    def _row(self, status: RunStatus | None) -> RunRow:
+    async def commit_edit(self) -> None:
+        """Commit the state as it is now: an edit is done once it is left, whatever becomes of its step."""
+        self._editing = True
+        try:
+            await self.commit()
+        finally:
+            self._editing = False
+
+    def _row(self, status: RunStatus) -> RunRow:
         run = self.run
         output = run.output
         now = run.clock.time()
         return RunRow(
             run_id=run.id,
             session_id=run.request.session_id,
-            status=status or RunStatus.running,
+            status=status,
             user_id=run.request.user_id,
             workflow_id=run.definition.id,
             workflow_name=run.definition.name,
             parent_run_id=run.request.parent_run_id,
             attempt=run.epoch,
-            seq=run.bus.seq if status is None else output.last_seq,
+            seq=run.bus.seq,
             fingerprint=run.definition.plan.fingerprint,
             created_at=run.created_at,
             updated_at=now,
             data=codec.encode_run(output),
             owner=run.owner,
-            lease_until=now + run.definition.lease if status in (None, RunStatus.running) else None,
+            forked_from=run.forked_from,
+            lease_until=now + run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
         )
 
     def _patch(self, after: dict[str, bytes], status: RunStatus | None) -> SessionPatch | None:
@@ -260,7 +357,6 @@ class Recorder:
     def retract(self, seq: int) -> None:
         """Forget a collected event: its commit was refused and nobody saw it."""
         self._events = [row for row in self._events if row.seq != seq]
-        self._last = None
 
 
 def storage_failure(error: BaseException) -> StorageError:

@@ -15,9 +15,9 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
 from .execution import OWNER, Execution
+from .fork import load_journal
 from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers
-from .recorder import row_to_record
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
 
@@ -39,6 +39,7 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str | None = None
     allow_plan_change: bool = False
     cancel_reason: str | None = None
+    background: bool = False
 
 
 async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> WorkflowRunOutput | None:
@@ -52,7 +53,7 @@ async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> Workflow
     output.status = row.status
     output.epoch = row.attempt
     if row.status is RunStatus.paused:
-        _put_requirements(output, await _requirements(db, row.run_id))
+        _put_requirements(output, await requirements_of(db, row.run_id))
     if events:
         stored = [codec.decode_event(item.data) for item in await all_events(db, row.run_id)]
         output.events = stored or None
@@ -75,7 +76,7 @@ def _put_requirements(output: WorkflowRunOutput, requirements: list[Requirement]
     output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
 
 
-async def _requirements(db: BaseDb, run_id: str) -> list[Requirement]:
+async def requirements_of(db: BaseDb, run_id: str) -> list[Requirement]:
     found: list[Requirement] = []
     for row in await db.load_requirements(run_id):
         item = codec.decode_requirement(row.data)
@@ -130,10 +131,10 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
         refuse_unless_paused(row.status, asked.run_id)
     if asked.user_id is not None and row.user_id is not None and asked.user_id != row.user_id:
         raise PermissionError(f"run {asked.run_id!r} belongs to another user")
-    journal = Journal(row_to_record(item) for item in await db.load_steps(asked.run_id))
+    journal = Journal(await load_journal(db, row))
     if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change)
-    pauses = Pauses(await _requirements(db, asked.run_id))
+    pauses = Pauses(await requirements_of(db, asked.run_id))
     accepted = _answers(asked, pauses)
     now = asked.definition.clock.time()
     claimed = await db.claim(
@@ -225,6 +226,7 @@ def _execution(
         store_events=asked.store_events,
         keep_log=asked.keep_log,
         skip=asked.skip,
+        background=asked.background,
     )
     run = Execution(
         request,

@@ -147,7 +147,7 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
             async with recorder.exclusive():
                 await _refresh(run, db)
             yield run.state
-            await recorder.commit()
+            await recorder.commit_edit()
         finally:
             with anyio.CancelScope(shield=True):
                 await db.release(f"session:{name}", owner=owner)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import anyio
 
 from ..model.codec import encode_event
 from ..model.events import Event
+from ..model.run import WorkflowRunOutput
 from .bus import Buffer
 from .execution import Execution
+from .host import run_awaited
 from .loops import spawn
 
-__all__ = ["SupportsSendText", "WebSocketHandler", "push"]
+__all__ = ["SupportsSendText", "WebSocketHandler", "as_handler", "push", "run_pushed"]
 
 logger = logging.getLogger("workflow_runtime")
 _SEND_SECONDS = 10.0
+_GRACE_SECONDS = 0.25
 
 
 class SupportsSendText(Protocol):
@@ -41,28 +45,71 @@ class WebSocketHandler:
         await self.websocket.send_text(encode_event(event).decode())
 
 
-def as_handler(given: Any) -> WebSocketHandler:
-    """A handler as it is; any object with an async ``send_text`` wrapped. TypeError for anything else."""
-    if isinstance(given, WebSocketHandler):
+def as_handler(given: Any) -> WebSocketHandler | None:
+    """A handler (or None) as it is; any object with an async ``send_text`` wrapped. TypeError for anything else."""
+    if given is None or isinstance(given, WebSocketHandler):
         return given
     if callable(getattr(given, "send_text", None)):
         return WebSocketHandler(given)
     raise TypeError(f"a websocket needs an async send_text(str) method; {type(given).__name__} has none")
 
 
-def push(run: Execution, given: Any) -> None:
-    """Send the events of ``run`` to a socket from now on. A socket that fails or hangs is let go; the run goes on."""
-    handler = as_handler(given)
-    buffer = run.bus.attach(Buffer(handler.size, handler.policy))
+class Sending:
+    """The task that sends the events of one run to one socket."""
 
-    async def send() -> None:
+    def __init__(self, run: Execution, handler: WebSocketHandler) -> None:
+        self._run = run
+        self._handler = handler
+        self._buffer = run.bus.attach(Buffer(handler.size, handler.policy))
+        self._sent = 0
+        self._done = anyio.Event()
+
+    async def work(self) -> None:
         try:
-            while (event := await buffer.take()) is not None:
+            while (event := await self._buffer.take()) is not None:
                 with anyio.fail_after(_SEND_SECONDS):
-                    await handler.handle_event(event)
+                    await self._handler.handle_event(event)
+                self._sent += 1
         except Exception as error:
-            logger.info("run %s: a websocket was let go: %r", run.id, error)
+            logger.info("run %s: a websocket was let go: %r", self._run.id, error)
         finally:
-            run.bus.detach(buffer)
+            self._run.bus.detach(self._buffer)
+            self._done.set()
 
-    spawn(send, f"websocket of run {run.id}")
+    async def flushed(self) -> None:
+        """Until all is sent, or the socket has taken no frame for a moment: nobody waits for a hanging one."""
+        sent = -1
+        while not self._done.is_set() and self._sent != sent:
+            sent = self._sent
+            with anyio.move_on_after(_GRACE_SECONDS):
+                await self._done.wait()
+
+
+def push(run: Execution, handler: WebSocketHandler) -> Sending:
+    """Send the events of ``run`` to a socket from now on. A socket that fails or hangs is let go; the run goes on."""
+    sending = Sending(run, handler)
+    spawn(sending.work, f"websocket of run {run.id}")
+    return sending
+
+
+async def run_pushed(prepare: Callable[[], Awaitable[Execution]], handler: WebSocketHandler) -> WorkflowRunOutput:
+    """``run_awaited`` with a socket. The caller may end its event loop right after: what is under way is sent first."""
+    sending: list[Sending] = []
+
+    async def prepared() -> Execution:
+        run = await prepare()
+        sending.append(push(run, handler))
+        return run
+
+    try:
+        output = await run_awaited(prepared)
+    except Exception:  # not when cancelled: then nobody waits for anything
+        await _flush(sending)
+        raise
+    await _flush(sending)
+    return output
+
+
+async def _flush(sending: list[Sending]) -> None:
+    for item in sending:
+        await item.flushed()

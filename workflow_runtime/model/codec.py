@@ -22,6 +22,7 @@ from .values import TAG, _find, is_plain, seal, unseal
 __all__ = [
     "decode_event",
     "decode_output",
+    "decode_parts",
     "decode_requirement",
     "decode_run",
     "decode_typed",
@@ -33,8 +34,11 @@ __all__ = [
     "encode_run",
     "encode_value",
     "event_from_dict",
+    "event_names",
+    "raw",
     "seal",
     "seal_output",
+    "without_payload",
 ]
 
 _T = TypeVar("_T")
@@ -45,6 +49,7 @@ _SCALAR_FIELDS = set(WorkflowEvent.__struct_fields__) | {
     "step_index",
     "attempt",
     "last_seq",
+    "lengths",
     "metrics",
     "images",
     "videos",
@@ -75,6 +80,7 @@ _USER_FIELDS: dict[type, tuple[str, ...]] = {
     UserInputField: ("value", "allowed_values"),
 }
 
+_COMMON = frozenset(WorkflowEvent.__struct_fields__)
 _KINDS: dict[str, type[WorkflowEvent]] = {str(kind.__struct_config__.tag): kind for kind in _event_types()}
 _PAYLOADS: dict[type, tuple[str, ...]] = {
     kind: tuple(name for name in kind.__struct_fields__ if name not in _SCALAR_FIELDS) for kind in _KINDS.values()
@@ -194,6 +200,17 @@ def encode_plain(value: Any, where: str) -> bytes:
     return _encode(value, where)
 
 
+def raw(data: bytes) -> msgspec.Raw:
+    """Encoded bytes as a part of a larger encoded value."""
+    return msgspec.Raw(data)
+
+
+def decode_parts(data: bytes) -> dict[str, bytes | None]:
+    """A JSON object's values, still encoded; None for null."""
+    found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    return {key: None if bytes(value) == b"null" else bytes(value) for key, value in found.items()}
+
+
 def decode_typed(data: bytes, kind: type[_T]) -> _T:
     """A struct of ``kind`` with all of its payload fields unsealed."""
     value = msgspec.json.decode(data, type=kind)
@@ -234,6 +251,30 @@ def encode_event(event: Event) -> bytes:
     if changed:
         event = msgspec.structs.replace(event, **changed)
     return _encode(event, event.path)
+
+
+def without_payload(event: Event, size: int) -> Event:
+    """``event`` with a mark of ``size`` bytes in the place of what the user put into it."""
+    mark = {"truncated": size}
+    if isinstance(event, CustomEvent):
+        copy = CustomEvent.__new__(CustomEvent)
+        kept = {name: value for name, value in event.fields().items() if name in _COMMON or is_plain(value)}
+        copy.__dict__.update({k: v for k, v in kept.items() if not isinstance(v, str) or len(v) < 200}, content=mark)
+        return copy
+    fields: dict[str, Any] = {name: None for name in _PAYLOADS[type(event)] if not is_short(getattr(event, name))}
+    if "content" in fields:
+        fields["content"] = mark
+    replaced: WorkflowEvent = msgspec.structs.replace(event, **fields)
+    return replaced
+
+
+def is_short(value: Any) -> bool:
+    return is_plain(value) and (not isinstance(value, str) or len(value) < 200)
+
+
+def event_names() -> frozenset[str]:
+    """The names of all events that can be stored."""
+    return frozenset(_KINDS) | {CustomEvent.event}
 
 
 def _encode_custom(event: CustomEvent) -> bytes:
@@ -278,7 +319,7 @@ def _custom(fields: dict[str, Any]) -> CustomEvent:
             kind = CustomEvent
         else:
             del fields["type"]
-    event = CustomEvent.__new__(kind if issubclass(kind, CustomEvent) else CustomEvent)
+    event: CustomEvent = CustomEvent.__new__(kind if issubclass(kind, CustomEvent) else CustomEvent)
     if fields.get("event") == kind.event:
         del fields["event"]
     event.__dict__.update(fields)

@@ -190,11 +190,15 @@ class StepStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True
 
 
 class StepContentEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepContent"):
-    """One chunk that a generator yielded; ``attempt`` is the step's. A stored one may cover several: up to ``last_seq``."""
+    """One chunk that a generator yielded; ``attempt`` is the step's.
+
+    A stored one may cover several chunks of text: up to ``last_seq``, each of ``lengths`` characters.
+    """
 
     delta: Any = None
     attempt: int = 1
     last_seq: int | None = None
+    lengths: list[int] | None = None
 
     @property
     def content(self) -> Any:

@@ -32,7 +32,7 @@ class ExecutorEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True
 
 
 def _kind(name: str) -> type[ExecutorEvent]:
-    return msgspec.defstruct(
+    made: Any = msgspec.defstruct(
         f"{name}Event",
         [],
         bases=(ExecutorEvent,),
@@ -42,6 +42,8 @@ def _kind(name: str) -> type[ExecutorEvent]:
         omit_defaults=True,
         tag=name,
     )
+    kind: type[ExecutorEvent] = made
+    return kind
 
 
 EXECUTOR_EVENTS: dict[str, type[ExecutorEvent]] = {

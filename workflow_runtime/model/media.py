@@ -24,10 +24,12 @@ class Media(msgspec.Struct, kw_only=True, omit_defaults=True):
     format: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.filepath, Path):
-            self.filepath = str(self.filepath)
-        if isinstance(self.content, str):
-            self.content = self.content.encode()
+        filepath: Any = self.filepath
+        content: Any = self.content
+        if isinstance(filepath, Path):
+            self.filepath = str(filepath)
+        if isinstance(content, str):
+            self.content = content.encode()
         given = [name for name in ("url", "filepath", "content") if getattr(self, name) is not None]
         if len(given) != 1 and not self._source_is_optional():
             found = "none" if not given else " and ".join(given)

@@ -121,8 +121,9 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         inner = data.get("session_data") or {}
         metrics = inner.get("session_metrics")
         names = ("user_id", "workflow_id", "workflow_name", "workflow_data", "metadata")
+        fields: dict[str, Any] = {name: data.get(name) for name in names}
         return cls(
-            **{name: data.get(name) for name in names},
+            **fields,
             session_id=data["session_id"],
             created_at=data.get("created_at"),
             updated_at=data.get("updated_at"),

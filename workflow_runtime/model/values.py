@@ -191,10 +191,10 @@ def _find(name: str) -> Any:
 
 
 def _revive_dataclass(kind: Any, fields: dict[str, Any]) -> Any:
-    if not dataclasses.is_dataclass(kind):
+    if not hasattr(kind, "__dataclass_fields__"):
         raise UnserializableError(f"the stored value names {kind!r}, which is no dataclass any more")
     # Past __init__, as pickle does: fields with init=False and __post_init__ must not run twice.
-    value = object.__new__(kind)  # type: ignore[call-overload]  # kind was narrowed to an instance type
+    value: Any = object.__new__(kind)
     for name, item in fields.items():
         object.__setattr__(value, name, item)
     return value

@@ -9,24 +9,16 @@ from typing import Any
 from ..core.binding import callable_name
 from ..core.plan import Node, Plan, refuse_duplicates, segment
 from ..model.errors import BuildError
-from .condition import Condition, ConditionNode
-from .loop import Loop, LoopNode
-from .parallel import Map, MapNode, Parallel, ParallelNode
-from .router import Router, RouterNode
+from .condition import Condition
+from .loop import Loop
+from .parallel import Map, Parallel
+from .router import Router
 from .step import Step, StepNode
-from .steps import Steps, StepsNode
+from .steps import Steps
 
 __all__ = ["MAX_NESTING", "build_plan", "build_step", "is_executor"]
 
 MAX_NESTING = 10
-_DEFAULT_NAMES = {
-    Steps: "Steps",
-    Parallel: "Parallel",
-    Loop: "Loop",
-    Condition: "Condition",
-    Router: "Router",
-    Map: "Map",
-}
 
 
 def is_executor(item: Any) -> bool:
@@ -35,34 +27,48 @@ def is_executor(item: Any) -> bool:
 
 
 def build_plan(
-    steps: Any, *, inner_plan: Callable[[Any], Plan], is_workflow: Callable[[Any], bool], where: str
+    steps: Any,
+    *,
+    inner_plan: Callable[[Any], Plan],
+    is_workflow: Callable[[Any], bool],
+    where: str,
+    adopt: Callable[[Any, int], Any] | None = None,
+    unique_names: bool = True,
 ) -> Plan:
     """The plan of a list of steps or a Steps. ``inner_plan`` gives a nested workflow's.
+
+    ``adopt`` is shown everything that stands where a step does, with its position, before it is looked at here, and may
+    give a step instead of it. Without ``unique_names`` steps may share a name; their paths differ by position anyway.
 
     Raises:
         BuildError: A thing that is no step, two executors, duplicate names, a parameter that nobody supplies.
     """
     if isinstance(steps, Steps):
-        if steps.human_review.asked:
-            steps = [steps]
-        else:
-            steps = steps.steps
+        steps = [steps] if steps.human_review.asked else steps.steps
     if not isinstance(steps, (list, tuple)):
         raise BuildError(f"{where}: steps must be a list, a Steps or a function, got {type(steps).__name__}")
-    builder = _Builder(inner_plan, is_workflow, where)
+    builder = _Builder(inner_plan, is_workflow, where, adopt)
     root = [builder.node(item, i, i, top=True) for i, item in enumerate(steps)]
-    refuse_duplicates(root)
+    if unique_names:
+        refuse_duplicates(root)
     return Plan(root, hosted=builder.hosted)
 
 
 def build_step(step: Step, name_segment: str, index: int, inner_plan: Callable[[Any], Plan]) -> StepNode:
     """The node of a step that a callable workflow makes as it runs."""
     inner = inner_plan(step.workflow) if step.workflow is not None else None
-    return StepNode(step, inner, name=step.name, segment=name_segment, index=index, top=True)
+    return step.node_class(step, inner, name=step.name, segment=name_segment, index=index, top=True)
 
 
 class _Builder:
-    def __init__(self, inner_plan: Callable[[Any], Plan], is_workflow: Callable[[Any], bool], where: str) -> None:
+    def __init__(
+        self,
+        inner_plan: Callable[[Any], Plan],
+        is_workflow: Callable[[Any], bool],
+        where: str,
+        adopt: Callable[[Any, int], Any] | None,
+    ) -> None:
+        self.adopt = adopt
         self.inner_plan = inner_plan
         self.is_workflow = is_workflow
         self.where = where
@@ -71,29 +77,26 @@ class _Builder:
 
     def node(self, item: Any, position: int, index: Any, *, top: bool = False, branch: str = "") -> Node:
         declared = self.declaration(item, position)
-        name = declared.name or self.default_name(_DEFAULT_NAMES[type(declared)])
+        name = declared.name or self.default_name(declared.node_class.kind)
         place: dict[str, Any] = {"name": name, "segment": segment(position, name, branch), "index": index, "top": top}
         if isinstance(declared, Step):
             inner = self.inner_plan(declared.workflow) if declared.workflow is not None else None
-            node = StepNode(declared, inner, **place)
-            asks = node.binding is not None and node.binding.asks_for("run_context")
+            step = declared.node_class(declared, inner, **place)
+            asks = step.binding is not None and step.binding.asks_for("run_context")
             self.hosted = self.hosted or asks or (inner is not None and inner.hosted)
-            return node
+            return step
         place["review"] = declared.human_review if declared.human_review.asked else None
         place["timeout"] = declared.timeout
         if isinstance(declared, Condition):
             yes = self.children(declared.steps, index, "if")
             no = self.children(declared.else_steps, index, "else", offset=len(yes))
-            return ConditionNode(declared, len(yes), children=[*yes, *no], **place)
-        if isinstance(declared, Parallel):
-            return ParallelNode(declared, children=self.children(declared.steps, index), **place)
+            return declared.node_class(declared, len(yes), children=[*yes, *no], **place)
         if isinstance(declared, Map):
-            return MapNode(declared, children=self.children([declared.step], index), **place)
-        if isinstance(declared, Loop):
-            return LoopNode(declared, children=self.children(declared.steps, index), **place)
-        if isinstance(declared, Router):
-            return RouterNode(declared, children=self.children(declared.choices, index), **place)
-        return StepsNode(children=self.children(declared.steps, index), **place)
+            inside = [declared.step]
+        else:
+            inside = declared.choices if isinstance(declared, Router) else declared.steps
+        node: Node = declared.node_class(declared, children=self.children(inside, index), **place)
+        return node
 
     def children(self, items: Sequence[Any], index: Any, branch: str = "", offset: int = 0) -> list[Node]:
         parent = index if isinstance(index, tuple) else (index,)
@@ -101,6 +104,8 @@ class _Builder:
 
     def declaration(self, item: Any, position: int) -> Any:
         """``item`` as one of the public step classes."""
+        if self.adopt is not None:
+            item = self.adopt(item, position)
         if isinstance(item, (Step, Steps, Parallel, Loop, Condition, Router, Map)):
             return item
         if self.is_workflow(item):

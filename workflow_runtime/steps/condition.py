@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.binding import STEP_NAMES, bind
 from ..core.cel import CelExpression, compile_cel
@@ -26,9 +26,12 @@ __all__ = ["Condition", "ConditionNode"]
 class Condition:
     """Runs ``steps`` if ``evaluator`` holds, ``else_steps`` (or nothing) otherwise.
 
-    ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result is taken by its
-    truth) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for the evaluator and for what the branch raises.
+    ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result is taken by
+    its truth) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for the evaluator and for what the branch
+    raises.
     """
+
+    node_class: ClassVar[type[ConditionNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class ConditionNode(ContainerNode):
         if record is not None and isinstance(record.decision, dict):  # it failed before and a person was asked
             attempt = record.decision["attempt"] + 1
             if frame.ask_error(self, path, record.decision).action == "skip":
-                return self._skipped(record.decision["error"], record.decision["holds"])
+                return self._given_up(record.decision["error"], record.decision["holds"])
             record = None if record.decision["holds"] is None else record
         holds: bool | None = None
         while True:
@@ -120,7 +123,7 @@ class ConditionNode(ContainerNode):
                     if frame.ask_error(self, path, failure).action == "retry":
                         attempt += 1
                         continue
-                return self._skipped(str(error), holds)
+                return self._given_up(str(error), holds)
 
     async def _evaluate(self, frame: Frame, flow: Flow, path: str, verdict: Verdict | None) -> bool:
         if verdict is not None and verdict.action == "else":
@@ -137,7 +140,7 @@ class ConditionNode(ContainerNode):
         if not holds and not nodes:
             text = f"Condition {self.name} not met - skipped {self.split} steps"
             return self.result(text, [], success=True), {"condition_result": False, "executed_steps": 0}
-        results = await run_sequence(nodes, frame.below(path), flow.fork())
+        results = await run_sequence(nodes, frame.below(path), flow.fork(), self.stand_in)
         branch = "if" if holds else "else"
         text = f"Condition {self.name} completed with {len(results)} results ({branch} branch)"
         return self.result(text, results), {
@@ -147,7 +150,10 @@ class ConditionNode(ContainerNode):
             "step_results": results,
         }
 
-    def _skipped(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
+    def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
         text = f"Condition {self.name} skipped due to error: {error}"
         output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=error)
         return output, {"condition_result": holds, "executed_steps": 0}
+
+
+Condition.node_class = ConditionNode

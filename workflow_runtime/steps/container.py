@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from ..core.flow import Flow, gather_media
@@ -17,11 +17,25 @@ from .signals import Rejected
 __all__ = ["ContainerNode", "run_sequence"]
 
 
-async def run_sequence(nodes: Sequence[Node], frame: Frame, flow: Flow) -> list[StepOutput]:
-    """The outputs of ``nodes``, one after the other; ends early after an output with ``stop``."""
+StandIn = Callable[[Node, Exception], StepOutput | None]
+
+
+async def run_sequence(
+    nodes: Sequence[Node], frame: Frame, flow: Flow, stand_in: StandIn | None = None
+) -> list[StepOutput]:
+    """The outputs of ``nodes``, one after the other; ends early after an output with ``stop``.
+
+    ``stand_in`` may give an output in the place of a child that failed; the sequence ends with it.
+    """
     outputs: list[StepOutput] = []
     for node in nodes:
-        output = await node.execute(frame, flow)
+        try:
+            output = await node.execute(frame, flow)
+        except Exception as error:
+            instead = stand_in(node, error) if stand_in is not None else None
+            if instead is None:
+                raise
+            return [*outputs, instead]
         outputs.append(output)
         flow.advance(node.name, output)
         if output.stop:
@@ -68,6 +82,13 @@ class ContainerNode(Node):
         """Publish the start (unless ``record`` says that it was), run the children; the output and the fields of the
         completion event."""
         raise NotImplementedError
+
+    def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
+        """What a failing child leaves in this container. None (always, here): its failure is the container's.
+
+        For subclasses with another policy, such as those of ``compat.agno``; they let a StorageError pass.
+        """
+        return None
 
     def result(self, content: str, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
         """This container's output around its children's."""

@@ -1,4 +1,4 @@
-"""What a node may ask of the engine. The engine's ``Frame`` satisfies it; nothing else of the engine is visible here."""
+"""What a node may ask of the engine. The engine's ``Frame`` satisfies it; no more of the engine is visible here."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.binding import bind
 from ..core.cel import CelExpression, compile_cel, loop_variables
@@ -40,6 +40,8 @@ class Loop:
     ``run_context``, ``session_state``), or is a CEL expression, or a plain bool. With ``forward_iteration_output`` an
     iteration starts where the last one ended, otherwise from the loop's own input. ``timeout``: seconds for all of it.
     """
+
+    node_class: ClassVar[type[LoopNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -175,3 +177,6 @@ class LoopNode(ContainerNode):
             f"Loop {self.name} discarded by a person", self.name, self.step_id, self.kind, success=False, error=why
         )
         return output, {"total_iterations": len(rounds), "max_iterations": limit, "all_results": rounds}
+
+
+Loop.node_class = LoopNode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.binding import STEP_NAMES, Binding, bind
 from ..core.flow import Flow
@@ -32,6 +32,8 @@ class Parallel:
         fail_fast: The first failing branch cancels its siblings (True), or all finish and all failures are reported.
         timeout: Seconds for all of it.
     """
+
+    node_class: ClassVar[type[ParallelNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class Map:
             "input.files", "previous" or "session_state.todo".
         max_concurrency: At most so many at once.
     """
+
+    node_class: ClassVar[type[MapNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -129,14 +133,31 @@ class ParallelNode(ContainerNode):
             await frame.settle()
         inner = frame.below(path)
         found = await frame.branches(
-            [_branch(child, inner, flow) for child in self.children],
+            [self._branch(child, inner, flow) for child in self.children],
             fail_fast=declared.fail_fast,
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
         )
         results = [output for output in found if output is not None]
         fields = {"parallel_step_count": len(self.children), "step_results": results}
-        return self.result(parallel_text(results), results), fields
+        output = self.result(parallel_text(results), results)
+        output.executor_type, output.executor_name = "parallel", self.name
+        return output, fields
+
+    def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
+        async def run() -> StepOutput:
+            started = frame.now()
+            try:
+                return await child.execute(frame, flow.fork())
+            except Exception as error:
+                instead = self.stand_in(child, error)
+                if instead is None:
+                    raise
+                # Recorded, so that a sibling's pause does not run this branch again.
+                frame.leave(child, frame.prefix + child.segment, instead, started)
+                return instead
+
+        return run
 
 
 def _branch(node: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
@@ -226,3 +247,6 @@ def look_up(dotted: str, step_input: StepInput, state: dict[str, Any]) -> Any:
 
 def _member(value: Any, name: str) -> Any:
     return value[name] if isinstance(value, dict) else getattr(value, name)
+
+
+Map.node_class = MapNode

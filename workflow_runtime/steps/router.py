@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.binding import STEP_NAMES, bind, callable_name
 from ..core.cel import CelExpression, compile_cel
@@ -26,9 +26,11 @@ class Router:
     """Runs the chosen ones of ``choices``, one after the other.
 
     ``selector`` gets the step input (and, by name, ``run_context``, ``session_state``, ``step_choices``) and returns a
-    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A choice that
-    is not offered is an error. With ``requires_user_input`` a person chooses.
+    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A choice
+    that is not offered is an error. With ``requires_user_input`` a person chooses.
     """
+
+    node_class: ClassVar[type[RouterNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -125,7 +127,8 @@ class RouterNode(ContainerNode):
             frame.enter(self, path, chosen)
         else:
             chosen = list(record.decision or ())
-        results = await run_sequence([self.offered[name] for name in chosen], frame.below(path), flow.fork())
+        nodes = [self.offered[name] for name in chosen]
+        results = await run_sequence(nodes, frame.below(path), flow.fork(), self.stand_in)
         said = "" if chosen else " (no steps selected)"
         text = f"Router {self.name} completed with {len(results)} results{said}"
         return self.result(text, results), {
@@ -135,15 +138,20 @@ class RouterNode(ContainerNode):
         }
 
     async def _choose(self, frame: Frame, flow: Flow, path: str) -> list[str]:
-        names = list(self.offered)
         step_input = flow.step_input()
         if isinstance(self.select, CelExpression):
-            found = self.select(frame.variables(step_input, names))
+            found = self.select(frame.variables(step_input, list(self.offered)))
         else:
-            found = await frame.call(self.select, self, path, step_input, step_choices=names)
-        return [self._name_of(item) for item in _flat(found)]
+            found = await frame.call(self.select, self, path, step_input, step_choices=self.step_choices())
+        names = [self.name_of(item) for item in _flat(found)]
+        return [name for name in names if name is not None]
 
-    def _name_of(self, item: Any) -> str:
+    def step_choices(self) -> list[Any]:
+        """What a selector gets as ``step_choices``: the names."""
+        return list(self.offered)
+
+    def name_of(self, item: Any) -> str | None:
+        """The name of the choice that the selector means; None drops it (a subclass may). ValueError: not offered."""
         for name, node in self.offered.items():
             if item == name or item is name or _is_choice(item, self.declared.choices, node, self.children):
                 return name
@@ -156,7 +164,11 @@ def _is_choice(item: Any, declared: Sequence[Any], node: Node, children: Sequenc
         return False
     position = children.index(node)
     choice = declared[position]
-    return item is choice or (callable(item) and callable(choice) and callable_name(item) == node.name)
+    return (
+        item is choice
+        or item is getattr(node, "declared", choice)
+        or (callable(item) and callable(choice) and callable_name(item) == node.name)
+    )
 
 
 def _flat(found: Any) -> list[Any]:
@@ -165,3 +177,6 @@ def _flat(found: Any) -> list[Any]:
     if isinstance(found, (list, tuple)):
         return [inner for item in found for inner in _flat(item)]
     return [found]
+
+
+Router.node_class = RouterNode

@@ -1,4 +1,4 @@
-"""How a node tells the run that it cannot go on. Not errors: they are no ``Exception``, so a user's ``except`` keeps out."""
+"""How a node tells the run that it cannot go on. No ``Exception``, so that a user's ``except`` keeps out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Step: one executor (a function, an agent, a team or a workflow) with its retries, timeout, error policy and guards."""
+"""Step: one executor (function, agent, team or workflow) with its retries, timeout, error policy and guards."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -27,8 +27,8 @@ __all__ = ["Step", "StepNode", "content_type"]
 class Step:
     """One step of a workflow.
 
-    Exactly one executor: ``executor`` (any callable, generators included), ``agent``, ``team`` (objects with ``arun`` or
-    ``run``, see ``executors.Executor``) or ``workflow`` (a nested Workflow).
+    Exactly one executor: ``executor`` (any callable, generators included), ``agent``, ``team`` (objects with ``arun``
+    or ``run``, see ``executors.Executor``) or ``workflow`` (a nested Workflow).
 
     Args:
         name: Unique in its workflow; default: the executor's name.
@@ -43,6 +43,8 @@ class Step:
     Raises:
         BuildError: No executor or two, an unknown policy, a guard that a step cannot honour.
     """
+
+    node_class: ClassVar[type[StepNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ def content_type(content: Any) -> str:
 class StepNode(Node):
     """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
 
-    __slots__ = ("binding", "declared", "executor_name", "executor_type", "inner", "retry")
+    __slots__ = ("binding", "declared", "executor_name", "executor_type", "inner", "on_error", "retry")
     kind = "Step"
 
     def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
@@ -181,6 +183,7 @@ class StepNode(Node):
         self.declared = declared
         self.inner = inner
         self.retry = declared.retry
+        self.on_error = declared.on_error
         self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
         self.executor_name = _default_name(declared.executor_kind, declared.active_executor)
         self.binding: Binding | None = None
@@ -227,7 +230,7 @@ class StepNode(Node):
         attempt = 1
         if record is None or record.status != OPEN:
             frame.emit(ev.StepStartedEvent, self, path)
-        elif isinstance(record.decision, dict):  # it failed before and a person was asked
+        elif isinstance(record.decision, dict) and "attempt" in record.decision:  # it failed and a person was asked
             attempt = record.decision["attempt"] + 1
             if frame.ask_error(self, path, record.decision).action == "skip":
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
@@ -275,7 +278,7 @@ class StepNode(Node):
         """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
         kind = type(error).__name__
         frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
-        policy = self.declared.on_error
+        policy = self.on_error
         if policy == "fail":
             raise error
         if policy == "pause":
@@ -286,11 +289,15 @@ class StepNode(Node):
         return await self._skipped(frame, path, str(error), attempt, started)
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
-        said = "failed but skipped" if self.declared.skip_on_failure else f"skipped due to error: {error}"
-        output = self.output(f"Step {self.name} {said}", success=False, error=error)
+        output = self.output(self.skipped_text(error), success=False, error=error)
         frame.leave(self, path, output, started, attempt)
         await frame.checkpoint()
         return output
+
+    def skipped_text(self, error: str) -> str:
+        """The content of a step that failed and was skipped."""
+        said = "failed but skipped" if self.declared.skip_on_failure else f"skipped due to error: {error}"
+        return f"Step {self.name} {said}"
 
     def _completed(self, frame: Frame, path: str, output: StepOutput) -> None:
         if self.top and self.executor_type == "function":
@@ -380,3 +387,6 @@ class StepNode(Node):
             return "\n\n".join(f"=== {step.step_name} ===\n{as_text(deepest(step))}" for step in last.steps)
         content = step_input.previous_step_content
         return step_input.input if content is None else content
+
+
+Step.node_class = StepNode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..core.flow import Flow
 from ..core.gate import Verdict
@@ -20,6 +20,8 @@ __all__ = ["Steps", "StepsNode"]
 
 class Steps:
     """A sequence of steps under one name. ``timeout`` is seconds for all of it."""
+
+    node_class: ClassVar[type[StepsNode]]  # what it becomes in a plan; a subclass may name another
 
     def __init__(
         self,
@@ -44,9 +46,13 @@ class Steps:
 
 
 class StepsNode(ContainerNode):
-    __slots__ = ()
+    __slots__ = ("declared",)
     kind = "Steps"
     completed = ev.StepsExecutionCompletedEvent
+
+    def __init__(self, declared: Steps, **place: Any) -> None:
+        super().__init__(**place)
+        self.declared = declared
 
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
@@ -61,3 +67,6 @@ class StepsNode(ContainerNode):
             "executed_steps": len(results),
             "step_results": results,
         }
+
+
+Steps.node_class = StepsNode

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
-from ..core.filters import skip_sieve
+from ..core.filters import skip_sieve, subscription_sieve
 from ..engine import portal
-from ..engine.host import find_finished, find_live, run_awaited
+from ..engine.execution import copy_output
+from ..engine.fork import HistoryEntry, load_journal
+from ..engine.host import find_finished, find_live, run_awaited, start_hosted
+from ..engine.prepare_fork import prepare_fork
+from ..engine.recovery import recover_runs
 from ..engine.resume import Continuation, load_output, output_of, prepare_continued
+from ..engine.sessions import storage_needed
+from ..engine.subscription import Subscription
 from ..model import codec
 from ..model.enums import RunStatus
-from ..model.errors import RunNotPaused
+from ..model.errors import RunNotFound, RunNotPaused
 from ..model.run import WorkflowRunOutput
 from ..storage.base import RunFilter
 from .base import Verbs
@@ -80,6 +87,97 @@ class RunVerbs(Verbs):
 
     def list_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
         return portal.call(lambda: self.alist_pending(session_id, user_id))
+
+    # -- following, looking back, going elsewhere ----------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        run_id: str,
+        after: int = 0,
+        kinds: Iterable[Any] | None = None,
+        path: str | None = None,
+        *,
+        policy: str = "coalesce",
+        size: int = 256,
+    ) -> Subscription:
+        """Follow a run: its stored events with a ``seq`` larger than ``after``, then live ones, to its final event.
+
+        Any number of readers, in this process or another one that shares the database; leaving one touches nothing.
+        ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event always comes.
+        ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
+        """
+        return Subscription(
+            self.db, run_id, after=after, sieve=subscription_sieve(kinds, path), policy=policy, size=size
+        )
+
+    async def history(self, run_id: str) -> list[HistoryEntry]:
+        """The journal of a run: each node with its times, attempt and output, in the order of first writes."""
+        db = storage_needed(self.db, "history()")
+        row = await db.load_run(run_id)
+        if row is None:
+            raise RunNotFound(f"no run {run_id!r}; check the id and the workflow's db")
+        return [
+            HistoryEntry(
+                path=record.path,
+                kind=record.kind,
+                status=record.status,
+                attempt=record.attempt,
+                started_at=record.started_at,
+                finished_at=record.finished_at,
+                output=record.output,
+                decision=record.decision,
+                value=record.value,
+            )
+            for record in await load_journal(db, row)
+        ]
+
+    async def recover(self) -> list[str]:
+        """Take over this workflow's runs whose process died (their lease ran out): the ids of those that go on here.
+
+        Finished steps are not run again; the runs go on in the background of this event loop.
+        """
+        runs = await recover_runs(
+            self.definition(), store_events=self.store_events, skip=skip_sieve(self.events_to_skip)
+        )
+        return [run.id for run in runs]
+
+    async def fork(
+        self,
+        run_id: str,
+        at: str | int | None = None,
+        session_state: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        *,
+        session_id: str | None = None,
+        new_run_id: str | None = None,
+        background: bool = False,
+    ) -> WorkflowRunOutput:
+        """Start a new run that shares what another one had done before ``at``, and wait for it.
+
+        ``at`` is the path of the step to run again, or the ``seq`` of a stored event up to which things stand; None keeps
+        all that is done. ``session_state`` is merged over the state of that moment; ``outputs`` maps paths to contents
+        that count as done. The fork has a session of its own unless ``session_id`` names one.
+
+        Raises:
+            RunNotFound, LookupError: No such run, step or event.
+        """
+        storage_needed(self.db, "fork()")
+        prepare = await prepare_fork(
+            self.definition(),
+            run_id,
+            at,
+            session_state,
+            outputs,
+            session_id=session_id,
+            run_id_new=new_run_id,
+            store_events=self.store_events,
+            skip=skip_sieve(self.events_to_skip),
+            background=background,
+        )
+        if background:
+            run = await start_hosted(prepare)
+            return copy_output(run.output)
+        return await run_awaited(prepare)
 
     async def _cancel_stored(self, run_id: str) -> bool:
         """Cancel a run that this process does not execute: at once if it waits, by a mark if another process runs it."""

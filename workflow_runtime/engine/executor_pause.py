@@ -1,0 +1,114 @@
+"""An agent or team that stops to ask (a tool that needs approval): the question becomes the run's. spec: agno-behaviour 4.2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..model import events as ev
+from ..model.errors import UnserializableError
+from ..model.review import StepRequirement
+from ..model.text import builtins
+from ..model.values import seal
+from ..steps.signals import Suspended
+from . import pauses as asking
+
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["apply_answers", "is_paused", "open_requirement", "resolved"]
+
+
+def is_paused(found: Any) -> bool:
+    """True for an executor's output that waits for somebody."""
+    if getattr(found, "is_paused", False) is True:
+        return True
+    status = getattr(found, "status", None)
+    return str(getattr(status, "value", status)).upper() == "PAUSED"
+
+
+def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int) -> None:
+    """Record the paused output, ask its questions, and stop this branch: raises Suspended."""
+    frame.enter(node, path, {"round": number, "output": _storable(found)})
+    requirements = [_as_dict(item) for item in getattr(found, "requirements", None) or ()]
+    executor = node.declared.active_executor
+    requirement = asking.question(
+        node,
+        path,
+        frame.run.id,
+        frame.now(),
+        f"executor{number}",
+        kind="executor",
+        requires_executor_input=True,
+        executor_requirements=requirements,
+        executor_id=str(getattr(executor, "id", None) or node.executor_name),
+        executor_name=node.executor_name,
+        executor_run_id=getattr(found, "run_id", None),
+        executor_type=node.executor_type,
+        executor_session_id=getattr(found, "session_id", None),
+    )
+    frame.run.pauses.add(requirement)
+    frame.emit(
+        ev.StepExecutorPausedEvent,
+        node,
+        path,
+        requirement_id=requirement.id,
+        executor_id=requirement.executor_id,
+        executor_name=requirement.executor_name,
+        executor_run_id=requirement.executor_run_id,
+        executor_type=requirement.executor_type,
+        executor_requirements=requirements,
+    )
+    raise Suspended
+
+
+def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, Any]]:
+    """The answered requirements of the executor; Suspended while there is one without an answer."""
+    answer = frame.run.pauses.get(f"{frame.run.id}:{path}@executor{number}")
+    if not isinstance(answer, StepRequirement) or answer.answered_at is None:
+        raise Suspended
+    if frame.run.pauses.use(answer.id):
+        frame.emit(
+            ev.StepExecutorContinuedEvent,
+            node,
+            path,
+            requirement_id=answer.id,
+            executor_id=answer.executor_id,
+            executor_name=answer.executor_name,
+            executor_run_id=answer.executor_run_id,
+            executor_type=answer.executor_type,
+        )
+    return list(answer.executor_requirements or ())
+
+
+def apply_answers(output: Any, answered: list[dict[str, Any]]) -> Any:
+    """Put the answers into the executor's own requirement objects, matched by id (by position where there is none)."""
+    own = getattr(output, "requirements", None) or ()
+    by_id = {item.get("id"): item for item in answered if item.get("id") is not None}
+    for position, requirement in enumerate(own):
+        known = requirement.get("id") if isinstance(requirement, dict) else getattr(requirement, "id", None)
+        answer = by_id.get(known) if known is not None else None
+        if answer is None and position < len(answered):
+            answer = answered[position]
+        for name, value in (answer or {}).items():
+            if isinstance(requirement, dict):
+                requirement[name] = value
+            elif hasattr(requirement, name) and name in _ANSWER_FIELDS:
+                setattr(requirement, name, value)
+    return output
+
+
+_ANSWER_FIELDS = {"confirmation", "confirmation_note", "user_input", "user_feedback", "external_execution_result"}
+
+
+def _as_dict(item: Any) -> dict[str, Any]:
+    data = builtins(item)
+    return data if isinstance(data, dict) else {"value": data}
+
+
+def _storable(found: Any) -> Any:
+    """The output itself if it keeps its type in a database, else its fields."""
+    try:
+        seal(found, "executor output")
+    except UnserializableError:
+        return builtins(found)
+    return found

@@ -1,0 +1,178 @@
+"""Forks: a new run that shares the recorded prefix of another one, by reference. (D7)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..core.journal import DONE, OPEN, Journal, Record
+from ..core.plan import Node
+from ..core.state import merged
+from ..model import codec
+from ..model.errors import RunNotFound
+from ..model.step_io import StepOutput
+from ..storage.base import BaseDb, RunRow, StepRow
+from .recorder import row_to_record
+
+__all__ = ["HistoryEntry", "Prefix", "load_journal", "load_prefix", "load_steps"]
+
+START = "!start"
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended) or "memo"."""
+
+    path: str
+    kind: str
+    status: str
+    attempt: int = 1
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: StepOutput | None = None
+    decision: Any = None
+    value: Any = None
+
+
+class Prefix(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fork starts with: the records that stand, and the session state of that moment."""
+
+    source: RunRow
+    cut: int
+    records: list[Record]
+    state: dict[str, Any]
+
+
+async def load_steps(db: BaseDb, row: RunRow) -> list[StepRow]:
+    """The journal of a run: its own rows, over those that it shares with the run that it was forked from."""
+    own = await db.load_steps(row.run_id)
+    if row.forked_from is None:
+        return own
+    parent_id, _, cut = row.forked_from.rpartition("@")
+    parent = await db.load_run(parent_id)
+    if parent is None:
+        raise RunNotFound(
+            f"run {row.run_id!r} shares its beginning with run {parent_id!r}, which is not stored any more"
+        )
+    known = {item.path for item in own}
+    shared = _before(await load_steps(db, parent), int(cut))
+    return [*(item for item in shared if item.path not in known), *own]
+
+
+async def load_journal(db: BaseDb, row: RunRow) -> list[Record]:
+    """The records of a run, shared ones included."""
+    return [row_to_record(item) for item in await load_steps(db, row) if item.path != START]
+
+
+def _before(rows: list[StepRow], cut: int) -> list[StepRow]:
+    """The rows written before ``cut``; a container that the cut lies in is open again."""
+    kept = [row for row in rows if row.position < cut]
+    later = [row.path for row in rows if row.position >= cut]
+    found: list[StepRow] = []
+    for row in kept:
+        inside = (row.path + "/", row.path + "#")
+        if row.status == DONE and any(path.startswith(inside) for path in later):
+            row = msgspec.structs.replace(row, status=OPEN)
+        found.append(row)
+    return found
+
+
+async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
+    """What of a run stands before ``at``: a step's path (that step runs again), a ``seq`` of its stored events (what had
+    happened by then stands), or None (all that is done stands).
+
+    Raises:
+        RunNotFound, LookupError: No such run; no such path or event in it.
+    """
+    source = await db.load_run(run_id)
+    if source is None:
+        raise RunNotFound(f"no run {run_id!r} to fork; check the id and the workflow's db")
+    rows = await load_steps(db, source)
+    cut = await _cut(db, source, rows, at)
+    kept = _before(rows, cut)
+    return Prefix(
+        source=source,
+        cut=cut,
+        records=[_reopened(row_to_record(row)) for row in kept if row.path != START],
+        state=_state(rows, cut),
+    )
+
+
+def _reopened(record: Record) -> Record:
+    if record.status == OPEN:
+        record.output = None
+    return record
+
+
+async def _cut(db: BaseDb, source: RunRow, rows: list[StepRow], at: str | int | None) -> int:
+    if at is None:
+        return max((row.position for row in rows), default=0) + 1
+    if isinstance(at, str):
+        found = next((row for row in rows if row.path == at), None)
+        if found is None:
+            known = ", ".join(row.path for row in rows if "!" not in row.path)
+            raise LookupError(f"run {source.run_id!r} has no step at {at!r}; it has {known}")
+        inside = (at + "/", at + "#", at + "!")
+        return min(row.position for row in rows if row.path == at or row.path.startswith(inside))
+    ended: set[str] = set()
+    seen = 0
+    for row in await _events_until(db, source.run_id, at):
+        event = codec.decode_event(row.data)
+        seen = row.last_seq
+        if event.event.endswith(("Completed", "Started")):
+            ended.add(event.path)
+    if not seen:
+        raise LookupError(f"run {source.run_id!r} has no stored event with a seq up to {at}")
+    return min((row.position for row in rows if row.path not in ended and "!" not in row.path), default=len(rows) + 1)
+
+
+async def _events_until(db: BaseDb, run_id: str, seq: int) -> list[Any]:
+    found: list[Any] = []
+    after = 0
+    while True:
+        page = await db.load_events(run_id, after=after, limit=1000)
+        found.extend(row for row in page if row.seq <= seq)
+        if len(page) < 1000 or page[-1].seq > seq:
+            return found
+        after = page[-1].last_seq
+
+
+def _state(rows: list[StepRow], cut: int) -> dict[str, Any]:
+    """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded."""
+    state: dict[str, Any] = {}
+    for row in sorted(rows, key=lambda item: item.position):
+        if row.state is None or row.position >= cut:
+            continue
+        for key, value in codec.decode_parts(row.state).items():
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = codec.decode_value(value)
+    return state
+
+
+def fork_journal(prefix: Prefix, outputs: dict[str, Any] | None, find: Any) -> tuple[Journal, list[Record]]:
+    """The journal of the fork, and those records that are its own: the ``outputs`` that were put in by hand."""
+    journal = Journal(prefix.records)
+    own: list[Record] = []
+    for path, value in (outputs or {}).items():
+        node: Node | None = find(path)
+        if node is None:
+            raise LookupError(f"outputs: the workflow has no step at {path!r}")
+        output = value if isinstance(value, StepOutput) else StepOutput(value, node.name, node.step_id, node.kind)
+        known = journal.get(path)
+        record = Record(
+            path=path,
+            position=known.position if known is not None else len(journal.records),
+            kind=node.kind,
+            status=DONE,
+            output=output,
+        )
+        journal.records[path] = record
+        own.append(record)
+    journal.replaying = bool(journal.records)
+    return journal, own
+
+
+def fork_state(prefix: Prefix, given: dict[str, Any] | None) -> dict[str, Any]:
+    return merged(prefix.state, given)

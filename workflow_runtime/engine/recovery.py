@@ -1,0 +1,99 @@
+"""Taking over runs whose process died. spec: decisions 6."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..core.journal import Journal
+from ..model import events as ev
+from ..model.enums import RunStatus
+from ..model.errors import PlanChanged
+from ..storage.base import BaseDb, RunFilter, RunRow
+from .execution import OWNER, Execution
+from .fork import load_journal
+from .host import find_live, start_hosted
+from .pauses import Pauses
+from .request import Definition
+from .resume import Continuation, check_plan, execution_of, requirements_of
+
+__all__ = ["recover_run", "recover_runs"]
+
+logger = logging.getLogger("workflow_runtime")
+_PAGE = 200
+_INTERRUPTED = frozenset({RunStatus.running, RunStatus.pending})
+
+
+async def recover_runs(definition: Definition, *, store_events: bool, skip: Any) -> list[Execution]:
+    """Take over every interrupted run of this workflow whose lease has run out; each goes on in a task of its own."""
+    db = definition.db
+    if db is None:
+        return []
+    taken: list[Execution] = []
+    for row in await expired_runs(db, definition.clock.time(), definition.id):
+        run = await recover_run(definition, row, store_events=store_events, skip=skip)
+        if run is not None:
+            taken.append(run)
+    return taken
+
+
+async def expired_runs(db: BaseDb, now: float, workflow_id: str | None = None) -> list[RunRow]:
+    """Interrupted runs whose lease ran out before ``now``, newest first."""
+    where = RunFilter(workflow_id=workflow_id, statuses=_INTERRUPTED, expired_before=now)
+    found: list[RunRow] = []
+    before: tuple[float, str] | None = None
+    while True:
+        page = await db.list_runs(where, limit=_PAGE, before=before)
+        found.extend(page)
+        if len(page) < _PAGE:
+            return found
+        before = (page[-1].created_at, page[-1].run_id)
+
+
+async def recover_run(definition: Definition, row: RunRow, *, store_events: bool, skip: Any) -> Execution | None:
+    """The run, taken over and started; None when another process was first or its plan no longer fits."""
+    db = definition.db
+    assert db is not None
+    if find_live(row.run_id) is not None:
+        return None
+    journal = Journal(await load_journal(db, row))
+    if row.fingerprint != definition.plan.fingerprint:
+        try:
+            check_plan(definition.plan, journal, False)
+        except PlanChanged as error:
+            logger.error("run %s was left alone: %s", row.run_id, error)
+            return None
+    now = definition.clock.time()
+    claimed = await db.claim(
+        row.run_id,
+        owner=OWNER,
+        now=now,
+        lease_until=now + definition.lease,
+        statuses=_INTERRUPTED,
+        expired_only=True,
+    )
+    if claimed is None:
+        return None
+    logged = store_events or bool(await db.load_events(row.run_id, limit=1))
+    asked = Continuation(
+        definition=definition,
+        run_id=row.run_id,
+        store_events=store_events,
+        keep_log=logged,
+        skip=skip,
+        background=True,
+    )
+    never_began = row.status is RunStatus.pending
+    prepared = await execution_of(asked, db, claimed, journal, Pauses(await requirements_of(db, row.run_id)))
+    if never_began:
+        prepared.resumed = False
+        prepared.output.status = RunStatus.pending
+    else:
+        prepared.opening = lambda: prepared.publish(
+            ev.WorkflowResumedEvent, attempt=prepared.epoch, after_seq=prepared.bus.seq
+        )
+
+    async def same() -> Execution:
+        return prepared
+
+    return await start_hosted(same)

@@ -1,0 +1,211 @@
+"""Runtime: what a service holds open around its runs. It recovers, fires deadlines, prunes, and drains at the end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import msgspec
+
+from ..core.filters import skip_sieve
+from ..model.codec import event_names
+from ..model.errors import RunNotPaused, StorageError
+from ..model.retention import Retention
+from ..storage.base import BaseDb
+from .clock import SystemClock
+from .execution import Execution
+from .host import live_runs
+from .loops import spawn
+from .recovery import expired_runs, recover_runs
+
+__all__ = ["Runtime", "RuntimeReport"]
+
+logger = logging.getLogger("workflow_runtime")
+
+DELTAS = frozenset({"StepContent", "StepProgress", "RunContent", "TeamRunContent", "ReasoningContentDelta"})
+_SLICE = 200  # rows that one prune deletes at a time, so that no run waits long for the writer
+
+
+class RuntimeReport(msgspec.Struct, kw_only=True):
+    """What a Runtime did: ids of runs that it recovered, left alone (``unknown``: their workflow is not here), saw end while
+    draining, and cancelled; how many rows it pruned; deadlines that it fired."""
+
+    recovered: list[str] = msgspec.field(default_factory=list)
+    unknown: list[str] = msgspec.field(default_factory=list)
+    deadlines: list[str] = msgspec.field(default_factory=list)
+    drained: list[str] = msgspec.field(default_factory=list)
+    cancelled: list[str] = msgspec.field(default_factory=list)
+    released: list[str] = msgspec.field(default_factory=list)
+    pruned: int = 0
+
+
+class Runtime:
+    """``async with Runtime(workflow, ...)``: owns the background runs of this event loop.
+
+    Args:
+        *workflows: Those whose runs it recovers and whose deadlines it fires.
+        grace: Seconds that running background runs get to end when it is left.
+        recover: Take over interrupted runs, at the start and again every ``interval``.
+        retention: What to prune, in small slices, every ``interval``; None: as each workflow says.
+        on_exit: What happens to runs that are still going after ``grace``: "cancel" them, or "release" them, so that the
+            next process goes on with them at once.
+        interval: Seconds between two rounds of its work.
+    """
+
+    def __init__(
+        self,
+        *workflows: Any,
+        grace: float = 10.0,
+        recover: bool = True,
+        retention: Retention | None = None,
+        on_exit: str = "cancel",
+        interval: float = 1.0,
+    ) -> None:
+        if on_exit not in ("cancel", "release"):
+            raise ValueError(f"on_exit={on_exit!r} is not one of cancel, release")
+        self.workflows = list(workflows)
+        self.grace = grace
+        self.recover = recover
+        self.retention = retention
+        self.on_exit = on_exit
+        self.interval = interval
+        self.report = RuntimeReport()
+        self._stopping: anyio.Event | None = None
+        self._stopped: anyio.Event | None = None
+
+    async def __aenter__(self) -> Self:
+        self.report = RuntimeReport()
+        self._stopping, self._stopped = anyio.Event(), anyio.Event()
+        for db in self._databases():
+            await db.open()
+        await self._round()
+        spawn(self._serve, "workflow_runtime Runtime")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._stopping is not None
+        assert self._stopped is not None
+        with anyio.CancelScope(shield=True):
+            self._stopping.set()
+            await self._stopped.wait()
+            await self._drain()
+        logger.info("Runtime ended: %s", self.report)
+
+    def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[dict[str, Any]]:
+        """For Starlette and FastAPI: ``FastAPI(lifespan=Runtime(wf).lifespan)``."""
+
+        @asynccontextmanager
+        async def span() -> AsyncIterator[dict[str, Any]]:
+            async with self:
+                yield {"runtime": self}
+
+        return span()
+
+    # -- while it lives ------------------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        assert self._stopping is not None
+        assert self._stopped is not None
+        try:
+            while not self._stopping.is_set():
+                with anyio.move_on_after(self.interval):
+                    await self._stopping.wait()
+                if not self._stopping.is_set():
+                    await self._round()
+        finally:
+            self._stopped.set()
+
+    async def _round(self) -> None:
+        """One look at what is due. A database that is away is a warning; the next round tries again."""
+        try:
+            if self.recover:
+                await self._recover()
+            await self._fire_deadlines()
+            await self._prune()
+        except StorageError as error:
+            logger.warning("Runtime: the database could not be reached: %s", error)
+
+    def _databases(self) -> list[BaseDb]:
+        found: list[BaseDb] = []
+        for workflow in self.workflows:
+            if workflow.db is not None and not any(workflow.db is db for db in found):
+                found.append(workflow.db)
+        return found
+
+    async def _recover(self) -> None:
+        known = {workflow.id for workflow in self.workflows}
+        for workflow in self.workflows:
+            runs = await recover_runs(
+                workflow.definition(),
+                store_events=workflow.store_events,
+                skip=skip_sieve(workflow.events_to_skip),
+            )
+            self.report.recovered.extend(run.id for run in runs)
+        for db in self._databases():
+            for row in await expired_runs(db, SystemClock().time()):
+                if row.workflow_id not in known and row.run_id not in self.report.unknown:
+                    self.report.unknown.append(row.run_id)
+                    logger.warning(
+                        "run %s of workflow %r was interrupted and is left alone: this Runtime does not have that workflow",
+                        row.run_id,
+                        row.workflow_id,
+                    )
+
+    async def _fire_deadlines(self) -> None:
+        for workflow in self.workflows:
+            if workflow.db is None:
+                continue
+            now = workflow.clock.time()
+            rows = await workflow.db.list_requirements(workflow_id=workflow.id, limit=1000)
+            late = {row.run_id for row in rows if row.timeout_at is not None and row.timeout_at <= now}
+            for run_id in late:
+                try:
+                    await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
+                    logger.debug("the deadline of run %s was not fired: %s", run_id, error)
+                else:
+                    self.report.deadlines.append(run_id)
+
+    async def _prune(self) -> None:
+        for workflow in self.workflows:
+            retention = self.retention or workflow.retention
+            if retention is None or workflow.db is None:
+                continue
+            now = SystemClock().time()
+            for age, kinds in (
+                (retention.deltas, DELTAS),
+                (retention.events, event_names()),
+                (retention.runs, None),
+            ):
+                if age is not None:
+                    seconds = age.total_seconds() if isinstance(age, timedelta) else age
+                    self.report.pruned += await workflow.db.prune(kinds=kinds, before=now - seconds, limit=_SLICE)
+
+    # -- at the end ----------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
+        with anyio.move_on_after(self.grace):
+            for run in mine:
+                await run.wait_ended()
+        for run in mine:
+            if run.ended:
+                self.report.drained.append(run.id)
+            elif self.on_exit == "release" and run.recorder is not None:
+                await run.release()
+                self.report.released.append(run.id)
+            else:
+                await _cancel(run)
+                self.report.cancelled.append(run.id)
+
+
+async def _cancel(run: Execution) -> None:
+    run.cancel("the service was shut down")
+    await run.wait_ended()
