@@ -1,0 +1,109 @@
+"""The two APIs and the five modes behind one call, scripted executors, and small steps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+
+from workflow_runtime import StepInput, Workflow, WorkflowRunOutput
+
+MODES = ("run", "run-stream", "arun", "arun-stream", "background")
+
+
+class Api:
+    """``api(wf).verb(...)``: the verb itself, or its a-twin on an event loop of its own for each call."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, workflow: Workflow) -> Any:
+        return _Verbs(self.kind, workflow)
+
+    def __repr__(self) -> str:
+        return self.kind
+
+
+class _Verbs:
+    def __init__(self, kind: str, workflow: Workflow) -> None:
+        self._kind = kind
+        self._workflow = workflow
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if self._kind == "sync":
+            found: Callable[..., Any] = getattr(self._workflow, name)
+            return found
+        twin = getattr(self._workflow, f"a{name}")
+
+        async def drained(*args: Any, **kwargs: Any) -> Any:
+            found = twin(*args, **kwargs)
+            return [event async for event in found] if hasattr(found, "__aiter__") else await found
+
+        return lambda *args, **kwargs: anyio.run(partial(drained, *args, **kwargs))
+
+
+class Launch:
+    """One run, by the mode's name."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+
+    def __call__(self, workflow: Workflow, input: Any = None, **options: Any) -> WorkflowRunOutput:
+        if self.mode == "run":
+            return workflow.run(input, stream=False, **options)
+        if self.mode == "run-stream":
+            return workflow.run(input, stream=True, **options).result()
+        return anyio.run(partial(self._on_a_loop, workflow, input, options))
+
+    async def _on_a_loop(self, workflow: Workflow, input: Any, options: dict[str, Any]) -> WorkflowRunOutput:
+        if self.mode == "arun":
+            return await workflow.arun(input, stream=False, **options)
+        return await workflow.arun(input, stream=True, background=self.mode == "background", **options).result()
+
+    def __repr__(self) -> str:
+        return self.mode
+
+
+class Agent:
+    """An agent that streams ``chunks`` and remembers what it was given."""
+
+    def __init__(self, name: str = "writer", chunks: tuple[str, ...] = ("Hello", " there"), **output: Any) -> None:
+        self.name = name
+        self.chunks = chunks
+        self.output = output
+        self.calls: list[dict[str, Any]] = []
+
+    @property
+    def message(self) -> Any:
+        """The input of the last call."""
+        return self.calls[-1]["input"]
+
+    async def arun(self, input: Any, **options: Any) -> AsyncIterator[Any]:
+        self.calls.append({"input": input, **options})
+        yield {"event": "RunStarted"}
+        for chunk in self.chunks:
+            yield {"event": "RunContent", "content": chunk}
+        yield {"event": "RunCompleted", "content": "".join(self.chunks)}
+        yield AgentOutput("".join(self.chunks), **self.output)
+
+
+class AgentOutput:
+    """The output object of an agent."""
+
+    def __init__(self, content: Any, **fields: Any) -> None:
+        self.content = content
+        self.run_id = "agent-run"
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+
+def echo(step_input: StepInput) -> str:
+    """The input, said again."""
+    return f"echo {step_input.get_input_as_string()}"
+
+
+def names(events: Any) -> list[str]:
+    """The names of events, in order."""
+    return [event.event for event in events]
