@@ -28,7 +28,7 @@ help:  ## Show this list
 setup: $(VENV)/.dev  ## Make .venv with the package and the tools for its development
 
 demo: $(VENV)/.package  ## Survey the installed standard library: streamed live, stored in SQLite, read back
-	$(BIN)/python examples/stdlib_survey.py
+	@$(BIN)/python examples/stdlib_survey.py
 
 # The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
 test: lint types  ## Check format, lint and types, then run all tests
@@ -69,18 +69,22 @@ $(VENV)/.made:
 	  { echo "Python 3.11 or newer is needed and $(PYTHON) is not; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	  { echo "$(PYTHON) came without venv; install it (Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
-	$(PYTHON) -m venv $(CLEAR) $(VENV)
-	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(CLEAR) $(VENV)
+	@$(PIP) install --quiet --upgrade 'pip>=25.1'  # older ones do not know --group
 	@touch $@
 
 $(VENV)/.package: $(VENV)/.made pyproject.toml
-	$(PIP) install --quiet --editable .
+	@echo "installing the package into $(VENV)"
+	@$(PIP) install --quiet --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.package
-	$(PIP) install --quiet --editable '.[cel,otel,pydantic,uvloop]' --group dev
+	@echo "installing what its development needs into $(VENV)"
+	@$(PIP) install --quiet --editable '.[cel,otel,pydantic,uvloop]' --group dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
-	$(PIP) install --quiet --group docs
+	@echo "installing the documentation's builder into $(VENV)"
+	@$(PIP) install --quiet --group docs
 	@touch $@

@@ -1,8 +1,8 @@
 """The tests' order, and the examples of the documentation as tests.
 
 The ``python`` blocks of a page (README.md, docs/*.md) run one after the other, in one namespace and in a directory of
-their own; ``await`` may stand at the top level. A ``text`` block behind one is what it must have printed (``...`` stands
-for anything).
+their own; ``await`` may stand at the top level. A ``text`` block behind one is what it must have printed (``...`` is
+anything).
 """
 
 from __future__ import annotations
