@@ -249,4 +249,5 @@ def _member(value: Any, name: str) -> Any:
     return value[name] if isinstance(value, dict) else getattr(value, name)
 
 
+Parallel.node_class = ParallelNode
 Map.node_class = MapNode
