@@ -267,7 +267,7 @@ async def main() -> None:
     assert stored is not None
     print(f"\nRead back from {options.db}")
     print(
-        f"  last run       {stored.status.value}, {len(stored.step_results)} steps, {len(stored.content):,} bytes of text"
+        f"  last run       {stored.status.value}, {len(stored.step_results)} steps, {len(stored.content)} bytes of text"
     )
     print(f"  session state  {state}")
     print(f"  chat history   runs so far: {len(history)}; the last was asked for {history[-1].input}")
