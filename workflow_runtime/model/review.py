@@ -26,7 +26,7 @@ _PY_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class UserInputField(msgspec.Struct, kw_only=True, omit_defaults=True):
+class UserInputField(msgspec.Struct, omit_defaults=True):
     """One value that a person fills in. ``field_type`` is one of str, int, float, bool, list, dict."""
 
     name: str
@@ -293,12 +293,12 @@ def _executor_answered(item: dict[str, Any]) -> bool:
     )
 
 
-class ErrorRequirement(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A step failed and a person decides: ``retry()`` or ``skip()``."""
+class ErrorRequirement(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="kind", tag="error"):
+    """A step failed and a person decides: ``retry()`` or ``skip()``. Its ``kind`` is always written: it tells the two
+    requirements apart."""
 
     id: str = ""
     path: str = ""
-    kind: str = "error"
     step_id: str | None = None
     step_name: str | None = None
     step_index: Any = None
@@ -310,6 +310,10 @@ class ErrorRequirement(msgspec.Struct, kw_only=True, omit_defaults=True):
     on_timeout: str = OnTimeout.cancel.value
     created_at: float | None = None
     answered_at: float | None = None
+
+    @property
+    def kind(self) -> str:
+        return "error"
 
     def retry(self) -> None:
         self.decision = "retry"
