@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, ClassVar, Literal, overload
 
 from .core.filters import skip_sieve, stream_sieve
 from .core.plan import Plan
@@ -62,6 +62,8 @@ class Workflow(RunVerbs, SessionVerbs):
     Raises:
         BuildError: The steps cannot be built as written. Nothing waits for the first run to find out.
     """
+
+    unique_names: ClassVar[bool] = True  # two steps of one name are an error
 
     def __init__(
         self,
@@ -167,7 +169,12 @@ class Workflow(RunVerbs, SessionVerbs):
         else:
             where = f"Workflow {self.name or self.id!r}"
             plan = build_plan(
-                steps, inner_plan=self.inner_plan, is_workflow=lambda item: isinstance(item, Workflow), where=where
+                steps,
+                inner_plan=self.inner_plan,
+                is_workflow=lambda item: isinstance(item, Workflow),
+                where=where,
+                adopt=self.adopt,
+                unique_names=self.unique_names,
             )
         history = self.add_workflow_history_to_steps or any(
             getattr(getattr(node, "declared", None), "add_workflow_history", None) for node in plan.static.values()
@@ -202,6 +209,10 @@ class Workflow(RunVerbs, SessionVerbs):
             description=self.description,
             observers=tuple(observers),
         )
+
+    def adopt(self, item: Any, position: int) -> Any:
+        """What stands in the plan for ``item``, the ``position``-th of its list: itself. For subclasses."""
+        return item
 
     def inner_plan(self, workflow: Any) -> Plan:
         """The plan of a workflow that is a step of this one."""

@@ -70,8 +70,18 @@ class RunContext:
 
     @property
     def session_state(self) -> dict[str, Any]:
-        """The live state of the session: change it in place. Branches of a Parallel share it."""
+        """The live state of the session: change it in place. Branches of a Parallel share it.
+
+        Assigning a dict gives the live one that dict's content.
+        """
         return self._frame.run.state
+
+    @session_state.setter
+    def session_state(self, value: dict[str, Any] | None) -> None:
+        state = self._frame.run.state
+        if value is not state:
+            state.clear()
+            state.update(value or {})
 
     @property
     def dependencies(self) -> dict[str, Any] | None:

@@ -323,7 +323,8 @@ async def execute_run(run: Execution) -> None:
             except Suspended:
                 outcome = PAUSED
             except Rejected as rejected:
-                outcome = _Cancelled(rejected.reason)
+                by_person = run.cancel_reason is None
+                outcome = _Cancelled(rejected.reason, f"Workflow cancelled: {rejected.reason}" if by_person else None)
             except Exception as error:
                 outcome = error
         if run.scope.cancelled_caught:
@@ -344,8 +345,9 @@ async def execute_run(run: Execution) -> None:
 
 
 class _Cancelled:
-    def __init__(self, reason: str | None) -> None:
+    def __init__(self, reason: str | None, content: str | None = None) -> None:
         self.reason = reason
+        self.content = content
 
 
 PAUSED = object()
@@ -453,7 +455,7 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
     if outcome is PAUSED:
         return _paused(run), None
     if isinstance(outcome, _Cancelled):
-        output.content = outcome.reason or f"Run {run.id} was cancelled"
+        output.content = outcome.content or f"Run {run.id} was cancelled"
         output.step_results = [*output.step_results, *_partials(run)]
         run.partials.clear()
         return ev.WorkflowCancelledEvent(**run.common(), reason=outcome.reason, content=output.content), None

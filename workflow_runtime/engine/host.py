@@ -20,7 +20,7 @@ from .heartbeat import unwatch, watch
 from .loops import spawn
 from .pauses import Pauses
 from .request import RunRequest
-from .sessions import Turn, load_runs, open_session, remember_session
+from .sessions import Turn, open_session, remember_session
 
 __all__ = [
     "Prepare",
@@ -71,10 +71,6 @@ async def prepare_new(request: RunRequest) -> Execution:
     """Everything a new run needs, its session loaded; nothing is written yet."""
     definition = request.definition
     session, state, stored = await open_session(definition, request.session_id, request.user_id, request.state)
-    if definition.history and definition.db is not None:
-        session.runs = list(
-            await load_runs(definition.db, request.session_id, definition.num_history_runs, completed=True)
-        )
     given = request.input
     created = definition.clock.time()
     output = WorkflowRunOutput(

@@ -51,6 +51,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     evict_after: float = 300.0
     run_timeout: float | None = None
     history: bool = False
+    loads_runs: bool = False  # the session has its runs even if no step says that it wants the history
     num_history_runs: int | None = None
     store_executor_outputs: bool = True
     cache: dict[str, Any] | None = None

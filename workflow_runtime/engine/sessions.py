@@ -57,7 +57,8 @@ async def open_session(
 ) -> tuple[WorkflowSession, dict[str, Any], dict[str, bytes]]:
     """(session, the state a run starts with, the stored state's bytes). Writes nothing.
 
-    The caller's ``state`` is merged over the stored one, or over the workflow's default where the session is new.
+    The caller's ``state`` is merged over the stored one, or over the workflow's default where the session is new. The
+    session has its completed runs if a step may want the history.
     """
     row = await _load(definition, session_id)
     if row is None:
@@ -65,6 +66,8 @@ async def open_session(
         return WorkflowSession(session_id=session_id, user_id=user_id, session_state=start), start, {}
     refuse_other_user(row, user_id)
     session = decode_session(row)
+    if (definition.history or definition.loads_runs) and definition.db is not None:
+        session.runs = await load_runs(definition.db, session_id, definition.num_history_runs, completed=True)
     stored = session.session_state
     if definition.overwrite_session_state and state is not None:
         start = copied(state)

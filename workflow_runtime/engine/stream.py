@@ -5,9 +5,9 @@ The stream is an object fed by a hosted task; no scope or task group is open acr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
@@ -44,6 +44,13 @@ class RunStream:
         self._run: Execution | None = None
 
     def __aiter__(self) -> Self:
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Itself: ``await acontinue_run(..., stream=True)`` and the same without ``await`` give one thing."""
+        return self._same().__await__()
+
+    async def _same(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
