@@ -266,6 +266,10 @@ class Workflow(RunVerbs, SessionVerbs):
             background=background,
         )
 
+    def _streams(self, stream: bool | None, background: bool | None, websocket: Any) -> bool:
+        """Whether the call returns a stream. A background run that was given a socket has its reader: it does not."""
+        return bool(self.stream if stream is None else stream) and not (background and websocket is not None)
+
     def _buffer(self, stream_events: bool | None, stream_executor_events: bool | None) -> Buffer:
         events = self.stream_events if stream_events is None else stream_events
         executor = self.stream_executor_events if stream_executor_events is None else stream_executor_events
@@ -358,7 +362,7 @@ class Workflow(RunVerbs, SessionVerbs):
         return self._launch(
             lambda: prepare_new(request),
             request.run_id,
-            self.stream if stream is None else stream,
+            self._streams(stream, background, websocket),
             stream_events,
             stream_executor_events,
             bool(background),
@@ -385,7 +389,7 @@ class Workflow(RunVerbs, SessionVerbs):
                 push(run, websocket)
             return run
 
-        if stream and not (background and websocket is not None):
+        if stream:
 
             async def start(buffer: Buffer) -> Execution:
                 return await start_hosted(prepared, buffer)
@@ -522,7 +526,7 @@ class Workflow(RunVerbs, SessionVerbs):
         return self._launch(
             lambda: prepare_continued(asked),
             asked.run_id,
-            self.stream if stream is None else stream,
+            self._streams(stream, background, websocket),
             stream_events,
             stream_executor_events,
             bool(background),

@@ -1,4 +1,4 @@
-"""Workflow(telemetry=...): OpenTelemetry spans and metrics for those who configured an SDK, nothing for anybody else."""
+"""Workflow(telemetry=...): OpenTelemetry spans and metrics for those who configured an SDK, nothing for others."""
 
 from __future__ import annotations
 
