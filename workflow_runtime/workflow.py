@@ -26,6 +26,8 @@ from .model.retention import Retention
 from .model.media import Audio, File, Image, Video
 from .model.run import WorkflowRunOutput
 from .steps.build import MAX_NESTING, build_plan
+from .steps.history import history_wanted
+from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
@@ -57,12 +59,14 @@ class Workflow(RunVerbs, SessionVerbs):
         run_timeout: Seconds for a whole run.
         lease: Seconds after which another process may take over a run whose process died.
         retention: How long a Runtime keeps what is stored.
-        num_history_runs: Runs in the workflow history; None means all.
+        num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
     Raises:
         BuildError: The steps cannot be built as written. Nothing waits for the first run to find out.
     """
 
+    step_class: ClassVar[type[Step]] = Step  # what a bare function becomes
+    steps_class: ClassVar[type[Steps]] = Steps  # what a list in the place of a step becomes
     unique_names: ClassVar[bool] = True  # two steps of one name are an error
 
     def __init__(
@@ -173,12 +177,14 @@ class Workflow(RunVerbs, SessionVerbs):
                 inner_plan=self.inner_plan,
                 is_workflow=lambda item: isinstance(item, Workflow),
                 where=where,
-                adopt=self.adopt,
+                step_class=self.step_class,
+                steps_class=self.steps_class,
                 unique_names=self.unique_names,
             )
-        history = self.add_workflow_history_to_steps or any(
-            getattr(getattr(node, "declared", None), "add_workflow_history", None) for node in plan.static.values()
-        )
+        history = self.add_workflow_history_to_steps
+        loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
+        if function is not None:  # its steps are known only as they run
+            loads_runs, limit = history, self.num_history_runs
         observers: list[Callable[[Execution], Any]] = []
         if self.debug_mode:
             observers.append(debug_log)
@@ -204,15 +210,13 @@ class Workflow(RunVerbs, SessionVerbs):
             run_timeout=self.run_timeout,
             history=history,
             num_history_runs=self.num_history_runs,
+            loads_runs=loads_runs,
+            history_limit=limit,
             store_executor_outputs=self.store_executor_outputs,
             cache=self._session_cache if self.cache_session else None,
             description=self.description,
             observers=tuple(observers),
         )
-
-    def adopt(self, item: Any, position: int) -> Any:
-        """What stands in the plan for ``item``, the ``position``-th of its list: itself. For subclasses."""
-        return item
 
     def inner_plan(self, workflow: Any) -> Plan:
         """The plan of a workflow that is a step of this one."""
@@ -373,7 +377,7 @@ class Workflow(RunVerbs, SessionVerbs):
         self,
         prepare: Callable[[], Awaitable[Execution]],
         run_id: str,
-        stream: bool | None,
+        stream: bool,
         stream_events: bool | None,
         stream_executor_events: bool | None,
         background: bool,

@@ -32,13 +32,14 @@ def build_plan(
     inner_plan: Callable[[Any], Plan],
     is_workflow: Callable[[Any], bool],
     where: str,
-    adopt: Callable[[Any, int], Any] | None = None,
+    step_class: type[Step] = Step,
+    steps_class: type[Steps] = Steps,
     unique_names: bool = True,
 ) -> Plan:
     """The plan of a list of steps or a Steps. ``inner_plan`` gives a nested workflow's.
 
-    ``adopt`` is shown everything that stands where a step does, with its position, before it is looked at here, and may
-    give a step instead of it. Without ``unique_names`` steps may share a name; their paths differ by position anyway.
+    A bare function becomes a ``step_class``, a list in the place of a step a ``steps_class``. Without ``unique_names``
+    steps may share a name; their paths differ by position anyway.
 
     Raises:
         BuildError: A thing that is no step, two executors, duplicate names, a parameter that nobody supplies.
@@ -47,7 +48,7 @@ def build_plan(
         steps = [steps] if steps.human_review.asked else steps.steps
     if not isinstance(steps, (list, tuple)):
         raise BuildError(f"{where}: steps must be a list, a Steps or a function, got {type(steps).__name__}")
-    builder = _Builder(inner_plan, is_workflow, where, adopt)
+    builder = _Builder(inner_plan, is_workflow, where, step_class, steps_class)
     root = [builder.node(item, i, i, top=True) for i, item in enumerate(steps)]
     if unique_names:
         refuse_duplicates(root)
@@ -66,9 +67,11 @@ class _Builder:
         inner_plan: Callable[[Any], Plan],
         is_workflow: Callable[[Any], bool],
         where: str,
-        adopt: Callable[[Any, int], Any] | None,
+        step_class: type[Step],
+        steps_class: type[Steps],
     ) -> None:
-        self.adopt = adopt
+        self.step_class = step_class
+        self.steps_class = steps_class
         self.inner_plan = inner_plan
         self.is_workflow = is_workflow
         self.where = where
@@ -104,24 +107,22 @@ class _Builder:
 
     def declaration(self, item: Any, position: int) -> Any:
         """``item`` as one of the public step classes."""
-        if self.adopt is not None:
-            item = self.adopt(item, position)
         if isinstance(item, (Step, Steps, Parallel, Loop, Condition, Router, Map)):
             return item
         if self.is_workflow(item):
-            return Step(workflow=item)
+            return self.step_class(workflow=item)
         if isinstance(item, (list, tuple)):
-            return Steps(name=f"steps_group_{position}", steps=item)
+            return self.steps_class(name=f"steps_group_{position}", steps=item)
         if isinstance(item, type):
             raise BuildError(
                 f"{self.where}: step {position} is the class {item.__name__}; pass an instance or a function"
             )
         if is_executor(item):
             kind = "team" if getattr(item, "members", None) is not None else "agent"
-            return Step(name=getattr(item, "name", None) or f"step_{position + 1}", **{kind: item})
+            return self.step_class(name=getattr(item, "name", None) or f"step_{position + 1}", **{kind: item})
         if callable(item):
             name = callable_name(item)
-            return Step(name=f"step_{position + 1}" if name == "<lambda>" else None, executor=item)
+            return self.step_class(name=f"step_{position + 1}" if name == "<lambda>" else None, executor=item)
         if inspect.iscoroutine(item):
             item.close()
             raise BuildError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from ..core.binding import STEP_NAMES, bind
+from ..core.binding import STEP_NAMES, Binding, bind
 from ..core.cel import CelExpression, compile_cel
 from ..core.flow import Flow
 from ..core.gate import Verdict
@@ -129,11 +129,15 @@ class ConditionNode(ContainerNode):
         if verdict is not None and verdict.action == "else":
             return False
         evaluate = self.evaluate
-        if isinstance(evaluate, bool) or evaluate is None:
-            return bool(evaluate)
         if isinstance(evaluate, CelExpression):
-            return bool(evaluate(frame.variables(flow.step_input())))
-        return bool(await frame.call(evaluate, self, path, flow.step_input()))
+            return self.holds(evaluate(frame.variables(flow.step_input())))
+        if isinstance(evaluate, Binding):
+            return self.holds(await frame.call(evaluate, self, path, flow.step_input()))
+        return self.holds(evaluate)
+
+    def holds(self, found: Any) -> bool:
+        """Whether the evaluator's result means yes: its truth."""
+        return bool(found)
 
     async def _branch(self, frame: Frame, flow: Flow, path: str, holds: bool) -> tuple[StepOutput, dict[str, Any]]:
         nodes: Sequence[Node] = self.children[: self.split] if holds else self.children[self.split :]

@@ -37,7 +37,9 @@ class Step:
         timeout: Seconds for all attempts together; ends as StepTimeoutError.
         on_error: "fail" (the run fails), "skip" (recorded as failed, the run goes on) or "pause" (a person decides).
         offload: Run a synchronous function in a worker thread (True) or on the event loop (False).
-        add_workflow_history: Give this step the session's earlier runs; None: as the workflow says.
+        add_workflow_history: Give this step the session's earlier runs: an agent before its message, a function through
+            ``step_input.get_workflow_history()``; None: as the workflow says.
+        num_history_runs: The last so many of them; None: as the workflow says.
         human_review: All guards at once; replaces the flat ``requires_*`` arguments.
 
     Raises:
@@ -225,7 +227,7 @@ class StepNode(Node):
     async def _attempts(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
     ) -> StepOutput:
-        step_input = flow.step_input(additional)
+        step_input = flow.step_input(additional, self.declared.num_history_runs)
         started = frame.now()
         attempt = 1
         if record is None or record.status != OPEN:
