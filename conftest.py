@@ -23,20 +23,23 @@ import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
-SLOW = ("tests/test_project.py", "tests/test_examples.py", "docs/", "README.md")  # whole programs: after the rest
+# Pure code, then what needs a loop or a database (all that is not named), then whole programs, then killed ones.
+ORDER = (
+    ("tests/core/", "tests/model/", "tests/steps/"),
+    (),
+    ("tests/test_project.py", "tests/test_examples.py", "docs/", "README.md"),
+    ("tests/faults/",),
+)
+MIDDLE = 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fast tests first: pure code, then what needs a loop or a database, then whole programs."""
+    """Fast tests first, so that a mistake is known soon."""
     root = config.rootpath
 
     def rank(item: pytest.Item) -> int:
         place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
-        if item.get_closest_marker("faults"):
-            return 3
-        if place.startswith(SLOW):
-            return 2
-        return 0 if place.startswith(("tests/core", "tests/model")) else 1
+        return next((number for number, prefixes in enumerate(ORDER) if place.startswith(prefixes)), MIDDLE)
 
     items.sort(key=rank)  # stable: within a rank the order is pytest's
 
