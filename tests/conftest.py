@@ -1,0 +1,119 @@
+"""What all tests share: the event loops, the databases, one verb for all modes, and a watch for blocked event loops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import blockbuster.blockbuster as blocking
+import hypothesis
+import pytest
+from blockbuster import blockbuster_ctx
+from verbs import Verb
+
+from workflow_runtime import BaseDb, InMemoryDb
+from workflow_runtime.backends import SqliteDb
+
+ASYNCIO = pytest.param(("asyncio", {}), id="asyncio")
+UVLOOP = pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")
+TRIO = pytest.param(("trio", {}), id="trio")
+
+# "default" is what CI runs, the same examples each time. "quick" is for a look while one works, "explore" finds new
+# examples: HYPOTHESIS_PROFILE=explore.
+_COMMON: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+}
+hypothesis.settings.register_profile("quick", max_examples=20, derandomize=True, **_COMMON)
+hypothesis.settings.register_profile("default", max_examples=200, derandomize=True, **_COMMON)
+hypothesis.settings.register_profile("explore", max_examples=1000, **_COMMON)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """SQLite is not there for trio (aiosqlite is asyncio's): such a combination of parameters is no test."""
+    items[:] = [item for item in items if not (_param(item, "anyio_backend") == "trio" and _uses_sqlite(item))]
+
+
+def _param(item: pytest.Item, name: str) -> Any:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get(name) if callspec is not None else None
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _uses_sqlite(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return "sqlite" in names or _param(item, "db") == "sqlite"
+
+
+@pytest.fixture(params=[ASYNCIO, UVLOOP, TRIO])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Each async test runs on every event loop that can run it."""
+    return request.param
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[SqliteDb]:
+    """A database file."""
+    database = SqliteDb(tmp_path / "runs.db")
+    yield database
+    anyio.run(database.aclose)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseDb]:
+    """Each behaviour that stores something is shown on both databases."""
+    if request.param == "memory":
+        yield InMemoryDb()
+        return
+    database = SqliteDb(tmp_path / "runs.db")
+    yield database
+    anyio.run(database.aclose)
+
+
+@pytest.fixture(params=["memory-asyncio", "memory-trio", "sqlite-uvloop"])
+def verb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Verb]:
+    """``verb(make, input)``: one behaviour in every mode, compared. See verbs.py."""
+    kind, loop = request.param.split("-")
+    opened: list[SqliteDb] = []
+
+    def database() -> BaseDb:
+        if kind == "memory":
+            return InMemoryDb()
+        opened.append(SqliteDb(tmp_path / f"runs{len(opened)}.db"))
+        return opened[-1]
+
+    yield Verb(database, "trio" if loop == "trio" else "asyncio", {"use_uvloop": True} if loop == "uvloop" else {})
+    for found in opened:
+        anyio.run(found.aclose)
+
+
+@pytest.fixture(autouse=True)
+def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test in which this package blocks an asyncio loop, also where the error it gets for it was swallowed."""
+    caught: list[str] = []
+
+    class Caught(blocking.BlockingError):
+        def __init__(self, function: str) -> None:
+            super().__init__(function)
+            caught.append(function)
+
+    monkeypatch.setattr(blocking, "BlockingError", Caught)
+    with blockbuster_ctx(["workflow_runtime", "workflow_runtime_sqlite"]):
+        yield
+    assert not caught, f"the event loop was blocked by {', '.join(caught)}"
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """``await until(lambda: condition)``: let other tasks run until the condition holds; fails after 5 seconds."""
+
+    async def wait(condition: Callable[[], Any]) -> None:
+        with anyio.fail_after(5):
+            while not condition():
+                await anyio.lowlevel.checkpoint()
+
+    return wait
