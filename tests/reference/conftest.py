@@ -14,6 +14,14 @@ from workflow_runtime.backends import SqliteDb
 from .helpers import MODES, Api, Launch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_log_file_of_pytest(request: pytest.FixtureRequest) -> None:
+    """pytest writes every record to /dev/null as well, which the watch for blocked loops takes for our doing."""
+    plugin = request.config.pluginmanager.get_plugin("logging-plugin")
+    assert plugin is not None
+    plugin.log_file_handler.setLevel(100)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -14,7 +14,18 @@ __all__ = ["Flow", "gather_media"]
 class Flow:
     """The state of one sequence. Steps of a sequence share ``outputs``; a container's children get a fork of it."""
 
-    __slots__ = ("additional_data", "audio", "files", "images", "input", "last", "outputs", "session", "videos")
+    __slots__ = (
+        "additional_data",
+        "audio",
+        "files",
+        "history_runs",
+        "images",
+        "input",
+        "last",
+        "outputs",
+        "session",
+        "videos",
+    )
 
     def __init__(
         self,
@@ -25,10 +36,12 @@ class Flow:
         videos: list[Video] | None = None,
         audio: list[Audio] | None = None,
         files: list[File] | None = None,
+        history_runs: int | None = None,
     ) -> None:
         self.input = input
         self.additional_data = additional_data
         self.session = session
+        self.history_runs = history_runs
         self.outputs: dict[str, StepOutput] = {}
         self.last: StepOutput | None = None
         # Lists of our own: the caller's are never extended.
@@ -47,13 +60,15 @@ class Flow:
             self.videos,
             self.audio,
             self.files,
+            self.history_runs,
         )
         child.outputs = dict(self.outputs)
         child.last = self.last
         return child
 
-    def step_input(self, additional: dict[str, Any] | None = None) -> StepInput:
-        """What the next step of this sequence sees. ``additional`` is put over the run's additional data."""
+    def step_input(self, additional: dict[str, Any] | None = None, history_runs: int | None = None) -> StepInput:
+        """What the next step of this sequence sees. ``additional`` is put over the run's additional data;
+        ``history_runs`` stands in for the workflow's number of runs in the history."""
         last = self.last
         content = (deepest(last) if last.steps else last.content) if last is not None else None
         return StepInput(
@@ -66,6 +81,7 @@ class Flow:
             self.audio,
             self.files,
             self.session,
+            self.history_runs if history_runs is None else history_runs,
         )
 
     def advance(self, name: str, output: StepOutput) -> None:

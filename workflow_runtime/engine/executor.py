@@ -14,7 +14,7 @@ from ..model.events import CustomEvent, WorkflowEvent
 from ..model.executor_events import executor_event
 from ..model.metrics import RunMetrics
 from ..model.step_io import StepInput, StepOutput
-from ..model.text import builtins
+from ..model.text import as_text, builtins
 from .context import RunContext
 from .executor_pause import apply_answers, is_paused, open_requirement, resolved
 from .invoke import Chunks
@@ -107,9 +107,9 @@ def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attemp
     message = node.message(step_input)
     wanted = node.declared.add_workflow_history
     if wanted if wanted is not None else frame.definition.history:
-        history = step_input.get_workflow_history_context(node.declared.num_history_runs)
+        history = step_input.get_workflow_history_context()
         if history:
-            message = f"{history}\n\n{message}"
+            message = f"{history}\n\n{as_text(message) or ''}"
     given: dict[str, Any] = {
         "input": message,
         "images": step_input.images,

@@ -50,9 +50,10 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     max_payload: int | None = None
     evict_after: float = 300.0
     run_timeout: float | None = None
-    history: bool = False
-    loads_runs: bool = False  # the session has its runs even if no step says that it wants the history
-    num_history_runs: int | None = None
+    history: bool = False  # what steps do that do not say whether they want the history
+    num_history_runs: int | None = None  # likewise how much of it
+    loads_runs: bool = False  # whether the session has its completed runs
+    history_limit: int | None = None  # the last so many of them; None: all
     store_executor_outputs: bool = True
     cache: dict[str, Any] | None = None
     description: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 __all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "Turn"]
+
+logger = logging.getLogger("workflow_runtime")
 
 
 def refuse_other_user(row: SessionRow, user_id: str | None) -> None:
@@ -60,14 +63,16 @@ async def open_session(
     The caller's ``state`` is merged over the stored one, or over the workflow's default where the session is new. The
     session has its completed runs if a step may want the history.
     """
+    if definition.loads_runs and definition.db is None:
+        logger.warning("workflow %s: its steps want the history, but without a db there is none", definition.id)
     row = await _load(definition, session_id)
     if row is None:
         start = merged(definition.session_state or {}, state)
         return WorkflowSession(session_id=session_id, user_id=user_id, session_state=start), start, {}
     refuse_other_user(row, user_id)
     session = decode_session(row)
-    if (definition.history or definition.loads_runs) and definition.db is not None:
-        session.runs = await load_runs(definition.db, session_id, definition.num_history_runs, completed=True)
+    if definition.loads_runs and definition.db is not None:
+        session.runs = await load_runs(definition.db, session_id, definition.history_limit, completed=True)
     stored = session.session_state
     if definition.overwrite_session_state and state is not None:
         start = copied(state)

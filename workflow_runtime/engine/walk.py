@@ -23,7 +23,16 @@ NOTHING_RAN = "No steps executed"
 async def walk_workflow(frame: Frame, definition: Definition, given: Input, results: list[StepOutput]) -> Any:
     """Run the workflow; its content. The outputs of its top-level steps are put into ``results`` as they come."""
     run = frame.run
-    flow = Flow(given.value, given.additional_data, run.session, given.images, given.videos, given.audio, given.files)
+    flow = Flow(
+        given.value,
+        given.additional_data,
+        run.session,
+        given.images,
+        given.videos,
+        given.audio,
+        given.files,
+        definition.num_history_runs,
+    )
     results.clear()
     if definition.function is not None:
         content = await _call_function(frame, definition, given, flow, results)

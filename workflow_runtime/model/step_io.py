@@ -80,6 +80,7 @@ class StepInput(msgspec.Struct):
     audio: list[Audio] | None = None
     files: list[File] | None = None
     workflow_session: Any = None  # a WorkflowSession; Any, since a session holds runs that hold steps
+    num_history_runs: int | None = None  # the step's, else the workflow's
 
     def get_input_as_string(self) -> str | None:
         """The run's input as text; JSON for models, dicts and lists; None where there is none."""
@@ -119,21 +120,29 @@ class StepInput(msgspec.Struct):
         return deepest(next(reversed(outputs.values()))) if outputs else None
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
-        """(input, response) of the last ``num_runs`` completed runs of the session, oldest first; None means all."""
+        """(input, response) of the last completed runs of the session, oldest first.
+
+        ``num_runs`` None: as many as the step's ``num_history_runs`` says, else the workflow's, else all. There are none
+        unless the step (``add_workflow_history``) or the workflow (``add_workflow_history_to_steps``) wants the history,
+        and never more than the largest of these numbers.
+        """
         session: WorkflowSession | None = self.workflow_session
-        return session.get_workflow_history(num_runs) if session else []
+        return session.get_workflow_history(self._runs(num_runs)) if session else []
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
         """The same as one text for a prompt; None when there is none."""
         session: WorkflowSession | None = self.workflow_session
-        return session.get_workflow_history_context(num_runs) if session else None
+        return session.get_workflow_history_context(self._runs(num_runs)) if session else None
+
+    def _runs(self, num_runs: int | None) -> int | None:
+        return self.num_history_runs if num_runs is None else num_runs
 
     def to_dict(self) -> dict[str, Any]:
         data: dict[str, Any] = builtins(
             {
                 name: getattr(self, name)
                 for name in self.__struct_fields__
-                if name != "workflow_session" and getattr(self, name) is not None
+                if name not in ("workflow_session", "num_history_runs") and getattr(self, name) is not None
             }
         )
         return data
