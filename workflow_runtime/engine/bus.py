@@ -50,14 +50,18 @@ class Bus:
         self.behind = False
 
     def publish(self, event: Event) -> None:
-        """Deliver ``event``, whose ``seq`` must be the next number."""
+        """Number and deliver ``event``, whose ``seq`` must be the next number."""
+        self.number(event)
+        self.deliver(event)
+
+    def number(self, event: Event) -> None:
+        """The first half: record and project the event; nobody has seen it yet."""
         for subscriber in self.strict:
             subscriber(event)
         self.seq = event.seq
-        self.deliver(event)
 
     def deliver(self, event: Event) -> None:
-        """Show an event that is numbered already to the observers and the readers."""
+        """The second half: show a numbered event to the observers and the readers."""
         if self.observers:
             self._observe(event)
         for reader in self.readers:

@@ -14,6 +14,7 @@ import msgspec
 
 from ..core.journal import Journal
 from ..core.lifecycle import next_status
+from ..core.state import snapshot
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
@@ -361,8 +362,8 @@ async def _walk(run: Execution) -> Any:
         run.opening()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
-        if run.recorder is not None and (run.request.background or run.recorder.durability == "sync"):
-            await run.recorder.commit()
+        if run.recorder is not None:
+            await (run.recorder.commit() if run.request.background else run.recorder.milestone())
     elif run.cancel_reason is not None:
         raise Rejected(run.cancel_reason)
     elif run.pauses.open and run.opening is None:
@@ -398,7 +399,8 @@ async def finish(run: Execution, outcome: Any) -> None:
         event, error = _terminal(run, outcome)
         try:
             await _seal(run, event)
-        except ConcurrentWrite:
+        except ConcurrentWrite as conflict:
+            run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
             continue
         except Exception as failure:
             if attempt and isinstance(outcome, Exception):
@@ -419,12 +421,10 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
     recorder = run.recorder
     output = run.output
     before = output.status
-    readers, run.bus.readers = run.bus.readers, []
-    observers, run.bus.observers = run.bus.observers, []
     stored = len(output.events) if output.events is not None else None
     seq = run.bus.seq
     try:
-        run.bus.publish(event)
+        run.bus.number(event)
         output.last_seq = event.seq
         output.updated_at = int(run.clock.time())
         if recorder is not None:
@@ -436,8 +436,6 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
         if recorder is not None:
             recorder.retract(event.seq)
         raise
-    finally:
-        run.bus.readers, run.bus.observers = readers, observers
     run.bus.deliver(event)
 
 

@@ -271,9 +271,9 @@ class Recorder:
                 except ConcurrentWrite as conflict:
                     for item in asked:
                         run.pauses.changed.setdefault(item.id, item)
-                    run.state_conflict(conflict.current, after)
                     if status is not None:
-                        raise  # the terminal event has to be numbered again, behind the conflicts
+                        raise  # the conflict is told before the end is numbered again
+                    run.state_conflict(conflict.current, after)
                     continue
                 except BaseException:
                     for item in asked:

@@ -180,7 +180,7 @@ async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Jo
     output = codec.decode_run(row.data)
     output.epoch, output.status = row.attempt, RunStatus.running
     output.step_results = []
-    events = await all_events(db, row.run_id) if asked.store_events else []
+    events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
         output.events = [codec.decode_event(item.data) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)

@@ -30,10 +30,10 @@ class Subscription:
     """
 
     def __init__(
-        self, db: BaseDb | None, run_id: str, *, after: int, sieve: Sieve | None, policy: str, size: int
+        self, db: BaseDb | None, run_id: str, *, after: int | str, sieve: Sieve | None, policy: str, size: int
     ) -> None:
         self.run_id = run_id
-        self.last_seq = after
+        self._epoch, self.last_seq = parse_after(after)
         self._db = db
         self._sieve = sieve
         self._policy = policy
@@ -75,6 +75,9 @@ class Subscription:
 
     async def _more(self) -> None:
         """Put something into ``_ready``, or wait, or find the end."""
+        if self._epoch is not None and self._db is not None:
+            epoch, self._epoch = self._epoch, None
+            self.last_seq = await still_true(self._db, self.run_id, epoch, self.last_seq)
         if self._buffer is not None:
             await self._from_bus(self._buffer)
             return
@@ -161,8 +164,6 @@ class Subscription:
         """Accept what is new; the same event may come from the log and from the bus."""
         for event in events:
             last = getattr(event, "last_seq", None) or event.seq
-            if event.event == "WorkflowResumed":
-                self.last_seq = min(self.last_seq, event.seq - 1)  # what was seen beyond is superseded
             if last <= self.last_seq:
                 continue
             if isinstance(event, StepContentEvent) and event.seq <= self.last_seq:
@@ -178,6 +179,31 @@ class Subscription:
         if self._run is not None and self._buffer is not None:
             self._run.bus.detach(self._buffer)
         self._run = self._buffer = None
+
+
+def parse_after(after: int | str) -> tuple[int | None, int]:
+    """(epoch, seq) of an event's ``id``, or (None, seq) of a plain number. ValueError for anything else."""
+    if isinstance(after, int):
+        return None, after
+    epoch, _, seq = after.rpartition("-")
+    if not (seq.isdigit() and (epoch.isdigit() or not epoch)):
+        raise ValueError(f"after={after!r} is neither a seq nor an event's id such as '1-42'")
+    return (int(epoch) if epoch else None), int(seq)
+
+
+async def still_true(db: BaseDb, run_id: str, epoch: int, seq: int) -> int:
+    """How far a reader's knowledge up to ``epoch-seq`` still holds. What it saw live beyond the last commit of a process
+    that died is superseded: the run went on from there under the same numbers, with a higher epoch."""
+    row = next(iter(await db.load_events(run_id, after=seq - 1, limit=1)), None)
+    if row is None or row.epoch <= epoch:
+        return seq
+    after = 0
+    while page := await db.load_events(run_id, after=after, limit=_PAGE):
+        for row in page:
+            if row.epoch > epoch:
+                return min(seq, row.seq - 1)
+        after = page[-1].last_seq
+    return seq
 
 
 def decode_rows(rows: list[EventRow]) -> list[Event]:

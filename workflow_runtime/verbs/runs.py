@@ -93,14 +93,17 @@ class RunVerbs(Verbs):
     def subscribe(
         self,
         run_id: str,
-        after: int = 0,
+        after: int | str = 0,
         kinds: Iterable[Any] | None = None,
         path: str | None = None,
         *,
         policy: str = "coalesce",
         size: int = 256,
     ) -> Subscription:
-        """Follow a run: its stored events with a ``seq`` larger than ``after``, then live ones, to its final event.
+        """Follow a run: its stored events behind ``after``, then live ones, to its final event.
+
+        ``after`` is a ``seq``, or an event's ``id``: with the id, a reader that had seen more than a process that died
+        had stored is served from where the two part.
 
         Any number of readers, in this process or another one that shares the database; leaving one touches nothing.
         ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event always comes.

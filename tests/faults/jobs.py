@@ -1,0 +1,123 @@
+"""What the workers of the fault tests do. Each function runs in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from workflow_runtime import RunContext, Step, StepInput, Workflow
+from workflow_runtime.model.errors import Fenced
+from workflow_runtime.storage.registry import open_url
+
+from .workload import Later, build, kill_at
+
+__all__ = ["add_keys", "hold", "recover", "run_until_killed", "take_over"]
+
+
+def run_until_killed(
+    url: str, effects: str, run_id: str, seq: int, durability: str, seen: str, wait: bool = True
+) -> None:
+    """Run the workload and die at event ``seq``; every event that a live reader saw is a line of ``seen``."""
+
+    async def main() -> None:
+        workflow = build(open_url(url), Path(effects), durability=durability)
+        kill_at(workflow, seq)
+        with open(seen, "ab", buffering=0) as file:
+            async for event in workflow.arun("x", run_id=run_id, session_id="s", stream=True, stream_events=True):
+                file.write(json.dumps([event.id, event.event, event.path]).encode() + b"\n")
+
+    asyncio.run(main())
+
+
+def recover(url: str, effects: str, run_id: str, durability: str, ahead: bool = True, wait: bool = True) -> None:
+    """Take the run over and see it to its end; exit code 1 when it was not this process that got it."""
+
+    async def main() -> None:
+        clock: Any = Later() if ahead else None
+        db = open_url(url)
+        workflow = build(db, Path(effects), clock=clock, durability=durability)
+        taken = await workflow.recover()
+        if run_id not in taken:
+            raise SystemExit(1)
+        async for _ in workflow.subscribe(run_id):
+            pass
+        await db.aclose()
+
+    asyncio.run(main())
+
+
+def say(path: str, text: str) -> None:
+    """Write ``text`` so that a reader sees all of it or no file."""
+    Path(f"{path}.part").write_text(text)
+    Path(f"{path}.part").rename(path)
+
+
+def holding(url: str, started: str, release: str, lease: float) -> Workflow:
+    """One step that says that it began (a file) and waits until another file is there; then a second step."""
+
+    async def wait(step_input: StepInput, run_context: RunContext) -> str:
+        Path(started).touch()
+        while not Path(release).exists():
+            await asyncio.sleep(0.01)  # what is waited for is another process
+        return "waited"
+
+    async def after(step_input: StepInput, run_context: RunContext) -> str:
+        return f"after {step_input.previous_step_content}"
+
+    return Workflow(
+        name="holding",
+        db=open_url(url),
+        lease=lease,
+        steps=[Step("wait", executor=wait), Step("after", executor=after)],
+    )
+
+
+def hold(
+    url: str, run_id: str, started: str, release: str, verdict: str, lease: float = 15.0, wait: bool = True
+) -> None:
+    """Run the holding workflow; how it ended is written to ``verdict``."""
+
+    async def main() -> None:
+        workflow = holding(url, started, release, lease)
+        try:
+            output = await workflow.arun("x", run_id=run_id, session_id="s")
+            say(verdict, output.status.value)
+        except Fenced:
+            say(verdict, "FENCED")
+        assert workflow.db is not None
+        await workflow.db.aclose()
+
+    asyncio.run(main())
+
+
+def take_over(url: str, run_id: str, started: str, release: str, verdict: str, wait: bool = True) -> None:
+    """Recover the holding run until it is got or has ended; "WON" or "LOST" is written to ``verdict``."""
+
+    async def main() -> None:
+        workflow = holding(url, started, release, 15.0)
+        won = run_id in await workflow.recover()
+        if won:
+            async for _ in workflow.subscribe(run_id):
+                pass
+        say(verdict, "WON" if won else "LOST")
+        assert workflow.db is not None
+        await workflow.db.aclose()
+
+    asyncio.run(main())
+
+
+def add_keys(url: str, process: int, runs: int, wait: bool = True) -> None:
+    """Runs of one session, each adding a key of its own."""
+
+    async def main() -> None:
+        async def add(step_input: StepInput, run_context: RunContext) -> None:
+            run_context.session_state[f"key-{process}-{step_input.input}"] = process
+
+        workflow = Workflow(name="keys", db=open_url(url), steps=[Step("add", executor=add)])
+        await asyncio.gather(*(workflow.arun(number, session_id="shared") for number in range(runs)))
+        assert workflow.db is not None
+        await workflow.db.aclose()
+
+    asyncio.run(main())

@@ -1,0 +1,115 @@
+"""A worker is killed with SIGKILL at every event of the workload, and another process goes on. spec: issue 3, D3, D6, D7."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_runtime import InMemoryDb, Workflow, WorkflowRunOutput
+from workflow_runtime.storage.registry import open_url
+
+from .processes import ForkServer
+from .workload import build, executions
+
+pytestmark = pytest.mark.anyio
+
+
+async def undisturbed(tmp_path: Path) -> WorkflowRunOutput:
+    output = await build(InMemoryDb(), tmp_path / "undisturbed").arun("x", run_id="00_run", session_id="s")
+    return output
+
+
+def contents(output: WorkflowRunOutput) -> list[Any]:
+    return [[step.step_name, step.content] for top in output.step_results for step in top.walk()]
+
+
+def covered(events: list[Any]) -> list[int]:
+    """The numbers that a list of stored events covers, merged text taken apart."""
+    return [seq for event in events for seq in range(event.seq, (getattr(event, "last_seq", None) or event.seq) + 1)]
+
+
+async def killed_and_recovered(
+    workers: ForkServer, url: str, tmp_path: Path, seq: int, durability: str
+) -> tuple[Workflow, dict[str, int], dict[str, int], list[Any]]:
+    """Kill at ``seq``, recover: (the workflow, executions before the kill, executions in all, finished steps at the kill)."""
+    effects, seen = tmp_path / f"effects{seq}", tmp_path / f"seen{seq}"
+    code = workers.run(
+        "run_until_killed",
+        url=url,
+        effects=str(effects),
+        run_id="00_run",
+        seq=seq,
+        durability=durability,
+        seen=str(seen),
+    )
+    assert code == -9
+    before = executions(effects)
+    db = open_url(url)
+    workflow = build(db, effects)
+    row = await db.load_run("00_run")
+    if row is None or row.status.is_final:  # before the first commit, or with the end stored and not yet shown
+        return workflow, before, before, []
+    finished = [entry.path for entry in await workflow.history("00_run") if entry.status == "done"]
+    assert workers.run("recover", url=url, effects=str(effects), run_id="00_run", durability=durability) == 0
+    return workflow, before, executions(effects), finished
+
+
+async def check(
+    workflow: Workflow,
+    expected: WorkflowRunOutput,
+    before: dict[str, int],
+    after: dict[str, int],
+    finished: list[Any],
+    seen: Path,
+) -> None:
+    output = await workflow.aget_run("00_run")
+    assert output is not None
+    assert output.status == "COMPLETED"
+    assert output.content == expected.content
+    assert contents(output) == contents(expected)
+    assert await workflow.aget_session_state("s") == expected.session_state
+    assert output.events is not None
+    numbers = covered(output.events)
+    assert numbers == list(range(1, len(numbers) + 1))
+    for path in finished:
+        assert after.get(path, 0) == before.get(path, 0), f"{path} had finished and ran again"
+    assert all(count <= 2 for count in after.values()), after
+    await check_reader(workflow, seen)
+
+
+async def check_reader(workflow: Workflow, seen: Path) -> None:
+    """A reader that had seen everything live, and then reconnects with its last id, has one unbroken sequence."""
+    lines = [json.loads(line) for line in seen.read_text().splitlines()]
+    last = lines[-1][0] if lines else 0
+    rest = [event async for event in workflow.subscribe("00_run", after=last)]
+    first = rest[0].seq if rest else None
+    known = [int(line[0].split("-")[1]) for line in lines]
+    kept = [seq for seq in known if first is None or seq < first]
+    numbers = kept + covered(rest)
+    assert numbers == list(range(1, len(numbers) + 1))
+    if first is not None and first <= max(known, default=0):
+        assert rest[0].event == "WorkflowResumed"
+
+
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_a_worker_killed_at_any_event_is_recovered_with_the_same_result(
+    workers: ForkServer, new_url: Callable[[], str], tmp_path: Path, durability: str
+) -> None:
+    expected = await undisturbed(tmp_path)
+    assert expected.last_seq >= 60
+    lost = 0
+    for seq in range(1, expected.last_seq + 1):
+        url = new_url()
+        workflow, before, after, finished = await killed_and_recovered(workers, url, tmp_path, seq, durability)
+        assert workflow.db is not None
+        if await workflow.db.load_run("00_run") is None:
+            lost += 1  # killed before anything of the run was promised to be stored
+        else:
+            await check(workflow, expected, before, after, finished, tmp_path / f"seen{seq}")
+        await workflow.db.aclose()
+    if durability == "sync":
+        assert lost <= 1  # only the first event comes before the run's first commit

@@ -1,0 +1,123 @@
+"""The workflow that the fault tests kill: loops, parallel branches, a nested workflow, session state, text, side effects.
+
+Every step's body appends its path to a file, so that what really ran is known whatever the database says.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from workflow_runtime import (
+    Condition,
+    Loop,
+    Parallel,
+    RunContext,
+    Step,
+    StepInput,
+    Workflow,
+)
+from workflow_runtime.engine.clock import SystemClock
+
+__all__ = ["Later", "build", "executions"]
+
+
+class Later(SystemClock):
+    """The machine's clock, an hour ahead: every lease of a process that died has run out."""
+
+    def time(self) -> float:
+        return super().time() + 3600
+
+
+def build(db: Any, effects: Path, clock: Any = None, durability: str = "async", lease: float = 15.0) -> Workflow:
+    """The workload on ``db``; each step's execution becomes a line of ``effects``."""
+
+    def done(context: RunContext) -> None:
+        with open(effects, "ab", buffering=0) as file:
+            file.write(f"{context.path}\n".encode())
+
+    async def begin(step_input: StepInput, run_context: RunContext) -> str:
+        done(run_context)
+        run_context.session_state["begun"] = True
+        return f"begin {step_input.input}"
+
+    async def write(step_input: StepInput, run_context: RunContext) -> Any:
+        done(run_context)
+        for word in ("one ", "two ", "three"):
+            await anyio.lowlevel.checkpoint()
+            yield word
+
+    async def count(step_input: StepInput, run_context: RunContext) -> int:
+        done(run_context)
+        await anyio.lowlevel.checkpoint()
+        run_context.session_state["count"] = run_context.session_state.get("count", 0) + 1
+        return int(run_context.session_state["count"])
+
+    def branch(name: str) -> Any:
+        async def work(step_input: StepInput, run_context: RunContext) -> dict[str, Any]:
+            done(run_context)
+            await anyio.lowlevel.checkpoint()
+            run_context.session_state[name] = len(name)
+            return {"branch": name, "saw": step_input.previous_step_content}
+
+        return work
+
+    async def memo(step_input: StepInput, run_context: RunContext) -> Any:
+        done(run_context)
+        first = await run_context.once("draw", lambda: "drawn")
+        return [first, run_context.idempotency_key.split(":")[1]]
+
+    inner = Workflow(
+        name="inner",
+        steps=[Step("inner_a", executor=branch("inner_a")), Step("inner_b", executor=memo)],
+    )
+    return Workflow(
+        name="faulty",
+        db=db,
+        clock=clock,
+        durability=durability,
+        lease=lease,
+        store_events=True,
+        steps=[
+            Step("begin", executor=begin),
+            Step("write", executor=write),
+            Loop([Step("count", executor=count)], name="loop", max_iterations=5),
+            Parallel(
+                Step("left", executor=branch("left")),
+                Loop([Step("mid", executor=branch("mid"))], name="midloop", max_iterations=2),
+                Step("nested", workflow=inner),
+                name="par",
+            ),
+            Condition([Step("yes", executor=branch("yes"))], evaluator=lambda step_input: True, name="cond"),
+            Step("end", executor=memo),
+        ],
+    )
+
+
+def executions(effects: Path) -> dict[str, int]:
+    """How often each step's body was entered."""
+    found: dict[str, int] = {}
+    for line in effects.read_text().splitlines() if effects.exists() else ():
+        found[line] = found.get(line, 0) + 1
+    return found
+
+
+def kill_at(workflow: Workflow, seq: int) -> None:
+    """SIGKILL this process the moment that it publishes event ``seq``."""
+    definition = workflow.definition()
+
+    def observe(run: Any) -> Any:
+        def look(event: Any) -> None:
+            if event.seq >= seq:
+                os.kill(os.getpid(), 9)
+
+        return look
+
+    import msgspec
+
+    object.__setattr__(
+        workflow, "_definition", msgspec.structs.replace(definition, observers=(*definition.observers, observe))
+    )
