@@ -20,7 +20,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import ConcurrentWrite, RunCancelledError, StepTimeoutError
 from ..model.events import Event, WorkflowEvent
-from ..model.metrics import StepMetrics, WorkflowMetrics
+from ..model.metrics import COUNTERS, StepMetrics, WorkflowMetrics
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..model.step_io import StepOutput
@@ -46,14 +46,6 @@ logger = logging.getLogger("workflow_runtime")
 
 OWNER = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
 _FINISH_SECONDS = 30.0
-_COUNTERS = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "reasoning_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-)
 
 
 class Execution:
@@ -302,7 +294,7 @@ class Execution:
         total = self.output.metrics.total() if self.output.metrics else None
         counters: dict[str, float] = {"runs": 1}
         if total is not None:
-            counters.update({name: value for name in _COUNTERS if (value := getattr(total, name))})
+            counters.update({name: value for name in COUNTERS if (value := getattr(total, name))})
             if total.duration:
                 counters["duration"] = total.duration
             if total.cost:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from ..core.journal import Journal
+from ..core.state import merged
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.run import WorkflowRunOutput
@@ -101,14 +102,21 @@ async def prepare_new(request: RunRequest) -> Execution:
         created_at=created,
         state_base=stored,
     )
-    if definition.db is not None:
-        if definition.metadata:
-            run.session_metadata = codec.encode_value(definition.metadata, "Workflow metadata")
-        if session.workflow_data is None:
-            steps = [{"name": node.name, "type": node.kind} for node in definition.plan.root]
-            data = {"workflow_id": definition.id, "name": definition.name, "steps": steps}
-            run.workflow_data = codec.encode_value(data)
+    _describe(run)
     return register(run)
+
+
+def _describe(run: Execution) -> None:
+    """Give the session what the workflow says of itself: its metadata over the session's, and its steps."""
+    definition, session = run.definition, run.session
+    metadata = merged(session.metadata or {}, definition.metadata)
+    if metadata != (session.metadata or {}):
+        session.metadata = metadata
+        run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
+    if session.workflow_data is None:
+        steps = [{"name": node.name, "type": node.kind} for node in definition.plan.root]
+        session.workflow_data = {"workflow_id": definition.id, "name": definition.name, "steps": steps}
+        run.workflow_data = codec.encode_value(session.workflow_data)
 
 
 def register(run: Execution) -> Execution:

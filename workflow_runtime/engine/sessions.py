@@ -52,6 +52,7 @@ def decode_session(row: SessionRow) -> WorkflowSession:
         created_at=int(row.created_at),
         updated_at=int(row.updated_at),
         version=row.version,
+        loaded_state=row.state,
     )
 
 
@@ -105,6 +106,8 @@ def remember_session(run: Execution) -> None:
         workflow_id=run.definition.id,
         workflow_name=run.definition.name,
         name=known.session_name,
+        metadata=codec.encode_value(known.metadata) if known.metadata else None,
+        workflow_data=codec.encode_value(known.workflow_data) if known.workflow_data else None,
         state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
         created_at=float(known.created_at or run.created_at),
         updated_at=run.clock.time(),

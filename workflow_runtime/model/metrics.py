@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["RunMetrics", "SessionMetrics", "StepMetrics", "WorkflowMetrics"]
+__all__ = ["COUNTERS", "RunMetrics", "SessionMetrics", "StepMetrics", "WorkflowMetrics"]
 
-_COUNTERS = (
+COUNTERS = (
     "input_tokens",
     "output_tokens",
     "total_tokens",
@@ -40,7 +40,7 @@ class RunMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
     additional_metrics: dict[str, Any] | None = None
 
     def __add__(self, other: RunMetrics) -> RunMetrics:
-        total = RunMetrics(**{name: getattr(self, name) + getattr(other, name) for name in _COUNTERS})
+        total = RunMetrics(**{name: getattr(self, name) + getattr(other, name) for name in COUNTERS})
         total.cost = _sum(self.cost, other.cost)
         total.duration = _sum(self.duration, other.duration)
         return total

@@ -43,6 +43,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
     created_at: int | None = None
     updated_at: int | None = None
     version: int = 0
+    loaded_state: dict[str, bytes] | None = None  # what was stored when it was read; saving writes the difference
 
     @property
     def session_data(self) -> dict[str, Any]:

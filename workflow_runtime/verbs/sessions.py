@@ -22,11 +22,13 @@ logger = logging.getLogger("workflow_runtime")
 
 
 class SessionVerbs(Verbs):
-    async def _row(self, session_id: str | None, user_id: str | None = None) -> SessionRow:
+    async def _row(
+        self, session_id: str | None, user_id: str | None = None, *, cached: SessionRow | None = None
+    ) -> SessionRow:
         chosen = self.resolve_session(session_id, user_id or self.user_id)
-        row = None
-        if self.db is not None:
-            row = self._session_cache.get(chosen) or await self.db.load_session(chosen)
+        row = cached
+        if row is None and self.db is not None:
+            row = await self.db.load_session(chosen)
         if row is None:
             why = "" if self.db is not None else "; the workflow has no db, so no session is stored"
             raise SessionNotFound(f"Session not found: {chosen!r}{why}")
@@ -55,8 +57,14 @@ class SessionVerbs(Verbs):
         return portal.call(lambda: self.aget_session(session_id, user_id, last_n_runs))
 
     async def aget_session_state(self, session_id: str | None = None) -> dict[str, Any]:
-        """The stored state. SessionNotFound (a KeyError) for an unknown session."""
-        row = await self._row(session_id)
+        """The stored state; with ``cache_session`` that of the session in memory, without a look at the database.
+
+        Raises:
+            SessionNotFound: The session is unknown; a KeyError.
+        """
+        row = await self._row(
+            session_id, cached=self._session_cache.get(self.resolve_session(session_id, self.user_id))
+        )
         return {key: codec.decode_value(value) for key, value in row.state.items()}
 
     def get_session_state(self, session_id: str | None = None) -> dict[str, Any]:
@@ -109,8 +117,17 @@ class SessionVerbs(Verbs):
     async def aget_chat_history(
         self, session_id: str | None = None, last_n_runs: int | None = None
     ) -> list[WorkflowChatInteraction]:
-        """Input and content of the session's runs that have both, oldest first. Reads only what it returns."""
-        row = await self._row(session_id)
+        """Input and content of the session's runs that have both, oldest first. Reads only what it returns.
+
+        Raises:
+            SessionNotFound: The session that was named is unknown. Without a name there is just no history yet.
+        """
+        try:
+            row = await self._row(session_id)
+        except SessionNotFound:
+            if session_id is not None:
+                raise
+            return []
         assert self.db is not None
         if last_n_runs is not None and last_n_runs <= 0:
             return []
@@ -124,15 +141,21 @@ class SessionVerbs(Verbs):
         return portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
-        """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db."""
+        """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db.
+
+        Of the state what was changed since the session was read is written, so that what others have stored meanwhile
+        under other keys stays.
+        """
         if self.db is None:
             return
         known = await self.db.load_session(session.session_id)
+        stored = known.state if known is not None else {}
         if known is not None:
             refuse_other_user(known, session.user_id)
         after = snapshot(session.session_state)
-        patch = changes(known.state if known else {}, after)
-        await self._write_state(session.session_id, patch, known.state if known else {}, session)
+        before = stored if known is None or session.loaded_state is None else session.loaded_state
+        await self._write_state(session.session_id, changes(before, after), stored, session)
+        session.loaded_state = after
 
     def save_session(self, session: WorkflowSession) -> None:
         portal.call(lambda: self.asave_session(session))
@@ -170,9 +193,8 @@ class SessionVerbs(Verbs):
         if self.db is None:
             raise StorageError("the workflow has no db, so there is nowhere to store a session")
         self._session_cache.pop(session_id, None)
-        patch = SessionPatch(
-            session_id=session_id, workflow_id=self.id, workflow_name=self.name, now=self.clock.time(), **fields
-        )
+        fields = {"workflow_id": self.id, "workflow_name": self.name, **fields}
+        patch = SessionPatch(session_id=session_id, now=self.clock.time(), **fields)
         await self.db.commit(Batch(session=patch))
 
     async def _write_state(
@@ -187,6 +209,8 @@ class SessionVerbs(Verbs):
         extra: dict[str, Any] = {}
         if session is not None:
             extra = {"user_id": session.user_id, "name": session.session_name}
+            if session.workflow_id is not None:
+                extra.update(workflow_id=session.workflow_id, workflow_name=session.workflow_name)
             if session.metadata is not None:
                 extra["metadata"] = codec.encode_value(session.metadata, "session metadata")
         while True:
