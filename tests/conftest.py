@@ -17,6 +17,10 @@ from verbs import Verb
 from workflow_runtime import BaseDb, InMemoryDb
 from workflow_runtime.backends import SqliteDb
 
+pytest.register_assert_rewrite("verbs")  # before the import, or its asserts would not say what they compared
+
+from verbs import Verb  # noqa: E402
+
 ASYNCIO = pytest.param(("asyncio", {}), id="asyncio")
 UVLOOP = pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")
 TRIO = pytest.param(("trio", {}), id="trio")

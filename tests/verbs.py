@@ -27,7 +27,7 @@ _VOLATILE = {"run_id", "session_id", "created_at", "updated_at", "metrics", "run
 
 @dataclass
 class Ran:
-    """What became of one run. ``events``: all that were published, as streamed where the mode streams, else as stored."""
+    """What became of one run. ``events``: all that were published, as streamed if the mode streams, else as stored."""
 
     mode: str
     output: WorkflowRunOutput  # as the database has it
@@ -118,8 +118,8 @@ def same_output(output: WorkflowRunOutput, *, ordered: bool = True) -> Any:
 
 
 class Verb:
-    """``verb(make, input)`` runs the workflow that ``make(db)`` gives, each time a new one, in every mode. All runs must
-    publish and store the same events and the same output, and raise the same; the first of them is returned.
+    """``verb(make, input)`` runs the workflow that ``make(db)`` gives, each time a new one, in every mode. All runs
+    must publish and store the same events and the same output, and raise the same; the first of them is returned.
 
     ``ordered=False`` where branches interleave by chance: then events are compared path by path.
     """

@@ -217,6 +217,9 @@ class Frame:
         review = node.review
         assert review is not None
         fields, schema = asking.form_fields(review.user_input_schema)
+        # As it is stored: of the step, not of the session, and as of now.
+        seen = flow.step_input()
+        seen.workflow_session, seen.previous_step_outputs = None, dict(flow.outputs)
         routes = bool(extra.get("requires_route_selection"))
         requirement = asking.question(
             node,
@@ -231,7 +234,7 @@ class Frame:
             user_input_message=review.user_input_message,
             user_input_schema=fields or None,
             input_json_schema=schema,
-            step_input=flow.step_input(),
+            step_input=seen,
             **extra,
         )
         self.run.pauses.add(requirement)

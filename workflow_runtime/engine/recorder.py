@@ -13,6 +13,7 @@ import msgspec
 
 from ..core.filters import Sieve
 from ..core.journal import DONE, MEMO, Record
+from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
@@ -186,7 +187,7 @@ class Recorder:
     def pending(self) -> list[EventRow]:
         """What of the log is not committed yet."""
         self._close_text()
-        return list(self._events)
+        return [row for row in self._events if row.path or row.kind not in TERMINAL_EVENTS]
 
     def note(self, record: Record) -> None:
         """Take a journal record and the session state as they are now, so that both are of the same moment."""
