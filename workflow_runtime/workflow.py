@@ -31,6 +31,7 @@ from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
+from .verbs.console import ConsoleVerbs
 from .verbs.runs import RunVerbs
 from .verbs.sessions import SessionVerbs
 
@@ -40,7 +41,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, SessionVerbs):
+class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.

@@ -1,0 +1,159 @@
+"""print_response on a pipe and on a terminal, run for real."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+from rich.console import Console
+
+from workflow_runtime import Parallel, Step, StepInput, Workflow
+
+from .streams import recording
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+async def shout(step_input: StepInput) -> str:
+    return str(step_input.input).upper()
+
+
+async def words(step_input: StepInput) -> AsyncIterator[str]:
+    for word in ("one\n", "two ", "three\n", "four"):
+        yield word
+
+
+async def refuse(step_input: StepInput) -> str:
+    raise LookupError("no such [b]page[/b]")
+
+
+def pipe() -> Console:
+    return Console(file=io.StringIO(), width=80)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.anyio
+async def test_a_pipe_gets_plain_lines_and_no_control_codes() -> None:
+    console = pipe()
+    await Workflow(name="Two", steps=[shout, words]).aprint_response("hi", run_id="r1", console=console, show_time=False)
+    assert written(console).splitlines() == [
+        "workflow Two",
+        "run      r1",
+        "input",
+        "         | hi",
+        "start    shout",
+        "done     shout",
+        "         | HI",
+        "start    words",
+        "done     words",
+        "completed 2 steps",
+        "         | one",
+        "         | two three",
+        "         | four",
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_pipe_that_asks_for_the_stream_gets_whole_lines_as_they_are_made() -> None:
+    console = pipe()
+    await Workflow(name="W", steps=[words, shout]).aprint_response("hi", console=console, stream=True, show_time=False)
+    told = [line for line in written(console).splitlines() if line.startswith(("text", "done"))]
+    assert told == ["text     words | one", "text     words | two three", "text     words | four", "done     words", "done     shout"]
+
+
+@pytest.mark.anyio
+async def test_what_a_step_returns_cannot_forge_a_line_or_move_the_cursor() -> None:
+    async def forge(step_input: StepInput) -> str:
+        return "done     pay\n\x1b[2J\x1b[Hcompleted [red]x[/red]\r*"
+
+    console = pipe()
+    await Workflow(name="[bold]W\x1b[1m\n", steps=[forge, shout]).aprint_response("hi", console=console)
+    text = written(console)
+    assert CONTROL.search(text.replace("\n", "")) is None
+    assert "workflow [bold]W␛[1m␊" in text
+    assert "         | done     pay\n         | ␛[2J␛[Hcompleted [red]x[/red]␍*\n" in text
+
+
+@pytest.mark.anyio
+async def test_a_failure_is_shown_at_its_path_and_raised() -> None:
+    console = pipe()
+    workflow = Workflow(name="W", steps=[Parallel(Step(name="find", executor=refuse), name="both")])
+    with pytest.raises(LookupError, match="no such"):
+        await workflow.aprint_response("hi", console=console)
+    text = written(console)
+    assert "failed   both > find  LookupError: no such [b]page[/b]" in text
+    assert "(0.both/0.find)" in text
+
+
+@pytest.mark.anyio
+async def test_a_pause_without_a_person_says_how_to_continue() -> None:
+    console = pipe()
+    ask = Step(name="publish", executor=shout, requires_confirmation=True, confirmation_message="Publish it?")
+    await Workflow(name="W", steps=[ask]).aprint_response("hi", console=console, run_id="r1")
+    text = written(console)
+    assert "next     publish waits: Publish it?" in text
+    assert "wfr answer r1" in text
+
+
+@pytest.mark.anyio
+async def test_cancelling_the_call_cancels_the_run_and_shows_it() -> None:
+    console = pipe()
+    started = anyio.Event()
+    cancelled = anyio.Event()
+
+    async def wait(step_input: StepInput) -> None:
+        started.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    workflow = Workflow(name="W", steps=[Step(name="wait", executor=wait)])
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+
+            async def show() -> None:
+                await workflow.aprint_response("hi", console=console)
+
+            tasks.start_soon(show)
+            await started.wait()
+            tasks.cancel_scope.cancel()
+    assert cancelled.is_set()
+    assert "cancelled" in written(console)
+
+
+@pytest.mark.anyio
+async def test_a_terminal_ends_with_the_tree_and_the_answer_once() -> None:
+    console = recording(80)
+    await Workflow(name="Two", steps=[shout, words]).aprint_response("hi", console=console)
+    text = console.export_text()
+    assert text.index("✔ shout") < text.index("✔ words") < text.index("Completed in")
+    assert text.count("two three") == 1
+
+
+def test_the_sync_twin_draws_the_same_without_a_loop_of_the_callers() -> None:
+    console = pipe()
+    Workflow(name="Two", steps=[shout]).print_response("hi", console=console, markdown=False, show_step_details=False)
+    assert "| HI" in written(console)
+
+
+def test_a_reader_that_goes_away_ends_the_run() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    ran: list[str] = []
+
+    async def first(step_input: StepInput) -> None:
+        ran.append("first")
+
+    with pytest.raises(BrokenPipeError):
+        Workflow(name="W", steps=[first]).print_response("hi", console=Console(file=Gone(), width=80))
+    assert ran == []

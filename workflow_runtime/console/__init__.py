@@ -1,0 +1,45 @@
+"""The terminal: ``print_response``, ``cli_app`` and what draws them. Needs the extra ``console``.
+
+This room uses the public API only, and the engine never imports it. From the inside out: ``clean`` (text that cannot
+move a cursor), ``tree`` (what is seen of a run, folded from its events) and ``rows`` (the tree as lines) are pure;
+``render`` and ``panels`` turn them into what rich draws; ``screen`` and ``lines`` put that on a terminal or a pipe;
+``follow`` reads the events of a run into them; ``ask`` and ``prompts`` answer a paused run; ``response`` is
+``print_response``; ``app`` is ``cli_app``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["acli_app", "aprint_response"]
+
+_MISSING = (
+    "{verb} draws with rich and prompt_toolkit, which are not installed (no module named {name!r}). "
+    "Install them with:  pip install 'workflow-runtime[console]'"
+)
+
+
+async def aprint_response(workflow: Any, input: Any = None, **options: Any) -> None:
+    """See ``Workflow.aprint_response``."""
+    try:
+        from .response import respond
+    except ModuleNotFoundError as error:
+        raise missing("print_response", error) from error
+    await respond(workflow, input, **options)
+
+
+async def acli_app(workflow: Any, input: str | None = None, **options: Any) -> None:
+    """See ``Workflow.acli_app``."""
+    try:
+        from .app import chat
+    except ModuleNotFoundError as error:
+        raise missing("cli_app", error) from error
+    await chat(workflow, input, **options)
+
+
+def missing(verb: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """The error that names the extra to install; ``error`` itself when one of our own modules is what is missing."""
+    name = (error.name or "").partition(".")[0]
+    if name == "workflow_runtime":
+        return error
+    return ModuleNotFoundError(_MISSING.format(verb=verb, name=name), name=error.name)

@@ -1,0 +1,1 @@
+"""Answering a paused run where it is shown."""

@@ -1,0 +1,228 @@
+"""What each event does to the view: one short function per event, one table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .node import Progress
+
+if TYPE_CHECKING:
+    from .tree import View
+
+__all__ = ["HANDLERS", "Fold"]
+
+Fold = Callable[["View", Any, float], None]
+
+
+# -- the run ----------------------------------------------------------------------------------------------------------
+
+
+def workflow_started(view: View, event: Any, now: float) -> None:
+    if event.nested_depth:
+        view.at(event.path).kind = "Workflow"
+        return
+    view.status = "RUNNING"
+    view.name = view.name or event.workflow_name
+    view.root.started_at = now
+
+
+def workflow_resumed(view: View, event: Any, now: float) -> None:
+    """Another process took over: what was seen beyond ``after_seq`` did not happen."""
+    view.status = "RUNNING"
+    for node in list(view.nodes.values()):
+        if node is view.root or node.state in ("pending", "unused"):
+            continue
+        if node.seq > event.after_seq or not node.is_ended:
+            node.restart()
+
+
+def workflow_completed(view: View, event: Any, now: float) -> None:
+    if event.nested_depth:
+        return
+    view.status, view.content = "COMPLETED", event.content
+    _finish(view, now)
+    view.close("done", "skipped")
+    total = event.metrics.total() if event.metrics is not None else None
+    if total is not None:
+        for name in ("input_tokens", "output_tokens", "total_tokens"):
+            view.tokens[name] = max(view.tokens[name], getattr(total, name))
+
+
+def workflow_paused(view: View, event: Any, now: float) -> None:
+    if event.nested_depth:
+        return
+    view.status = "PAUSED"
+    found = [*(event.step_requirements or ()), *(event.error_requirements or ())]
+    view.questions = [item for item in found if item.answered_at is None]
+    for item in view.questions:
+        view.wait(item.path, event.seq)
+
+
+def workflow_cancelled(view: View, event: Any, now: float) -> None:
+    if event.nested_depth:
+        return
+    view.status, view.reason = "CANCELLED", event.reason
+    _finish(view, now)
+    view.close("cancelled", "cancelled")
+
+
+def workflow_error(view: View, event: Any, now: float) -> None:
+    if event.nested_depth:
+        return
+    view.status = "ERROR"
+    view.error, view.error_type = event.error, event.error_type
+    if view.failed is None or view.failed.state != "failed":
+        view.failed = _innermost(view)
+    if view.failed is not None and not view.failed.is_ended:
+        view.failed.error, view.failed.error_type = event.error, event.error_type
+        view.end(view.failed, "failed", event.seq, now)
+    _finish(view, now)
+    view.close("cancelled", "waiting")
+
+
+def _finish(view: View, now: float) -> None:
+    view.questions = []
+    if view.root.started_at is None:
+        view.root.started_at = now
+    view.root.ended_at = now
+
+
+def _innermost(view: View) -> Any:
+    """Where an error came from that no step owned up to: the deepest place that was at work."""
+    found = None
+    for node in view.root.walk():
+        if node is not view.root and node.state in ("running", "retrying"):
+            found = node
+    return found
+
+
+# -- a step -----------------------------------------------------------------------------------------------------------
+
+
+def step_started(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name)
+    if node.is_ended:  # done over after a review
+        node.round += 1
+        node.started_at, node.attempt = None, 1
+    node.tail = None
+    node.note = ""
+    view.start(node, event.seq, now)
+
+
+def step_progress(view: View, event: Any, now: float) -> None:
+    view.at(event.path, event.step_name).progress = Progress(event.done, event.total, event.text)
+
+
+def step_retry(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name)
+    node.state, node.seq = "retrying", event.seq
+    node.attempt = event.attempt + 1
+    node.error, node.error_type = event.error, event.error_type
+    node.progress = None
+    if event.discards_deltas:
+        node.tail = None
+
+
+def step_completed(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name)
+    output = event.step_response
+    failed = output is not None and not output.success and node.kind == "Step" and output.step_type != "Workflow"
+    node.error = output.error if failed else None
+    node.note, node.tail = "", None
+    view.count(event)
+    view.end(node, "failed" if failed else "done", event.seq, now)
+
+
+def step_error(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name)
+    node.error, node.error_type, node.attempt = event.error, event.error_type, event.attempt
+    view.failed = node
+    view.end(node, "failed", event.seq, now)
+
+
+def step_paused(view: View, event: Any, now: float) -> None:
+    view.at(event.path, event.step_name)
+    view.wait(event.path, event.seq)
+
+
+def step_continued(view: View, event: Any, now: float) -> None:
+    """An answer was used. A reviewed step is done with it; the others go on to run."""
+    node = view.at(event.path, event.step_name)
+    if node.state != "waiting":
+        return
+    if node.ended_at is not None and node.error is None and node.kind == "Step":
+        node.state = "done"
+        for around in node.above():
+            if around.state == "waiting":
+                around.state = "running"
+    else:
+        view.start(node, event.seq, now)
+
+
+# -- containers -------------------------------------------------------------------------------------------------------
+
+
+def container_started(view: View, event: Any, now: float) -> None:
+    kind = event.event.removesuffix("ExecutionStarted")
+    node = view.at(event.path, event.step_name, kind)
+    node.total = getattr(event, "max_iterations", None) or getattr(event, "item_count", None)
+    outline = node.outline.children if node.outline is not None else ()
+    if kind == "Condition":
+        holds = bool(event.condition_result)
+        branches = {part.branch for part in outline}
+        node.note = "if" if holds else "else" if not outline or "else" in branches else "not met"
+        view.seed(node, outline, "if" if holds else "else")
+    elif kind == "Router":
+        chosen = event.selected_steps or []
+        node.note = ", ".join(chosen) if chosen else "nothing chosen"
+        view.seed(node, [part for part in outline if part.name in chosen])
+    view.start(node, event.seq, now)
+
+
+def container_completed(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name, event.event.removesuffix("ExecutionCompleted"))
+    for child in node.children.values():
+        if not child.is_ended and child.state != "pending":  # a loser of a race: its siblings were enough
+            child.ended_at = now
+            child.state = "skipped" if child.state == "waiting" else "cancelled"
+    if node.kind == "Condition" and getattr(event, "branch", "") is None and not event.condition_result:
+        node.note = "not met"
+    view.end(node, "done", event.seq, now)
+
+
+def iteration_started(view: View, event: Any, now: float) -> None:
+    node = view.at(event.path, event.step_name, "iteration")
+    if node.parent is not None:
+        node.parent.total = event.max_iterations
+    view.start(node, event.seq, now)
+
+
+def iteration_completed(view: View, event: Any, now: float) -> None:
+    view.end(view.at(event.path, event.step_name, "iteration"), "done", event.seq, now)
+
+
+HANDLERS: dict[str, Fold] = {
+    "WorkflowStarted": workflow_started,
+    "WorkflowResumed": workflow_resumed,
+    "WorkflowCompleted": workflow_completed,
+    "WorkflowPaused": workflow_paused,
+    "WorkflowCancelled": workflow_cancelled,
+    "WorkflowError": workflow_error,
+    "StepStarted": step_started,
+    "StepProgress": step_progress,
+    "StepRetry": step_retry,
+    "StepCompleted": step_completed,
+    "StepError": step_error,
+    "StepPaused": step_paused,
+    "RouterPaused": step_paused,
+    "StepOutputReview": step_paused,
+    "StepExecutorPaused": step_paused,
+    "StepContinued": step_continued,
+    "StepExecutorContinued": step_continued,
+    "LoopIterationStarted": iteration_started,
+    "LoopIterationCompleted": iteration_completed,
+}
+for _kind in ("Steps", "Parallel", "Loop", "Condition", "Router", "Map"):
+    HANDLERS[f"{_kind}ExecutionStarted"] = container_started
+    HANDLERS[f"{_kind}ExecutionCompleted"] = container_completed

@@ -1,0 +1,113 @@
+"""A run drawn in place on a terminal: at most 20 times a second, and never at the cost of the run.
+
+Drawing and writing happen in a worker thread. A redraw that finds the last one still under way is left out, so a slow
+terminal only sees fewer pictures; what is printed for good is waited for, so there the run's own buffer decides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+
+from .. import Event, StepCompletedEvent, StepRetryEvent, WorkflowCompletedEvent
+from .clean import one_line
+from .frame import Painter, Snapshot, snapshot
+from .panels import retry_notice, step_output
+from .render import ASCII, UNICODE, tree_lines
+from .rows import rows
+from .screen import Region, lines_of
+from .surface import Held, Options, clock, leaf_output, told_of_a_broken_pipe
+from .tree import View
+
+__all__ = ["Live"]
+
+FASTEST = 0.05  # seconds between two redraws
+_SLOWEST = 0.5
+_SHARE = 0.02  # of the time at most is spent on drawing: a costly picture is drawn less often
+_TURN = 0.1  # seconds per turn of the spinner
+
+
+class Live:
+    """The surface of a terminal."""
+
+    wants_deltas = False  # the view has them
+
+    def __init__(self, console: Console, view: View, options: Options) -> None:
+        self.console = console
+        self.view = view
+        self.options = options
+        self.redraws = 0
+        self._painter = Painter(console, markdown=options.markdown)
+        self._region = Region(console)
+        self._held = Held()
+        self._exit = ExitStack()
+        self._version = -1
+
+    async def run(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._in_thread(lambda: self._exit.enter_context(self._region.opened()))
+        pause = FASTEST
+        while True:
+            started = time.perf_counter()
+            shot = snapshot(
+                self.view, clock(), self.console.height, streams=self.options.stream, times=self.options.show_time
+            )
+            taken = time.perf_counter() - started
+            taken += await self._in_thread(partial(self._draw, shot))
+            pause = min(_SLOWEST, max(FASTEST, taken / _SHARE))
+            changed = self._version != self.view.version
+            self._version = self.view.version
+            await anyio.sleep(pause if changed else max(pause, _TURN))
+
+    def _draw(self, shot: Snapshot) -> float:
+        """Seconds of this thread's own work; waiting for the terminal is not work."""
+        began = time.thread_time()
+        self._region.draw(self._painter.lines(shot, int(clock() / _TURN)))
+        self.redraws += 1
+        return time.thread_time() - began
+
+    async def events(self, batch: Sequence[Event]) -> None:
+        found: list[Any] = []
+        for event in batch:
+            if isinstance(event, StepCompletedEvent):
+                if self.options.show_step_details:
+                    self._show(self._held.swap(leaf_output(event, self.view)), found)
+            elif isinstance(event, WorkflowCompletedEvent) and not event.nested_depth:
+                self._held.drop_if(event.content)
+            elif isinstance(event, StepRetryEvent) and self.options.show_step_details:
+                why = one_line(f"{event.error_type}: {event.error}")
+                found.append(retry_notice(self.view.at(event.path), why, event.delay, event.discards_deltas))
+        if found:
+            await self.say(*found)
+
+    def _show(self, held: Any, found: list[Any]) -> None:
+        if held is not None:
+            node, content, seconds = held
+            found.append(step_output(node, content, self.console, self.options.markdown, self.options.time(seconds)))
+
+    async def say(self, *parts: Any) -> None:
+        await self._in_thread(partial(self._region.print, *parts))
+
+    async def close(self) -> None:
+        await self._in_thread(self._exit.close)
+        found: list[Any] = []
+        self._show(self._held.swap(None), found)
+        glyphs = ASCII if self.console.options.ascii_only else UNICODE
+        tree = tree_lines(rows(self.view, clock(), 60, times=self.options.show_time), self.console.width, glyphs)
+        if tree:
+            found.append(lines_of(tree))
+        await self.say(*found)
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        def told() -> Any:
+            with told_of_a_broken_pipe():
+                return work()
+
+        return await anyio.to_thread.run_sync(told, abandon_on_cancel=True)

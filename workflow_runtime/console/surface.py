@@ -1,0 +1,87 @@
+"""What a place to show a run on has to offer, and what all of them share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from .. import Event, StepCompletedEvent
+from .node import Node
+from .rows import duration
+from .tree import View
+
+__all__ = ["Held", "Options", "Surface", "clock", "leaf_output", "told_of_a_broken_pipe"]
+
+clock = time.monotonic
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices of ``print_response`` that every surface heeds."""
+
+    stream: bool
+    markdown: bool
+    show_time: bool
+    show_step_details: bool
+
+    def time(self, seconds: float | None) -> str:
+        return duration(seconds) if self.show_time else ""
+
+
+class Surface(Protocol):
+    """A terminal, a pipe or a notebook. ``events`` may wait for a slow one: that is the run's back-pressure."""
+
+    console: Console
+    wants_deltas: bool
+
+    async def run(self) -> None:
+        """Redraw until cancelled; what never redraws returns at once."""
+
+    async def events(self, batch: Sequence[Event]) -> None:
+        """These were folded into the view just now."""
+
+    async def say(self, *parts: Any) -> None:
+        """Print for good."""
+
+    async def close(self) -> None:
+        """The run has stopped here: leave a still picture of the tree."""
+
+
+@contextmanager
+def told_of_a_broken_pipe() -> Iterator[None]:
+    """rich leaves the program when nobody reads its output; here the caller decides, and the run ends first."""
+    try:
+        yield
+    except SystemExit:
+        raise BrokenPipeError("nobody reads the output any more") from None
+
+
+class Held:
+    """The newest step output, held back until something follows it: the last one is the answer, and is shown once."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Node, Any, float | None] | None = None
+
+    def swap(self, new: tuple[Node, Any, float | None] | None) -> tuple[Node, Any, float | None] | None:
+        """Hold ``new``; what was held before may be shown now."""
+        old, self._held = self._held, new
+        return old
+
+    def drop_if(self, content: Any) -> None:
+        """Forget it when it is the run's content, which is shown at the end."""
+        if self._held is not None and self._held[1] == content:
+            self._held = None
+
+
+def leaf_output(event: StepCompletedEvent, view: View) -> tuple[Node, Any, float | None] | None:
+    """(node, content, seconds) of a step that has an output of its own to show; None for a nested workflow's step."""
+    output = event.step_response
+    if event.content is None or (output is not None and output.step_type == "Workflow"):
+        return None
+    node = view.at(event.path)
+    return node, event.content, node.elapsed(0.0)

@@ -1,0 +1,256 @@
+"""What a person sees of a run: its steps as a tree with their states, folded from the events and nothing else. (D15)
+
+Pure: the time comes in as an argument (seconds, any origin), so recorded and live events are folded alike. Time that a
+person took to answer is not counted: the view's clock stands while the run is paused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from .. import CustomEvent, Event, ExecutorEvent, StepContentEvent, StepInput
+from .folds import HANDLERS
+from .node import Node, State, Tail
+
+__all__ = ["OutlineLike", "View", "as_text"]
+
+_MEDIA = ("images", "videos", "audio", "files")
+
+
+class OutlineLike(Protocol):
+    """A node of ``Workflow.outline()``: what is known of the steps before any has run."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def branch(self) -> str: ...
+    @property
+    def children(self) -> Sequence[OutlineLike]: ...
+
+
+def as_text(value: Any) -> str:
+    """A value as a person reads it: text as it is, containers and models as indented JSON."""
+    return value if isinstance(value, str) else StepInput(input=value).get_input_as_string() or ""
+
+
+class View:
+    """The run as it is now. ``version`` grows with every change; ``questions`` are the open requirements of a pause."""
+
+    def __init__(self, name: str | None = None, outline: Iterable[OutlineLike] = ()) -> None:
+        self.name = name
+        self.run_id: str | None = None
+        self.session_id: str | None = None
+        self.status = "PENDING"
+        self.root = Node("", name or "", "Workflow", None)
+        self.nodes: dict[str, Node] = {"": self.root}
+        self.content: Any = None
+        self.error: str | None = None
+        self.error_type: str | None = None
+        self.reason: str | None = None
+        self.questions: list[Any] = []
+        self.media: Counter[str] = Counter()
+        self.tokens: Counter[str] = Counter()
+        self.failed: Node | None = None
+        self.version = 0
+        self.seq = 0
+        self._paused_at: float | None = None
+        self._waited = 0.0
+        self.seed(self.root, outline)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def clock(self, now: float) -> float:
+        """``now`` without the time in which the run waited for a person."""
+        return (now if self._paused_at is None else self._paused_at) - self._waited
+
+    def elapsed(self, now: float) -> float:
+        """Seconds that the run has been at work."""
+        return self.root.elapsed(self.clock(now)) or 0.0
+
+    # -- folding -------------------------------------------------------------------------------------------------------
+
+    def fold(self, event: Event, now: float) -> None:
+        """Take one event, in the order of publication."""
+        self.version += 1
+        if type(event) is StepContentEvent:  # by far the most frequent one
+            tail = self._tail(event.path, event.attempt)
+            delta = event.delta
+            tail.add(delta if type(delta) is str else f"{as_text(delta)}\n")
+            return
+        if self._paused_at is not None and event.event != "WorkflowPaused":
+            self._waited += max(0.0, now - self._paused_at)
+            self._paused_at = None
+            self.status = "RUNNING"
+        if event.nested_depth == 0 and event.run_id is not None:
+            self.run_id, self.session_id = event.run_id, event.session_id
+        self.seq = max(self.seq, event.seq)
+        handler = HANDLERS.get(event.event)
+        if handler is not None:
+            handler(self, event, self.clock(now))
+        elif isinstance(event, ExecutorEvent):
+            self._executor(event)
+        elif isinstance(event, CustomEvent):
+            self.at(event.path).note = _custom_note(event)
+        if self._paused_at is None and event.event == "WorkflowPaused" and event.nested_depth == 0:
+            self._paused_at = now
+
+    def answered(self, requirement: Any) -> None:
+        """Note how a person answered, for what no event will tell: a rejected step publishes nothing."""
+        node = self.nodes.get(_place(requirement.path))
+        self.questions = [item for item in self.questions if item.id != requirement.id]
+        self.version += 1
+        if node is None:
+            return
+        if getattr(requirement, "confirmed", None) is False:
+            node.note = "rejected"
+            if requirement.on_reject == "skip":
+                node.state = "skipped"
+        elif getattr(requirement, "decision", None) == "skip":
+            node.state, node.note = "skipped", "skipped by a person"
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    def at(self, path: str, name: str | None = None, kind: str | None = None) -> Node:
+        """The node at ``path``; it, and what must be around it, is made if nothing was heard of it yet."""
+        path = _place(path)
+        node = self.nodes.get(path)
+        if node is None:
+            return self._make(path, name, kind)
+        if node.kind not in ("iteration", "item"):
+            if name is not None and not node.is_named:  # it was made for something in it that was heard of first
+                node.name, node.is_named = name, True
+            node.kind = kind or node.kind
+        return node
+
+    def _make(self, path: str, name: str | None, kind: str | None) -> Node:
+        around, _, part = path.rpartition("/")
+        base, hash_, number = part.rpartition("#")
+        number_of: int | None = None
+        if hash_ and number.isdigit():
+            holder = path[: -len(number) - 1]
+            known = self.nodes.get(holder)
+            # ``name#1`` is an iteration of a container, or the second step of that name in a callable workflow.
+            if name is None or kind == "iteration" or (known is not None and known.kind in ("Loop", "Map")):
+                around, number_of = holder, int(number) + 1
+                kind = kind or ("item" if known is not None and known.kind == "Map" else "iteration")
+                part = base
+            elif known is not None:
+                name = f"{name} ({int(number) + 1})"
+        parent = self.at(around) if around else self.root
+        plain = part.partition(".")
+        node = Node(path, name or (plain[2] if plain[0].isdigit() else part), kind or "Step", parent, number_of)
+        node.is_named = name is not None
+        parent.children[path] = node
+        self.nodes[path] = node
+        if number_of is not None and parent.outline is not None:
+            self.seed(node, parent.outline.children)
+        return node
+
+    def seed(self, parent: Node, outline: Iterable[OutlineLike], branch: str | None = None) -> None:
+        """Show what is known to come: down to the first container whose children are decided as it runs."""
+        for part in outline:
+            if branch is not None and part.branch != branch:
+                continue
+            path = f"{parent.path}/{part.path.rpartition('/')[2]}" if parent.path else part.path.rpartition("/")[2]
+            if path in self.nodes:
+                continue
+            node = Node(path, part.name, part.kind, parent)
+            node.outline, node.is_named = part, True
+            parent.children[path] = node
+            self.nodes[path] = node
+            if part.kind not in ("Loop", "Map", "Condition", "Router"):
+                self.seed(node, part.children)
+
+    def _tail(self, path: str, attempt: int) -> Tail:
+        node = self.nodes.get(path) or self.at(path)
+        if attempt > node.attempt:
+            node.attempt, node.tail = attempt, None
+        if node.tail is None:
+            node.tail = Tail()
+        return node.tail
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def start(self, node: Node, seq: int, now: float) -> None:
+        for around in (node, *node.above()):
+            if around.started_at is None:
+                around.started_at = now
+            if around is node or around.state in ("pending", "waiting"):
+                around.state, around.ended_at = "running", None
+        node.error, node.error_type, node.seq = None, None, seq
+
+    def end(self, node: Node, state: State, seq: int, now: float) -> None:
+        node.state, node.seq = state, seq
+        node.ended_at = now
+        if node.started_at is None:
+            node.started_at = now
+        item = node.parent
+        if item is not None and item.kind == "item" and all(child.is_ended for child in item.children.values()):
+            self.end(item, state, seq, now)
+
+    def wait(self, path: str, seq: int) -> Node:
+        node = self.at(path)
+        for around in (node, *node.above()):
+            around.state = "waiting"
+        node.seq = seq
+        return node
+
+    def close(self, running: State, waiting: State) -> None:
+        """The run has ended: what had not, did so with it."""
+        now = self.root.ended_at
+        for node in self.root.walk():
+            if node is self.root or node.is_ended:
+                continue
+            if node.state == "pending":
+                node.state = "unused"
+                continue
+            has_failed = any(below.state == "failed" for below in node.walk() if below is not node)
+            node.state = (
+                "failed" if running == "cancelled" and has_failed else waiting if node.state == "waiting" else running
+            )
+            node.ended_at = now
+
+    def count(self, event: Any) -> None:
+        output = event.step_response
+        for kind in _MEDIA:
+            found = getattr(output, kind, None) or getattr(event, kind, None)
+            if found and (output is None or output.step_type != "Workflow"):
+                self.media[kind] += len(found)
+        metrics = getattr(output, "metrics", None)
+        if metrics is not None and output.step_type != "Workflow":
+            for name in ("input_tokens", "output_tokens", "total_tokens"):
+                self.tokens[name] += getattr(metrics, name)
+
+    def _executor(self, event: ExecutorEvent) -> None:
+        node = self.at(event.path)
+        name = event.event.removeprefix("Team")
+        if name in ("RunContent", "RunIntermediateContent") and event.content is not None:
+            self._tail(node.path, node.attempt).add(as_text(event.content))
+            node.note = ""
+        elif name == "ToolCallStarted":
+            tool = event.tool
+            called = tool.get("tool_name") if isinstance(tool, dict) else getattr(tool, "tool_name", None)
+            node.note = f"tool {called}" if called else "tool call"
+        elif name.startswith("Reasoning") and name != "ReasoningCompleted":
+            node.note = "thinking"
+        elif name in ("ToolCallCompleted", "ReasoningCompleted"):
+            node.note = ""
+
+
+def _place(path: str) -> str:
+    """The path without the part behind ``!``: work that is done over stands in its step's own place."""
+    return path.partition("!")[0]
+
+
+def _custom_note(event: CustomEvent) -> str:
+    own = {key: value for key, value in event.fields().items() if key not in _COMMON and value is not None}
+    return ", ".join(f"{key}={value}" for key, value in own.items())
+
+
+_COMMON = frozenset(name for name in vars(CustomEvent) if not name.startswith("_"))

@@ -1,0 +1,77 @@
+"""Verbs that show a run to a person. What draws is imported at the first call: it is the extra ``console``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..engine import portal
+from ..model.media import Audio, File, Image, Video
+from .base import Verbs
+
+__all__ = ["ConsoleVerbs"]
+
+
+class ConsoleVerbs(Verbs):
+    async def aprint_response(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        stream: bool | None = None,
+        markdown: bool = True,
+        show_time: bool = True,
+        show_step_details: bool = True,
+        console: Any = None,
+        *,
+        interactive: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Run the workflow and show it: a live tree on a terminal, plain lines in a pipe. spec: aprint_response.
+
+        Args:
+            stream: Show text while it is made; None: as the workflow says, else on a terminal.
+            markdown: Lay out text as Markdown.
+            show_time: Show how long everything took.
+            show_step_details: Show the output of each step, not only the answer.
+            console: A rich Console to draw on.
+            interactive: Ask a person here where the run pauses; None: if both ends are a terminal. Otherwise say how to
+                continue the run.
+            **kwargs: Further arguments of ``arun``, such as ``run_id`` and ``session_state``.
+
+        Raises:
+            Exception: What the run failed with, after it was shown.
+            ModuleNotFoundError: The extra ``console`` is not installed.
+        """
+        from ..console import aprint_response
+
+        options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "aprint_response")}
+        await aprint_response(self, **options, **kwargs)
+
+    def print_response(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        stream: bool | None = None,
+        markdown: bool = True,
+        show_time: bool = True,
+        show_step_details: bool = True,
+        console: Any = None,
+        *,
+        interactive: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The same as ``aprint_response`` for code that is not async. Ctrl-C cancels the run. spec: print_response."""
+        options = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
+        portal.call(lambda: self.aprint_response(**options, **kwargs))
