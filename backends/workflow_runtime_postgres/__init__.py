@@ -1,0 +1,11 @@
+"""PostgreSQL behind the database contract: a pool per event loop, one round trip per commit, LISTEN for watchers.
+
+Reads from outside in: ``database`` is the class, ``location`` says which server, ``pool`` connects and repeats what a
+lost connection broke, ``listen`` hears of other processes' commits, ``commits`` and ``queries`` turn calls into
+``statements``, ``rows`` maps what comes back, ``schema`` and ``functions`` are the tables and the code on the server,
+``errors`` translates what the driver says. Imports ``workflow_runtime.storage`` and ``workflow_runtime.model`` only.
+"""
+
+from .database import PostgresDb
+
+__all__ = ["PostgresDb"]

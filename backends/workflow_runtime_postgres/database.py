@@ -1,0 +1,330 @@
+"""``PostgresDb``: the contract on a PostgreSQL schema, for asyncio, from any number of loops, threads and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+from workflow_runtime.model.enums import RunStatus
+from workflow_runtime.model.errors import BuildError, StorageError
+from workflow_runtime.storage import rules
+from workflow_runtime.storage.base import (
+    BaseDb,
+    Batch,
+    Committed,
+    EventRow,
+    Fence,
+    LeaseState,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionRow,
+    StepRow,
+)
+from workflow_runtime.storage.watch import Watch
+
+from . import queries
+from . import statements as sql
+from .commits import commit_values, names, never
+from .location import locate
+from .loops import Loops
+from .pool import LoopPool
+from .rows import event_row, requirement_row, run_row, session_row, step_row
+from .schema import migrate, qualify
+
+__all__ = ["PostgresDb"]
+
+POLL, POLL_DEAF = 5.0, 0.25
+"""Seconds between two looks at a run that is waited for: where notifications come, and where none do."""
+
+REFUSALS = 20
+"""How often a commit is tried whose refusal had gone when its reason was asked for."""
+
+_FINAL = names(rules.FINAL)
+_ACTIVE = names(rules.ACTIVE)
+_CANCELLABLE = names(rules.CANCELLABLE)
+
+
+class PostgresDb(BaseDb):
+    """A database in one schema of a PostgreSQL server (14 or newer).
+
+    A ``commit`` is one round trip, and what it returned from is on the server's disk (``synchronous_commit`` is as the
+    server has it). Any number of processes may share the schema; the first one makes it, later versions migrate it
+    forward. Each event loop gets a pool of its own, which closes with the loop. Nothing is connected before first use.
+
+    A lost connection or a restarting server is waited for: each call is tried again for ``retry_for`` seconds, and
+    happens once however often it was sent. After that it raises a StorageError, and works again when the server does.
+
+    Behind a pooler that hands out connections per transaction (PgBouncer) pass ``statement_cache_size=0`` and
+    ``listen=False``: prepared statements and LISTEN belong to a connection, and there is no hold of one. Watchers then
+    poll, four times a second.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; its query may name ``schema``, ``min_size`` and
+            ``max_size``. None: the environment says where (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD).
+        db_url: The same.
+        schema: Where the tables are; "workflow_runtime" by default. Two schemas are two databases.
+        db_schema: The same.
+        min_size: Connections per event loop that are made at once; by default they are made when needed.
+        max_size: The most connections of an event loop, 10 by default; one more listens while somebody watches a run.
+        retry_for: Seconds.
+        command_timeout: Seconds after which a statement counts as lost.
+        listen: Whether to be told of other processes' commits.
+        statement_cache_size: Prepared statements per connection; 0: none.
+        options: More arguments for ``asyncpg.connect``, such as ``ssl``.
+        id: What the database is called in listings.
+
+    Raises:
+        BuildError: The URL is of another kind, a size cannot be, or an argument is given twice.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        db_url: str | None = None,
+        schema: str | None = None,
+        db_schema: str | None = None,
+        min_size: int | None = None,
+        max_size: int | None = None,
+        retry_for: float = 10.0,
+        command_timeout: float = 60.0,
+        listen: bool = True,
+        statement_cache_size: int = 100,
+        options: Mapping[str, Any] | None = None,
+        id: str = "postgres",
+    ) -> None:
+        if None not in (url, db_url) or None not in (schema, db_schema):
+            raise BuildError("PostgresDb takes url or db_url, and schema or db_schema, not both")
+        self.id = id
+        self.settings = locate(
+            db_url if url is None else url,
+            schema=db_schema if schema is None else schema,
+            min_size=min_size,
+            max_size=max_size,
+            retry_for=retry_for,
+            command_timeout=command_timeout,
+            listen=listen,
+            statement_cache_size=statement_cache_size,
+            options=dict(options or {}),
+        )
+        self._watch = Watch()
+        self._loops = Loops(self.settings, self._heard)
+        self._texts: dict[str, str] = {}
+        self._is_open = False
+
+    @classmethod
+    def from_url(cls, url: str) -> PostgresDb:
+        """A database for ``postgresql://...``; nothing is connected yet."""
+        return cls(url)
+
+    def __repr__(self) -> str:
+        return f"PostgresDb({self.settings.server!r}, schema={self.settings.schema!r})"
+
+    async def open(self) -> None:
+        """Connect, and bring the schema to this version. StorageError says what to do when that cannot be."""
+        await self._ready()
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, from whichever loop, and close all connections. The next call connects again."""
+        self._is_open = False
+        await self._loops.close()
+
+    # -- calling -------------------------------------------------------------------------------------------------------
+
+    async def _ready(self) -> LoopPool:
+        pool = self._loops.here()
+        if not self._is_open:
+            settings = self.settings
+            await pool.run(lambda connection: migrate(connection, settings.schema, settings.server))
+            self._is_open = True
+        return pool
+
+    def _text(self, text: str) -> str:
+        found = self._texts.get(text)
+        if found is None:
+            found = self._texts[text] = qualify(text, self.settings.schema)
+        return found
+
+    async def _fetch(self, text: str, *values: Any) -> list[Any]:
+        return await (await self._ready()).fetch(self._text(text), *values)
+
+    async def _fetchrow(self, text: str, *values: Any) -> Any:
+        return await (await self._ready()).fetchrow(self._text(text), *values)
+
+    async def _write(self, text: str, *values: Any) -> list[Any]:
+        return await (await self._ready()).write(self._text(text), *values)
+
+    def _heard(self, run_id: str | None) -> None:
+        self._watch.wake(self._watch.runs() if run_id is None else (run_id,))
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    async def commit(self, batch: Batch) -> Committed:
+        values = commit_values(batch)
+        for _ in range(REFUSALS):
+            if not never(batch):
+                [done] = await self._write(sql.COMMIT, *values)
+                if not done["refused"]:
+                    self._watch.wake(rules.run_ids(batch))
+                    version = 0 if batch.session is None else done["session_version"] or 0
+                    return Committed(session_version=version, cancel_requested=done["cancel_requested"])
+            await self._explain(batch)
+        raise StorageError(f"{self.settings.server}: a commit of run {rules.subject(batch)!r} was refused; try again")
+
+    async def _explain(self, batch: Batch) -> None:
+        """Raise what the rules say of ``batch`` and what is stored; return if they now let it pass."""
+        run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
+        wanted = [name for name in (run_id, None if fence is None else fence.run_id) if name is not None]
+        rows = {row.run_id: row for row in map(run_row, await self._fetch(sql.RUNS, wanted))}
+        stored = None if run_id is None else rows.get(run_id)
+        session: SessionRow | None = None
+        session_id = rules.session_to_load(batch, stored)
+        if session_id is not None:
+            found = await self._fetchrow(sql.SESSION, session_id, [] if patch is None else list(patch.state))
+            session = None if found is None else session_row(found)
+        rules.decide(
+            batch,
+            run=stored,
+            fenced=None if fence is None else rows.get(fence.run_id),
+            session=session,
+            state={} if session is None else session.state,
+        )
+
+    async def answer(self, rows: Sequence[RequirementRow]) -> None:
+        keys = [(row.run_id, row.requirement_id) for row in rows]
+        rules.check_answers(rows, dict.fromkeys(keys))
+        if not rows:
+            return
+        runs, ids = [run_id for run_id, _ in keys], [name for _, name in keys]
+        data, answered = [row.data for row in rows], [row.answered_at for row in rows]
+        for _ in range(REFUSALS):
+            [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered)
+            if stored:
+                self._watch.wake(set(runs))
+                return
+            found = await self._fetch(sql.ANSWERED_AT, runs, ids)
+            rules.check_answers(rows, {(run_id, name): at for run_id, name, at in found})
+        raise StorageError(f"{self.settings.server}: an answer to run {runs[0]!r} was refused; try again")
+
+    async def claim(
+        self,
+        run_id: str,
+        *,
+        owner: str,
+        now: float,
+        lease_until: float,
+        statuses: frozenset[RunStatus],
+        expired_only: bool,
+    ) -> RunRow | None:
+        found = await self._write(sql.CLAIM, run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
+        if not found:
+            return None
+        self._watch.wake((run_id,))
+        return run_row(found[0])
+
+    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
+        held, cancel = await self._fetchrow(sql.RENEW, fence.run_id, fence.attempt, fence.owner, lease_until, _ACTIVE)
+        return LeaseState(held=held, cancel_requested=cancel)
+
+    async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
+        found = await self._fetchrow(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
+        if found is None:
+            return None
+        self._watch.wake((run_id,))
+        return RunStatus(found["status"])
+
+    async def cancel_requests(self, owner: str) -> list[str]:
+        return [run_id for (run_id,) in await self._fetch(sql.TO_CANCEL, owner)]
+
+    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
+        return await self._fetchrow(sql.LOCK_TAKE, name, owner, until, now) is not None
+
+    async def release(self, name: str, *, owner: str) -> None:
+        await self._fetch(sql.LOCK_DROP, name, owner)
+
+    async def delete_session(self, session_id: str) -> bool:
+        [(gone, known)] = await self._write(sql.SESSION_DELETE, session_id)
+        self._watch.wake(gone)
+        return bool(known)
+
+    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+        if kinds is None:
+            [went] = await self._fetchrow(sql.PRUNE_RUNS, _FINAL, before, limit)
+        else:
+            [went] = await self._fetchrow(sql.PRUNE_EVENTS, _FINAL, _words(kinds), before, limit)
+        return int(went)
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    async def load_run(self, run_id: str) -> RunRow | None:
+        found = await self._fetchrow(sql.RUN, run_id)
+        return None if found is None else run_row(found)
+
+    async def load_steps(self, run_id: str) -> list[StepRow]:
+        return [step_row(found) for found in await self._fetch(sql.STEPS, run_id)]
+
+    async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
+        return [event_row(found) for found in await self._fetch(sql.EVENTS, run_id, after, limit)]
+
+    async def load_requirements(self, run_id: str) -> list[RequirementRow]:
+        return [requirement_row(found) for found in await self._fetch(sql.REQUIREMENTS, run_id)]
+
+    async def list_requirements(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 100,
+    ) -> list[RequirementRow]:
+        text, values = queries.list_requirements(session_id, user_id, workflow_id, limit)
+        return [requirement_row(found) for found in await self._fetch(text, *values)]
+
+    async def load_session(self, session_id: str) -> SessionRow | None:
+        found = await self._fetchrow(sql.SESSION, session_id, None)
+        return None if found is None else session_row(found)
+
+    async def list_runs(
+        self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
+    ) -> list[RunRow]:
+        text, values = queries.list_runs(where, limit, before)
+        return [run_row(found) for found in await self._fetch(text, *values)]
+
+    async def list_sessions(
+        self,
+        *,
+        user_id: str | None = None,
+        workflow_id: str | None = None,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+    ) -> list[SessionRow]:
+        text, values = queries.list_sessions(user_id, workflow_id, limit, before)
+        return [session_row(found) for found in await self._fetch(text, *values)]
+
+    # -- watching ------------------------------------------------------------------------------------------------------
+
+    async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
+        pool = await self._ready()
+        end = monotonic() + timeout
+        first = True
+
+        async def look() -> float | None:
+            seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
+            after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
+            # At the first look nothing was to tell. Whatever there is now has happened since.
+            return after if first or after is None else 0.0
+
+        while True:
+            heard = await pool.listener.ensure()
+            left = end - monotonic()
+            if await self._watch.wait(run_id, timeout=min(left, POLL if heard else POLL_DEAF), look=look):
+                return True
+            if left <= 0 or monotonic() >= end:
+                return False
+            first = False
+
+
+def _words(given: Iterable[str]) -> list[str]:
+    return sorted(str(word) for word in given)

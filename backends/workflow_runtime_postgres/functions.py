@@ -1,0 +1,370 @@
+"""The code that runs on the server: a write is one call, so one round trip, and what it checks cannot change under it.
+
+Theory of operation. The rules of ``storage.rules`` are the authority. A function here repeats their *conditions* on
+locked rows and either writes all or answers "refused" and writes nothing; the caller then reads what is stored and lets
+the rules raise the error that says why. The model test holds both to the same behaviour.
+
+A call whose connection broke may have been committed or not, and is repeated. So that a repetition changes nothing,
+each call carries a ``writer`` (one caller at a time uses it) and a ``number`` that grows with the writer's calls. What
+a call writes first is that number; a call that finds its own number there, or a later one, has been done. The lock on
+the number's row makes a repetition wait for its twin, should the server still be busy with that one.
+
+Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses against another
+reports a serialization failure (40001), and the caller tries again as after any other.
+
+``@.`` stands for the schema, ``@channel`` for its name as a literal.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FUNCTIONS"]
+
+_METRICS = r"""
+CREATE FUNCTION @.add_metrics(stored text, counters text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce('{' || string_agg(to_json(name)::text || ':' || total, ',' ORDER BY place) || '}', stored)
+    FROM (
+        SELECT coalesce(old.name, new.name) AS name, coalesce(old.place, 1000000 + new.place) AS place,
+            CASE
+                WHEN new.value IS NULL THEN old.value
+                WHEN old.value IS NULL THEN new.value
+                WHEN old.value !~ '[.eE]' AND new.value !~ '[.eE]' THEN (old.value::numeric + new.value::numeric)::text
+                ELSE regexp_replace((old.value::float8 + new.value::float8)::text, '^(-?\d+)$', '\1.0')
+            END AS total
+        FROM json_each_text(stored::json) WITH ORDINALITY AS old (name, value, place)
+        FULL JOIN json_each_text(counters::json) WITH ORDINALITY AS new (name, value, place) ON old.name = new.name
+    ) AS both_sides
+$$;
+"""
+
+_USED = """
+CREATE FUNCTION @.used(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM @.writers WHERE writer = p_writer AND number >= p_number)
+$$;
+
+CREATE FUNCTION @.use(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO @.writers AS known (writer, number, used_at) VALUES (p_writer, p_number, now())
+    ON CONFLICT (writer) DO UPDATE SET number = excluded.number, used_at = now() WHERE known.number < excluded.number;
+    RETURN FOUND;
+END
+$$;
+"""
+
+# The order of the arguments is that of ``commits.commit_values``. ``p_said`` is the user that the batch names, if any.
+_COMMIT = """
+CREATE FUNCTION @.commit_batch(
+    p_writer uuid, p_number bigint, p_subject text, p_wakes text[],
+    p_fence_run text, p_fence_attempt bigint, p_fence_owner text, p_statuses text[], p_session text, p_said text,
+    p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
+    p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
+    p_updated float8, p_owner text, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
+    p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
+    p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
+    p_keys text[], p_values bytea[], p_expected bytea[],
+    p_steps text[], p_step_paths text[], p_step_positions bigint[], p_step_statuses text[], p_step_attempts bigint[],
+    p_step_started float8[], p_step_finished float8[], p_step_data bytea[], p_step_states bytea[],
+    p_events text[], p_event_seqs bigint[], p_event_lasts bigint[], p_event_epochs bigint[], p_event_kinds text[],
+    p_event_paths text[], p_event_data bytea[],
+    p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
+    p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
+    p_asked_answered float8[], p_asked_data bytea[],
+    OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    run_known boolean := false;
+    run_session text;
+    run_status text;
+    run_user text;
+    run_cancel boolean;
+    last_attempt bigint;
+    last_owner text;
+    session_user_id text;
+    old_version bigint;
+    replayed boolean;
+BEGIN
+    IF p_subject IS NOT NULL THEN
+        SELECT run.session_id, run.status, run.user_id, run.cancel_requested, run.attempt, run.owner
+        INTO run_session, run_status, run_user, run_cancel, last_attempt, last_owner
+        FROM @.runs AS run WHERE run.run_id = p_subject FOR NO KEY UPDATE;
+        run_known := FOUND;
+    END IF;
+    IF p_fence_run <> p_subject THEN
+        SELECT run.attempt, run.owner INTO last_attempt, last_owner
+        FROM @.runs AS run WHERE run.run_id = p_fence_run FOR NO KEY UPDATE;
+    END IF;
+    IF p_patch THEN
+        SELECT session.user_id, session.version INTO session_user_id, old_version
+        FROM @.sessions AS session WHERE session.session_id = p_session FOR NO KEY UPDATE;
+    ELSIF p_run AND (NOT run_known OR run_user IS DISTINCT FROM p_user) THEN
+        -- Whose the session is was checked when the run was first stored.
+        SELECT session.user_id INTO session_user_id FROM @.sessions AS session WHERE session.session_id = p_session;
+    END IF;
+
+    refused := (p_run AND run_known AND (p_create OR run_session <> p_session))
+        OR (p_statuses IS NOT NULL AND (NOT run_known OR run_status <> ALL (p_statuses)))
+        OR coalesce(last_attempt > p_fence_attempt, false)
+        OR coalesce(last_owner <> p_fence_owner, false)
+        OR coalesce(session_user_id <> p_said, false)
+        OR (p_run AND (coalesce(run_user <> p_said, false) OR coalesce(run_user <> session_user_id, false)));
+    IF NOT refused AND p_keys IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM unnest(p_keys, p_values, p_expected) AS new (name, value, expected)
+            LEFT JOIN @.session_values AS old ON old.session_id = p_session AND old.name = new.name
+            WHERE old.value IS DISTINCT FROM new.value AND old.value IS DISTINCT FROM new.expected
+        );
+    END IF;
+    IF refused THEN
+        refused := NOT @.used(p_writer, p_number);
+        IF refused THEN
+            RETURN;
+        END IF;
+        replayed := true;
+    ELSE
+        replayed := NOT @.use(p_writer, p_number);
+    END IF;
+    IF replayed THEN
+        cancel_requested := coalesce(run_cancel, false);
+        SELECT session.version INTO session_version FROM @.sessions AS session WHERE session.session_id = p_session;
+        RETURN;
+    END IF;
+
+    cancel_requested := coalesce(run_cancel, p_run AND p_cancel, false);
+    IF p_run AND run_known THEN
+        UPDATE @.runs AS run SET
+            status = p_status, user_id = coalesce(run.user_id, p_user), workflow_id = p_workflow,
+            workflow_name = p_workflow_name, parent_run_id = p_parent, attempt = greatest(run.attempt, p_attempt),
+            seq = p_seq, fingerprint = p_fingerprint, created_at = p_created, updated_at = p_updated,
+            owner = CASE WHEN p_active THEN run.owner END, lease_until = CASE WHEN p_active THEN run.lease_until END,
+            forked_from = p_forked, touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
+        WHERE run.run_id = p_subject;
+    ELSIF p_run THEN
+        INSERT INTO @.runs (
+            run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
+            created_at, updated_at, owner, lease_until, cancel_requested, forked_from, touched, data
+        ) VALUES (
+            p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
+            p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
+            CASE WHEN p_active THEN p_lease END, p_cancel, p_forked, p_seq, p_data
+        ) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
+        END IF;
+    END IF;
+
+    IF p_patch AND old_version IS NOT NULL THEN
+        session_version := old_version + 1;
+        UPDATE @.sessions AS session SET
+            user_id = coalesce(p_patch_user, session.user_id),
+            workflow_id = coalesce(p_patch_workflow, session.workflow_id),
+            workflow_name = coalesce(p_patch_workflow_name, session.workflow_name),
+            name = coalesce(p_name, session.name), version = session.version + 1,
+            metadata = coalesce(p_metadata, session.metadata),
+            metrics = CASE
+                WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics(session.metrics, p_metrics)
+            END,
+            workflow_data = coalesce(p_workflow_data, session.workflow_data), updated_at = p_now
+        WHERE session.session_id = p_session;
+    ELSIF p_patch THEN
+        session_version := 1;
+        INSERT INTO @.sessions (
+            session_id, user_id, workflow_id, workflow_name, name, version, metadata, metrics, workflow_data,
+            created_at, updated_at
+        ) VALUES (
+            p_session, p_patch_user, p_patch_workflow, p_patch_workflow_name, p_name, 1, p_metadata,
+            p_metrics, p_workflow_data, p_now, p_now
+        ) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'session % was made meanwhile', p_session USING ERRCODE = 'serialization_failure';
+        END IF;
+    END IF;
+    IF p_keys IS NOT NULL THEN
+        IF array_position(p_values, NULL) IS NOT NULL THEN
+            DELETE FROM @.session_values AS old USING unnest(p_keys, p_values) AS new (name, value)
+            WHERE old.session_id = p_session AND old.name = new.name AND new.value IS NULL;
+        END IF;
+        INSERT INTO @.session_values (session_id, name, value)
+        SELECT p_session, new.name, new.value FROM unnest(p_keys, p_values) AS new (name, value)
+        WHERE new.value IS NOT NULL
+        ON CONFLICT (session_id, name) DO UPDATE SET value = excluded.value;
+    END IF;
+
+    IF p_steps IS NOT NULL THEN
+        -- ``position`` keeps its first value: it is the order of first writes.
+        INSERT INTO @.steps (run_id, path, position, status, attempt, started_at, finished_at, data, state)
+        SELECT * FROM unnest(
+            p_steps, p_step_paths, p_step_positions, p_step_statuses, p_step_attempts, p_step_started,
+            p_step_finished, p_step_data, p_step_states
+        )
+        ON CONFLICT (run_id, path) DO UPDATE SET
+            status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
+            finished_at = excluded.finished_at, data = excluded.data, state = excluded.state;
+    END IF;
+    IF p_events IS NOT NULL THEN
+        INSERT INTO @.events (run_id, seq, last_seq, epoch, kind, path, data)
+        SELECT * FROM unnest(
+            p_events, p_event_seqs, p_event_lasts, p_event_epochs, p_event_kinds, p_event_paths, p_event_data
+        )
+        ON CONFLICT (run_id, seq) DO UPDATE SET
+            last_seq = excluded.last_seq, epoch = excluded.epoch, kind = excluded.kind, path = excluded.path,
+            data = excluded.data;
+    END IF;
+    IF p_asked IS NOT NULL THEN
+        -- A question that was answered is not opened again by a late write of the row that asked it.
+        INSERT INTO @.requirements AS old (
+            run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at,
+            data
+        )
+        SELECT new.run_id, new.requirement_id, new.session_id, new.user_id, new.workflow_id, new.path, new.kind,
+            new.created_at, new.timeout_at, new.answered_at, new.data
+        FROM unnest(
+            p_asked, p_asked_ids, p_asked_sessions, p_asked_users, p_asked_workflows, p_asked_paths, p_asked_kinds,
+            p_asked_created, p_asked_timeouts, p_asked_answered, p_asked_data
+        ) WITH ORDINALITY AS new (
+            run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at,
+            data, place
+        )
+        ORDER BY new.place
+        ON CONFLICT (run_id, requirement_id) DO UPDATE SET
+            session_id = excluded.session_id, user_id = excluded.user_id, workflow_id = excluded.workflow_id,
+            path = excluded.path, kind = excluded.kind, created_at = excluded.created_at,
+            timeout_at = excluded.timeout_at, answered_at = excluded.answered_at, data = excluded.data
+        WHERE old.answered_at IS NULL OR excluded.answered_at IS NOT NULL;
+    END IF;
+    PERFORM @.tell(p_wakes);
+END
+$$;
+"""
+
+_TELL = """
+CREATE FUNCTION @.tell(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify(@channel, run_id) FROM unnest(p_runs) AS run_id;
+END
+$$;
+"""
+
+_CLAIM = """
+CREATE FUNCTION @.claim_run(
+    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
+    p_final text[], p_expired boolean
+) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    IF @.used(p_writer, p_number) THEN
+        RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
+        RETURN;
+    END IF;
+    RETURN QUERY UPDATE @.runs AS run SET
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, lease_until = p_until, updated_at = p_now,
+        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+    WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
+        AND NOT (p_expired AND coalesce(run.lease_until > p_now, false))
+    RETURNING run.*;
+    IF FOUND THEN
+        PERFORM @.use(p_writer, p_number);
+        PERFORM @.tell(ARRAY[p_run]);
+    END IF;
+END
+$$;
+"""
+
+_ANSWER = """
+CREATE FUNCTION @.answer_requirements(
+    p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    open_ones bigint;
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
+    PERFORM FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
+        ON asked.run_id = new.run_id AND asked.requirement_id = new.id
+        ORDER BY asked.number FOR NO KEY UPDATE OF asked;
+    IF @.used(p_writer, p_number) THEN
+        RETURN true;
+    END IF;
+    SELECT count(*) INTO open_ones FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
+        ON asked.run_id = new.run_id AND asked.requirement_id = new.id WHERE asked.answered_at IS NULL;
+    IF open_ones <> cardinality(p_ids) THEN
+        RETURN false;
+    END IF;
+    PERFORM @.use(p_writer, p_number);
+    UPDATE @.requirements AS asked SET data = new.data, answered_at = new.answered_at
+        FROM unnest(p_runs, p_ids, p_data, p_answered) AS new (run_id, id, data, answered_at)
+        WHERE asked.run_id = new.run_id AND asked.requirement_id = new.id;
+    UPDATE @.runs AS run SET touched = run.seq WHERE run.run_id = ANY (p_runs);
+    PERFORM @.tell(ARRAY(SELECT DISTINCT unnest(p_runs)));
+    RETURN true;
+END
+$$;
+"""
+
+_DELETE = """
+CREATE FUNCTION @.delete_runs(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    went bigint;
+BEGIN
+    DELETE FROM @.steps WHERE run_id = ANY (p_runs);
+    DELETE FROM @.events WHERE run_id = ANY (p_runs);
+    DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
+    DELETE FROM @.runs WHERE run_id = ANY (p_runs);
+    GET DIAGNOSTICS went = ROW_COUNT;
+    RETURN went;
+END
+$$;
+
+CREATE FUNCTION @.delete_session(
+    p_writer uuid, p_number bigint, p_session text, OUT gone text[], OUT known boolean
+) LANGUAGE plpgsql AS $$
+BEGIN
+    gone := ARRAY(
+        SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
+    );
+    IF @.used(p_writer, p_number) THEN
+        known := true;
+        RETURN;
+    END IF;
+    PERFORM @.delete_runs(gone);
+    DELETE FROM @.sessions WHERE session_id = p_session;
+    known := FOUND OR cardinality(gone) > 0;
+    DELETE FROM @.session_values WHERE session_id = p_session;
+    IF known THEN
+        PERFORM @.use(p_writer, p_number);
+        PERFORM @.tell(gone);
+    END IF;
+END
+$$;
+"""
+
+_PRUNE = """
+CREATE FUNCTION @.prune_runs(p_final text[], p_before float8, p_limit bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT @.delete_runs(ARRAY(
+        SELECT run.run_id FROM @.runs AS run
+        WHERE run.run_id IN (
+            SELECT old.run_id FROM unnest(p_final) AS final (status) CROSS JOIN LATERAL (
+                SELECT one.run_id, one.created_at FROM @.runs AS one
+                WHERE one.status = final.status AND one.created_at < p_before AND one.updated_at < p_before
+                ORDER BY one.created_at, one.run_id LIMIT p_limit
+            ) AS old ORDER BY old.created_at, old.run_id LIMIT p_limit
+        ) AND run.status = ANY (p_final) AND run.updated_at < p_before
+        ORDER BY run.run_id FOR UPDATE SKIP LOCKED
+    ))
+$$;
+
+CREATE FUNCTION @.prune_events(p_final text[], p_kinds text[], p_before float8, p_limit bigint) RETURNS bigint
+LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM @.events AS event USING (
+            SELECT kept.run_id, kept.seq FROM @.runs AS run CROSS JOIN LATERAL (
+                SELECT one.run_id, one.seq FROM @.events AS one
+                WHERE one.run_id = run.run_id AND one.kind = ANY (p_kinds) ORDER BY one.seq LIMIT p_limit
+            ) AS kept
+            WHERE run.status = ANY (p_final) AND run.created_at < p_before AND run.updated_at < p_before
+            ORDER BY run.created_at, run.run_id, kept.seq LIMIT p_limit
+        ) AS old WHERE event.run_id = old.run_id AND event.seq = old.seq RETURNING 1
+    ) SELECT count(*) FROM gone
+$$;
+"""
+
+FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _CLAIM, _ANSWER, _DELETE, _PRUNE)
+"""In the order in which they are made: each uses only those before it."""

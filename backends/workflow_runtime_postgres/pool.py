@@ -1,0 +1,169 @@
+"""The connections of one event loop, and repeating what a lost connection or a conflict broke.
+
+Theory of operation. Connections belong to the loop they were made on, so each loop that uses a database has a pool of
+its own. When the loop ends (``asyncio.run`` and its like), an asynchronous generator that waits at its ``yield`` is
+closed by the loop, and closes the pool while that still can be done; nobody has to remember it.
+
+A call that fails because the connection broke, the server restarts or another transaction was in the way is made again,
+with growing pauses, until ``retry_for`` seconds have passed since its first failure. That is safe for every call: reads
+and single-row writes come to the same, and all other writes carry a writer and a number (``functions``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from .connecting import connect
+from .errors import DRIVER_ERRORS, is_conflict, is_lost, translate
+from .listen import Listener
+from .location import Settings
+
+__all__ = ["CLOSE_GRACE", "LoopPool"]
+
+T = TypeVar("T")
+
+SHORTEST, LONGEST = 0.01, 0.5
+"""Seconds between two tries: after the first failure, and at most."""
+
+CLOSE_GRACE = 5.0
+"""Seconds that closing waits for the server's goodbye."""
+
+
+async def _as_it_is(connection: Any) -> None:
+    """A connection goes back to the pool as it is: nothing here leaves settings or locks behind, and to reset them
+    would cost every call a second round trip."""
+
+
+class _Writer:
+    """Names one caller at a time to the server; ``number`` is that of its last call."""
+
+    __slots__ = ("id", "number")
+
+    def __init__(self) -> None:
+        self.id: UUID = uuid4()
+        self.number = 0
+
+
+class LoopPool:
+    """Make it on the loop that is to use it. ``wake`` is told the ids of runs that other processes changed."""
+
+    def __init__(self, settings: Settings, wake: Callable[[str | None], None]) -> None:
+        self.settings = settings
+        self.listener = Listener(settings, wake)
+        self._starting = asyncio.Lock()
+        self._pool: Any = None
+        self._life: AsyncGenerator[None] | None = None
+        self._writers: list[_Writer] = []
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # -- calling -------------------------------------------------------------------------------------------------------
+
+    async def fetch(self, text: str, *values: Any) -> list[Any]:
+        """All rows of a statement that comes to the same when it is repeated."""
+        return await self.run(lambda connection: connection.fetch(text, *values))
+
+    async def fetchrow(self, text: str, *values: Any) -> Any:
+        """Its first row, or None."""
+        return await self.run(lambda connection: connection.fetchrow(text, *values))
+
+    async def write(self, text: str, *values: Any) -> list[Any]:
+        """All rows of a function that takes a writer and a number first: it happens once, however often it is tried."""
+        writer = self._writers.pop() if self._writers else _Writer()
+        writer.number += 1
+        try:
+            return await self.fetch(text, writer.id, writer.number, *values)
+        finally:
+            # Also after a cancellation, when the server may still be busy with the call: it comes before the writer's
+            # next one, or never.
+            self._writers.append(writer)
+
+    async def run(self, call: Callable[[Any], Awaitable[T]]) -> T:
+        """``call`` with a connection; made again after a lost connection or a conflict.
+
+        Raises:
+            StorageError: The server was away for longer than ``retry_for``, or said no. What it said is the cause.
+        """
+        self._calls += 1
+        self._idle.clear()
+        failed_at: float | None = None
+        pause = SHORTEST
+        try:
+            while True:
+                try:
+                    return await self._once(call)
+                except DRIVER_ERRORS as error:
+                    if not is_conflict(error) and not is_lost(error):
+                        raise translate(error, self.settings.server) from error
+                    now = monotonic()
+                    failed_at = now if failed_at is None else failed_at
+                    if now - failed_at >= self.settings.retry_for:
+                        raise translate(error, self.settings.server, tried_for=now - failed_at) from error
+                # Jitter: those that were in each other's way, or wait for the same server, must not come back together.
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    async def _once(self, call: Callable[[Any], Awaitable[T]]) -> T:
+        pool = self._pool or await self._start()
+        # A limit costs a task, and a connection that is there needs none.
+        limit = None if pool.get_idle_size() else self.settings.retry_for
+        async with pool.acquire(timeout=limit) as connection:
+            try:
+                return await call(connection)
+            except asyncpg.ReadOnlySQLTransactionError:
+                await pool.expire_connections()
+                raise
+
+    async def _start(self) -> Any:
+        settings = self.settings
+        async with self._starting:
+            if self._pool is None:
+                pool = await asyncpg.create_pool(
+                    settings.dsn,
+                    min_size=settings.min_size,
+                    max_size=settings.max_size,
+                    max_inactive_connection_lifetime=300.0,
+                    connect=connect,
+                    reset=_as_it_is,
+                    command_timeout=settings.command_timeout,
+                    statement_cache_size=settings.statement_cache_size,
+                    timeout=settings.retry_for,
+                    **settings.options,
+                )
+                self._life = _life(pool, self.listener)
+                await anext(self._life)
+                self._pool = pool
+            return self._pool
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Wait for the calls that are under way, then say goodbye to the server."""
+        await self._idle.wait()
+        if self._life is not None:
+            await self._life.aclose()
+
+
+async def _life(pool: Any, listener: Listener) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await listener.close()
+        with suppress(*DRIVER_ERRORS):
+            try:
+                await asyncio.wait_for(pool.close(), CLOSE_GRACE)
+            except TimeoutError:
+                pool.terminate()

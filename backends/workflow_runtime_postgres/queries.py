@@ -1,0 +1,97 @@
+"""Listings: the text and the arguments for a filter. None looks at more rows than it returns, whatever a session holds.
+
+Where an index leads with the status, each wanted status is asked for its newest rows, and those are merged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow_runtime.model.enums import RunStatus
+from workflow_runtime.storage.base import RunFilter
+
+from . import statements as sql
+from .commits import names
+
+__all__ = ["list_requirements", "list_runs", "list_sessions"]
+
+Key = tuple[float, str]
+Query = tuple[str, list[Any]]
+
+_ALL = frozenset(RunStatus)
+
+
+class _Where:
+    """Conditions that are joined by AND, with the arguments they name."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values: list[Any] = list(values)
+        self._text = ""
+
+    def equal(self, **columns: str | None) -> _Where:
+        for column, value in columns.items():
+            if value is not None:
+                self.add(f"{column} = {self.mark(value)}")
+        return self
+
+    def below(self, before: Key | None, column: str) -> _Where:
+        if before is not None:
+            self.add(f"(created_at, {column}) < ({self.mark(float(before[0]))}, {self.mark(before[1])})")
+        return self
+
+    def add(self, condition: str) -> None:
+        self._text += f" AND {condition}"
+
+    def mark(self, value: Any) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
+    """``BaseDb.list_runs``."""
+    found = _Where(names(_ALL if where.statuses is None else where.statuses))
+    found.equal(
+        session_id=where.session_id,
+        user_id=where.user_id,
+        workflow_id=where.workflow_id,
+        parent_run_id=where.parent_run_id,
+    ).below(before, "run_id")
+    if where.expired_before is not None:
+        found.add(f"lease_until < {found.mark(where.expired_before)}")
+    order = f"ORDER BY created_at DESC, run_id DESC LIMIT {found.mark(limit)}"
+    if _leads_with_status(where):
+        text = f"""
+            SELECT newest.* FROM unnest($1::text[]) AS wanted (name) CROSS JOIN LATERAL (
+                SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE status = wanted.name{found} {order}
+            ) AS newest {order}"""
+    else:
+        text = f"SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE status = ANY ($1::text[]){found} {order}"
+    return text, found.values
+
+
+def _leads_with_status(where: RunFilter) -> bool:
+    if where.expired_before is not None or where.parent_run_id is not None:
+        return False
+    return where.session_id is not None or (where.user_id is None and where.workflow_id is None)
+
+
+def list_sessions(user_id: str | None, workflow_id: str | None, limit: int, before: Key | None) -> Query:
+    """``BaseDb.list_sessions``."""
+    found = _Where().equal(user_id=user_id, workflow_id=workflow_id).below(before, "session_id")
+    text = f"""
+        SELECT {sql.SESSION_COLUMNS} FROM @.sessions WHERE true{found}
+        ORDER BY created_at DESC, session_id DESC LIMIT {found.mark(limit)}"""
+    return text, found.values
+
+
+def list_requirements(session_id: str | None, user_id: str | None, workflow_id: str | None, limit: int) -> Query:
+    """``BaseDb.list_requirements``."""
+    found = _Where().equal(session_id=session_id, user_id=user_id, workflow_id=workflow_id)
+    text = f"""
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM @.requirements AS asked WHERE answered_at IS NULL{found}
+        AND EXISTS (SELECT FROM @.runs WHERE run_id = asked.run_id AND status = 'PAUSED')
+        ORDER BY created_at, number LIMIT {found.mark(limit)}"""
+    return text, found.values

@@ -1,0 +1,200 @@
+"""The tables, and the steps from each version of them to the next. The table ``versions`` says where a schema is.
+
+A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so
+a schema is at one version or another, never between, and of several processes that start at once one migrates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from workflow_runtime.model.errors import StorageError
+
+from .functions import FUNCTIONS
+
+__all__ = ["MIGRATIONS", "VERSION", "migrate", "qualify"]
+
+# Ids are compared byte by byte (COLLATE "C"), as Python compares them, whatever the database's locale is. ``touched``
+# is the seq at which a run was last written without moving on (``rules.wake_after``). Rows that are rewritten leave
+# room on their page (fillfactor), so that a checkpoint, which changes no indexed column, touches no index.
+_TABLES = """
+CREATE TABLE @.runs (
+    run_id text COLLATE "C" PRIMARY KEY,
+    session_id text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C",
+    workflow_id text COLLATE "C",
+    workflow_name text,
+    parent_run_id text COLLATE "C",
+    attempt bigint NOT NULL,
+    seq bigint NOT NULL,
+    fingerprint text NOT NULL,
+    created_at float8 NOT NULL,
+    updated_at float8 NOT NULL,
+    owner text COLLATE "C",
+    lease_until float8,
+    cancel_requested boolean NOT NULL,
+    forked_from text COLLATE "C",
+    touched bigint NOT NULL,
+    data bytea NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX runs_by_session ON @.runs (session_id, status, created_at, run_id);
+CREATE INDEX runs_by_status ON @.runs (status, created_at, run_id);
+CREATE INDEX runs_by_user ON @.runs (user_id, created_at, run_id) WHERE user_id IS NOT NULL;
+CREATE INDEX runs_by_workflow ON @.runs (workflow_id, created_at, run_id) WHERE workflow_id IS NOT NULL;
+CREATE INDEX runs_by_parent ON @.runs (parent_run_id, created_at, run_id) WHERE parent_run_id IS NOT NULL;
+CREATE INDEX runs_by_lease ON @.runs (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX runs_to_cancel ON @.runs (owner) WHERE cancel_requested AND owner IS NOT NULL;
+
+CREATE TABLE @.steps (
+    run_id text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    position bigint NOT NULL,
+    status text NOT NULL,
+    attempt bigint NOT NULL,
+    started_at float8,
+    finished_at float8,
+    data bytea,
+    state bytea,
+    PRIMARY KEY (run_id, path)
+);
+
+CREATE TABLE @.events (
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    epoch bigint NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    path text NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (run_id, seq)
+);
+
+CREATE TABLE @.requirements (
+    number bigint GENERATED ALWAYS AS IDENTITY,
+    run_id text COLLATE "C" NOT NULL,
+    requirement_id text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C",
+    workflow_id text COLLATE "C",
+    path text NOT NULL,
+    kind text NOT NULL,
+    created_at float8 NOT NULL,
+    timeout_at float8,
+    answered_at float8,
+    data bytea NOT NULL,
+    PRIMARY KEY (run_id, requirement_id)
+);
+CREATE INDEX requirements_open ON @.requirements (created_at, number) WHERE answered_at IS NULL;
+CREATE INDEX requirements_of_session ON @.requirements (session_id, created_at, number) WHERE answered_at IS NULL;
+
+CREATE TABLE @.sessions (
+    session_id text COLLATE "C" PRIMARY KEY,
+    user_id text COLLATE "C",
+    workflow_id text COLLATE "C",
+    workflow_name text,
+    name text,
+    version bigint NOT NULL,
+    metadata bytea,
+    metrics text,
+    workflow_data bytea,
+    created_at float8 NOT NULL,
+    updated_at float8 NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX sessions_by_time ON @.sessions (created_at, session_id);
+CREATE INDEX sessions_by_user ON @.sessions (user_id, created_at, session_id) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_by_workflow ON @.sessions (workflow_id, created_at, session_id) WHERE workflow_id IS NOT NULL;
+
+CREATE TABLE @.session_values (
+    session_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (session_id, name)
+) WITH (fillfactor = 70);
+
+CREATE TABLE @.locks (
+    name text COLLATE "C" PRIMARY KEY,
+    owner text COLLATE "C" NOT NULL,
+    held_until float8 NOT NULL
+) WITH (fillfactor = 50);
+
+-- The last call of each writer (``functions``).
+CREATE TABLE @.writers (
+    writer uuid PRIMARY KEY,
+    number bigint NOT NULL,
+    used_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+"""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES, *FUNCTIONS),)
+"""``MIGRATIONS[n]`` leads from version n to n + 1."""
+
+VERSION = len(MIGRATIONS)
+
+# Asked of the catalogue's rows: to_regclass() may answer from a cache that does not know yet what another process made.
+_FIND = """
+    SELECT current_setting('server_encoding') AS encoding, current_setting('server_version_num')::int AS server,
+        EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS made,
+        EXISTS (
+            SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+            WHERE nspname = $1 AND relname = 'versions'
+        ) AS versioned"""
+_SCRUB = "DELETE FROM @.writers WHERE used_at < now() - interval '1 hour'"
+"""A call is repeated for seconds; whose last one is this old repeats nothing any more."""
+
+# Several statements sent as one text are one transaction, which a cancelled caller cannot leave open.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(@channel, 7770));"
+_CREATE = "CREATE TABLE @.versions (version bigint PRIMARY KEY, made_at timestamptz NOT NULL);"
+_GUARD = """
+DO $guard$ BEGIN
+    IF {moved} THEN
+        RAISE EXCEPTION 'another process migrated the schema meanwhile' USING ERRCODE = 'serialization_failure';
+    END IF;
+END $guard$;
+"""
+_MADE = "EXISTS (SELECT FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = @channel)"
+
+
+def qualify(text: str, schema: str) -> str:
+    """``text`` for ``schema``: ``@.`` becomes its quoted name, ``@channel`` the literal."""
+    name = '"' + schema.replace('"', '""') + '"'
+    literal = "'" + schema.replace("'", "''") + "'"
+    return text.replace("@.", f"{name}.").replace("@channel", literal).replace("SCHEMA @;", f"SCHEMA {name};")
+
+
+async def migrate(connection: Any, schema: str, server: str) -> None:
+    """Bring ``schema`` to ``VERSION``; several processes may try at once. ``server`` is its name in messages.
+
+    Raises:
+        StorageError: The schema is of a newer version, or the server is too old or does not store UTF-8.
+        asyncpg.SerializationError: Another process was first. Call it again.
+    """
+    found = await connection.fetchrow(_FIND, schema)
+    if found["server"] < 140000:
+        raise StorageError(f"{server}: PostgreSQL 14 or newer is needed, this one is older; upgrade the server")
+    if found["encoding"] != "UTF8":
+        raise StorageError(f"{server}: its encoding is {found['encoding']}; create the database with ENCODING 'UTF8'")
+    version = 0
+    if found["versioned"]:
+        version = await connection.fetchval(qualify("SELECT max(version) FROM @.versions", schema))
+    if version > VERSION:
+        raise StorageError(
+            f"{server}: schema {schema!r} is version {version}, this package knows {VERSION}; "
+            "upgrade the package workflow-runtime"
+        )
+    if version < VERSION:
+        await connection.execute(qualify("\n".join(_script(version, make=not found["made"])), schema))
+    await connection.execute(qualify(_SCRUB, schema))
+
+
+def _script(version: int, *, make: bool) -> Iterator[str]:
+    yield _LOCK
+    yield _GUARD.format(moved=_MADE if version == 0 else f"(SELECT max(version) FROM @.versions) <> {version}")
+    if make:
+        yield "CREATE SCHEMA @;"
+    if version == 0:
+        yield _CREATE
+    for number in range(version, VERSION):
+        yield from MIGRATIONS[number]
+        yield f"INSERT INTO @.versions VALUES ({number + 1}, now());"

@@ -1,0 +1,82 @@
+"""All SQL that is run, by name. ``@.`` stands for the schema (``schema.qualify``).
+
+The driver keeps statements prepared by their text, so texts must not vary by value.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []
+
+RUN_COLUMNS = (
+    "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
+    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, data"
+)
+STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
+EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
+REQUIREMENT_COLUMNS = (
+    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, data"
+)
+SESSION_COLUMNS = (
+    "session_id, user_id, workflow_id, workflow_name, name, version, metadata, metrics, workflow_data, "
+    "created_at, updated_at"
+)
+
+
+def marks(count: int, first: int = 1) -> str:
+    return ", ".join(f"${number}" for number in range(first, first + count))
+
+
+# -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
+
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch({marks(67)})"
+CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run({marks(9)})"
+ANSWER = f"SELECT @.answer_requirements({marks(6)})"
+SESSION_DELETE = f"SELECT gone, known FROM @.delete_session({marks(3)})"
+PRUNE_RUNS = f"SELECT @.prune_runs({marks(3)})"
+PRUNE_EVENTS = f"SELECT @.prune_events({marks(4)})"
+
+# These come to the same when they are repeated.
+RENEW = """
+    WITH held AS (
+        UPDATE @.runs SET lease_until = $4
+        WHERE run_id = $1 AND attempt = $2 AND status = ANY ($5) AND owner IS NOT NULL AND coalesce(owner = $3, true)
+        RETURNING 1
+    ) SELECT EXISTS (SELECT FROM held) AS held,
+        coalesce((SELECT cancel_requested FROM @.runs WHERE run_id = $1), false) AS cancel_requested"""
+REQUEST_CANCEL = """
+    WITH asked AS (
+        UPDATE @.runs SET cancel_requested = true, updated_at = $2, touched = seq
+        WHERE run_id = $1 AND status = ANY ($3) RETURNING status
+    ) SELECT status, @.tell(ARRAY[$1]) FROM asked"""
+LOCK_TAKE = """
+    INSERT INTO @.locks AS held (name, owner, held_until) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET owner = $2, held_until = $3 WHERE held.owner = $2 OR held.held_until <= $4
+    RETURNING true"""
+LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+RUN = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = $1"
+RUNS = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = ANY ($1)"
+TO_CANCEL = """
+    SELECT run_id FROM @.runs WHERE owner = $1 AND cancel_requested AND status = 'RUNNING'
+    ORDER BY created_at, run_id"""
+STEPS = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 ORDER BY position, path"
+# Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
+EVENTS = f"""
+    SELECT {EVENT_COLUMNS} FROM @.events WHERE run_id = $1 AND last_seq > $2
+    AND seq >= coalesce((SELECT max(seq) FROM @.events WHERE run_id = $1 AND seq <= $2), 0)
+    ORDER BY seq LIMIT $3"""
+REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM @.requirements WHERE run_id = $1 ORDER BY created_at, number"
+ANSWERED_AT = """
+    SELECT run_id, requirement_id, answered_at FROM @.requirements
+    JOIN unnest($1::text[], $2::text[]) AS wanted (run_id, requirement_id) USING (run_id, requirement_id)"""
+# Without $2 all of the state.
+SESSION = f"""
+    SELECT {SESSION_COLUMNS}, stored.names, stored.values FROM @.sessions AS session CROSS JOIN LATERAL (
+        SELECT array_agg(name ORDER BY name) AS names, array_agg(value ORDER BY name) AS values FROM @.session_values
+        WHERE session_id = session.session_id AND ($2::text[] IS NULL OR name = ANY ($2))
+    ) AS stored WHERE session_id = $1"""
+MOVED = """
+    SELECT run.seq, run.touched, (SELECT last_seq FROM @.events WHERE run_id = $1 ORDER BY seq DESC LIMIT 1) AS tail
+    FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
