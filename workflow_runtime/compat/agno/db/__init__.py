@@ -1,0 +1,7 @@
+"""agno's ``db``."""
+
+from __future__ import annotations
+
+from .base import BaseDb, SessionType
+
+__all__ = ["BaseDb", "SessionType"]

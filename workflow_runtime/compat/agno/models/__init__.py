@@ -1,0 +1,1 @@
+"""agno's ``models``: the message only."""

@@ -1,0 +1,1 @@
+"""agno's ``utils``: printing a run and logging, as its examples do."""

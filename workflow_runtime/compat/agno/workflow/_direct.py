@@ -1,0 +1,176 @@
+"""A component run by itself, as ``step.execute(step_input)`` and its twins do: a workflow that is this component.
+
+Nothing is stored, nobody is asked, and a step that fails raises: what to do about it is the caller's decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from workflow_runtime.core.flow import Flow
+from workflow_runtime.core.plan import Node, Plan
+from workflow_runtime.model.run import WorkflowRunOutput
+from workflow_runtime.model.step_io import StepInput, StepOutput
+from workflow_runtime.steps.step import StepNode
+
+if TYPE_CHECKING:
+    from .workflow import Workflow
+
+__all__ = ["Direct"]
+
+
+class _Alone(Node):
+    """Stands at the root for ``inner`` and gives it what ran before, and the caller's live session state."""
+
+    __slots__ = ("given", "inner", "session", "state")
+
+    def __init__(self, inner: Node, given: StepInput, session: Any, state: dict[str, Any] | None) -> None:
+        super().__init__(name=inner.name, segment=inner.segment, index=inner.index, step_id=inner.step_id)
+        self.inner, self.given, self.session, self.state = inner, given, session, state
+
+    async def execute(self, frame: Any, flow: Flow) -> StepOutput:
+        given = self.given
+        for name, output in (given.previous_step_outputs or {}).items():
+            flow.advance(name, output)
+        # What ran before has its media in the input already.
+        flow.images, flow.videos, flow.audio, flow.files = given.images, given.videos, given.audio, given.files
+        if given.previous_step_content is not None:
+            flow.last = StepOutput(given.previous_step_content)
+        flow.session = given.workflow_session or self.session
+        if self.state is not None:
+            frame.run.state = self.state
+        return await self.inner.execute(frame, flow)
+
+
+def _plan(built: Plan, given: StepInput, session: Any, state: dict[str, Any] | None) -> Plan:
+    """The plan of the one component of ``built``, to be run alone."""
+    inner = built.root[0]
+    inner.top = False
+    if isinstance(inner, StepNode):
+        inner.on_error = "fail"
+    for _, node in inner.walk():
+        node.review = None
+    return Plan((_Alone(inner, given, session, state),), hosted=built.hosted)
+
+
+def _alone(component: Any, given: StepInput, context: Any, state: Any, session: Any) -> Workflow:
+    from .workflow import Workflow
+
+    if state is None:
+        state = getattr(context, "session_state", None)
+    workflow = Workflow(
+        name=component.name or type(component).__name__,
+        steps=[component],
+        telemetry=False,
+        dependencies=getattr(context, "dependencies", None),
+        metadata=getattr(context, "metadata", None),
+    )
+    definition = workflow.definition()
+    workflow._definition = msgspec.structs.replace(definition, plan=_plan(definition.plan, given, session, state))
+    return workflow
+
+
+def _call(given: StepInput, context: Any, session_id: Any, user_id: str | None) -> dict[str, Any]:
+    """The arguments of the run. agno's orders differ: where a run output stands for the session id, there is none."""
+    if isinstance(session_id, WorkflowRunOutput):
+        session_id = session_id.session_id
+    return {
+        "input": given.input,
+        "additional_data": given.additional_data,
+        "images": given.images,
+        "videos": given.videos,
+        "audio": given.audio,
+        "files": given.files,
+        "session_id": session_id or getattr(context, "session_id", None),
+        "user_id": user_id or getattr(context, "user_id", None),
+    }
+
+
+def _is_inner(event: Any) -> bool:
+    """False for the events of the workflow that is there only to run the component."""
+    return bool(event.nested_depth) or not event.event.startswith("Workflow")
+
+
+class Direct:
+    """``execute`` and its twins. Options of agno that concern agents and its own storage are accepted and ignored."""
+
+    def execute(
+        self,
+        step_input: StepInput,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_run_response: Any = None,
+        run_context: Any = None,
+        session_state: dict[str, Any] | None = None,
+        workflow_session: Any = None,
+        **ignored: Any,
+    ) -> StepOutput:
+        """The component's output for ``step_input``. ``session_state`` is live: what the steps change is changed."""
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        output: WorkflowRunOutput = workflow.run(**_call(step_input, run_context, session_id, user_id))
+        return output.step_results[0]
+
+    async def aexecute(
+        self,
+        step_input: StepInput,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        workflow_run_response: Any = None,
+        run_context: Any = None,
+        session_state: dict[str, Any] | None = None,
+        workflow_session: Any = None,
+        **ignored: Any,
+    ) -> StepOutput:
+        """The same as ``execute`` for a running event loop."""
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        output: WorkflowRunOutput = await workflow.arun(**_call(step_input, run_context, session_id, user_id))
+        return output.step_results[0]
+
+    def execute_stream(
+        self,
+        step_input: StepInput,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        stream_events: bool = False,
+        stream_executor_events: bool = True,
+        workflow_run_response: Any = None,
+        run_context: Any = None,
+        session_state: dict[str, Any] | None = None,
+        workflow_session: Any = None,
+        **ignored: Any,
+    ) -> Iterator[Any]:
+        """The component's events as they happen, and at the end its StepOutput."""
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        call = _call(step_input, run_context, session_id, user_id)
+        call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}
+        with workflow.run(**call, stream=True) as stream:
+            yield from filter(_is_inner, stream)
+            output = stream.result()
+        yield output.step_results[0]
+
+    async def aexecute_stream(
+        self,
+        step_input: StepInput,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        stream_events: bool = False,
+        stream_executor_events: bool = True,
+        workflow_run_response: Any = None,
+        run_context: Any = None,
+        session_state: dict[str, Any] | None = None,
+        workflow_session: Any = None,
+        **ignored: Any,
+    ) -> AsyncIterator[Any]:
+        """The same as ``execute_stream`` for a running event loop."""
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        call = _call(step_input, run_context, session_id, user_id)
+        call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}
+        async with workflow.arun(**call, stream=True) as stream:
+            async for event in stream:
+                if _is_inner(event):
+                    yield event
+            output = await stream.result()
+        yield output.step_results[0]

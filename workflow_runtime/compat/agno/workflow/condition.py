@@ -1,0 +1,86 @@
+"""Condition: only True is a yes; a child that fails ends its branch, and the run goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from workflow_runtime.core.cel import CelExpression
+from workflow_runtime.core.flow import Flow
+from workflow_runtime.core.gate import Verdict
+from workflow_runtime.core.plan import Node
+from workflow_runtime.model.review import HumanReview
+from workflow_runtime.model.step_io import StepOutput
+from workflow_runtime.steps import condition as strict
+from workflow_runtime.steps.frame import Frame
+
+from ._direct import Direct
+from ._failures import failed_child
+
+__all__ = ["Condition"]
+
+logger = logging.getLogger("workflow_runtime")
+
+
+class Condition(strict.Condition, Direct):
+    """``workflow_runtime.Condition`` with agno's ``on_error="skip"``, for the evaluator and for what a child raises."""
+
+    def __init__(
+        self,
+        steps: Sequence[Any] | Any = (),
+        evaluator: bool | Callable[..., Any] | str = True,
+        else_steps: Sequence[Any] | Any | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        requires_confirmation: bool = False,
+        confirmation_message: str | None = None,
+        on_reject: str = "else",
+        on_error: str = "skip",
+        human_review: HumanReview | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(
+            steps,
+            evaluator,
+            else_steps,
+            name,
+            description,
+            requires_confirmation,
+            confirmation_message,
+            on_reject,
+            on_error,
+            human_review,
+            timeout=timeout,
+        )
+
+
+class ConditionNode(strict.ConditionNode):
+    __slots__ = ()
+
+    def holds(self, found: Any) -> bool:
+        if isinstance(found, bool):
+            return found
+        logger.warning("Condition %r: the evaluator gave %s, not a bool, which counts as False", self.name, type(found))
+        return False
+
+    async def _evaluate(self, frame: Frame, flow: Flow, path: str, verdict: Verdict | None) -> bool:
+        try:
+            return await super()._evaluate(frame, flow, path, verdict)
+        except Exception as error:
+            if not isinstance(self.evaluate, CelExpression):
+                raise
+            logger.warning("Condition %r: %r failed, which counts as False: %s", self.name, self.evaluate, error)
+            return False
+
+    def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
+        return failed_child(child, error) if self.declared.on_error == "skip" else None
+
+    def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
+        output, fields = super()._given_up(error, holds)
+        output.content = f"Step skipped due to error: {error}"
+        return output, fields
+
+
+Condition.node_class = ConditionNode

@@ -1,0 +1,37 @@
+"""Loop: an end condition that fails does not end the loop. A child that fails ends the run, as in agno."""
+
+from __future__ import annotations
+
+import logging
+
+from workflow_runtime.core.flow import Flow
+from workflow_runtime.model.errors import StorageError
+from workflow_runtime.model.step_io import StepOutput
+from workflow_runtime.steps import loop as strict
+from workflow_runtime.steps.frame import Frame
+
+from ._direct import Direct
+
+__all__ = ["Loop"]
+
+logger = logging.getLogger("workflow_runtime")
+
+
+class Loop(strict.Loop, Direct):
+    """``workflow_runtime.Loop`` with agno's rule for end conditions that raise: logged, and the loop goes on."""
+
+
+class LoopNode(strict.LoopNode):
+    __slots__ = ()
+
+    async def _ended(self, frame: Frame, flow: Flow, path: str, number: int, results: list[StepOutput]) -> bool:
+        try:
+            return await super()._ended(frame, flow, path, number, results)
+        except StorageError:
+            raise
+        except Exception as error:
+            logger.warning("Loop %r: its end condition failed, which counts as False: %s", self.name, error)
+            return False
+
+
+Loop.node_class = LoopNode

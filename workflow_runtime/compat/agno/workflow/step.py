@@ -1,0 +1,110 @@
+"""Step: tried four times at once, then skipped; what its function returns becomes text."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from workflow_runtime.core.plan import Plan
+from workflow_runtime.model.retry import Retry
+from workflow_runtime.model.review import HumanReview
+from workflow_runtime.steps import step as strict
+
+from ._direct import Direct
+from ._returns import step_returns
+
+__all__ = ["Step", "StepNode"]
+
+
+class Step(strict.Step, Direct):
+    """``workflow_runtime.Step`` with agno's defaults.
+
+    ``max_retries`` are further attempts without a pause between them. Without an ``on_error`` a failing step of the
+    workflow itself is skipped, and one in a container leaves the decision to the container. ``retry``, ``timeout`` and
+    ``offload`` are those of the strict class.
+    """
+
+    node_class: ClassVar[type[strict.StepNode]]
+
+    def __init__(
+        self,
+        name: str | None = None,
+        agent: Any = None,
+        team: Any = None,
+        executor: Any = None,
+        workflow: Any = None,
+        step_id: str | None = None,
+        description: str | None = None,
+        max_retries: int = 3,
+        skip_on_failure: bool = False,
+        strict_input_validation: bool = False,
+        add_workflow_history: bool | None = None,
+        num_history_runs: int | None = 3,
+        requires_confirmation: bool = False,
+        confirmation_message: str | None = None,
+        on_reject: str = "skip",
+        requires_user_input: bool = False,
+        user_input_message: str | None = None,
+        user_input_schema: Any = None,
+        on_error: str | None = None,
+        requires_output_review: Any = False,
+        output_review_message: str | None = None,
+        hitl_max_retries: int = 3,
+        hitl_timeout: float | None = None,
+        on_timeout: str = "cancel",
+        human_review: HumanReview | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        offload: bool = True,
+    ) -> None:
+        policy = on_error or (human_review.on_error if human_review else None)
+        self.decides_itself = policy is not None or skip_on_failure
+        super().__init__(
+            name=name,
+            agent=agent,
+            team=team,
+            executor=executor,
+            workflow=workflow,
+            step_id=step_id,
+            description=description,
+            skip_on_failure=skip_on_failure,
+            strict_input_validation=strict_input_validation,
+            add_workflow_history=add_workflow_history,
+            # A function that asks for the history gets all of it; the number is about the text that agents are given.
+            num_history_runs=num_history_runs if agent is not None or team is not None else None,
+            requires_confirmation=requires_confirmation,
+            confirmation_message=confirmation_message,
+            on_reject=on_reject,
+            requires_user_input=requires_user_input,
+            user_input_message=user_input_message,
+            user_input_schema=user_input_schema,
+            on_error="skip" if skip_on_failure or policy is None else policy,
+            requires_output_review=requires_output_review,
+            output_review_message=output_review_message,
+            hitl_max_retries=hitl_max_retries,
+            hitl_timeout=hitl_timeout,
+            on_timeout=on_timeout,
+            human_review=human_review,
+            retry=retry or (Retry(attempts=max_retries + 1, delay=0, jitter=0) if max_retries > 0 else None),
+            timeout=timeout,
+            offload=offload,
+        )
+
+
+class StepNode(strict.StepNode):
+    __slots__ = ()
+
+    def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
+        super().__init__(declared, inner, **place)
+        if not self.top and not declared.decides_itself:
+            self.on_error = "fail"
+        if self.binding is not None:
+            self.binding = step_returns(self.binding)
+
+    def skipped_text(self, error: str) -> str:
+        if self.declared.skip_on_failure:
+            return super().skipped_text(error)
+        return f"Step skipped due to error: {error}"
+
+
+Step.node_class = StepNode

@@ -1,0 +1,40 @@
+"""Steps: a sequence that a failing child ends, as a failed step of a run that goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workflow_runtime.core.flow import Flow
+from workflow_runtime.core.gate import Verdict
+from workflow_runtime.core.journal import Record
+from workflow_runtime.model.errors import StorageError
+from workflow_runtime.model.step_io import StepOutput
+from workflow_runtime.steps import steps as strict
+from workflow_runtime.steps.frame import Frame
+
+from ._direct import Direct
+
+__all__ = ["Steps"]
+
+
+class Steps(strict.Steps, Direct):
+    """``workflow_runtime.Steps`` with agno's rule for failures."""
+
+
+class StepsNode(strict.StepsNode):
+    __slots__ = ()
+
+    async def body(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        try:
+            return await super().body(frame, flow, path, record, verdict)
+        except StorageError:
+            raise
+        except Exception as error:
+            text = f"Steps execution failed: {error}"
+            output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=str(error))
+            return output, {"steps_count": len(self.children), "step_results": []}
+
+
+Steps.node_class = StepsNode
