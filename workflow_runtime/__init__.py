@@ -1,7 +1,7 @@
 """workflow_runtime: an asyncio-first, event-streaming, durable workflow runtime.
 
 The public names are here and in ``workflow_runtime.backends`` (databases), ``.executors`` (the agent protocol),
-``.testing`` (for tests of users and of backends) and ``.compat.agno`` (for code written for agno). Everything else may change.
+``.testing`` (for tests of users and of backends) and ``.compat.agno`` (for code written for agno). All else may change.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _kind(function: Any) -> str:
     while isinstance(inner, functools.partial):
         inner = inner.func
     if not (inspect.isfunction(inner) or inspect.ismethod(inner) or inspect.isbuiltin(inner)):
-        inner = getattr(type(inner), "__call__", inner) if not isinstance(inner, type) else inner
+        inner = inner if isinstance(inner, type) else type(inner).__call__
     if inspect.isasyncgenfunction(inner):
         return ASYNC_GENERATOR
     if inspect.iscoroutinefunction(inner):

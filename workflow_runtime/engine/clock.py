@@ -22,11 +22,13 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Unix seconds."""
+        ...
 
     async def sleep(self, seconds: float) -> None: ...
 
     def random(self) -> float:
         """In [0, 1)."""
+        ...
 
 
 class SystemClock:

@@ -92,7 +92,7 @@ class Frame:
                 parent_step_id=self.parent,
                 nested_depth=self.depth,
                 step_name=node.name,  # type: ignore[call-arg]  # every event of a node has these two
-                step_index=node.index,
+                step_index=node.index,  # pyright: ignore[reportCallIssue]  # the same
                 **fields,
             )
         )

@@ -1,4 +1,4 @@
-"""The heartbeat: one task per event loop that keeps the leases of its runs and hears of requests to cancel. spec: decisions 6."""
+"""The heartbeat: one task per loop that keeps the leases of its runs and hears of cancel requests. spec: decisions 6."""
 
 from __future__ import annotations
 

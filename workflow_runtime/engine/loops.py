@@ -6,6 +6,7 @@ asyncio and trio differ in both; anyio has no detached task on purpose, so the h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -24,9 +25,11 @@ class Loop(Protocol):
 
     def is_here(self) -> bool:
         """True when called from this loop's own thread while it runs."""
+        ...
 
     def call(self, function: Callable[[], None]) -> bool:
         """Run ``function`` on the loop soon; False when the loop has ended."""
+        ...
 
 
 class _AsyncioLoop:
@@ -94,7 +97,5 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
 
 
 async def _quiet(work: Callable[[], Awaitable[None]]) -> None:
-    try:
+    with contextlib.suppress(asyncio.CancelledError):  # the loop is closing; the run has recorded it
         await work()
-    except asyncio.CancelledError:  # the loop is closing; the run has recorded it
-        pass

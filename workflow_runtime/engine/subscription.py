@@ -1,4 +1,4 @@
-"""Following a run by its id: history from the log, then live, without a gap or a duplicate at the seam. spec: decisions 2."""
+"""Following a run by its id: history from the log, then live, no gap or duplicate at the seam. spec: decisions 2."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 __all__ = [
     "OnError",
@@ -16,12 +16,7 @@ __all__ = [
 ]
 
 
-class _Text(str, Enum):
-    def __str__(self) -> str:
-        return str(self.value)
-
-
-class RunStatus(_Text):
+class RunStatus(StrEnum):
     """Where a run stands. Both spellings of a member (``completed``, ``COMPLETED``) are the same object."""
 
     pending = "PENDING"
@@ -46,7 +41,7 @@ class RunStatus(_Text):
         return self in (RunStatus.completed, RunStatus.cancelled, RunStatus.error, RunStatus.regenerated)
 
 
-class StepType(_Text):
+class StepType(StrEnum):
     """What kind of node made a StepOutput."""
 
     FUNCTION = "Function"
@@ -60,7 +55,7 @@ class StepType(_Text):
     WORKFLOW = "Workflow"
 
 
-class OnReject(_Text):
+class OnReject(StrEnum):
     """What a rejection by a person does."""
 
     skip = "skip"
@@ -69,7 +64,7 @@ class OnReject(_Text):
     retry = "retry"
 
 
-class OnError(_Text):
+class OnError(StrEnum):
     """What a failing step does to its run."""
 
     fail = "fail"
@@ -77,7 +72,7 @@ class OnError(_Text):
     pause = "pause"
 
 
-class OnTimeout(_Text):
+class OnTimeout(StrEnum):
     """What happens when nobody answered in time."""
 
     cancel = "cancel"
@@ -85,7 +80,7 @@ class OnTimeout(_Text):
     approve = "approve"
 
 
-class WorkflowRunEvent(_Text):
+class WorkflowRunEvent(StrEnum):
     """The names of the events that a workflow itself publishes."""
 
     workflow_started = "WorkflowStarted"
@@ -127,7 +122,7 @@ class WorkflowRunEvent(_Text):
     custom_event = "CustomEvent"
 
 
-class RunEvent(_Text):
+class RunEvent(StrEnum):
     """The names of the events that an agent executor streams inside a step."""
 
     run_started = "RunStarted"
@@ -167,7 +162,7 @@ class RunEvent(_Text):
     custom_event = "CustomEvent"
 
 
-class TeamRunEvent(_Text):
+class TeamRunEvent(StrEnum):
     """The names of the events that a team executor streams inside a step: a RunEvent's name behind ``Team``."""
 
     run_started = "TeamRunStarted"

@@ -99,6 +99,7 @@ def _fields(raw: Any) -> dict[str, Any]:
         found = {name: getattr(raw, name) for name in raw.__struct_fields__}
     else:
         found = {key: value for key, value in getattr(raw, "__dict__", {}).items() if not key.startswith("_")}
-    if "event" not in found and isinstance(getattr(raw, "event", None), str):
-        found["event"] = raw.event
+    name = getattr(raw, "event", None)
+    if "event" not in found and isinstance(name, str):
+        found["event"] = name
     return found

@@ -98,7 +98,8 @@ class _Builder:
             inside = [declared.step]
         else:
             inside = declared.choices if isinstance(declared, Router) else declared.steps
-        node: Node = declared.node_class(declared, children=self.children(inside, index), **place)
+        make: Any = declared.node_class
+        node: Node = make(declared, children=self.children(inside, index), **place)
         return node
 
     def children(self, items: Sequence[Any], index: Any, branch: str = "", offset: int = 0) -> list[Node]:

@@ -27,6 +27,7 @@ class Frame(Protocol):
 
     def below(self, path: str, parent: str | None = None) -> Frame:
         """The frame of the children of the container at ``path``; ``parent`` where their parent's id is another."""
+        ...
 
     def now(self) -> float: ...
 
@@ -47,25 +48,32 @@ class Frame(Protocol):
 
     async def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
         """Run the executor of a step node once."""
+        ...
 
     def attempt(self, path: str) -> int:
         """The number of the attempt that ran last at ``path``."""
+        ...
 
     def has_streamed(self, path: str) -> bool:
         """True when the last attempt at ``path`` published deltas."""
+        ...
 
     async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:
         """Call a condition, selector or end condition, injected by name; what it returns is awaited if need be."""
+        ...
 
     def variables(self, step_input: StepInput, choices: list[str] | None = None) -> dict[str, Any]:
         """What a CEL expression can name here."""
+        ...
 
     @property
     def state(self) -> dict[str, Any]:
         """The live session state."""
+        ...
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
         """``work``, or StepTimeoutError after ``timeout`` seconds."""
+        ...
 
     async def backoff(self, seconds: float) -> None: ...
 
@@ -80,15 +88,20 @@ class Frame(Protocol):
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
         """Run the branches at once; outputs in their order, None for a loser that was cancelled."""
+        ...
 
     def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:
         """The answer to a question that stands before the node; Suspended while there is none."""
+        ...
 
     async def wants_review(self, path: str, tag: str, review: HumanReview, output: StepOutput) -> bool:
         """False when the review's predicate is content with the output; a question once asked stays asked."""
+        ...
 
     def ask_after(self, node: Node, path: str, tag: str, output: StepOutput, rounds: int, **question: Any) -> Verdict:
         """The answer to the review of an output; Suspended while there is none."""
+        ...
 
     def ask_error(self, node: Node, path: str, failure: dict[str, Any]) -> Verdict:
         """The decision about a failed step; Suspended while there is none."""
+        ...
