@@ -106,7 +106,11 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             caught.append(function)
 
     monkeypatch.setattr(blocking, "BlockingError", Caught)
-    with blockbuster_ctx(["workflow_runtime", "workflow_runtime_sqlite"]):
+    with blockbuster_ctx(["workflow_runtime", "workflow_runtime_sqlite", "workflow_runtime_postgres"]) as watch:
+        for function in watch.functions.values():
+            # The driver looks for ~/.pgpass and for certificates there, once per connection.
+            function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})
+            function.can_block_in("workflow_runtime_sqlite/location.py", {"locate"})  # a path made absolute, once
         yield
     assert not caught, f"the event loop was blocked by {', '.join(caught)}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -52,6 +52,17 @@ class Ran:
 def names(events: Iterable[Any]) -> list[str]:
     """The names of events, in order."""
     return [event.event for event in events]
+
+
+async def listen(stream: AsyncIterable[Any]) -> tuple[list[Any], Exception | None]:
+    """All events of a stream, and the error that ended it."""
+    events: list[Any] = []
+    try:
+        async for event in stream:
+            events.append(event)
+    except Exception as error:
+        return events, error
+    return events, None
 
 
 def of_kind(events: Iterable[Any], *kinds: str) -> list[Any]:

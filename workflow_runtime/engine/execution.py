@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from ..core.journal import Journal
@@ -40,7 +41,7 @@ from .request import RunRequest
 if TYPE_CHECKING:
     from .sessions import Turn
 
-__all__ = ["OWNER", "Execution", "execute_run"]
+__all__ = ["OWNER", "Execution", "execute_run", "refuse_run"]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -84,6 +85,7 @@ class Execution:
         self.loop: Loop = current_loop()
         self.loop_key = threading.get_ident()
         self.scope = anyio.CancelScope()
+        self.waiting = anyio.CancelScope()  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
         self.failure: BaseException | None = None
@@ -164,6 +166,7 @@ class Execution:
         self.cancelled = True
         self.cancel_reason = self.cancel_reason or reason
         self.scope.cancel()
+        self.waiting.cancel()
         return True
 
     def fail(self, error: BaseException) -> None:
@@ -347,6 +350,15 @@ PAUSED = object()
 
 
 async def _walk(run: Execution) -> Any:
+async def refuse_run(run: Execution, error: Exception) -> None:
+    """The run could not get its turn. Nothing is stored, but for a background run, whose caller was told its id."""
+    if run.recorder is not None and run.recorder.created:
+        await finish(run, error)
+    else:
+        run.raised, run.output.status = error, RunStatus.error
+    run.end()
+
+
     frame = root_frame(run)
     if run.recorder is not None:
         run.recorder.begin()

@@ -13,10 +13,9 @@ import anyio
 from ..core.journal import Journal
 from ..core.state import merged
 from ..model import codec
-from ..model.enums import RunStatus
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
-from .execution import Execution, execute_run
+from .execution import Execution, execute_run, refuse_run
 from .heartbeat import unwatch, watch
 from .loops import spawn
 from .pauses import Pauses
@@ -136,16 +135,15 @@ async def _execute(run: Execution) -> None:
     if run.recorder is not None:
         watch(run)
     try:
-        await run.turn.take()
+        with run.waiting:
+            await run.turn.take()
         await execute_run(run)
-    except Exception as error:  # before the run began: it could not get its turn
-        run.raised = run.raised or error
-        run.output.status = RunStatus.error
-        run.end()
+    except Exception as error:
+        await refuse_run(run, error)
     finally:
+        remember_session(run)  # before the next run of the session begins
         with anyio.CancelScope(shield=True):
             await run.turn.give_up()
-        remember_session(run)
         unwatch(run)
         _forget(run)
 

@@ -164,8 +164,9 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
                 await db.release(f"session:{name}", owner=owner)
 
 
-async def _acquire(run: Execution, db: BaseDb, name: str, owner: str) -> None:
-    """Wait for the lock of the database; another process holds it for no longer than its lease."""
+async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:
+    """Wait for the lock of the database; another process holds it for no longer than its lease, and with ``interrupt``
+    until it has cancelled its run."""
     pause = 0.002
     while True:
         now = run.clock.time()
@@ -176,10 +177,28 @@ async def _acquire(run: Execution, db: BaseDb, name: str, owner: str) -> None:
 
 
 async def _refresh(run: Execution, db: BaseDb) -> None:
+        if interrupt:
+            where = RunFilter(session_id=run.request.session_id, statuses=frozenset({RunStatus.running}))
+            for row in await db.list_runs(where, limit=10):
+                await db.request_cancel(row.run_id, now=now)
     """Take over what others have stored under keys that this run has not changed."""
     row = await db.load_session(run.request.session_id)
     if row is None:
         return
+async def _catch_up(run: Execution) -> None:
+    """It is this run's turn: what it read of the session before may be old."""
+    if run.forked_from is not None:
+        return  # it starts with the state of the place that it was forked at
+    if run.bus.seq == 0:
+        request = run.request
+        run.session, run.state, run.state_base = await open_session(
+            run.definition, request.session_id, request.user_id, request.state
+        )
+    elif run.recorder is not None:
+        async with run.recorder.exclusive():
+            await _refresh(run, run.recorder.db)
+
+
     refuse_other_user(row, run.request.user_id)
     mine = changes(run.state_base, snapshot(run.state))
     for key in {*row.state, *run.state_base}:
@@ -256,7 +275,8 @@ class Turn:
     async def _among_processes(self, db: BaseDb, policy: str) -> None:
         run = self._run
         if policy != "reject":
-            await _acquire(run, db, self.lock_name, self.owner)
+            await _acquire(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
+        await _catch_up(run)
             return
         now = run.clock.time()
         if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
