@@ -13,7 +13,7 @@ from .engine.bus import Buffer
 from .engine.clock import Clock, SystemClock, new_id, new_run_id
 from .engine.execution import Execution, copy_output
 from .engine.host import find_live, prepare_new, run_awaited, start_hosted
-from .engine.inputs import checked_input
+from .engine.inputs import checked_input, refuse_unknown
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
 from .engine.resume import Continuation, prepare_continued
@@ -243,6 +243,7 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs):
     def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
         definition = self.definition()
         user_id = call["user_id"] or self.user_id
+        refuse_unknown(call["kwargs"], definition.function)
         given = checked_input(call["input"], self.input_schema)
         from .core.state import merged
 
@@ -481,6 +482,7 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs):
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
         found = launch()
+        portal.refuse_inside()
         if isinstance(found, RunStream):
             return SyncRunStream(found)
         return portal.call(lambda: found)
@@ -520,6 +522,7 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs):
             definition=self.definition(),
             run_id=str(wanted),
             output=run_response,
+            session_id=session_id,
             answers=list(step_requirements) if step_requirements is not None else None,
             store_events=self.store_events,
             keep_log=bool(background) and self.db is not None,

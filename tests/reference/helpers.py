@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from textwrap import dedent
 from typing import Any
 
 import anyio
@@ -102,6 +105,24 @@ class AgentOutput:
 def echo(step_input: StepInput) -> str:
     """The input, said again."""
     return f"echo {step_input.get_input_as_string()}"
+
+
+async def finished(workflow: Workflow, run_id: str | None) -> WorkflowRunOutput:
+    """The output of a background run once it has ended."""
+    async for _ in workflow.subscribe(str(run_id)):
+        pass
+    output = await workflow.aget_run(str(run_id))
+    assert output is not None
+    return output
+
+
+def run_program(program: str) -> str:
+    """What a program of its own prints: for what must happen in a fresh process, or may block an event loop."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", dedent(program)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def names(events: Any) -> list[str]:

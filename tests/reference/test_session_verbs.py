@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from workflow_runtime import (
     BaseDb,
-    InMemoryDb,
     RunMetrics,
     SessionMetrics,
     SessionNotFound,
@@ -21,7 +21,7 @@ from workflow_runtime import (
     WorkflowSession,
 )
 
-from .helpers import Agent, Api, echo
+from .helpers import Agent, Api, echo, run_program
 
 SESSION_VERBS = ("get_session_state", "get_session_name", "get_session_metrics")
 
@@ -429,13 +429,19 @@ def test_session_verbs_of_a_second_workflow_object_read_what_the_first_stored(db
     assert again.run("b", session_id="s").session_state == {"seen": ["a", "b"]}
 
 
-def test_session_verbs_work_inside_a_running_loop() -> None:
-    import anyio
+def test_session_verbs_work_inside_a_running_loop(tmp_path: Path) -> None:
+    run_program(f"""
+        import asyncio
+        from workflow_runtime import InMemoryDb, Workflow
 
-    async def notebook() -> None:
-        workflow = chat(InMemoryDb())
-        output = workflow.run("a")
-        assert workflow.get_session_state() == {"seen": ["a"]}
-        assert workflow.get_run(str(output.run_id)) is not None
+        async def notebook(db):
+            workflow = Workflow(steps=[lambda step_input: "x"], session_state={{"n": 1}}, db=db)
+            output = workflow.run("a")
+            assert workflow.get_session_state() == {{"n": 1}}
+            assert workflow.get_run(output.run_id).content == "x"
+            assert (await workflow.aget_session()).session_id == output.session_id
+            assert [event.event for event in workflow.run("b", stream=True)][-1] == "WorkflowCompleted"
 
-    anyio.run(notebook)
+        asyncio.run(notebook(InMemoryDb()))
+        asyncio.run(notebook("sqlite:///{tmp_path}/runs.db"))
+    """)

@@ -323,6 +323,14 @@ async def test_telemetry_hangs_a_run_below_the_span_of_its_caller_and_leaves_it_
     assert spans.tree["workflow good"] == spans.tree["workflow bad"] == "request"
 
 
+def test_telemetry_hangs_a_synchronous_run_below_the_span_of_its_caller(spans: Spans) -> None:
+    with trace.get_tracer("mine").start_as_current_span("request") as request:
+        Workflow(name="plain", steps=[echo]).run("x")
+        list(Workflow(name="streamed", steps=[echo]).run("x", stream=True))
+        assert trace.get_current_span() is request
+    assert spans.tree["workflow plain"] == spans.tree["workflow streamed"] == "request"
+
+
 def test_telemetry_records_nothing_of_inputs_outputs_state_or_chunks(spans: Spans) -> None:
     def work(step_input: StepInput, session_state: dict[str, Any]) -> Any:
         session_state["key"] = "SECRET-state"

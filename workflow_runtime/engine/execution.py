@@ -109,6 +109,8 @@ class Execution:
         self.lease_renewed = created_at
         self.waking: list[str] | None = None
         self.turn: Turn | None = None
+        if request.store_events and output.events is None:
+            output.events = []
         self.recorder: Recorder | None = None
         if self.definition.db is not None:
             self.recorder = Recorder(
@@ -131,9 +133,8 @@ class Execution:
             output.status = next_status(output.status, event.event)
         else:
             next_status(output.status, "")
-        if self.request.store_events and (self.request.skip is None or self.request.skip(event)):
-            if output.events is None:
-                output.events = []
+        skip = self.request.skip
+        if output.events is not None and self.request.store_events and (skip is None or skip(event)):
             output.events.append(event)
 
     def _observer_broke(self, observer: Any, error: Exception) -> None:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 from ..model.errors import BuildError, InputError
 from ..model.text import is_model
 
-__all__ = ["checked_input"]
+__all__ = ["checked_input", "refuse_unknown"]
+
+
+def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
+    """TypeError for a keyword of ``run`` that is no parameter of it, and that ``function`` (the workflow's own, in its
+    callable form) does not ask for: a misspelt ``session_id`` must not start a conversation of its own."""
+    if not kwargs:
+        return
+    known = inspect.signature(function).parameters.values() if function is not None else ()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known):
+        return
+    unknown = sorted(kwargs.keys() - {parameter.name for parameter in known})
+    if unknown:
+        raise TypeError(
+            f"run() got an unexpected keyword argument {unknown[0]!r}; what steps are to see goes into additional_data="
+            " or dependencies=, and only a workflow whose steps= is a function takes arguments of its own"
+        )
 
 
 def checked_input(value: Any, schema: Any) -> Any:

@@ -10,17 +10,18 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["call", "portal_loop", "submit"]
+__all__ = ["call", "portal_loop", "refuse_inside", "submit"]
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _owner_pid = 0
+_thread_id = 0
 
 
 def portal_loop() -> asyncio.AbstractEventLoop:
     """The loop of the portal thread, started at first use (and again in a forked child)."""
-    global _loop, _owner_pid
+    global _loop, _owner_pid, _thread_id
     with _lock:
         if _loop is None or _owner_pid != os.getpid() or _loop.is_closed():
             started = threading.Event()
@@ -28,7 +29,7 @@ def portal_loop() -> asyncio.AbstractEventLoop:
             thread = threading.Thread(target=_serve, args=(loop, started), name="workflow_runtime portal", daemon=True)
             thread.start()
             started.wait()
-            _loop, _owner_pid = loop, os.getpid()
+            _loop, _owner_pid, _thread_id = loop, os.getpid(), thread.ident or 0
         return _loop
 
 
@@ -43,17 +44,17 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
 
 
 def submit(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-    """Run ``work()`` on the portal's loop. RuntimeError when called from the portal itself: it would wait for itself."""
-    loop = portal_loop()
-    try:
-        if asyncio.get_running_loop() is loop:
-            raise RuntimeError(
-                "a blocking verb was called inside a step that runs on the event loop; await its a-twin instead"
-            )
-    except RuntimeError as error:
-        if "blocking verb" in str(error):
-            raise
-    return asyncio.run_coroutine_threadsafe(work(), loop)
+    """Run ``work()`` on the portal's loop. RuntimeError as ``refuse_inside`` says."""
+    refuse_inside()
+    return asyncio.run_coroutine_threadsafe(work(), portal_loop())
+
+
+def refuse_inside() -> None:
+    """RuntimeError when called on the portal's own loop: it would wait for itself."""
+    if threading.get_ident() == _thread_id and _owner_pid == os.getpid():
+        raise RuntimeError(
+            "a blocking verb was called inside a step that runs on the event loop; await its a-twin instead"
+        )
 
 
 def call(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

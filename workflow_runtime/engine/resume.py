@@ -31,6 +31,7 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
 
     definition: Definition
     run_id: str
+    session_id: str | None = None
     output: WorkflowRunOutput | None = None
     answers: list[Requirement] | None = None
     store_events: bool = False
@@ -54,10 +55,10 @@ async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> Workflow
     output.epoch = row.attempt
     if row.status is RunStatus.paused:
         _put_requirements(output, await requirements_of(db, row.run_id))
-    if events:
-        stored = [codec.decode_event(item.data) for item in await all_events(db, row.run_id)]
-        output.events = stored or None
-        output.last_seq = max(output.last_seq, row.seq)
+    output.last_seq = max(output.last_seq, row.seq)
+    if output.events is not None:
+        rows = await all_events(db, row.run_id) if events else []
+        output.events = [codec.decode_event(item.data) for item in rows] or None
     return output
 
 
@@ -124,8 +125,9 @@ async def _from_memory(asked: Continuation) -> Execution:
 
 async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     row = await db.load_run(asked.run_id)
-    if row is None:
-        raise RunNotFound(f"Could not find run with id {asked.run_id}; check the id and the workflow's db")
+    if row is None or asked.session_id not in (None, row.session_id):
+        where = f" in session {asked.session_id}" if asked.session_id is not None else ""
+        raise RunNotFound(f"Could not find run with id {asked.run_id}{where}; check the id and the workflow's db")
     allowed = {RunStatus.paused, RunStatus.pending} if asked.cancel_reason is not None else {RunStatus.paused}
     if row.status not in allowed:
         refuse_unless_paused(row.status, asked.run_id)

@@ -17,7 +17,7 @@ from ..model.errors import SessionBusy, SessionOwnerError, StorageError
 from ..model.metrics import SessionMetrics
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
-from ..storage.base import BaseDb, RunFilter, SessionRow
+from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
 from .clock import new_id
 from .request import Definition
 
@@ -29,8 +29,8 @@ __all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_oth
 logger = logging.getLogger("workflow_runtime")
 
 
-def refuse_other_user(row: SessionRow, user_id: str | None) -> None:
-    """SessionOwnerError when both the session and the caller name a user and they differ."""
+def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
+    """SessionOwnerError when both the session (or one of its runs) and the caller name a user and they differ."""
     if user_id is not None and row.user_id is not None and row.user_id != user_id:
         raise SessionOwnerError(
             f"session {row.session_id!r} belongs to another user; use a session of user {user_id!r}"
@@ -125,11 +125,16 @@ async def load_runs(
     while limit is None or len(found) < limit:
         page = 200 if limit is None else min(200, limit - len(found))
         rows = await db.list_runs(where, limit=page, before=before)
-        found.extend(codec.decode_run(row.data) for row in rows)
+        found.extend(_without_events(codec.decode_run(row.data)) for row in rows)
         if len(rows) < page:
             break
         before = (rows[-1].created_at, rows[-1].run_id)
     return found[::-1]
+
+
+def _without_events(output: WorkflowRunOutput) -> WorkflowRunOutput:
+    output.events = None  # they are read run by run
+    return output
 
 
 # -- serialised edits ---------------------------------------------------------------------------------------------------

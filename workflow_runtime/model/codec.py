@@ -337,8 +337,9 @@ def event_from_dict(data: dict[str, Any]) -> Event:
 
 
 def encode_run(output: WorkflowRunOutput) -> bytes:
-    """Everything of a run but its events and its journal, which have rows of their own."""
-    changed: dict[str, Any] = {"events": None, "journal": None}
+    """Everything of a run but its events and its journal, which have rows of their own. An empty list of events says
+    that they belong to the output; those of a run without ``store_events`` are there for readers and go."""
+    changed: dict[str, Any] = {"events": None if output.events is None else [], "journal": None}
     for name in ("input", "content", "additional_data", "dependencies", "metadata", "session_state"):
         value = getattr(output, name)
         if not is_plain(value):

@@ -14,7 +14,7 @@ from ..engine.host import find_finished, find_live, run_awaited, start_hosted
 from ..engine.prepare_fork import prepare_fork
 from ..engine.recovery import recover_runs
 from ..engine.resume import Continuation, load_output, output_of, prepare_continued
-from ..engine.sessions import storage_needed
+from ..engine.sessions import refuse_other_user, storage_needed
 from ..engine.subscription import Subscription
 from ..model import codec
 from ..model.enums import RunStatus
@@ -30,13 +30,16 @@ logger = logging.getLogger("workflow_runtime")
 
 class RunVerbs(Verbs):
     async def aget_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
-        """The run as it is now, running ones included; None if it is unknown. spec: get_run."""
+        """The run as it is now, running ones included; None if it is unknown, or not of the session that was named.
+        spec: get_run."""
         live = find_live(run_id)
         if live is not None:
-            return live.output
-        if self.db is None:
-            return find_finished(run_id)
-        return await load_output(self.db, run_id)
+            found: WorkflowRunOutput | None = live.output
+        elif self.db is None:
+            found = find_finished(run_id)
+        else:
+            found = await load_output(self.db, run_id)
+        return found if found is None or session_id in (None, found.session_id) else None
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
         return portal.call(lambda: self.aget_run(run_id, session_id))
@@ -54,8 +57,7 @@ class RunVerbs(Verbs):
                 "get_run_output(%r): no such run%s", run_id, f" in session {session_id}" if session_id else ""
             )
             return None
-        if user_id is not None and row.user_id not in (None, user_id):
-            raise PermissionError(f"run {run_id!r} belongs to another user")
+        refuse_other_user(row, user_id)
         return await output_of(self.db, row)
 
     def get_run_output(
@@ -71,7 +73,10 @@ class RunVerbs(Verbs):
             return None
         chosen = self.resolve_session(session_id, user_id or self.user_id)
         rows = await self.db.list_runs(RunFilter(session_id=chosen), limit=1)
-        return await output_of(self.db, rows[0]) if rows else None
+        if not rows:
+            return None
+        refuse_other_user(rows[0], user_id)
+        return await output_of(self.db, rows[0])
 
     def get_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
