@@ -98,6 +98,7 @@ def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> 
         if anyio.from_thread.run_sync(chunks.take, chunk):
             break
         anyio.from_thread.run(chunks.settle)
+        anyio.from_thread.check_cancelled()
     return chunks.output
 
 

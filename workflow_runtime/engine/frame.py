@@ -128,17 +128,16 @@ class Frame:
         }
 
     async def settle(self) -> None:
-        if self.run.bus.behind:
-            await self.run.bus.settle()
-
-    async def checkpoint(self) -> None:
         run = self.run
-        if run.recorder is not None:
-            await run.recorder.milestone()
         if run.bus.behind:
             await run.bus.settle()
-        if run.cancelled or run.failure is not None:
-            await anyio.lowlevel.checkpoint()  # a chain of steps that never wait must still see a cancel
+        if run.scope.cancel_called:
+            await anyio.lowlevel.checkpoint()  # what never waits must still see a cancel
+
+    async def checkpoint(self) -> None:
+        if self.run.recorder is not None:
+            await self.run.recorder.milestone()
+        await self.settle()
 
     # -- journal -------------------------------------------------------------------------------------------------------
 

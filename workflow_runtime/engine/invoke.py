@@ -192,16 +192,17 @@ class Chunks:
 
 
 async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> Any:
-    bus = chunks._frame.run.bus
+    frame = chunks._frame
+    bus, scope = frame.run.bus, frame.run.scope
     try:
         async for chunk in generator:
             if chunks.add(chunk):
                 await generator.aclose()
                 break
-            if bus.behind:
-                await bus.settle()
+            if bus.behind or scope.cancel_called:
+                await frame.settle()
     except BaseException:
-        if chunks._frame.run.cancelled:
+        if frame.run.cancelled:
             chunks.keep_partial()
         with anyio.CancelScope(shield=True):
             await generator.aclose()
@@ -219,6 +220,10 @@ async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
             if chunks.add(chunk):
                 return chunks.value()
             await chunks._frame.settle()
+    except BaseException:
+        if chunks._frame.run.cancelled:
+            chunks.keep_partial()
+        raise
     finally:
         generator.close()
 
@@ -240,6 +245,7 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
                     return chunks.value(stop.value)
                 if anyio.from_thread.run(take, chunk):
                     return chunks.value()
+                anyio.from_thread.check_cancelled()
         finally:
             generator.close()
 
