@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test format lint types pytest faults check bench docs clean
+.PHONY: help setup demo test format lint types faults check bench docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -31,7 +31,7 @@ demo: $(VENV)/.package  ## Survey the installed standard library: streamed live,
 	@$(BIN)/python examples/stdlib_survey.py
 
 # The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
-test: lint types  ## Check format, lint and types, then run all tests
+test: lint types docs  ## Check format, lint, types and documentation, then run all tests
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.dev  ## Rewrite the code as the format check wants it
@@ -56,7 +56,7 @@ bench: $(VENV)/.dev  ## Run the benchmarks and print their tables
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
 docs: $(VENV)/.docs  ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
 	rm -rf $(VENV) site dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
