@@ -25,6 +25,15 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
             await anyio.sleep(0.005)
 
 
+async def until_stored(url: str) -> None:
+    """Wait until the run that another process has begun is in the database: before that, nothing of it is promised."""
+    db = open_url(url)
+    with anyio.fail_after(20):
+        while await db.load_run("00_r") is None:
+            await db.changed("00_r", seen=0, timeout=0.1)
+    await db.aclose()
+
+
 def files(tmp_path: Path) -> dict[str, str]:
     return {"started": str(tmp_path / "started"), "release": str(tmp_path / "release")}
 
@@ -35,6 +44,7 @@ async def test_a_run_is_cancelled_from_another_process(
     url, verdict = new_url(), tmp_path / "verdict"
     workers.start("hold", url=url, run_id="00_r", verdict=str(verdict), **files(tmp_path))
     await until((tmp_path / "started").exists)
+    await until_stored(url)
     workflow = holding(url, lease=15.0, **files(tmp_path))
     assert await workflow.acancel_run("00_r") is True
     await until(verdict.exists)
@@ -53,9 +63,12 @@ async def test_a_process_that_slept_through_its_lease_cannot_write(
     url, verdict, other = new_url(), tmp_path / "verdict", tmp_path / "other"
     zombie = workers.start("hold", url=url, run_id="00_r", verdict=str(verdict), lease=0.4, **files(tmp_path))
     await until((tmp_path / "started").exists)
+    await until_stored(url)
     kill(zombie, signal.SIGSTOP)
     (tmp_path / "started").unlink()
-    while not (tmp_path / "started").exists():  # the lease has to run out by the machine's clock
+    for _ in range(200):  # the lease has to run out by the machine's clock
+        if (tmp_path / "started").exists():
+            break
         workers.start("take_over", url=url, run_id="00_r", verdict=str(other), **files(tmp_path))
         await until(lambda: other.exists() or (tmp_path / "started").exists())
         if other.exists():
@@ -82,6 +95,7 @@ async def test_two_processes_recover_one_run_and_one_wins(
     url = new_url()
     dead = workers.start("hold", url=url, run_id="00_r", verdict=str(tmp_path / "v"), lease=0.05, **files(tmp_path))
     await until((tmp_path / "started").exists)
+    await until_stored(url)
     kill(dead)
     await until(lambda: not is_alive(dead))
     (tmp_path / "release").touch()
@@ -99,6 +113,7 @@ async def test_a_run_of_an_unknown_workflow_is_left_alone_and_reported(
     url = new_url()
     dead = workers.start("hold", url=url, run_id="00_r", verdict=str(tmp_path / "v"), lease=0.05, **files(tmp_path))
     await until((tmp_path / "started").exists)
+    await until_stored(url)
     kill(dead)
     await until(lambda: not is_alive(dead))
     await anyio.sleep(0.06)  # the lease of the dead

@@ -68,7 +68,7 @@ async def check(
 ) -> None:
     output = await workflow.aget_run("00_run")
     assert output is not None
-    assert output.status == "COMPLETED"
+    assert output.status == "COMPLETED", (output.last_seq, finished, before, after, seen)
     assert output.content == expected.content
     assert contents(output) == contents(expected)
     assert await workflow.aget_session_state("s") == expected.session_state
