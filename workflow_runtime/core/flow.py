@@ -87,7 +87,8 @@ class Flow:
     def advance(self, name: str, output: StepOutput) -> None:
         """The step ``name`` has ended."""
         self.outputs[name] = output
-        self.last = output
+        if not output.skipped:
+            self.last = output
         # New lists instead of extending: an earlier step's input keeps what that step saw.
         if output.images:
             self.images = [*(self.images or ()), *output.images]

@@ -8,7 +8,7 @@ from ..core.binding import WORKFLOW_NAMES, bind
 from ..core.flow import Flow
 from ..core.plan import Node
 from ..model import events as ev
-from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest
+from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
 from ..steps.step import StepNode, content_type
 from .context import RunContext
 from .frame import Frame
@@ -43,7 +43,7 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
             flow.advance(node.name, output)
             if output.stop:
                 break
-        content = deepest(results[-1]) if results else NOTHING_RAN
+        content = deepest(last_made(results)) if results else NOTHING_RAN
     if frame.depth == 0:
         run.output.images, run.output.videos = flow.images, flow.videos
         run.output.audio, run.output.files = flow.audio, flow.files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,12 +14,15 @@ from .text import as_text, builtins
 if TYPE_CHECKING:
     from .session import WorkflowSession
 
-__all__ = ["StepInput", "StepOutput", "WorkflowExecutionInput", "deepest"]
+__all__ = ["StepInput", "StepOutput", "WorkflowExecutionInput", "deepest", "last_made"]
 
 
 class StepOutput(msgspec.Struct, omit_defaults=True):
     """The outcome of one node. ``content`` is whatever the step returned, with its type; ``steps`` are a container's
-    inner outputs; ``stop=True`` ends the enclosing workflow after this step."""
+    inner outputs; ``stop=True`` ends the enclosing workflow after this step.
+
+    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before.
+    """
 
     content: Any = None
     step_name: str | None = None
@@ -38,6 +41,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     stop: bool = False
     is_paused: bool = False
     steps: list[StepOutput] | None = None
+    skipped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins."""
@@ -57,11 +61,18 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
 
 def deepest(output: StepOutput | None) -> Any:
     """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10."""
-    if output is None:
-        return None
-    while output.steps:
-        output = output.steps[-1]
-    return output.content
+    while output is not None and output.steps:
+        output = last_made(output.steps)
+    return output.content if output is not None else None
+
+
+def last_made(outputs: Iterable[StepOutput]) -> StepOutput | None:
+    """The last one that a person did not skip; the last one if all were skipped; None of none."""
+    last = None
+    for output in outputs:
+        if last is None or not output.skipped or last.skipped:
+            last = output
+    return last
 
 
 class StepInput(msgspec.Struct):
@@ -116,8 +127,7 @@ class StepInput(msgspec.Struct):
 
     def get_last_step_content(self) -> Any:
         """The content of the step that ran last, deepest leaf first; None at the first step."""
-        outputs = self.previous_step_outputs
-        return deepest(next(reversed(outputs.values()))) if outputs else None
+        return deepest(last_made((self.previous_step_outputs or {}).values()))
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """(input, response) of the last completed runs of the session, oldest first.

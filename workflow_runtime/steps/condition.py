@@ -156,7 +156,8 @@ class ConditionNode(ContainerNode):
 
     def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
         text = f"Condition {self.name} skipped due to error: {error}"
-        output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=error)
+        by_person = self.declared.on_error == "pause"
+        output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=error, skipped=by_person)
         return output, {"condition_result": holds, "executed_steps": 0}
 
 

@@ -111,6 +111,7 @@ class ContainerNode(Node):
             self.kind,
             success=False,
             error=verdict.reason or "rejected",
+            skipped=True,
         )
         frame.leave(self, path, output, frame.now())
         await frame.checkpoint()

@@ -173,9 +173,8 @@ class LoopNode(ContainerNode):
         self, verdict: Verdict, rounds: list[list[StepOutput]], limit: int
     ) -> tuple[StepOutput, dict[str, Any]]:
         why = verdict.reason or "rejected"
-        output = StepOutput(
-            f"Loop {self.name} discarded by a person", self.name, self.step_id, self.kind, success=False, error=why
-        )
+        text = f"Loop {self.name} discarded by a person"
+        output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=why, skipped=True)
         return output, {"total_iterations": len(rounds), "max_iterations": limit, "all_results": rounds}
 
 

@@ -16,7 +16,7 @@ from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
 from ..model.retry import Retry
 from ..model.review import HumanReview
-from ..model.step_io import StepInput, StepOutput, deepest
+from ..model.step_io import StepInput, StepOutput, deepest, last_made
 from ..model.text import as_text
 from .frame import Frame
 from .signals import Rejected
@@ -291,7 +291,8 @@ class StepNode(Node):
         return await self._skipped(frame, path, str(error), attempt, started)
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
-        output = self.output(self.skipped_text(error), success=False, error=error)
+        by_person = self.on_error == "pause"
+        output = self.output(self.skipped_text(error), success=False, error=error, skipped=by_person)
         frame.leave(self, path, output, started, attempt)
         await frame.checkpoint()
         return output
@@ -344,7 +345,8 @@ class StepNode(Node):
         if record is not None and record.output is not None:
             return record.output
         why = verdict.reason or "rejected"
-        output = self.output(f"Step {self.name} skipped: rejected by a person", success=False, error=why)
+        text = f"Step {self.name} skipped: rejected by a person"
+        output = self.output(text, success=False, error=why, skipped=True)
         frame.leave(self, path, output, frame.now())
         await frame.checkpoint()
         return output
@@ -365,7 +367,8 @@ class StepNode(Node):
                 raise Rejected(verdict.reason or f"Step '{self.name}' was rejected")
             if verdict.action == "skip":
                 why = verdict.reason or "rejected"
-                return self.output(f"Step {self.name} output discarded by a person", success=False, error=why)
+                text = f"Step {self.name} output discarded by a person"
+                return self.output(text, success=False, error=why, skipped=True)
             if verdict.action == "proceed":
                 break
             rounds += 1
@@ -382,7 +385,7 @@ class StepNode(Node):
         """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.
         spec: agno-behaviour 2.2."""
         outputs = step_input.previous_step_outputs
-        last = next(reversed(outputs.values())) if outputs else None
+        last = last_made(outputs.values()) if outputs else None
         if last is None:
             return step_input.input
         if last.step_type == "Parallel" and last.steps:
