@@ -236,10 +236,20 @@ END
 $$;
 """
 
+# Why it does not simply notify: ``listen``.
 _TELL = """
+CREATE FUNCTION @.lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('workflow_runtime ' || @channel)
+$$;
+
 CREATE FUNCTION @.tell(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    run_id text;
 BEGIN
-    PERFORM pg_notify(@channel, run_id) FROM unnest(p_runs) AS run_id;
+    FOREACH run_id IN ARRAY p_runs LOOP
+        IF NOT pg_try_advisory_xact_lock(@.lock_class(), get_byte(sha256(convert_to(run_id, 'UTF8')), 0)) THEN
+            PERFORM pg_notify(@channel, run_id);
+        END IF;
+    END LOOP;
 END
 $$;
 """

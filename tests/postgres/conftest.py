@@ -1,17 +1,26 @@
-"""A database per module, and in it a schema per test."""
+"""A database per module, whose schema is emptied for each test."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from itertools import count
 from typing import Any
 
 import pytest
 from servers import TestServer
 
 from workflow_runtime_postgres import PostgresDb
+from workflow_runtime_postgres.schema import qualify
 
-_numbers = count()
+SCHEMA = 'a "schema" of tests'
+"""Needs quoting, so that it shows where that was forgotten."""
+
+TABLES = ("runs", "steps", "events", "requirements", "sessions", "session_values", "locks", "writers")
+EMPTY = f"""
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_namespace WHERE nspname = '{SCHEMA}') THEN
+            {qualify("".join(f"DELETE FROM @.{name};" for name in TABLES), SCHEMA)}
+        END IF;
+    END $$"""
 
 
 @pytest.fixture
@@ -26,10 +35,10 @@ def url(postgres: TestServer) -> str:
 
 
 @pytest.fixture
-def new_db(url: str) -> Callable[..., PostgresDb]:
-    """``new_db(**options)``: an object over this test's schema, which is empty at first. Close it."""
-    schema = f"test {next(_numbers)}"
-    return lambda **options: PostgresDb(url, **{"schema": schema, **options})
+def new_db(postgres: TestServer, url: str) -> Callable[..., PostgresDb]:
+    """``new_db(**options)``: an object over the module's schema, which is empty at first. Close it."""
+    postgres.execute(EMPTY, url)
+    return lambda **options: PostgresDb(url, **{"schema": SCHEMA, **options})
 
 
 @pytest.fixture
