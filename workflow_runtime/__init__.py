@@ -6,6 +6,7 @@ The public names are here and in ``workflow_runtime.backends`` (databases), ``.e
 
 from __future__ import annotations
 
+from .core.outline import Outline
 from .engine.bus import ReaderTooSlow
 from .engine.context import RunContext
 from .engine.fork import HistoryEntry
@@ -112,6 +113,7 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Outline",
     # what steps and callers see
     "StepInput",
     "StepOutput",

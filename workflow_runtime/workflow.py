@@ -32,6 +32,7 @@ from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
 from .verbs.console import ConsoleVerbs
+from .verbs.graph import GraphVerbs
 from .verbs.runs import RunVerbs
 from .verbs.sessions import SessionVerbs
 
@@ -41,7 +42,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs):
+class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.

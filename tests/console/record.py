@@ -31,7 +31,15 @@ from workflow_runtime import (
 )
 
 RECORDED = Path(__file__).parent / "recorded"
-_LEFT_OUT = ("created_at", "workflow_id", "step_id", "parent_step_id", "step_results", "all_results", "iteration_results")
+_LEFT_OUT = (
+    "created_at",
+    "workflow_id",
+    "step_id",
+    "parent_step_id",
+    "step_results",
+    "all_results",
+    "iteration_results",
+)
 
 REPORT = """\
 # Findings
@@ -48,6 +56,9 @@ def hello() -> str:
 """
 
 
+TALK = ("another", "branch", "that", "talks", "at", "the", "same", "time", "and", "is", "shown", "beside", "it")
+
+
 async def research(step_input: StepInput) -> dict[str, Any]:
     await anyio.sleep(0.4)
     return {"topic": step_input.input, "sources": 3}
@@ -60,7 +71,7 @@ async def write(step_input: StepInput) -> AsyncIterator[str]:
 
 
 async def chat(step_input: StepInput, run_context: RunContext) -> AsyncIterator[str]:
-    for position, word in enumerate("another branch that talks at the same time and is shown beside it".split()):
+    for position, word in enumerate(TALK):
         if run_context.attempt == 1 and position == 5:
             raise ConnectionError("the line went dead")
         await anyio.sleep(0.05)
@@ -99,7 +110,9 @@ async def forever(step_input: StepInput) -> AsyncIterator[str]:
 
 
 def workflows() -> dict[str, Workflow]:
-    inner = Workflow(name="Proofreading", steps=[Step(name="spelling", executor=quick), Step(name="style", executor=quick)])
+    inner = Workflow(
+        name="Proofreading", steps=[Step(name="spelling", executor=quick), Step(name="style", executor=quick)]
+    )
     branches = Parallel(
         Step(name="write", executor=write),
         Step(name="chat", executor=chat, max_retries=1),
@@ -112,14 +125,24 @@ def workflows() -> dict[str, Workflow]:
         Loop([Step(name="polish", executor=quick)], name="refine", max_iterations=2),
         Map(Step(name="draw", executor=draw), over=lambda step_input: [1, 2, 3], name="pages", max_concurrency=2),
         Condition([Step(name="cut", executor=quick)], evaluator=False, else_steps=[Step(name="keep", executor=quick)]),
-        Router([Step(name="print", executor=quick), Step(name="mail", executor=quick)], lambda step_input: "mail", name="way"),
+        Router(
+            [Step(name="print", executor=quick), Step(name="mail", executor=quick)],
+            lambda step_input: "mail",
+            name="way",
+        ),
         Step(name="proofread", workflow=inner),
         Step(name="last", executor=write),
     ]
     ask = Step(name="publish", executor=quick, requires_confirmation=True, confirmation_message="Publish it?")
     return {
         "everything": Workflow(name="Publish a report", description="Research, write, publish", steps=everything),
-        "fail": Workflow(name="Buy", steps=[research, Parallel(Step(name="pay", executor=pay), Step(name="wait", executor=forever), name="both")]),
+        "fail": Workflow(
+            name="Buy",
+            steps=[
+                research,
+                Parallel(Step(name="pay", executor=pay), Step(name="wait", executor=forever), name="both"),
+            ],
+        ),
         "skip": Workflow(name="Try", steps=[Step(name="pay", executor=pay, on_error="skip", max_retries=1), quick]),
         "pause": Workflow(name="Ask", steps=[research, ask, quick], db=InMemoryDb()),
         "cancel": Workflow(name="Trip", steps=[quick, Step(name="ride", executor=forever), research]),

@@ -42,7 +42,9 @@ def written(console: Console) -> str:
 @pytest.mark.anyio
 async def test_a_pipe_gets_plain_lines_and_no_control_codes() -> None:
     console = pipe()
-    await Workflow(name="Two", steps=[shout, words]).aprint_response("hi", run_id="r1", console=console, show_time=False)
+    await Workflow(name="Two", steps=[shout, words]).aprint_response(
+        "hi", run_id="r1", console=console, show_time=False
+    )
     assert written(console).splitlines() == [
         "workflow Two",
         "run      r1",
@@ -65,7 +67,13 @@ async def test_a_pipe_that_asks_for_the_stream_gets_whole_lines_as_they_are_made
     console = pipe()
     await Workflow(name="W", steps=[words, shout]).aprint_response("hi", console=console, stream=True, show_time=False)
     told = [line for line in written(console).splitlines() if line.startswith(("text", "done"))]
-    assert told == ["text     words | one", "text     words | two three", "text     words | four", "done     words", "done     shout"]
+    assert told == [
+        "text     words | one",
+        "text     words | two three",
+        "text     words | four",
+        "done     words",
+        "done     shout",
+    ]
 
 
 @pytest.mark.anyio

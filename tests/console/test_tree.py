@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from .streams import folded, recorded
 
 from workflow_runtime import (
     StepContentEvent,
@@ -17,6 +16,8 @@ from workflow_runtime import (
 )
 from workflow_runtime.console.node import Node
 from workflow_runtime.console.tree import View
+
+from .streams import folded, recorded
 
 
 def states(view: View) -> dict[str, str]:
@@ -82,7 +83,12 @@ def test_counts_of_media_and_tokens_are_sums_over_the_steps() -> None:
 
 def test_a_failure_stands_at_its_step_and_its_siblings_are_cancelled() -> None:
     view, _ = folded("fail")
-    assert states(view) == {"0.research": "done", "1.both": "failed", "1.both/0.pay": "failed", "1.both/1.wait": "cancelled"}
+    assert states(view) == {
+        "0.research": "done",
+        "1.both": "failed",
+        "1.both/0.pay": "failed",
+        "1.both/1.wait": "cancelled",
+    }
     failed = view.nodes["1.both/0.pay"]
     assert (failed.error_type, failed.error) == ("ValueError", "the bank said [red]no[/red]\nand hung up")
 

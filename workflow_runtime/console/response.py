@@ -42,7 +42,7 @@ async def respond(
     if stream is None:
         stream = workflow.stream if workflow.stream is not None else is_live(console)
     options = Options(stream, markdown, show_time, show_step_details)
-    view = View(workflow.name or workflow.id)
+    view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
     events = workflow.arun(input, stream=True, stream_events=True, **run)
     if show_header:

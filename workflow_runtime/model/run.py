@@ -65,6 +65,12 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     def __repr__(self) -> str:
         return f"WorkflowRunOutput(run_id={self.run_id!r}, status={self.status.value}, content={self.content!r})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ..console.tables import run_table  # upwards, and only when a notebook asks
+
+        return run_table(self)
+
     @property
     def is_paused(self) -> bool:
         return self.status == RunStatus.paused
