@@ -11,13 +11,14 @@ from typing import Any
 
 import anyio
 
-from workflow_runtime import StepInput, Workflow, WorkflowRunOutput
+from workflow_runtime import StepInput, SyncRunStream, Workflow, WorkflowRunOutput
 
 MODES = ("run", "run-stream", "arun", "arun-stream", "background")
 
 
 class Api:
-    """``api(wf).verb(...)``: the verb itself, or its a-twin on an event loop of its own for each call."""
+    """``api(wf).verb(...)``: the verb itself, or its a-twin on an event loop of its own for each call; a stream as the
+    list of its events."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -36,8 +37,13 @@ class _Verbs:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if self._kind == "sync":
-            found: Callable[..., Any] = getattr(self._workflow, name)
-            return found
+            verb = getattr(self._workflow, name)
+
+            def listed(*args: Any, **kwargs: Any) -> Any:
+                found = verb(*args, **kwargs)
+                return list(found) if isinstance(found, SyncRunStream) else found
+
+            return listed
         twin = getattr(self._workflow, f"a{name}")
 
         async def drained(*args: Any, **kwargs: Any) -> Any:

@@ -118,7 +118,7 @@ async def _from_memory(asked: Continuation) -> Execution:
     if parked is not None and parked.loop.is_here():
         return _unpark(parked, asked, [pauses.by_id[key] for key in pauses.fresh], parked.epoch + 1)
     state = output.session_state if output.session_state is not None else {}
-    fresh = msgspec.structs.replace(output, journal=None, epoch=output.epoch + 1, step_results=[])
+    fresh = msgspec.structs.replace(output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results))
     session = WorkflowSession(session_id=output.session_id or "", user_id=output.user_id, session_state=state)
     return _execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
 
@@ -181,7 +181,6 @@ async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Jo
     """The execution of a claimed row."""
     output = codec.decode_run(row.data)
     output.epoch, output.status = row.attempt, RunStatus.running
-    output.step_results = []
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
         output.events = [codec.decode_event(item.data) for item in events] or None
