@@ -1,7 +1,7 @@
 """Commits per second of each store, alone and 32 at a time, and what a commit costs in CPU.
 
 A commit is what a step's checkpoint is: fence, run row, one step, two events, one session key. Run it with
-``python benchmarks/storage.py [commits]``; the file lies in the working directory, so on the disk that is to be measured.
+``python benchmarks/storage.py [commits]``; the files lie in the working directory: on the disk that is measured.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import sys
 import tempfile
 import time
 
-from workflow_runtime_sqlite import SqliteDb
-
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import BaseDb, Batch, EventRow, Fence, RunRow, SessionPatch, StepRow
 from workflow_runtime.storage.memory import InMemoryDb
+from workflow_runtime_sqlite import SqliteDb
 
 DATA = b'{"content": "' + b"x" * 200 + b'"}'
 
@@ -66,7 +65,7 @@ async def measure(label: str, db: BaseDb, concurrency: int, commits: int) -> flo
     rate = done / wall
     transactions = getattr(db, "transactions", 0) - before
     print(
-        f"{label:16} {concurrency:4} at a time {rate:10,.0f} commits/s {1e6 * wall * concurrency / done:9.0f} us latency"
+        f"{label:16} {concurrency:4} at a time {rate:10,.0f} commits/s {1e6 * wall * concurrency / done:9.0f} us wait"
         f" {1e6 * cpu / done:7.1f} us CPU each {transactions:7} transactions"
     )
     return rate

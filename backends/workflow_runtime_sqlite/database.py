@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
+from anyio import CapacityLimiter, to_thread
+
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
@@ -73,7 +75,7 @@ class SqliteDb(BaseDb):
         db_file: str | os.PathLike[str] | None = None,
         db_url: str | None = None,
         synchronous: Literal["FULL", "NORMAL", "EXTRA"] = "FULL",
-        busy_timeout: float = 5.0,
+        busy_timeout: float = 30.0,
         max_pages: int | None = None,
         id: str = "sqlite",
     ) -> None:
@@ -122,7 +124,10 @@ class SqliteDb(BaseDb):
         """Finish what was submitted, from whichever loop, and close the file. The next call opens it again."""
         self._is_open = False
         for worker in self._workers:
-            await _stopped(worker)
+            thread = worker.stop()
+            if thread is not None:
+                # A limiter of its own: the default one may be full of a user's steps.
+                await to_thread.run_sync(thread.join, limiter=CapacityLimiter(1))
 
     # -- the hop -------------------------------------------------------------------------------------------------------
 
@@ -261,12 +266,3 @@ class SqliteDb(BaseDb):
 
 def _nothing(connection: object) -> None:
     """To open the file is all that is asked."""
-
-
-async def _stopped(worker: Worker) -> None:
-    loop = asyncio.get_running_loop()
-    closed = asyncio.Event()
-    thread = worker.stop(lambda: loop.call_soon_threadsafe(closed.set))
-    if thread is not None:
-        await closed.wait()
-        thread.join()  # it has nothing left to do

@@ -170,8 +170,9 @@ def migrate(connection: sqlite3.Connection, location: Location) -> None:
 def _statements(script: str) -> list[str]:
     # Not executescript: it commits the open transaction first.
     found, rest = [], ""
-    for line in script.splitlines(keepends=True):
-        rest += line
+    for piece in script.split(";")[:-1]:
+        rest += f"{piece};"
+        # Not at a semicolon in a string, or inside a trigger.
         if sqlite3.complete_statement(rest):
             found.append(rest)
             rest = ""

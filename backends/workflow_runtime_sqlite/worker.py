@@ -37,15 +37,10 @@ GROUP_LIMIT = 256
 EXIT_GRACE = 10.0
 """Seconds that the interpreter's exit waits, at most, for what was submitted."""
 
-Done = Callable[[], object]
-Queue = SimpleQueue["Job | Done"]
+Queue = SimpleQueue[Job | None]
 Tick = Callable[[sqlite3.Connection], "float | None"]
 
 _running: dict[Thread, Queue] = {}
-
-
-def _nothing() -> None:
-    """What a stop that nobody waits for calls."""
 
 
 class Worker:
@@ -99,18 +94,15 @@ class Worker:
                 self._queue = queue
             self._queue.put(job)
 
-    def stop(self, done: Done = _nothing) -> Thread | None:
-        """Let the thread end after what was submitted, without waiting for it; the thread, or None if none runs.
-
-        ``done`` is called on the thread when the connection is closed, if there is a thread.
-        """
+    def stop(self) -> Thread | None:
+        """Let the thread end after what was submitted, without waiting for it; the thread, or None if none runs."""
         if self._generation != generation():
             return None
         with self._lock:
             queue, thread = self._queue, self._thread
             self._queue = self._thread = None
         if queue is not None:
-            queue.put(done)
+            queue.put(None)
         return thread
 
 
@@ -124,10 +116,10 @@ class _Life:
 
     def run(self) -> None:
         pause: float | None = None
-        done: Done | None = None
+        stopping = False
         try:
-            while done is None:
-                jobs, done = self._take(pause)
+            while not stopping:
+                jobs, stopping = self._take(pause)
                 if jobs:
                     self._serve(jobs)
                     jobs.clear()
@@ -135,20 +127,20 @@ class _Life:
         finally:
             self._close()
             _running.pop(current_thread(), None)
-        done()
 
-    def _take(self, pause: float | None) -> tuple[list[Job], Done | None]:
+    def _take(self, pause: float | None) -> tuple[list[Job], bool]:
+        # All that is ready, and whether the thread is to end behind it.
         jobs: list[Job] = []
         try:
-            item = self._queue.get(timeout=pause)
-            while isinstance(item, Job):
-                jobs.append(item)
+            job = self._queue.get(timeout=pause)
+            while job is not None:
+                jobs.append(job)
                 if len(jobs) == GROUP_LIMIT:
-                    return jobs, None
-                item = self._queue.get_nowait()
+                    return jobs, False
+                job = self._queue.get_nowait()
         except Empty:
-            return jobs, None
-        return jobs, item
+            return jobs, False
+        return jobs, True
 
     def _serve(self, jobs: list[Job]) -> None:
         transactions = self._worker.transactions
@@ -195,7 +187,7 @@ def _stop_all() -> None:
     give_up = monotonic() + EXIT_GRACE
     running = dict(_running)
     for queue in running.values():
-        queue.put(_nothing)
+        queue.put(None)
     for thread in running:
         thread.join(max(0.0, give_up - monotonic()))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from servers import TestServer
 
 from .processes import ForkServer, fork_server
 
@@ -21,11 +22,15 @@ def workers() -> Iterator[ForkServer]:
         yield server
 
 
-@pytest.fixture
-def new_url(tmp_path: Path) -> Callable[[], str]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """A function that gives the URL of a new, empty database each time."""
     numbers = iter(range(10_000))
-    return lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"
+    if request.param == "sqlite":
+        return lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"
+    server: TestServer = request.getfixturevalue("postgres")
+    url = server.new_database()
+    return lambda: f"{url}?schema=s{next(numbers)}&max_size=4"
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,45 @@
+"""Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; executors that play a
+script (``ScriptedAgent``, ``ScriptedTeam``, ``Reply``); a clock that a test moves (``FakeClock``).
+
+Nothing here is imported by the rest of the package; pytest and hypothesis are loaded when a name is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agents import Reply, ScriptedAgent, ScriptedOutput, ScriptedTeam
+    from .clock import FakeClock
+    from .contract import DbContract
+    from .model import DbModel
+
+__all__ = ["DbContract", "DbModel", "FakeClock", "Reply", "ScriptedAgent", "ScriptedOutput", "ScriptedTeam"]
+
+_ASSERTING = ("contract_commits", "contract_leases", "contract_reads", "contract_watch", "model")
+_MODULES = {
+    "DbContract": "contract",
+    "DbModel": "model",
+    "FakeClock": "clock",
+    "Reply": "agents",
+    "ScriptedAgent": "agents",
+    "ScriptedOutput": "agents",
+    "ScriptedTeam": "agents",
+}
+
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name, also misspelt ones
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys
+        from importlib import import_module
+
+        if _MODULES[name] in ("contract", "model"):
+            import pytest
+
+            # Before the import, or a failing assert of the contract would not say what it compared.
+            modules = [f"{__name__}.{module}" for module in _ASSERTING]
+            pytest.register_assert_rewrite(*(module for module in modules if module not in sys.modules))
+
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)

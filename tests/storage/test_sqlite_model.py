@@ -1,0 +1,36 @@
+"""SQLite answers random sequences of calls as the reference model does."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+
+from workflow_runtime.testing import DbModel
+from workflow_runtime_sqlite import SqliteDb
+
+
+class InMemory(DbModel):
+    def make(self) -> SqliteDb:
+        return SqliteDb(":memory:")
+
+
+class InFile(DbModel):
+    def __init__(self) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        super().__init__()
+
+    def make(self) -> SqliteDb:
+        return SqliteDb(Path(self.directory.name) / "runs.db", synchronous="NORMAL")
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.directory.cleanup()
+
+
+TestSqliteInMemory = InMemory.TestCase
+TestSqliteInMemory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+TestSqliteInFile = InFile.TestCase
+TestSqliteInFile.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

@@ -1,0 +1,335 @@
+"""The contract of leases, cancel requests, answers, locks and deletion. (obligations 6 and 7)"""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ..model.enums import RunStatus
+from ..model.errors import AlreadyAnswered, StorageError
+from ..storage.base import BaseDb, Batch, LeaseState, RequirementRow, RunFilter, RunRow
+from .contract_rows import event, fence, requirement, run, session, started, step
+
+__all__ = ["AnswerContract", "DeleteContract", "LeaseContract"]
+
+RUNNING = frozenset({RunStatus.RUNNING})
+PAUSED = frozenset({RunStatus.PAUSED})
+FINAL = frozenset(status for status in RunStatus if status.is_final)
+
+
+async def claim(
+    db: BaseDb, owner: str = "b", *, now: float = 50.0, statuses: frozenset[RunStatus] = RUNNING, expired: bool = True
+) -> RunRow | None:
+    return await db.claim("r1", owner=owner, now=now, lease_until=now + 100, statuses=statuses, expired_only=expired)
+
+
+class LeaseContract:
+    async def test_a_claim_makes_the_caller_owner_at_the_next_attempt(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2, seq=5, data=b"kept")))
+        row = await claim(db, statuses=PAUSED, expired=False)
+        assert row is not None
+        assert (row.status, row.attempt, row.owner, row.lease_until) == (RunStatus.RUNNING, 3, "b", 150.0)
+        assert (row.seq, row.data, row.updated_at) == (5, b"kept", 50.0)
+        assert await other.load_run("r1") == row
+
+    async def test_of_many_claims_at_once_one_succeeds(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED)))
+        won: list[str] = []
+
+        async def attempt(number: int) -> None:
+            store, name = (db if number % 2 else other), f"owner {number}"
+            if await claim(store, name, statuses=PAUSED, expired=False) is not None:
+                won.append(name)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(attempt, number)
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert ([stored.owner], stored.attempt) == (won, 2)
+
+    async def test_a_run_in_another_status_or_unknown_is_not_claimed(self, db: BaseDb) -> None:
+        assert await claim(db) is None
+        await db.commit(started())
+        assert await claim(db, statuses=PAUSED, expired=False) is None
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert (stored.owner, stored.attempt) == ("a", 1)
+
+    async def test_a_lease_that_has_not_run_out_is_respected(self, db: BaseDb) -> None:
+        await db.commit(started(lease_until=50.0))
+        assert await claim(db, now=49.9) is None
+        assert await claim(db, now=50.0) is not None
+
+    async def test_a_run_without_a_lease_needs_no_waiting(self, db: BaseDb) -> None:
+        await db.commit(started(owner=None, lease_until=None))
+        assert await claim(db) is not None
+
+    async def test_without_expired_only_a_live_lease_is_taken(self, db: BaseDb) -> None:
+        await db.commit(started(lease_until=1000.0))
+        assert await claim(db, expired=False) is not None
+
+    async def test_a_lease_is_renewed_by_its_owner_only(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease_until=50.0))
+        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True)
+        for stranger in (fence(owner="b"), fence(attempt=2), fence(attempt=0), fence("unknown")):
+            assert await other.renew(stranger, lease_until=99.0) == LeaseState(held=False)
+        stored = await other.load_run("r1")
+        assert stored is not None
+        assert stored.lease_until == 60.0
+
+    async def test_a_lease_that_was_taken_over_or_given_up_is_not_renewed(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease_until=5.0))
+        assert await claim(other) is not None
+        assert not (await db.renew(fence(), lease_until=60.0)).held
+        assert (await other.renew(fence(attempt=2, owner="b"), lease_until=200.0)).held
+        await other.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2)))
+        assert not (await other.renew(fence(attempt=2, owner="b"), lease_until=300.0)).held
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert stored.lease_until is None
+
+    async def test_renewing_tells_of_a_request_to_cancel(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started())
+        assert await other.request_cancel("r1", now=5.0) is RunStatus.RUNNING
+        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True, cancel_requested=True)
+
+    @pytest.mark.parametrize("status", sorted(RunStatus))
+    async def test_only_a_run_that_has_not_ended_can_be_cancelled(self, db: BaseDb, status: RunStatus) -> None:
+        await db.commit(Batch(run=run(status=status)))
+        open_ended = {RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED}
+        assert await db.request_cancel("r1", now=5.0) == (status if status in open_ended else None)
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert stored.cancel_requested == (status in open_ended)
+
+    async def test_a_request_to_cancel_an_unknown_run_is_none(self, db: BaseDb) -> None:
+        assert await db.request_cancel("r1", now=5.0) is None
+
+    async def test_an_owner_finds_its_runs_that_are_to_be_cancelled(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, owner in (("r1", "a"), ("r2", "a"), ("r3", "b"), ("r4", "a")):
+            await db.commit(started(run_id, owner=owner))
+        for run_id in ("r1", "r3", "r4"):
+            await other.request_cancel(run_id, now=5.0)
+        await db.commit(Batch(run=run("r4", status=RunStatus.CANCELLED)))
+        assert await db.cancel_requests("a") == ["r1"]
+        assert await db.cancel_requests("nobody") == []
+
+    async def test_a_request_to_cancel_outlives_a_take_over_but_not_an_ending(self, db: BaseDb) -> None:
+        await db.commit(started(lease_until=5.0))
+        await db.request_cancel("r1", now=1.0)
+        row = await claim(db)
+        assert row is not None
+        assert row.cancel_requested
+        await db.commit(Batch(run=run(status=RunStatus.CANCELLED, attempt=2)))
+        row = await claim(db, statuses=FINAL, expired=False)
+        assert row is not None
+        assert not row.cancel_requested
+
+    # -- named locks ---------------------------------------------------------------------------------------------------
+
+    async def test_a_lock_is_one_owners_until_it_ends(self, db: BaseDb, other: BaseDb) -> None:
+        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
+        assert not await other.acquire("l", owner="b", now=9.9, until=20.0)
+        assert await db.acquire("l", owner="a", now=5.0, until=12.0)
+        assert not await other.acquire("l", owner="b", now=11.0, until=20.0)
+        assert await other.acquire("l", owner="b", now=12.0, until=20.0)
+        assert not await db.acquire("l", owner="a", now=13.0, until=30.0)
+        assert await db.acquire("another", owner="a", now=13.0, until=30.0)
+
+    async def test_only_the_owner_releases_a_lock(self, db: BaseDb, other: BaseDb) -> None:
+        await db.release("l", owner="a")
+        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
+        await other.release("l", owner="b")
+        assert not await other.acquire("l", owner="b", now=2.0, until=10.0)
+        await db.release("l", owner="a")
+        assert await other.acquire("l", owner="b", now=2.0, until=10.0)
+
+    async def test_of_many_that_want_a_lock_at_once_one_gets_it(self, db: BaseDb, other: BaseDb) -> None:
+        got: list[int] = []
+
+        async def take(number: int) -> None:
+            if await (db if number % 2 else other).acquire("l", owner=f"o{number}", now=1.0, until=10.0):
+                got.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(take, number)
+        assert len(got) == 1
+
+
+def answered(requirement_id: str = "q1", at: float = 20.0, data: bytes = b"answer") -> RequirementRow:
+    return requirement(requirement_id, answered_at=at, data=data)
+
+
+class AnswerContract:
+    async def test_an_answer_is_stored(self, db: BaseDb, other: BaseDb) -> None:
+        asked = requirement(timeout_at=99.0, user_id="u")
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[asked]))
+        await db.answer([answered()])
+        [stored] = await other.load_requirements("r1")
+        asked.answered_at, asked.data = 20.0, b"answer"
+        assert stored == asked
+
+    async def test_the_second_answer_is_refused_and_names_the_first(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
+        await db.answer([answered(at=20.0)])
+        with pytest.raises(AlreadyAnswered) as caught:
+            await other.answer([answered(at=30.0, data=b"late")])
+        assert (caught.value.requirement_id, caught.value.answered_at) == ("q1", 20.0)
+        [stored] = await db.load_requirements("r1")
+        assert (stored.answered_at, stored.data) == (20.0, b"answer")
+
+    async def test_of_many_answers_at_once_one_is_stored(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
+        won: list[bytes] = []
+
+        async def reply(number: int) -> None:
+            data = b"%d" % number
+            try:
+                await (db if number % 2 else other).answer([answered(data=data)])
+            except AlreadyAnswered:
+                return
+            won.append(data)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(reply, number)
+        assert [row.data for row in await db.load_requirements("r1")] == won
+
+    async def test_answers_are_stored_all_or_none(self, db: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement("q1"), requirement("q2")]))
+        await db.answer([answered("q2")])
+        with pytest.raises(AlreadyAnswered):
+            await db.answer([answered("q1"), answered("q2")])
+        with pytest.raises(StorageError):
+            await db.answer([answered("q1"), answered("unknown")])
+        with pytest.raises(AlreadyAnswered):
+            await db.answer([answered("q1"), answered("q1")])
+        assert [row.answered_at for row in await db.load_requirements("r1")] == [None, 20.0]
+
+    async def test_an_answer_without_its_time_is_refused(self, db: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
+        with pytest.raises(StorageError):
+            await db.answer([requirement(data=b"answer")])
+        assert [row.data for row in await db.load_requirements("r1")] == [b"question"]
+
+    async def test_a_late_commit_of_the_question_does_not_open_it_again(self, db: BaseDb) -> None:
+        asked = Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()])
+        await db.commit(asked)
+        await db.answer([answered()])
+        await db.commit(asked)
+        [stored] = await db.load_requirements("r1")
+        assert (stored.answered_at, stored.data) == (20.0, b"answer")
+
+    async def test_an_open_question_can_be_replaced_and_also_be_answered_by_a_commit(self, db: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
+        await db.commit(Batch(requirements=[requirement(data=b"clearer")]))
+        assert [row.data for row in await db.load_requirements("r1")] == [b"clearer"]
+        await db.commit(Batch(requirements=[answered()]))
+        with pytest.raises(AlreadyAnswered):
+            await db.answer([answered(at=30.0)])
+
+    async def test_open_questions_of_paused_runs_are_listed_oldest_first(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, status, at in (("r1", RunStatus.PAUSED, 30.0), ("r2", RunStatus.PAUSED, 10.0)):
+            await db.commit(
+                Batch(run=run(run_id, status=status), requirements=[requirement("q", run_id, created_at=at)])
+            )
+        await db.commit(
+            Batch(
+                run=run("r3", status=RunStatus.CANCELLED),
+                requirements=[requirement("q", "r3", created_at=1.0), requirement("q2", "r1", created_at=20.0)],
+            )
+        )
+        await db.commit(Batch(requirements=[answered("done")]))
+        listed = await other.list_requirements()
+        assert [(row.run_id, row.requirement_id) for row in listed] == [("r2", "q"), ("r1", "q2"), ("r1", "q")]
+        assert [row.run_id for row in await other.list_requirements(limit=1)] == ["r2"]
+        await db.answer([requirement("q", "r2", answered_at=40.0)])
+        assert [row.run_id for row in await other.list_requirements()] == ["r1", "r1"]
+
+    async def test_open_questions_are_filtered(self, db: BaseDb) -> None:
+        rows = [
+            requirement("q1", user_id="u1", workflow_id="w1"),
+            requirement("q2", user_id="u2", workflow_id="w1"),
+            requirement("q3", user_id="u2", workflow_id="w2", session_id="s2"),
+        ]
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=rows))
+
+        async def ids(
+            session_id: str | None = None, user_id: str | None = None, workflow_id: str | None = None
+        ) -> list[str]:
+            listed = await db.list_requirements(session_id=session_id, user_id=user_id, workflow_id=workflow_id)
+            return [row.requirement_id for row in listed]
+
+        assert await ids(user_id="u2") == ["q2", "q3"]
+        assert await ids(workflow_id="w1") == ["q1", "q2"]
+        assert await ids(session_id="s2") == ["q3"]
+        assert await ids(session_id="s1", user_id="u2", workflow_id="w1") == ["q2"]
+
+
+class DeleteContract:
+    async def test_a_deleted_session_takes_all_of_its_rows_along(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, name in (("r1", "s1"), ("r2", "s2")):
+            await db.commit(
+                Batch(
+                    run=run(run_id, status=RunStatus.PAUSED, session_id=name),
+                    steps=[step(run_id=run_id)],
+                    events=[event(1, run_id=run_id)],
+                    requirements=[requirement("q", run_id, session_id=name)],
+                    session=session(name, state={"k": b"1"}, metadata=b"m"),
+                )
+            )
+        assert await db.delete_session("s1") is True
+        assert await other.load_session("s1") is None
+        assert await other.load_run("r1") is None
+        assert await other.load_steps("r1") == []
+        assert await other.load_events("r1") == []
+        assert await other.load_requirements("r1") == []
+        assert [row.run_id for row in await other.list_requirements()] == ["r2"]
+        assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r2"]
+        assert [row.session_id for row in await other.list_sessions()] == ["s2"]
+        assert await db.delete_session("s1") is False
+
+    async def test_a_deleted_session_can_be_made_again_and_is_empty(self, db: BaseDb) -> None:
+        await db.commit(Batch(session=session(user_id="alice", state={"k": b"1"}, metadata=b"m", metrics={"n": 1})))
+        await db.delete_session("s1")
+        await db.commit(Batch(session=session(user_id="bob", state={"other": b"2"})))
+        row = await db.load_session("s1")
+        assert row is not None
+        assert (row.user_id, row.state, row.metadata, row.metrics, row.version) == (
+            "bob",
+            {"other": b"2"},
+            None,
+            None,
+            1,
+        )
+
+    async def test_pruning_deletes_old_finished_runs_and_at_most_so_many(self, db: BaseDb, other: BaseDb) -> None:
+        for number in range(4):
+            row = run(f"r{number}", status=RunStatus.COMPLETED, created_at=number, updated_at=number)
+            await db.commit(Batch(run=row, steps=[step(run_id=row.run_id)], events=[event(1, run_id=row.run_id)]))
+        await db.commit(Batch(run=run("live", status=RunStatus.PAUSED, created_at=0.5, updated_at=0.5)))
+        assert await db.prune(kinds=None, before=3.0, limit=2) == 2
+        assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "r2", "live"]
+        assert await db.prune(kinds=None, before=3.0, limit=2) == 1
+        assert await db.prune(kinds=None, before=3.0, limit=2) == 0
+        assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "live"]
+        assert await other.load_steps("r0") == []
+        assert await other.load_events("r0") == []
+        assert len(await other.load_events("r3")) == 1
+
+    async def test_pruning_events_deletes_those_kinds_of_old_finished_runs(self, db: BaseDb, other: BaseDb) -> None:
+        rows = [event(1, kind="Keep"), event(2, kind="A"), event(3, kind="B"), event(4, kind="A")]
+        await db.commit(Batch(run=run(status=RunStatus.ERROR, created_at=1.0, updated_at=1.0), events=rows))
+        live = [event(1, run_id="live", kind="A")]
+        await db.commit(Batch(run=run("live", created_at=1.0, updated_at=1.0), events=live))
+        kinds = frozenset({"A", "B"})
+        assert await db.prune(kinds=kinds, before=1.0, limit=10) == 0
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 2
+        assert [row.seq for row in await other.load_events("r1")] == [1, 4]
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 1
+        assert await db.prune(kinds=frozenset(), before=2.0, limit=2) == 0
+        assert [row.seq for row in await other.load_events("r1")] == [1]
+        assert await other.load_run("r1") is not None
+        assert await other.load_events("live") == live
