@@ -13,7 +13,7 @@ from .engine.bus import Buffer
 from .engine.clock import Clock, SystemClock, new_id, new_run_id
 from .engine.execution import Execution, copy_output
 from .engine.host import find_live, prepare_new, run_awaited, start_hosted
-from .engine.inputs import checked_input, refuse_unknown
+from .engine.inputs import check_schema, checked_input, refuse_unknown
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
 from .engine.resume import Continuation, prepare_continued
@@ -134,6 +134,7 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
         self.num_history_runs = num_history_runs
         self.cache_session = cache_session
         self.telemetry = telemetry
+        check_schema(input_schema)
         self.durability = _one_of("durability", durability, _DURABILITY)
         self.session_policy = _one_of("session_policy", session_policy, _POLICIES)
         self.run_timeout = run_timeout

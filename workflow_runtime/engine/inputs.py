@@ -9,7 +9,17 @@ from typing import Any
 from ..model.errors import BuildError, InputError
 from ..model.text import is_model
 
-__all__ = ["checked_input", "refuse_unknown"]
+__all__ = ["check_schema", "checked_input", "refuse_unknown"]
+
+
+def check_schema(schema: Any) -> None:
+    """BuildError unless ``schema`` is None, a pydantic model or a TypedDict."""
+    if schema is not None and not _is_model_class(schema) and not hasattr(schema, "__required_keys__"):
+        raise BuildError(f"input_schema={schema!r} is neither a pydantic model nor a TypedDict")
+
+
+def _is_model_class(schema: Any) -> bool:
+    return isinstance(schema, type) and hasattr(schema, "model_validate")
 
 
 def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
@@ -44,7 +54,7 @@ def checked_input(value: Any, schema: Any) -> Any:
             value = json.loads(value)
         except ValueError as error:
             raise InputError(f"Failed to parse input. Is it a valid JSON string?: {error}") from error
-    if isinstance(schema, type) and hasattr(schema, "model_validate"):
+    if _is_model_class(schema):
         if isinstance(value, schema):
             return value
         if is_model(value):
@@ -59,12 +69,13 @@ def checked_input(value: Any, schema: Any) -> Any:
 
 
 def _typed_dict(value: Any, schema: Any, name: str) -> Any:
-    if not hasattr(schema, "__required_keys__"):
-        raise BuildError(f"input_schema={schema!r} is neither a pydantic model nor a TypedDict")
     if not isinstance(value, dict):
         raise InputError(f"Cannot validate {type(value)} against input_schema. Expected dict or {name} instance.")
     import msgspec
 
+    unknown = [key for key in value if key not in schema.__required_keys__ | schema.__optional_keys__]
+    if unknown:  # msgspec would drop them
+        raise InputError(f"Failed to parse dict into {name}: unexpected fields {unknown}")
     try:
         return msgspec.convert(value, schema)
     except msgspec.ValidationError as error:
