@@ -6,6 +6,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 
@@ -51,6 +52,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
                 if frame.run.cancelled:
                     chunks.keep_partial()
                 raise
+            finally:
+                await _closed(found)
             found = chunks.output
     else:
         found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
@@ -94,12 +97,24 @@ def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> 
     found = verb(**arguments)
     if not (inspect.isgenerator(found) or (hasattr(found, "__next__") and hasattr(found, "__iter__"))):
         return found
-    for chunk in found:
-        if anyio.from_thread.run_sync(chunks.take, chunk):
-            break
-        anyio.from_thread.run(chunks.settle)
-        anyio.from_thread.check_cancelled()
+    try:
+        for chunk in found:
+            if anyio.from_thread.run_sync(chunks.take, chunk):
+                break
+            anyio.from_thread.run(chunks.settle)
+            anyio.from_thread.check_cancelled()
+    finally:
+        if inspect.isgenerator(found):
+            found.close()
     return chunks.output
+
+
+async def _closed(stream: Any) -> None:
+    """What it holds open is closed here and now, not by the garbage collector: nothing is read after the output object."""
+    close = getattr(stream, "aclose", None)
+    if close is not None:
+        with anyio.CancelScope(shield=True):
+            await close()
 
 
 def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, verb: Any) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""Random workflows: a tree as data (so that it shrinks and can be printed), and the Workflow that it describes.
+
+    @given(tree=trees())
+    def test_...(tree): tree.workflow(db=db).run("x")
+
+A tree is deterministic: its outputs depend on its input alone, whatever the interleaving of its branches. Other tests
+put leaves of their own in: ``trees(leaves=...)`` draws ``Leaf`` objects, ``tree.workflow(make_leaf=...)`` builds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import anyio.lowlevel
+from hypothesis import strategies as st
+
+from workflow_runtime import (
+    Condition,
+    Loop,
+    Map,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    StepOutput,
+    Steps,
+    Workflow,
+)
+from workflow_runtime.testing import ScriptedAgent
+
+__all__ = ["Branch", "Leaf", "Tree", "leaves", "make_step", "trees"]
+
+KINDS = ("function", "inline", "coroutine", "generator", "async generator", "object", "agent")
+DEEDS = ("text", "text", "text", "dict", "none", "skip", "stop", "note")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """``kind``: how its executor is written. ``does``: what it does; "skip" fails under the policy skip."""
+
+    kind: str = "coroutine"
+    does: str = "text"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A container: its ``kind`` (steps, parallel, loop, condition, router, map, workflow), its children, and ``n``: the
+    iterations of a loop, the items of a map, the choices (as bits) of a router, a condition's outcome (0 or 1)."""
+
+    kind: str
+    children: tuple[Leaf | Branch, ...]
+    n: int = 1
+    other: tuple[Leaf | Branch, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    roots: tuple[Leaf | Branch, ...]
+
+    def workflow(
+        self, *, make_leaf: Callable[[Leaf, str], Any] | None = None, name: str = "tree", **options: Any
+    ) -> Workflow:
+        """The workflow; its steps are named s0, s1, ... in declared order."""
+        steps = _Builder(make_leaf or make_step).all(self.roots)
+        return Workflow(name=name, steps=steps, **options)
+
+
+# -- drawing -------------------------------------------------------------------------------------------------------------
+
+
+def leaves() -> st.SearchStrategy[Leaf]:
+    return st.builds(Leaf, kind=st.sampled_from(KINDS), does=st.sampled_from(DEEDS))
+
+
+def trees(leaves: st.SearchStrategy[Leaf] | None = None, *, max_leaves: int = 8) -> st.SearchStrategy[Tree]:
+    """Small trees of every kind of step; the first example is a single leaf."""
+    leaf = leaves if leaves is not None else globals()["leaves"]()
+    nodes = st.recursive(leaf, _branches, max_leaves=max_leaves)
+    return st.builds(Tree, st.lists(nodes, min_size=1, max_size=3).map(tuple))
+
+
+def _branches(inner: st.SearchStrategy[Leaf | Branch]) -> st.SearchStrategy[Branch]:
+    some = st.lists(inner, min_size=1, max_size=3).map(tuple)
+    maybe = st.lists(inner, max_size=2).map(tuple)
+    one = inner.map(lambda node: (node,))
+    return st.one_of(
+        st.builds(Branch, st.just("steps"), maybe),
+        st.builds(Branch, st.just("parallel"), some, st.integers(0, 2)),
+        st.builds(Branch, st.just("loop"), some, st.integers(1, 3)),
+        st.builds(Branch, st.just("condition"), maybe, st.integers(0, 1), maybe),
+        st.builds(Branch, st.just("router"), some, st.integers(0, 7)),
+        st.builds(Branch, st.just("map"), one, st.integers(0, 3)),
+        st.builds(Branch, st.just("workflow"), maybe),
+    )
+
+
+# -- building ------------------------------------------------------------------------------------------------------------
+
+
+class _Builder:
+    def __init__(self, make_leaf: Callable[[Leaf, str], Any]) -> None:
+        self.make_leaf = make_leaf
+        self.count = 0
+
+    def all(self, nodes: tuple[Leaf | Branch, ...]) -> list[Any]:
+        return [self.one(node) for node in nodes]
+
+    def one(self, node: Leaf | Branch) -> Any:
+        number = self.count
+        self.count += 1
+        if isinstance(node, Leaf):
+            return self.make_leaf(node, f"s{number}")
+        return self.branch(node, f"{node.kind}{number}")
+
+    def branch(self, node: Branch, name: str) -> Any:
+        children = self.all(node.children)
+        if node.kind == "steps":
+            return Steps(name=name, steps=children)
+        if node.kind == "parallel":
+            return Parallel(*children, name=name, max_concurrency=node.n or None)
+        if node.kind == "loop":
+            # Of three iterations at most, the condition ends it after n: as a function or as an expression.
+            end: Any = f"current_iteration >= {node.n}" if node.n == 2 else _ends_after(node.n)
+            return Loop(children, name=name, max_iterations=3, end_condition=end, forward_iteration_output=node.n == 3)
+        if node.kind == "condition":
+            holds = bool(node.n)
+            return Condition(children, evaluator=lambda step_input: holds, else_steps=self.all(node.other), name=name)
+        if node.kind == "router":
+            return Router(children, selector=_chooses(node.n), name=name)
+        if node.kind == "map":
+            items = [f"item{i}" for i in range(node.n)]
+            return Map(children[0], over=lambda step_input: items, name=name, max_concurrency=2)
+        return Step(name=name, workflow=Workflow(name=f"inner {name}", steps=children))
+
+
+def _ends_after(n: int) -> Callable[..., bool]:
+    def ended(outputs: list[StepOutput], iteration: int) -> bool:
+        return iteration >= n
+
+    return ended
+
+
+def _chooses(bits: int) -> Callable[..., list[str]]:
+    def choose(step_input: StepInput, step_choices: list[str]) -> list[str]:
+        return [name for position, name in enumerate(step_choices) if bits >> position & 1]
+
+    return choose
+
+
+def make_step(leaf: Leaf, name: str) -> Step:
+    """The step that a leaf describes. What it says depends on its name, its input and the step before it."""
+    if leaf.kind == "agent":
+        return Step(name=name, agent=ScriptedAgent(name, f"{name} says so"))
+    policy = "skip" if leaf.does == "skip" else "fail"
+    return Step(name=name, executor=_executor(leaf, name), on_error=policy, offload=leaf.kind != "inline")
+
+
+def _executor(leaf: Leaf, name: str) -> Any:
+    def answer(step_input: StepInput, session_state: dict[str, Any]) -> Any:
+        if leaf.does == "skip":
+            raise ValueError(f"{name} cannot")
+        if leaf.does == "note":
+            session_state[name] = session_state.get(name, 0) + 1
+        said = f"{name}({step_input.input}|{step_input.get_last_step_content()})"[:80]
+        if leaf.does == "dict":
+            return {"said": said, "by": name}
+        if leaf.does == "none":
+            return None
+        return StepOutput(said, stop=True) if leaf.does == "stop" else said
+
+    async def coroutine(step_input: StepInput, session_state: dict[str, Any]) -> Any:
+        await anyio.lowlevel.checkpoint()
+        return answer(step_input, session_state)
+
+    def generator(step_input: StepInput, session_state: dict[str, Any]) -> Iterator[Any]:
+        yield f"{name}:"
+        yield answer(step_input, session_state)
+
+    async def async_generator(step_input: StepInput, session_state: dict[str, Any]) -> AsyncIterator[Any]:
+        yield f"{name}:"
+        await anyio.lowlevel.checkpoint()
+        yield answer(step_input, session_state)
+
+    class Callable_:
+        def __call__(self, step_input: StepInput, session_state: dict[str, Any]) -> Any:
+            return answer(step_input, session_state)
+
+    return {
+        "function": answer,
+        "inline": answer,
+        "coroutine": coroutine,
+        "generator": generator,
+        "async generator": async_generator,
+        "object": Callable_(),
+    }[leaf.kind]
