@@ -98,6 +98,7 @@ from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.memory import InMemoryDb
+from .verbs.registry import Registry
 from .workflow import Workflow
 
 __version__ = "0.1.0"
@@ -113,6 +114,7 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Registry",
     "Outline",
     # what steps and callers see
     "StepInput",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, overload
 
@@ -22,16 +22,21 @@ from .engine.sync_stream import SyncRunStream
 from .engine.telemetry import measuring, tracing
 from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
 from .model.errors import BuildError
-from .model.retention import Retention
 from .model.media import Audio, File, Image, Video
+from .model.retention import Retention
 from .model.run import WorkflowRunOutput
 from .steps.build import MAX_NESTING, build_plan
+from .steps.condition import Condition
 from .steps.history import history_wanted
+from .steps.loop import Loop
+from .steps.parallel import Map, Parallel
+from .steps.router import Router
 from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
 from .verbs.console import ConsoleVerbs
+from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.runs import RunVerbs
 from .verbs.sessions import SessionVerbs
@@ -42,7 +47,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
+class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -67,8 +72,10 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
         BuildError: The steps cannot be built as written. Nothing waits for the first run to find out.
     """
 
-    step_class: ClassVar[type[Step]] = Step  # what a bare function becomes
-    steps_class: ClassVar[type[Steps]] = Steps  # what a list in the place of a step becomes
+    # What a bare function and a list of steps become, and what ``from_dict`` builds.
+    kinds: ClassVar[Mapping[str, Any]] = {
+        kind.__name__: kind for kind in (Step, Steps, Parallel, Map, Loop, Condition, Router)
+    }
     unique_names: ClassVar[bool] = True  # two steps of one name are an error
 
     def __init__(
@@ -127,6 +134,7 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
         self.store_executor_outputs = store_executor_outputs
         as_handler(websocket_handler)  # a TypeError now instead of at the first run
         self.websocket_handler = websocket_handler
+        check_schema(input_schema)
         self.input_schema = input_schema
         self.metadata = metadata
         self.dependencies = dependencies
@@ -134,7 +142,6 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
         self.num_history_runs = num_history_runs
         self.cache_session = cache_session
         self.telemetry = telemetry
-        check_schema(input_schema)
         self.durability = _one_of("durability", durability, _DURABILITY)
         self.session_policy = _one_of("session_policy", session_policy, _POLICIES)
         self.run_timeout = run_timeout
@@ -180,8 +187,8 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
                 inner_plan=self.inner_plan,
                 is_workflow=lambda item: isinstance(item, Workflow),
                 where=where,
-                step_class=self.step_class,
-                steps_class=self.steps_class,
+                step_class=self.kinds["Step"],
+                steps_class=self.kinds["Steps"],
                 unique_names=self.unique_names,
             )
         history = self.add_workflow_history_to_steps
@@ -244,8 +251,8 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
 
     def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
         definition = self.definition()
-        user_id = call["user_id"] or self.user_id
         refuse_unknown(call["kwargs"], definition.function)
+        user_id = call["user_id"] or self.user_id
         given = checked_input(call["input"], self.input_schema)
         from .core.state import merged
 
@@ -483,8 +490,8 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        found = launch()
         portal.refuse_inside()
+        found = launch()
         if isinstance(found, RunStream):
             return SyncRunStream(found)
         return portal.call(lambda: found)
@@ -523,8 +530,8 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs):
         asked = Continuation(
             definition=self.definition(),
             run_id=str(wanted),
-            output=run_response,
             session_id=session_id,
+            output=run_response,
             answers=list(step_requirements) if step_requirements is not None else None,
             store_events=self.store_events,
             keep_log=bool(background) and self.db is not None,

@@ -112,6 +112,7 @@ class Step:
             on_timeout=on_timeout,
         )
         policy = on_error or self.human_review.on_error or ("skip" if skip_on_failure else "fail")
+        self.on_error_given = on_error
         try:
             self.on_error = OnError(policy).value
         except ValueError:

@@ -28,5 +28,8 @@ class Verbs:
     def definition(self) -> Definition:
         raise NotImplementedError
 
+    def to_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
     def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
         raise NotImplementedError

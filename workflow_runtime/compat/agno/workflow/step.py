@@ -89,6 +89,7 @@ class Step(strict.Step, Direct):
             timeout=timeout,
             offload=offload,
         )
+        self.on_error_given = on_error
 
 
 class StepNode(strict.StepNode):

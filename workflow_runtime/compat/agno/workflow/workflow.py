@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -12,11 +12,13 @@ from workflow_runtime import workflow as strict
 from workflow_runtime.engine.request import Definition
 from workflow_runtime.model.errors import BuildError
 from workflow_runtime.model.media import Audio, File, Image, Video
-from workflow_runtime.steps import step as strict_step
-from workflow_runtime.steps import steps as strict_steps
 from workflow_runtime.storage.base import BaseDb
 
 from ._returns import workflow_chunks
+from .condition import Condition
+from .loop import Loop
+from .parallel import Parallel
+from .router import Router
 from .step import Step
 from .steps import Steps
 
@@ -31,8 +33,10 @@ class Workflow(strict.Workflow):
     ``strict`` are arguments of the strict class: ``durability``, ``session_policy``, ``run_timeout`` and so on.
     """
 
-    step_class: ClassVar[type[strict_step.Step]] = Step
-    steps_class: ClassVar[type[strict_steps.Steps]] = Steps
+    kinds: ClassVar[Mapping[str, Any]] = {
+        **strict.Workflow.kinds,
+        **{kind.__name__: kind for kind in (Step, Steps, Parallel, Loop, Condition, Router)},
+    }
     unique_names: ClassVar[bool] = False
 
     def __init__(

@@ -1,0 +1,119 @@
+"""A workflow as data: ``to_dict`` and ``from_dict``. spec: to_dict, agno-behaviour 1.8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+from ..core.filters import event_name
+from ..model.errors import BuildError
+from ..model.retention import Retention
+from ..model.values import seal, unseal
+from ..steps.steps import Steps
+from ..storage.base import BaseDb
+from .base import Verbs
+from .describe import describe
+from .rebuild import Rebuild
+from .registry import Registry, qualified_name
+
+__all__ = ["DefinitionVerbs"]
+
+# Those with a plain value, under their own names; None is left out.
+_PLAIN = (
+    "name",
+    "id",
+    "description",
+    "user_id",
+    "session_id",
+    "overwrite_db_session_state",
+    "add_workflow_history_to_steps",
+    "num_history_runs",
+    "stream",
+    "stream_events",
+    "stream_executor_events",
+    "store_events",
+    "store_executor_outputs",
+    "debug_mode",
+    "cache_session",
+    "telemetry",
+    "durability",
+    "session_policy",
+    "run_timeout",
+    "lease",
+    "evict_after",
+    "buffer_size",
+)
+_VALUES = ("session_state", "metadata", "dependencies")
+
+
+class DefinitionVerbs(Verbs):
+    kinds: ClassVar[Mapping[str, Any]]  # the classes of steps, by the type that data names
+    steps: Any
+    input_schema: Any
+    retention: Retention | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration and every step as data that ``json.dumps`` takes; callables by ``module:qualname``.
+
+        A ``db`` is described, not contained; ``clock`` and ``websocket_handler`` are left out.
+
+        Raises:
+            UnserializableError: ``session_state``, ``metadata`` or ``dependencies`` hold what data cannot say.
+        """
+        data: dict[str, Any] = {name: value for name in _PLAIN if (value := getattr(self, name)) is not None}
+        for name in _VALUES:
+            if getattr(self, name) is not None:
+                data[name] = seal(getattr(self, name), f"Workflow {self.name!r}: {name}")
+        if self.events_to_skip:
+            data["events_to_skip"] = [event_name(event) for event in self.events_to_skip]
+        if self.input_schema is not None:
+            data["input_schema"] = qualified_name(self.input_schema)
+        if self.retention is not None:
+            found = {name: getattr(self.retention, name) for name in self.retention.__struct_fields__}
+            data["retention"] = seal(found)
+        if self.db is not None:
+            data["db"] = {"type": type(self.db).__name__, "id": getattr(self.db, "id", None)}
+        steps = self.steps
+        if isinstance(steps, (Steps, list, tuple)):
+            data["steps"] = describe(steps) if isinstance(steps, Steps) else [describe(item) for item in steps]
+        elif steps is not None:
+            data["steps_ref"] = qualified_name(steps)
+        return data
+
+    @classmethod
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        registry: Registry | Mapping[str, Any] | Iterable[Any] | None = None,
+        db: BaseDb | str | None = None,
+    ) -> Self:
+        """The workflow that ``to_dict`` described, nested ones included.
+
+        ``registry`` holds the callables, agents and models that it names: a Registry, a mapping of names, or a list.
+        ``db`` is the database; the one described is only a description.
+
+        Raises:
+            BuildError: A name that the registry lacks, an unknown type of step, an unknown field.
+        """
+        known = Registry.of(registry)
+        build = Rebuild(cls.kinds, known, lambda inner: cls.from_dict(inner, known))
+        fields = {name: value for name, value in data.items() if name not in ("type", "db", "steps", "steps_ref")}
+        for name in _VALUES:
+            if name in fields:
+                fields[name] = unseal(fields[name])
+        where = f"from_dict: Workflow {data.get('name')!r}"
+        if "retention" in fields:
+            fields["retention"] = Retention(**unseal(fields["retention"]))
+        if "input_schema" in fields:
+            fields["input_schema"] = known.find(fields["input_schema"], f"{where} (input_schema)")
+        steps = data.get("steps")
+        if "steps_ref" in data:
+            fields["steps"] = known.find(data["steps_ref"], f"{where} (steps)")
+        elif steps is not None:
+            fields["steps"] = build.one(steps) if isinstance(steps, Mapping) else build.all(steps)
+        made: Any = cls  # the signature is that of Workflow, or of a subclass
+        try:
+            workflow: Self = made(**fields, db=db)
+        except TypeError as error:
+            raise BuildError(f"{where}: {error}") from error
+        return workflow

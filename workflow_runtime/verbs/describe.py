@@ -1,0 +1,134 @@
+"""Steps of every kind as data that JSON can hold; callables by their qualified names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..model.retry import Retry
+from ..model.review import HumanReview
+from ..model.text import builtins
+from ..steps.build import is_executor
+from ..steps.condition import Condition
+from ..steps.loop import Loop
+from ..steps.parallel import Map, Parallel
+from ..steps.router import Router
+from ..steps.step import Step
+from ..steps.steps import Steps
+from .base import Verbs
+from .registry import qualified_name
+
+__all__ = ["describe"]
+
+
+def describe(item: Any) -> dict[str, Any]:
+    """Whatever stands where a step does. Its ``type`` says what it is; fields at their default are there as well."""
+    if isinstance(item, Step):
+        return _step(item)
+    if isinstance(item, Verbs):
+        return {"type": "Workflow", **item.to_dict()}
+    if isinstance(item, (list, tuple)):
+        return {"type": "List", "steps": _all(item)}
+    if isinstance(item, (Steps, Parallel, Loop, Condition, Router, Map)):
+        return _container(item)
+    if is_executor(item):
+        kind = "Team" if getattr(item, "members", None) is not None else "Agent"
+        return {"type": kind, f"{kind.lower()}_ref": qualified_name(item)}
+    return {"type": "Function", "executor_ref": qualified_name(item)}
+
+
+def _all(items: Sequence[Any]) -> list[dict[str, Any]]:
+    return [describe(item) for item in items]
+
+
+def _step(step: Step) -> dict[str, Any]:
+    data: dict[str, Any] = {"type": "Step"}
+    for name in (
+        "name",
+        "step_id",
+        "description",
+        "max_retries",
+        "skip_on_failure",
+        "strict_input_validation",
+        "add_workflow_history",
+        "num_history_runs",
+        "timeout",
+        "offload",
+    ):
+        data[name] = getattr(step, name)
+    data["on_error"] = step.on_error_given
+    data["human_review"] = _review(step.human_review)
+    if step.retry is not None and step.retry != Retry(attempts=step.max_retries + 1):
+        data["retry"] = _retry(step.retry)
+    if step.workflow is not None:
+        data["workflow"] = step.workflow.to_dict()
+    else:
+        data[f"{step.executor_kind}_ref"] = qualified_name(step.active_executor)
+    return data
+
+
+def _container(item: Steps | Parallel | Loop | Condition | Router | Map) -> dict[str, Any]:
+    kind = item.node_class.kind
+    data: dict[str, Any] = {"type": kind, "name": item.name, "description": item.description, "timeout": item.timeout}
+    if not isinstance(item, Map):
+        data["choices" if isinstance(item, Router) else "steps"] = _all(
+            item.choices if isinstance(item, Router) else item.steps
+        )
+    if isinstance(item, Parallel):
+        data["max_concurrency"], data["fail_fast"] = item.max_concurrency, item.fail_fast
+        data["wait_for"] = "all" if item.wait_for is None else item.wait_for
+    elif isinstance(item, Loop):
+        data["max_iterations"], data["forward_iteration_output"] = item.max_iterations, item.forward_iteration_output
+        data |= _callable("end_condition", item.end_condition)
+    elif isinstance(item, Condition):
+        data["else_steps"], data["on_error"] = _all(item.else_steps), item.on_error
+        data |= _callable("evaluator", item.evaluator)
+    elif isinstance(item, Router):
+        data["allow_multiple_selections"] = item.allow_multiple_selections
+        data |= _callable("selector", item.selector)
+    elif isinstance(item, Map):
+        data["step"], data["max_concurrency"], data["fail_fast"] = (
+            describe(item.step),
+            item.max_concurrency,
+            item.fail_fast,
+        )
+        data |= _callable("over", item.over, text="path")
+    data["human_review"] = _review(item.human_review)
+    return data
+
+
+def _callable(name: str, value: Any, text: str = "cel") -> dict[str, Any]:
+    """``value`` under ``name``, and under ``<name>_type`` what it is: function, bool, or what a text means here."""
+    if value is None or isinstance(value, bool):
+        return {name: value, f"{name}_type": "bool" if value is not None else None}
+    if isinstance(value, str):
+        return {name: value, f"{name}_type": text}
+    return {name: qualified_name(value), f"{name}_type": "function"}
+
+
+def _retry(retry: Retry) -> dict[str, Any]:
+    data = {name: getattr(retry, name) for name in retry.__struct_fields__}
+    data["on"] = [qualified_name(kind) for kind in retry.on]
+    return data
+
+
+def _review(review: HumanReview) -> dict[str, Any] | None:
+    """Only what was set; None for a step that asks nobody. Models and predicates by name."""
+    found = {name: getattr(review, name) for name in review.__struct_fields__}
+    defaults = HumanReview()
+    data = {name: value for name, value in found.items() if value != getattr(defaults, name)}
+    if callable(data.get("requires_output_review")):
+        data["requires_output_review"] = {"function": qualified_name(data["requires_output_review"])}
+    schema = data.get("user_input_schema")
+    if isinstance(schema, type):
+        data["user_input_schema"] = {"model": qualified_name(schema)}
+    elif schema is not None:
+        data["user_input_schema"] = [_field(field) for field in schema]
+    return data or None
+
+
+def _field(field: Any) -> dict[str, Any]:
+    data: dict[str, Any] = builtins(field if isinstance(field, (dict, msgspec.Struct)) else dict(field))
+    return data

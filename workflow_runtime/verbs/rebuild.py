@@ -1,0 +1,84 @@
+"""From data back to steps: the reverse of ``describe``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..model.errors import BuildError
+from ..model.retry import Retry
+from ..model.review import HumanReview
+from .registry import Registry
+
+__all__ = ["Rebuild"]
+
+_SAME = ("type", "steps", "choices", "step", "else_steps", "human_review", "retry", "workflow")
+
+
+class Rebuild:
+    """``kinds`` are the classes to build, by ``type``; ``workflow`` makes a nested workflow of its data."""
+
+    def __init__(self, kinds: Mapping[str, Any], registry: Registry, workflow: Any) -> None:
+        self.kinds = kinds
+        self.registry = registry
+        self.workflow = workflow
+
+    def all(self, items: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [self.one(item) for item in items]
+
+    def one(self, data: Mapping[str, Any]) -> Any:
+        """What ``data`` describes. BuildError: an unknown type or field, or a callable that the registry lacks."""
+        kind = str(data.get("type"))
+        if kind == "Workflow":
+            return self.workflow(data)
+        if kind == "List":
+            return self.all(data["steps"])
+        if kind in ("Function", "Agent", "Team"):
+            name = data["executor_ref" if kind == "Function" else f"{kind.lower()}_ref"]
+            return self.registry.find(name, f"from_dict: a {kind.lower()} among the steps")
+        if kind not in self.kinds:
+            raise BuildError(f"from_dict: {kind!r} is no type of step; known: {', '.join(sorted(self.kinds))}")
+        where = f"from_dict: {kind} {data.get('name')!r}"
+        fields = {name: value for name, value in data.items() if name not in _SAME}
+        fields["human_review"] = self._review(data.get("human_review"), where)
+        if kind == "Step":
+            self._executor(fields, data, where)
+        else:
+            for name in ("steps", "choices", "else_steps"):
+                if name in data:
+                    fields[name] = self.all(data[name])
+            if "step" in data:
+                fields["step"] = self.one(data["step"])
+            for name in ("evaluator", "selector", "end_condition", "over"):
+                if fields.pop(f"{name}_type", None) == "function":
+                    fields[name] = self.registry.find(fields[name], f"{where} ({name})")
+        made = self.kinds[kind]
+        try:
+            if kind == "Parallel":
+                return made(*fields.pop("steps"), **fields)
+            return made(**fields)
+        except TypeError as error:
+            raise BuildError(f"{where}: {error}") from error
+
+    def _executor(self, fields: dict[str, Any], data: Mapping[str, Any], where: str) -> None:
+        for name in ("executor", "agent", "team"):
+            reference = fields.pop(f"{name}_ref", None)
+            if reference is not None:
+                fields[name] = self.registry.find(reference, f"{where} ({name})")
+        if "workflow" in data:
+            fields["workflow"] = self.workflow(data["workflow"])
+        retry = data.get("retry")
+        if retry is not None:
+            on = tuple(self.registry.find(name, f"{where} (retry)") for name in retry["on"])
+            fields["retry"] = Retry(**{**retry, "on": on})
+
+    def _review(self, data: dict[str, Any] | None, where: str) -> HumanReview | None:
+        if data is None:
+            return None
+        fields = dict(data)
+        predicate, schema = fields.get("requires_output_review"), fields.get("user_input_schema")
+        if isinstance(predicate, dict):
+            fields["requires_output_review"] = self.registry.find(predicate["function"], f"{where} (review)")
+        if isinstance(schema, dict):
+            fields["user_input_schema"] = self.registry.find(schema["model"], f"{where} (form)")
+        return HumanReview(**fields)
