@@ -92,10 +92,11 @@ class Runtime:
     ) -> None:
         assert self._stopping is not None
         assert self._stopped is not None
+        mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
         with anyio.CancelScope(shield=True):
             self._stopping.set()
             await self._stopped.wait()
-            await self._drain()
+            await self._drain(mine)
         logger.info("Runtime ended: %s", self.report)
 
     def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[dict[str, Any]]:
@@ -190,8 +191,7 @@ class Runtime:
 
     # -- at the end ----------------------------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
-        mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
+    async def _drain(self, mine: list[Execution]) -> None:
         with anyio.move_on_after(self.grace):
             for run in mine:
                 await run.wait_ended()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -18,6 +19,7 @@ def backend_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
+@cache
 def load_backend(scheme: str) -> Any:
     """The class behind ``scheme``, imported now. BuildError lists what is installed when there is none."""
     for point in entry_points(group=GROUP):
