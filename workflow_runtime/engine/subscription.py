@@ -32,6 +32,8 @@ class Subscription:
     def __init__(
         self, db: BaseDb | None, run_id: str, *, after: int | str, sieve: Sieve | None, policy: str, size: int
     ) -> None:
+        self._buffer: Buffer | None = None  # first: a refused argument must leave something to finalise
+        self._run: Execution | None = None
         self.run_id = run_id
         self._epoch, self.last_seq = parse_after(after)
         self._db = db
@@ -39,8 +41,6 @@ class Subscription:
         self._policy = policy
         self._size = size
         self._ready: deque[Event] = deque()
-        self._buffer: Buffer | None = None
-        self._run: Execution | None = None
         self._known = False
         self._done = False
 

@@ -1,0 +1,147 @@
+"""Forks and the history of a run. spec: decisions 6, issue 3 item 6."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from workflow_runtime import (
+    BaseDb,
+    Condition,
+    Loop,
+    Parallel,
+    RunContext,
+    RunNotFound,
+    RunStatus,
+    Step,
+    StepInput,
+    StorageError,
+    Workflow,
+)
+
+pytestmark = pytest.mark.anyio
+Again = Callable[[], BaseDb]
+
+
+class Work:
+    """A workflow that counts in its session state and notes which steps ran."""
+
+    def __init__(self, db: BaseDb | None) -> None:
+        self.ran: list[str] = []
+
+        async def step(step_input: StepInput, run_context: RunContext) -> str:
+            self.ran.append(run_context.path)
+            state = run_context.session_state
+            state["n"] = state.get("n", 0) + 1
+            return f"{run_context.step_name} after {step_input.previous_step_content} with {state['n']}"
+
+        self.workflow = Workflow(
+            name="w",
+            db=db,
+            store_events=True,
+            session_state={"start": True},
+            steps=[
+                Step("one", executor=step),
+                Parallel(Step("left", executor=step), Step("right", executor=step), name="both"),
+                Loop([Step("again", executor=step)], name="loop", max_iterations=2),
+                Condition([Step("yes", executor=step)], evaluator=True, name="if"),
+                Step("last", executor=step),
+            ],
+        )
+
+
+async def test_a_fork_at_a_step_runs_that_step_and_what_follows(again: Again) -> None:
+    work = Work(again())
+    source = await work.workflow.arun("x", session_id="s")
+    assert source.run_id is not None
+    work.ran.clear()
+    fork = await work.workflow.fork(source.run_id, at="4.last")
+    assert work.ran == ["4.last"]
+    assert fork.run_id != source.run_id
+    assert (fork.status, fork.content) == (RunStatus.completed, source.content)
+    assert fork.session_state == source.session_state
+    assert [step.content for step in fork.step_results] == [step.content for step in source.step_results]
+    assert await work.workflow.aget_session_state("s") == source.session_state
+
+
+async def test_a_fork_inside_a_container_keeps_what_was_done_before_it(again: Again) -> None:
+    work = Work(again())
+    source = await work.workflow.arun("x")
+    assert source.run_id is not None
+    work.ran.clear()
+    fork = await work.workflow.fork(source.run_id, at="2.loop#1/0.again")
+    assert work.ran == ["2.loop#1/0.again", "3.if/if.0.yes", "4.last"]
+    assert fork.content == source.content
+
+
+async def test_a_fork_at_an_event_keeps_what_had_happened_by_then(again: Again) -> None:
+    work = Work(again())
+    source = await work.workflow.arun("x")
+    assert source.run_id is not None
+    assert source.events is not None
+    seq = next(
+        event.seq for event in source.events if event.event == "StepCompleted" and event.path.startswith("2.loop#0")
+    )
+    work.ran.clear()
+    fork = await work.workflow.fork(source.run_id, at=seq)
+    assert work.ran == ["2.loop#1/0.again", "3.if/if.0.yes", "4.last"]
+    assert fork.content == source.content
+
+
+async def test_a_fork_can_change_the_state_and_what_a_step_had_said(again: Again) -> None:
+    work = Work(again())
+    source = await work.workflow.arun("x")
+    assert source.run_id is not None
+    work.ran.clear()
+    fork = await work.workflow.fork(
+        source.run_id, at="4.last", session_state={"n": 40}, outputs={"3.if/if.0.yes": "other", "3.if": "other"}
+    )
+    assert work.ran == ["4.last"]
+    assert fork.content == "last after other with 41"
+    assert fork.session_state == {"start": True, "n": 41}
+
+
+async def test_a_fork_of_a_fork_shares_both_prefixes_and_stores_only_its_own(again: Again) -> None:
+    db = again()
+    work = Work(db)
+    source = await work.workflow.arun("x")
+    first = await work.workflow.fork(str(source.run_id), at="3.if")
+    second = await work.workflow.fork(str(first.run_id), at="4.last")
+    assert second.content == source.content
+    paths = [entry.path for entry in await work.workflow.history(str(second.run_id))]
+    assert paths == [entry.path for entry in await work.workflow.history(str(source.run_id))]
+    own = [row.path for row in await db.load_steps(str(second.run_id)) if not row.path.startswith("!")]
+    assert own == ["4.last"]
+
+
+async def test_the_history_tells_times_attempts_and_outputs(again: Again) -> None:
+    failures = iter([ValueError("once")])
+
+    async def flaky(step_input: StepInput) -> str:
+        for error in failures:
+            raise error
+        return "at last"
+
+    workflow = Workflow(name="w", db=again(), steps=[Step("flaky", executor=flaky, max_retries=1)])
+    output = await workflow.arun("x")
+    (entry,) = await workflow.history(str(output.run_id))
+    assert (entry.path, entry.kind, entry.status, entry.attempt) == ("0.flaky", "Step", "done", 2)
+    assert entry.output is not None
+    assert entry.output.content == "at last"
+    assert entry.started_at is not None
+    assert entry.finished_at is not None
+    assert entry.started_at <= entry.finished_at
+
+
+async def test_what_cannot_be_forked_is_refused_and_named(again: Again) -> None:
+    work = Work(again())
+    source = await work.workflow.arun("x")
+    with pytest.raises(RunNotFound, match="no run '00_nobody'"):
+        await work.workflow.fork("00_nobody")
+    with pytest.raises(LookupError, match=r"no step at '9\.nowhere'; it has 0\.one"):
+        await work.workflow.fork(str(source.run_id), at="9.nowhere")
+    with pytest.raises(LookupError, match=r"no step at '7\.other'"):
+        await work.workflow.fork(str(source.run_id), outputs={"7.other": 1})
+    with pytest.raises(StorageError, match="needs a database"):
+        await Work(None).workflow.fork("00_x")
