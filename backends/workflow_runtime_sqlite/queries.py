@@ -43,7 +43,8 @@ def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
 
 
 def load_events(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> list[EventRow]:
-    return [event_row(values) for values in connection.execute(sql.EVENTS, (run_id, after, limit))]
+    wanted = {"run_id": run_id, "after": after, "limit": limit}
+    return [event_row(values) for values in connection.execute(sql.EVENTS, wanted)]
 
 
 def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[RequirementRow]:

@@ -63,9 +63,9 @@ STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY po
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
-    SELECT {EVENT_COLUMNS} FROM workflow_events WHERE run_id = ?1 AND last_seq > ?2
-    AND seq >= ifnull((SELECT max(seq) FROM workflow_events WHERE run_id = ?1 AND seq <= ?2), 0)
-    ORDER BY seq LIMIT ?3"""
+    SELECT {EVENT_COLUMNS} FROM workflow_events WHERE run_id = :run_id AND last_seq > :after
+    AND seq >= ifnull((SELECT max(seq) FROM workflow_events WHERE run_id = :run_id AND seq <= :after), 0)
+    ORDER BY seq LIMIT :limit"""
 EVENT_DELETE = "DELETE FROM workflow_events WHERE run_id = ? AND seq = ?"
 EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
 
@@ -107,7 +107,7 @@ SESSION_DELETE = (
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCK_TAKE = """
-    INSERT INTO workflow_locks (name, owner, held_until) VALUES (?1, ?2, ?3)
-    ON CONFLICT (name) DO UPDATE SET owner = ?2, held_until = ?3
-    WHERE workflow_locks.owner = ?2 OR workflow_locks.held_until <= ?4"""
+    INSERT INTO workflow_locks (name, owner, held_until) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until
+    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_until <= ?"""
 LOCK_DROP = "DELETE FROM workflow_locks WHERE name = ? AND owner = ?"
