@@ -1,0 +1,124 @@
+"""The database goes away in the middle of runs. spec: issue 3, D11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from servers import PostgresServer, postgres_server
+
+from workflow_runtime import RunStatus, Step, StepInput, StorageError, Workflow
+from workflow_runtime_postgres import PostgresDb
+
+from .workload import Later
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server that only this module hurts."""
+    with postgres_server(own=True) as own:
+        assert isinstance(own, PostgresServer)
+        yield own
+
+
+class Relay:
+    """Steps that all runs enter before any goes on."""
+
+    def __init__(self, runs: int) -> None:
+        self.missing = runs
+        self.all_here = anyio.Event()
+        self.go_on = anyio.Event()
+        self.ran: list[str] = []
+
+    async def first(self, step_input: StepInput) -> str:
+        self.ran.append(f"first {step_input.input}")
+        return f"first {step_input.input}"
+
+    async def wait(self, step_input: StepInput) -> str:
+        self.ran.append(f"wait {step_input.input}")
+        self.missing -= 1
+        if not self.missing:
+            self.all_here.set()
+        await self.go_on.wait()
+        return f"waited {step_input.input}"
+
+    async def last(self, step_input: StepInput) -> str:
+        self.ran.append(f"last {step_input.input}")
+        return f"{step_input.previous_step_content}, last"
+
+    def workflow(self, db: PostgresDb, clock: Any = None) -> Workflow:
+        steps = [Step("first", executor=self.first), Step("wait", executor=self.wait), Step("last", executor=self.last)]
+        return Workflow(name="relay", db=db, steps=steps, durability="sync", store_events=True, clock=clock)
+
+
+@pytest.mark.parametrize("how", ["fast", "kill"])
+async def test_fifty_running_workflows_outlive_a_restart_of_the_database(server: PostgresServer, how: Any) -> None:
+    url = await anyio.to_thread.run_sync(server.new_database)
+    relay = Relay(50)
+    workflow = relay.workflow(PostgresDb(url))
+    found: list[Any] = []
+
+    async def run(number: int) -> None:
+        found.append(await workflow.arun(number, session_id=f"s{number}"))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(run, number)
+            await relay.all_here.wait()
+            await anyio.to_thread.run_sync(server.stop if how == "fast" else server.kill)
+            relay.go_on.set()
+            await anyio.wait_all_tasks_blocked()
+            await anyio.to_thread.run_sync(server.start)
+    assert {output.content for output in found} == {f"waited {number}, last" for number in range(50)}
+    assert len(relay.ran) == len(set(relay.ran)) == 150
+    for output in found:
+        stored = await workflow.aget_run(output.run_id)
+        assert stored is not None
+        assert stored.status is RunStatus.completed
+        assert stored.events is not None
+        assert [event.seq for event in stored.events] == list(range(1, output.last_seq + 1))
+    assert workflow.db is not None
+    await workflow.db.aclose()
+
+
+async def test_a_database_that_stays_away_ends_the_run_and_it_is_recovered_when_it_is_back(
+    server: PostgresServer,
+) -> None:
+    url = await anyio.to_thread.run_sync(server.new_database)
+    relay = Relay(1)
+    workflow = relay.workflow(PostgresDb(url, retry_for=0.3))
+    failures: list[BaseException] = []
+
+    async def run() -> None:
+        try:
+            await workflow.arun("x", run_id="00_r", session_id="s")
+        except StorageError as error:
+            failures.append(error)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await relay.all_here.wait()
+            await anyio.to_thread.run_sync(server.stop)
+            relay.go_on.set()
+    assert len(failures) == 1
+    assert "127.0.0.1" in str(failures[0])
+    await anyio.to_thread.run_sync(server.start)
+    second = relay.workflow(PostgresDb(url), clock=Later())
+    assert await second.recover() == ["00_r"]
+    with anyio.fail_after(20):
+        async for _ in second.subscribe("00_r"):
+            pass
+    output = await second.aget_run("00_r")
+    assert output is not None
+    assert (output.status, output.content) == (RunStatus.completed, "waited x, last")
+    assert relay.ran.count("first x") == 1
+    for used in (workflow, second):
+        assert used.db is not None
+        await used.db.aclose()
