@@ -166,8 +166,8 @@ class Execution:
             return False
         self.cancelled = True
         self.cancel_reason = self.cancel_reason or reason
-        self.scope.cancel()
         self.waiting.cancel()
+        self.scope.cancel()
         return True
 
     def fail(self, error: BaseException) -> None:
@@ -350,7 +350,6 @@ class _Cancelled:
 PAUSED = object()
 
 
-async def _walk(run: Execution) -> Any:
 async def refuse_run(run: Execution, error: Exception) -> None:
     """The run could not get its turn. Nothing is stored, but for a background run, whose caller was told its id."""
     if run.recorder is not None and run.recorder.created:
@@ -360,6 +359,9 @@ async def refuse_run(run: Execution, error: Exception) -> None:
     run.end()
 
 
+async def _walk(run: Execution) -> Any:
+    if run.cancelled:  # while it waited for its turn
+        await anyio.lowlevel.checkpoint()
     frame = root_frame(run)
     if run.recorder is not None:
         run.recorder.begin()

@@ -185,7 +185,8 @@ class Recorder:
         self._sealed, self._stored = False, RunStatus.running
 
     def pending(self) -> list[EventRow]:
-        """What of the log is not committed yet."""
+        """What of the log is not committed yet, for a reader that joins now. An end is not shown before it is stored:
+        it reaches the reader through the bus, like all others."""
         self._close_text()
         return [row for row in self._events if row.path or row.kind not in TERMINAL_EVENTS]
 
