@@ -177,19 +177,14 @@ async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interru
         now = run.clock.time()
         if await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
             return
-        await anyio.sleep(pause)
-        pause = min(pause * 2, 0.1)
-
-
-async def _refresh(run: Execution, db: BaseDb) -> None:
         if interrupt:
             where = RunFilter(session_id=run.request.session_id, statuses=frozenset({RunStatus.running}))
             for row in await db.list_runs(where, limit=10):
                 await db.request_cancel(row.run_id, now=now)
-    """Take over what others have stored under keys that this run has not changed."""
-    row = await db.load_session(run.request.session_id)
-    if row is None:
-        return
+        await anyio.sleep(pause)
+        pause = min(pause * 2, 0.1)
+
+
 async def _catch_up(run: Execution) -> None:
     """It is this run's turn: what it read of the session before may be old."""
     if run.forked_from is not None:
@@ -204,6 +199,11 @@ async def _catch_up(run: Execution) -> None:
             await _refresh(run, run.recorder.db)
 
 
+async def _refresh(run: Execution, db: BaseDb) -> None:
+    """Take over what others have stored under keys that this run has not changed."""
+    row = await db.load_session(run.request.session_id)
+    if row is None:
+        return
     refuse_other_user(row, run.request.user_id)
     mine = changes(run.state_base, snapshot(run.state))
     for key in {*row.state, *run.state_base}:
@@ -276,12 +276,12 @@ class Turn:
             queue.lock.release()
             raise
         queue.running, self._queue = run, queue
+        await _catch_up(run)
 
     async def _among_processes(self, db: BaseDb, policy: str) -> None:
         run = self._run
         if policy != "reject":
             await _acquire(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
-        await _catch_up(run)
             return
         now = run.clock.time()
         if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
