@@ -41,8 +41,30 @@ def play(name: str) -> None:
     out.write("\n=== notes\n" + json.dumps(tape.notes, indent=1, ensure_ascii=False))
 
 
+def signatures() -> None:
+    """Inside agno's venv: write what its modules offer to standard output."""
+    sys.path.insert(0, str(HERE))
+    from signatures import collect  # type: ignore[import-not-found]  # beside this file
+
+    found = collect("agno")
+    out = sys.__stdout__
+    assert out is not None
+    out.write("\n=== notes\n" + json.dumps(found))
+
+
+def _lines(entries: dict[str, object]) -> str:
+    """One line per entry: readable, and small."""
+    return ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(entries.items()))
+
+
 def main(python: str, names: list[str]) -> None:
     env = {**os.environ, "AGNO_TELEMETRY": "false", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([python, str(HERE / "record.py"), "--signatures"], capture_output=True, text=True, env=env)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found = json.loads(done.stdout.split("\n=== notes\n")[1])
+    lines = [f'"{kind}": {{\n{_lines(entries)}\n}}' for kind, entries in sorted(found.items())]
+    (HERE / "signatures.json").write_text("{" + ",\n".join(lines) + "}\n")
     for name in names or sorted(path.stem for path in (HERE / "scripts").glob("*.py") if path.stem != "__init__"):
         done = subprocess.run(
             [python, str(HERE / "record.py"), "--play", name], capture_output=True, text=True, env=env, timeout=300
@@ -60,5 +82,7 @@ def main(python: str, names: list[str]) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "--play":
         play(sys.argv[2])
+    elif sys.argv[1] == "--signatures":
+        signatures()
     else:
         main(sys.argv[1], sys.argv[2:])

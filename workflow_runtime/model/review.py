@@ -60,7 +60,7 @@ class UserInputField(msgspec.Struct, omit_defaults=True):
         return schema
 
 
-class HumanReview(msgspec.Struct, kw_only=True, omit_defaults=True):
+class HumanReview(msgspec.Struct, omit_defaults=True):
     """Where a person is asked about a node. ``timeout`` is seconds; ``max_retries`` bounds reject-with-retry rounds."""
 
     requires_confirmation: bool = False

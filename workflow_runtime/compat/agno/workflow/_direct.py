@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Direct"]
 
+_IGNORED = {  # they concern agents, agno's storage and its way to resume
+    "store_executor_outputs",
+    "add_workflow_history_to_steps",
+    "num_history_runs",
+    "background_tasks",
+    "add_dependencies_to_context",
+    "add_session_state_to_context",
+    "step_index",
+    "parent_step_id",
+}
+_REFUSED = {"resume_from_iteration", "previous_iteration_results", "force_else_branch"}
+
 
 class _Alone(Node):
     """Stands at the root for ``inner`` and gives it what ran before, and the caller's live session state."""
@@ -89,19 +101,27 @@ def _call(given: StepInput, context: Any, session_id: Any, user_id: str | None) 
     }
 
 
+def _check(ignored: dict[str, Any]) -> None:
+    """TypeError for an argument that agno does not have, or whose effect there is none of here."""
+    for name, value in ignored.items():
+        if name not in _IGNORED and (name not in _REFUSED or value):
+            raise TypeError(f"a component run by itself takes no {name}={value!r}")
+
+
 def _is_inner(event: Any) -> bool:
     """False for the events of the workflow that is there only to run the component."""
     return bool(event.nested_depth) or not event.event.startswith("Workflow")
 
 
 class Direct:
-    """``execute`` and its twins. Options of agno that concern agents and its own storage are accepted and ignored."""
+    """``execute`` and its twins. What agno takes behind ``user_id`` is by keyword, since its orders differ by class."""
 
     def execute(
         self,
         step_input: StepInput,
         session_id: str | None = None,
         user_id: str | None = None,
+        *,
         workflow_run_response: Any = None,
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
@@ -109,6 +129,7 @@ class Direct:
         **ignored: Any,
     ) -> StepOutput:
         """The component's output for ``step_input``. ``session_state`` is live: what the steps change is changed."""
+        _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
         output: WorkflowRunOutput = workflow.run(**_call(step_input, run_context, session_id, user_id))
         return output.step_results[0]
@@ -118,6 +139,7 @@ class Direct:
         step_input: StepInput,
         session_id: str | None = None,
         user_id: str | None = None,
+        *,
         workflow_run_response: Any = None,
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
@@ -125,6 +147,7 @@ class Direct:
         **ignored: Any,
     ) -> StepOutput:
         """The same as ``execute`` for a running event loop."""
+        _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
         output: WorkflowRunOutput = await workflow.arun(**_call(step_input, run_context, session_id, user_id))
         return output.step_results[0]
@@ -134,6 +157,7 @@ class Direct:
         step_input: StepInput,
         session_id: str | None = None,
         user_id: str | None = None,
+        *,
         stream_events: bool = False,
         stream_executor_events: bool = True,
         workflow_run_response: Any = None,
@@ -143,6 +167,7 @@ class Direct:
         **ignored: Any,
     ) -> Iterator[Any]:
         """The component's events as they happen, and at the end its StepOutput."""
+        _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
         call = _call(step_input, run_context, session_id, user_id)
         call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}
@@ -156,6 +181,7 @@ class Direct:
         step_input: StepInput,
         session_id: str | None = None,
         user_id: str | None = None,
+        *,
         stream_events: bool = False,
         stream_executor_events: bool = True,
         workflow_run_response: Any = None,
@@ -165,6 +191,7 @@ class Direct:
         **ignored: Any,
     ) -> AsyncIterator[Any]:
         """The same as ``execute_stream`` for a running event loop."""
+        _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
         call = _call(step_input, run_context, session_id, user_id)
         call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}

@@ -12,6 +12,7 @@ from workflow_runtime import workflow as strict
 from workflow_runtime.engine.request import Definition
 from workflow_runtime.model.errors import BuildError
 from workflow_runtime.model.media import Audio, File, Image, Video
+from workflow_runtime.model.run import WorkflowRunOutput
 from workflow_runtime.storage.base import BaseDb
 
 from ._returns import workflow_chunks
@@ -113,7 +114,7 @@ class Workflow(strict.Workflow):
             num_history_runs=None,
         )
 
-    def arun(
+    def arun(  # type: ignore[override]  # agno's order of what comes after stream_events
         self,
         input: Any = None,
         additional_data: dict[str, Any] | None = None,
@@ -160,6 +161,43 @@ class Workflow(strict.Workflow):
             metadata=metadata,
             **kwargs,
         )
+
+    def acontinue_run(
+        self,
+        run_response: WorkflowRunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        step_requirements: Sequence[Any] | None = None,
+        stream: bool | None = None,
+        stream_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        enable_websocket: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """``workflow_runtime.Workflow.acontinue_run``."""
+        return super().acontinue_run(
+            run_response,
+            run_id=run_id,
+            session_id=session_id,
+            step_requirements=step_requirements,
+            stream=stream,
+            stream_events=stream_events,
+            background=background,
+            websocket=websocket,
+            **kwargs,
+        )
+
+    def update_session_state(
+        self, session_state_updates: dict[str, Any], session_id: str | None = None
+    ) -> dict[str, Any]:
+        return super().update_session_state(session_state_updates, session_id)
+
+    async def aupdate_session_state(
+        self, session_state_updates: dict[str, Any], session_id: str | None = None
+    ) -> dict[str, Any]:
+        return await super().aupdate_session_state(session_state_updates, session_id)
 
     def deep_copy(self, *, update: dict[str, Any] | None = None) -> Self:
         """A workflow of the same configuration, with what ``update`` changes; the database is shared."""
