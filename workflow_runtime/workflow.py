@@ -16,7 +16,6 @@ from .engine.host import find_live, prepare_new, run_awaited, start_hosted
 from .engine.inputs import check_schema, checked_input, refuse_unknown
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
-from .engine.resume import Continuation, prepare_continued
 from .engine.stream import RunStream
 from .engine.sync_stream import SyncRunStream
 from .engine.telemetry import measuring, tracing
@@ -36,6 +35,7 @@ from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
 from .verbs.console import ConsoleVerbs
+from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.runs import RunVerbs
@@ -47,7 +47,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -340,6 +340,30 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
         **kwargs: Any,
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: bool | None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        websocket: Any = None,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
+
     def arun(
         self,
         input: Any = None,
@@ -464,6 +488,25 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
         **kwargs: Any,
     ) -> WorkflowRunOutput: ...
 
+    @overload
+    def run(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: bool | None,
+        stream_events: bool | None = None,
+        **kwargs: Any,
+    ) -> WorkflowRunOutput | SyncRunStream: ...
+
     def run(
         self,
         input: Any = None,
@@ -495,84 +538,6 @@ class Workflow(RunVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
         if isinstance(found, RunStream):
             return SyncRunStream(found)
         return portal.call(lambda: found)
-
-    # -- continue ------------------------------------------------------------------------------------------------------
-
-    def acontinue_run(
-        self,
-        run_response: WorkflowRunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        step_requirements: Sequence[Any] | None = None,
-        stream: bool | None = None,
-        stream_events: bool | None = None,
-        stream_executor_events: bool | None = None,
-        background: bool | None = False,
-        websocket: Any = None,
-        user_id: str | None = None,
-        allow_plan_change: bool = False,
-    ) -> Any:
-        """Go on with a paused run once its requirements are answered. spec: continue_run, decisions 5.
-
-        Returns:
-            A coroutine of the output, or with ``stream=True`` a RunStream (awaiting it gives itself).
-
-        Raises:
-            RunNotPaused: It ended, is running, or somebody else continued it first.
-            AlreadyAnswered: The given answers came second; nothing was changed.
-            ValueError: No run was named, it is unknown, or nothing of what is open was answered.
-            PlanChanged: The workflow's steps no longer fit the stored run.
-        """
-        if run_response is None and not run_id:
-            raise ValueError("Either run_response or (run_id and session_id) must be provided.")
-        wanted = run_id or (run_response.run_id if run_response is not None else None)
-        asked = Continuation(
-            definition=self.definition(),
-            run_id=str(wanted),
-            session_id=session_id,
-            output=run_response,
-            answers=list(step_requirements) if step_requirements is not None else None,
-            store_events=self.store_events,
-            keep_log=bool(background) and self.db is not None,
-            skip=skip_sieve(self.events_to_skip),
-            user_id=user_id,
-            allow_plan_change=allow_plan_change,
-            background=bool(background),
-        )
-        return self._launch(
-            lambda: prepare_continued(asked),
-            asked.run_id,
-            self._streams(stream, background, websocket),
-            stream_events,
-            stream_executor_events,
-            bool(background),
-            as_handler(websocket) or as_handler(self.websocket_handler),
-        )
-
-    def continue_run(
-        self,
-        run_response: WorkflowRunOutput | None = None,
-        *,
-        run_id: str | None = None,
-        session_id: str | None = None,
-        step_requirements: Sequence[Any] | None = None,
-        stream: bool | None = None,
-        stream_events: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """The same as ``acontinue_run`` for code that is not async."""
-        return self._wait(
-            lambda: self.acontinue_run(
-                run_response,
-                run_id=run_id,
-                session_id=session_id,
-                step_requirements=step_requirements,
-                stream=stream,
-                stream_events=stream_events,
-                **kwargs,
-            )
-        )
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from ..engine.execution import Execution
 from ..engine.request import Definition
+from ..engine.stream import RunStream
+from ..engine.websocket import WebSocketHandler
+from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb
 
 __all__ = ["Verbs"]
@@ -21,6 +26,7 @@ class Verbs:
     user_id: str | None
     store_events: bool
     events_to_skip: list[Any]
+    websocket_handler: Any
     clock: Any
     _session_cache: dict[str, Any]
     _default_sessions: dict[str | None, str]
@@ -32,4 +38,22 @@ class Verbs:
         raise NotImplementedError
 
     def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
+        raise NotImplementedError
+
+    def _streams(self, stream: bool | None, background: bool | None, websocket: Any) -> bool:
+        raise NotImplementedError
+
+    def _launch(
+        self,
+        prepare: Callable[[], Awaitable[Execution]],
+        run_id: str,
+        stream: bool,
+        stream_events: bool | None,
+        stream_executor_events: bool | None,
+        background: bool,
+        websocket: WebSocketHandler | None,
+    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        raise NotImplementedError
+
+    def _wait(self, launch: Callable[[], Any]) -> Any:
         raise NotImplementedError

@@ -114,7 +114,7 @@ class Workflow(strict.Workflow):
             num_history_runs=None,
         )
 
-    def arun(  # type: ignore[override]  # agno's order of what comes after stream_events
+    def arun(
         self,
         input: Any = None,
         additional_data: dict[str, Any] | None = None,
