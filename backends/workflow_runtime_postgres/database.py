@@ -197,17 +197,18 @@ class PostgresDb(BaseDb):
         )
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
-        keys = [(row.run_id, row.requirement_id) for row in rows]
-        rules.check_answers(rows, dict.fromkeys(keys))
         if not rows:
             return
-        runs, ids = [run_id for run_id, _ in keys], [name for _, name in keys]
+        runs, ids = [row.run_id for row in rows], [row.requirement_id for row in rows]
         data, answered = [row.data for row in rows], [row.answered_at for row in rows]
+        # These are refused whatever is stored, but what is stored decides for which reason.
+        hopeless = None in answered or len(set(zip(runs, ids, strict=True))) < len(rows)
         for _ in range(REFUSALS):
-            [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered)
-            if stored:
-                self._watch.wake(set(runs))
-                return
+            if not hopeless:
+                [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered)
+                if stored:
+                    self._watch.wake(set(runs))
+                    return
             found = await self._fetch(sql.ANSWERED_AT, runs, ids)
             rules.check_answers(rows, {(run_id, name): at for run_id, name, at in found})
         raise StorageError(f"{self.settings.server}: an answer to run {runs[0]!r} was refused; try again")

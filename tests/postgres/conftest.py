@@ -34,11 +34,21 @@ def url(postgres: TestServer) -> str:
     return postgres.new_database()
 
 
+@pytest.fixture(scope="module")
+def empty(postgres: TestServer, url: str) -> Callable[[], Callable[..., PostgresDb]]:
+    """``empty()`` empties the schema and gives a function that makes objects over it."""
+
+    def make() -> Callable[..., PostgresDb]:
+        postgres.execute(EMPTY, url)
+        return lambda **options: PostgresDb(url, **{"schema": SCHEMA, **options})
+
+    return make
+
+
 @pytest.fixture
-def new_db(postgres: TestServer, url: str) -> Callable[..., PostgresDb]:
+def new_db(empty: Callable[[], Callable[..., PostgresDb]]) -> Callable[..., PostgresDb]:
     """``new_db(**options)``: an object over the module's schema, which is empty at first. Close it."""
-    postgres.execute(EMPTY, url)
-    return lambda **options: PostgresDb(url, **{"schema": SCHEMA, **options})
+    return empty()
 
 
 @pytest.fixture
