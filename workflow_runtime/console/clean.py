@@ -17,7 +17,10 @@ _SHOWN[0x7F] = "␡"
 _SHOWN.update({code: f"<U+{code:04X}>" for code in range(0x80, 0xA0)})  # C1: some terminals take 0x9B for ESC [
 _SHOWN.update({code: f"<U+{code:04X}>" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))})  # bidi overrides
 _SHOWN.update(
-    {code: f"<U+{code:04X}>" for code in (0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, 0xFFF9, 0xFFFA, 0xFFFB, 0xFFFE, 0xFFFF)}
+    {
+        code: f"<U+{code:04X}>"
+        for code in (0x061C, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, 0xFFF9, 0xFFFA, 0xFFFB, 0xFFFE, 0xFFFF)
+    }
 )
 _SHOWN.update({code: f"<U+{code:X}>" for code in range(0xE0000, 0xE0080)})  # tag characters: invisible text
 _SUSPECT = re.compile("[^\n\t\x20-\x7e\xa0-\u05ff]")

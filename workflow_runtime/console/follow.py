@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
-from .. import RunStream, StepContentEvent, StepProgressEvent, WorkflowRunOutput
+from .. import Event, RunNotFound, StepContentEvent, StepProgressEvent, WorkflowRunOutput
 from .surface import Surface, clock
 from .tree import View
 
-__all__ = ["follow"]
+__all__ = ["Elsewhere", "follow"]
 
 logger = logging.getLogger("workflow_runtime")
 _GRACE = 5.0  # seconds that a cancelled run gets to record its end
 _DELTAS = (StepContentEvent, StepProgressEvent)
 
 
-async def follow(workflow: Any, stream: RunStream, view: View, surface: Surface) -> WorkflowRunOutput:
+async def follow(workflow: Any, stream: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
     """Show the run to its end or its pause; its output.
 
     Cancelling this call cancels the run, and shows how that ended.
@@ -27,6 +27,18 @@ async def follow(workflow: Any, stream: RunStream, view: View, surface: Surface)
         Exception: What the run failed with.
     """
     reader = _Reader(stream, view, surface)
+    try:
+        await _read_and_draw(workflow, reader, surface)
+    finally:
+        with anyio.move_on_after(_GRACE, shield=True):
+            await surface.close()
+    if reader.error is not None:
+        raise reader.error
+    assert reader.output is not None
+    return reader.output
+
+
+async def _read_and_draw(workflow: Any, reader: _Reader, surface: Surface) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_draw, surface)
         tasks.start_soon(reader.read)
@@ -39,18 +51,48 @@ async def follow(workflow: Any, stream: RunStream, view: View, surface: Surface)
         finally:
             reader.scope.cancel()
             tasks.cancel_scope.cancel()
-            with anyio.move_on_after(_GRACE, shield=True):
-                await surface.close()
-    if reader.error is not None:
-        raise reader.error
-    assert reader.output is not None
-    return reader.output
+
+
+class Stream(Protocol):
+    """What can be followed: a RunStream, or a run that another process executes."""
+
+    @property
+    def run_id(self) -> str: ...
+    async def take_some(self) -> list[Event]: ...
+    async def result(self) -> WorkflowRunOutput: ...
+    async def aclose(self) -> None: ...
+
+
+class Elsewhere:
+    """A run that somebody else continued, read through the database up to its next pause or its end."""
+
+    def __init__(self, workflow: Any, run_id: str, after: int) -> None:
+        self.run_id = run_id
+        self._workflow = workflow
+        self._events = workflow.subscribe(run_id, after=after)
+        self._ended = False
+
+    async def take_some(self) -> list[Event]:
+        if self._ended:
+            return []
+        event = await anext(self._events, None)
+        self._ended = event is None or (event.event == "WorkflowPaused" and not event.nested_depth)
+        return [] if event is None else [event]
+
+    async def result(self) -> WorkflowRunOutput:
+        found: WorkflowRunOutput | None = await self._workflow.aget_run(self.run_id)
+        if found is None:
+            raise RunNotFound(f"run {self.run_id!r} is not stored any more")
+        return found
+
+    async def aclose(self) -> None:
+        await self._events.aclose()
 
 
 class _Reader:
     """Reads on when the caller is cancelled, so that the end of a cancelled run is seen as well."""
 
-    def __init__(self, stream: RunStream, view: View, surface: Surface) -> None:
+    def __init__(self, stream: Stream, view: View, surface: Surface) -> None:
         self.stream = stream
         self.view = view
         self.surface = surface

@@ -98,6 +98,8 @@ class Lines:
             return
         if isinstance(event, WorkflowCompletedEvent) and not event.nested_depth:
             self._held.drop_if(event.content)
+        if isinstance(event, StepOutputReviewEvent):
+            self._held.drop_at(event.path)
         told = self._told(event)
         if told is not None:
             self._flush(found)

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from rich.console import Console
 
-from .. import Event, StepCompletedEvent, StepRetryEvent, WorkflowCompletedEvent
+from .. import Event, StepCompletedEvent, StepOutputReviewEvent, StepRetryEvent, WorkflowCompletedEvent
 from .clean import one_line
 from .frame import Painter, Snapshot, snapshot
 from .panels import retry_notice, step_output
@@ -31,6 +31,8 @@ __all__ = ["Live"]
 FASTEST = 0.05  # seconds between two redraws
 _SLOWEST = 0.5
 _SHARE = 0.02  # of the time at most is spent on drawing: a costly picture is drawn less often
+_TREE_AT_A_PAUSE, _TREE_AT_THE_END = 12, 60  # rows
+_PATIENCE = 5.0  # seconds that a terminal gets which takes nothing
 _TURN = 0.1  # seconds per turn of the spinner
 
 
@@ -47,13 +49,19 @@ class Live:
         self._painter = Painter(console, markdown=options.markdown)
         self._region = Region(console)
         self._held = Held()
-        self._exit = ExitStack()
         self._version = -1
 
     async def run(self) -> None:
-        with anyio.CancelScope(shield=True):
-            await self._in_thread(lambda: self._exit.enter_context(self._region.opened()))
-        pause = FASTEST
+        region = ExitStack()
+        try:
+            with anyio.move_on_after(_PATIENCE, shield=True):
+                await self._in_thread(lambda: region.enter_context(self._region.opened()))
+            await self._redraw()
+        finally:
+            with anyio.move_on_after(_PATIENCE, shield=True):
+                await self._in_thread(region.close)
+
+    async def _redraw(self) -> None:
         while True:
             started = time.perf_counter()
             shot = snapshot(
@@ -81,6 +89,8 @@ class Live:
                     self._show(self._held.swap(leaf_output(event, self.view)), found)
             elif isinstance(event, WorkflowCompletedEvent) and not event.nested_depth:
                 self._held.drop_if(event.content)
+            elif isinstance(event, StepOutputReviewEvent):
+                self._held.drop_at(event.path)
             elif isinstance(event, StepRetryEvent) and self.options.show_step_details:
                 why = one_line(f"{event.error_type}: {event.error}")
                 found.append(retry_notice(self.view.at(event.path), why, event.delay, event.discards_deltas))
@@ -96,11 +106,11 @@ class Live:
         await self._in_thread(partial(self._region.print, *parts))
 
     async def close(self) -> None:
-        await self._in_thread(self._exit.close)
         found: list[Any] = []
         self._show(self._held.swap(None), found)
         glyphs = ASCII if self.console.options.ascii_only else UNICODE
-        tree = tree_lines(rows(self.view, clock(), 60, times=self.options.show_time), self.console.width, glyphs)
+        limit = _TREE_AT_A_PAUSE if self.view.status == "PAUSED" else _TREE_AT_THE_END
+        tree = tree_lines(rows(self.view, clock(), limit, times=self.options.show_time), self.console.width, glyphs)
         if tree:
             found.append(lines_of(tree))
         await self.say(*found)

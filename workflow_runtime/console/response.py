@@ -9,11 +9,14 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
-from .. import WorkflowRunOutput
+from .. import AlreadyAnswered, RunNotPaused, RunStatus, WorkflowCancelledEvent, WorkflowRunOutput
 from . import panels
-from .follow import follow
+from .clean import one_line, shorten
+from .follow import Elsewhere, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
+from .pauses import answer_here, newly_answered, still_open
+from .person import Interrupted, Prompter
 from .surface import Options, Surface, clock
 from .tree import View, as_text
 
@@ -31,6 +34,7 @@ async def respond(
     console: Console | None = None,
     interactive: bool | None = None,
     show_header: bool = True,
+    prompter: Prompter | None = None,
     **run: Any,
 ) -> WorkflowRunOutput:
     """Run the workflow and show it; the output. ``run`` are further arguments of ``arun``.
@@ -44,25 +48,28 @@ async def respond(
     options = Options(stream, markdown, show_time, show_step_details)
     view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
+    if prompter is None and can_ask(console, interactive):
+        from .prompts import Terminal
+
+        prompter = Terminal()
     events = workflow.arun(input, stream=True, stream_events=True, **run)
     if show_header:
         await surface.say(*head(workflow, input, surface, events.run_id, run.get("session_id")))
-    return await converse(workflow, events, view, surface, options, interactive)
+    return await converse(workflow, events, view, surface, options, prompter)
 
 
 async def converse(
-    workflow: Any, events: Any, view: View, surface: Surface, options: Options, interactive: bool | None
+    workflow: Any, events: Stream, view: View, surface: Surface, options: Options, prompter: Prompter | None
 ) -> WorkflowRunOutput:
-    """Show the run; where it waits for a person who is here, ask and go on; show the end."""
+    """Show the run; where it waits for a person and one is here, ask and go on; show the end."""
+    output: WorkflowRunOutput | None = None
     try:
-        output: WorkflowRunOutput = await follow(workflow, events, view, surface)
-        while output.is_paused and can_ask(surface.console, interactive):
-            from .ask import answer_all
-
-            if not await answer_all(output, view, surface):
+        output = await follow(workflow, events, view, surface)
+        while output.is_paused and prompter is not None:
+            again = await _answered(workflow, output, view, surface, options, prompter)
+            if again is None:
                 break
-            again = workflow.acontinue_run(output, stream=True, stream_events=True)
-            output = await follow(workflow, again, view, surface)
+            output = await _followed(workflow, again, view, surface)
     except Exception:
         await surface.say(*end(view, None, surface, options))
         raise
@@ -72,6 +79,39 @@ async def converse(
         raise
     await surface.say(*end(view, output, surface, options))
     return output
+
+
+async def _answered(
+    workflow: Any, output: WorkflowRunOutput, view: View, surface: Surface, options: Options, prompter: Prompter
+) -> Stream | None:
+    """What goes on once the questions are answered; None when the run stays as it is."""
+    assert output.run_id is not None
+    try:
+        outcome = await answer_here(workflow, output, view, surface, prompter, options.markdown)
+    except Interrupted:
+        await workflow.acancel_run(output.run_id)
+        output.status = RunStatus.cancelled
+        view.fold(WorkflowCancelledEvent(seq=view.seq, reason="Ctrl-C at a question"), clock())
+        return None
+    if outcome == "elsewhere":
+        now = await workflow.aget_run(output.run_id)
+        if now is None or not now.is_paused:
+            return Elsewhere(workflow, output.run_id, view.seq)
+        if still_open(now):
+            return await _answered(workflow, now, view, surface, options, prompter)
+        output = now
+    elif outcome == "left" and not newly_answered(output):
+        return None
+    stream: Stream = workflow.acontinue_run(output, stream=True, stream_events=True)
+    return stream
+
+
+async def _followed(workflow: Any, events: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
+    """The same as ``follow``; a run that somebody else continued in this moment is read where it goes on."""
+    try:
+        return await follow(workflow, events, view, surface)
+    except (RunNotPaused, AlreadyAnswered):
+        return await follow(workflow, Elsewhere(workflow, events.run_id, view.seq), view, surface)
 
 
 def is_live(console: Console) -> bool:
@@ -143,8 +183,6 @@ def how_to_continue(view: View) -> str:
 
 
 def _asked(item: Any) -> str:
-    from .clean import one_line, shorten
-
     if getattr(item, "error_message", None):
         return shorten(one_line(f"retry or skip after {item.error_type}: {item.error_message}"), 200)
     said = item.confirmation_message or item.user_input_message or item.output_review_message

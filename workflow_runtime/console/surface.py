@@ -72,6 +72,11 @@ class Held:
         old, self._held = self._held, new
         return old
 
+    def drop_at(self, path: str) -> None:
+        """Forget it when it is of this step: its output is about to be shown for review."""
+        if self._held is not None and self._held[0].path == path:
+            self._held = None
+
     def drop_if(self, content: Any) -> None:
         """Forget it when it is the run's content, which is shown at the end."""
         if self._held is not None and self._held[1] == content:

@@ -1,0 +1,92 @@
+"""A pause while a person is there: each question is shown and asked, and one that somebody else answers is put away."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import anyio
+from rich.text import Text
+
+from .. import WorkflowRunOutput
+from .ask import Requirement, ask, question
+from .clean import one_line
+from .person import Left, Prompter
+from .surface import Surface
+from .tree import View
+
+__all__ = ["Outcome", "answer_here", "newly_answered", "still_open"]
+
+Outcome = Literal["answered", "left", "elsewhere"]
+_LOOK = 1.0  # seconds between two looks at whether somebody else answered
+
+
+async def answer_here(
+    workflow: Any, output: WorkflowRunOutput, view: View, surface: Surface, prompter: Prompter, markdown: bool
+) -> Outcome:
+    """Ask all that is open.
+
+    Returns:
+        "answered" (all, into ``output``), "left" (the person wants to do it later: Ctrl-D; what was answered counts), or
+        "elsewhere" (somebody else was faster; ``output`` is out of date).
+
+    Raises:
+        Interrupted: Ctrl-C: the person wants no more of this run.
+    """
+    open_now = still_open(output)
+    for position, item in enumerate(open_now, 1):
+        number = f" ({position} of {len(open_now)})" if len(open_now) > 1 else ""
+        await surface.say(question(item, surface.console, markdown, number))
+        try:
+            said = await _or_elsewhere(workflow, item, output, prompter)
+        except Left:
+            return "left"
+        if said is None:
+            await surface.say(Text(f"{one_line(item.step_name or item.path)}: answered elsewhere", style="yellow"))
+            return "elsewhere"
+        view.answered(item)
+        await surface.say(Text.assemble((one_line(item.step_name or item.path), "bold"), f": {said}"))
+    return "answered"
+
+
+def still_open(output: WorkflowRunOutput) -> list[Requirement]:
+    """What waits for an answer, in the order of the steps."""
+    found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
+    return sorted((item for item in found if not item.is_resolved), key=lambda item: _natural(item.path))
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """A sort key that puts step 10 behind step 9."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path)]
+
+
+def newly_answered(output: WorkflowRunOutput) -> list[Requirement]:
+    """What was answered here and is not stored yet."""
+    found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
+    return [item for item in found if item.is_resolved]
+
+
+async def _or_elsewhere(workflow: Any, item: Requirement, output: WorkflowRunOutput, prompter: Prompter) -> str | None:
+    """The answer in words; None when another terminal, process or page answered first."""
+    said: str | None = None
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            while True:
+                await anyio.sleep(_LOOK)
+                now = await workflow.aget_run(output.run_id)
+                if now is None or not now.is_paused or item.id not in {each.id for each in still_open(now)}:
+                    tasks.cancel_scope.cancel()
+                    return
+
+        if workflow.db is not None:
+            tasks.start_soon(watch)
+        try:
+            said = await ask(item, prompter)
+        except Exception as error:
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return said

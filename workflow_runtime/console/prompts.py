@@ -1,0 +1,155 @@
+"""Reading a line, a choice or a text from a person, with prompt_toolkit. The event loop is never blocked: each prompt
+runs in a worker thread, on any backend, and is put away when the task that waits for it is cancelled."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import Completer, WordCompleter
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import History
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+from prompt_toolkit.validation import ValidationError, Validator
+
+from .clean import one_line
+from .person import Interrupted, Left
+
+__all__ = ["Terminal"]
+
+
+class _PutAway(Exception):
+    """Nobody waits for this prompt any more."""
+
+
+class Terminal:
+    """The person at this terminal. ``input`` and ``output`` are prompt_toolkit's, for tests."""
+
+    def __init__(
+        self, *, input: Input | None = None, output: Output | None = None, history: History | None = None
+    ) -> None:
+        self._input = input
+        self._output = output
+        self._history = history
+
+    async def line(
+        self,
+        label: str,
+        *,
+        default: str = "",
+        check: Callable[[str], Any] | None = None,
+        words: Sequence[str] = (),
+        completer: Completer | None = None,
+        remember: bool = False,
+    ) -> str:
+        session: PromptSession[str] = PromptSession(
+            history=self._history if remember else None,
+            completer=completer
+            or (WordCompleter([one_line(word) for word in words], sentence=True) if words else None),
+            complete_while_typing=completer is not None,
+            validator=_Check(check) if check is not None else None,
+            validate_while_typing=False,
+            interrupt_exception=Interrupted,
+            eof_exception=Left,
+            input=self._input,
+            output=self._output,
+        )
+        message = FormattedText([("bold", f"{one_line(label)} ")])
+        return await self._answer(session, partial(session.prompt, message, default=default))
+
+    async def text(self, label: str, default: str, suffix: str) -> str:
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if editor:
+            return await anyio.to_thread.run_sync(_edit, editor, default, suffix)
+        session: PromptSession[str] = PromptSession(
+            multiline=True,
+            interrupt_exception=Interrupted,
+            eof_exception=Left,
+            input=self._input,
+            output=self._output,
+        )
+        message = FormattedText([("bold", f"{one_line(label)} "), ("", "(Esc then Enter ends it)\n")])
+        return await self._answer(session, partial(session.prompt, message, default=default))
+
+    async def _answer(self, session: PromptSession[str], ask: Callable[[], str]) -> str:
+        answer: list[str] = []
+        failure: list[Exception] = []
+        done = anyio.Event()
+
+        async def wait() -> None:
+            with anyio.CancelScope(shield=True):
+                try:
+                    answer.append(await anyio.to_thread.run_sync(ask))
+                except Exception as error:
+                    failure.append(error)
+                finally:
+                    done.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            try:
+                await done.wait()
+            except anyio.get_cancelled_exc_class():
+                with anyio.CancelScope(shield=True):
+                    while not done.is_set():  # it may be about to start
+                        _put_away(session)
+                        with anyio.move_on_after(0.05):
+                            await done.wait()
+                raise
+        if failure:
+            raise failure[0]
+        return answer[0]
+
+
+def _put_away(session: PromptSession[str]) -> None:
+    """End the prompt, from outside its thread."""
+    app = session.app
+    loop = app.loop
+
+    def leave() -> None:
+        if app.is_running and app.future is not None and not app.future.done():
+            app.exit(exception=_PutAway(), style="class:aborting")
+
+    if loop is not None and not loop.is_closed():
+        try:
+            loop.call_soon_threadsafe(leave)
+        except RuntimeError:  # it has ended by itself in this moment
+            return
+
+
+class _Check(Validator):
+    def __init__(self, check: Callable[[str], Any]) -> None:
+        self._check = check
+
+    def validate(self, document: Document) -> None:
+        try:
+            self._check(document.text)
+        except ValueError as error:
+            raise ValidationError(len(document.text), one_line(error)) from None
+
+
+def _edit(editor: str, text: str, suffix: str) -> str:
+    """``text`` as the editor leaves it. The file is readable by its owner only and goes again."""
+    descriptor, name = tempfile.mkstemp(prefix="wfr-", suffix=suffix, text=True)
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        ended = subprocess.run([*shlex.split(editor), name], check=False)
+        if ended.returncode != 0:
+            raise ValueError(f"{editor} ended with {ended.returncode}; the text is as it was")
+        edited = path.read_text(encoding="utf-8")
+        return edited if text.endswith("\n") else edited.removesuffix("\n")
+    finally:
+        path.unlink(missing_ok=True)
