@@ -145,7 +145,11 @@ def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 EXTRA_OF_PACKAGE = {"workflow_runtime_postgres": {"asyncpg"}}  # whole packages behind an extra
-EXTRA_OF_ROOM = {"console": {"rich"}, "testing": {"pytest", "hypothesis"}}
+EXTRA_OF_ROOM = {
+    "console": {"rich", "prompt_toolkit"},
+    "cli": {"rich", "typer"},
+    "testing": {"pytest", "hypothesis"},
+}
 IMPORT_NAMES = {"common-expression-language": "cel", "opentelemetry-api": "opentelemetry"}
 
 
