@@ -75,12 +75,14 @@ async def _later(found: Awaitable[Any]) -> Any:
 def _chunks(
     generator: Generator[Any, Any, Any], convert: _Convert, last: _Convert = as_returned
 ) -> Generator[Any, None, Any]:
+    silent = True
     with closing(generator):
         while True:
             try:
                 chunk = next(generator)
             except StopIteration as end:
-                return None if end.value is None else last(end.value)
+                return last(end.value) if end.value is not None else "" if silent else None
+            silent = False
             yield convert(chunk)
 
 
