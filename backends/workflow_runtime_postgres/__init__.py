@@ -6,6 +6,11 @@ lost connection broke, ``listen`` hears of other processes' commits, ``commits``
 ``errors`` translates what the driver says. Imports ``workflow_runtime.storage`` and ``workflow_runtime.model`` only.
 """
 
-from .database import PostgresDb
+try:
+    from .database import PostgresDb
+except ModuleNotFoundError as error:
+    if error.name != "asyncpg":
+        raise
+    raise ImportError("PostgresDb needs the driver asyncpg: pip install 'workflow-runtime[postgres]'") from error
 
 __all__ = ["PostgresDb"]
