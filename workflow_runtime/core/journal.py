@@ -14,7 +14,7 @@ import msgspec
 
 from ..model.step_io import StepOutput
 
-__all__ = ["DONE", "MEMO", "OPEN", "Journal", "Record"]
+__all__ = ["DONE", "MEMO", "OPEN", "Journal", "Record", "within"]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
 
@@ -32,6 +32,11 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     decision: Any = None
     output: StepOutput | None = None
     value: Any = None
+
+
+def within(path: str, outer: str) -> bool:
+    """True when ``path`` is ``outer`` or lies below it."""
+    return path == outer or path.startswith((outer + "/", outer + "#", outer + "!"))
 
 
 class Journal:
@@ -84,8 +89,7 @@ class Journal:
 
     def forget(self, path: str) -> None:
         """Drop what is known at ``path`` and below it (a step that is done over)."""
-        below = (path + "/", path + "#", path + "!")
-        for known in [known for known in self.records if known == path or known.startswith(below)]:
+        for known in [known for known in self.records if within(known, path)]:
             record = self.records.pop(known)
             if self.changed is not None:
                 self.changed[known] = msgspec.structs.replace(

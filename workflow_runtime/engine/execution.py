@@ -16,6 +16,7 @@ import msgspec
 from ..core.journal import Journal
 from ..core.lifecycle import next_status
 from ..core.state import snapshot
+from ..core.unfinished import unfinished
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
@@ -52,6 +53,52 @@ _FINISH_SECONDS = 30.0
 class Execution:
     """The state of a run under way. Made by ``prepare``, walked by ``execute_run``, gone when nobody reads it any more."""
 
+    __slots__ = (
+        "__weakref__",
+        "_ended",
+        "_unparked",
+        "attempts",
+        "bus",
+        "cancel_reason",
+        "cancelled",
+        "clock",
+        "created_at",
+        "definition",
+        "ended",
+        "epoch",
+        "evicted",
+        "failure",
+        "finishing",
+        "forked_from",
+        "id",
+        "journal",
+        "last_output",
+        "lease_renewed",
+        "loop",
+        "loop_key",
+        "opening",
+        "output",
+        "owner",
+        "parked",
+        "parking",
+        "partials",
+        "pauses",
+        "raised",
+        "recorder",
+        "request",
+        "resumed",
+        "scope",
+        "session",
+        "session_metadata",
+        "state",
+        "state_base",
+        "streams",
+        "turn",
+        "waiting",
+        "waking",
+        "workflow_data",
+    )
+
     def __init__(
         self,
         request: RunRequest,
@@ -85,7 +132,7 @@ class Execution:
         self.loop: Loop = current_loop()
         self.loop_key = threading.get_ident()
         self.scope = anyio.CancelScope()
-        self.waiting = anyio.CancelScope()  # for its turn in the session
+        self.waiting: anyio.CancelScope | None = None  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
         self.failure: BaseException | None = None
@@ -95,11 +142,10 @@ class Execution:
         self.streams: dict[str, int] = {}
         self.attempts: dict[str, int] = {}
         self.partials: dict[str, StepOutput] = {}
-        self.used: set[str] = set()
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
         self._ended: anyio.Event | None = None
-        self._unparked = anyio.Event()
+        self._unparked: anyio.Event | None = None
         self.parking = Parking(self)
         self.parked = False
         self.evicted = False
@@ -166,7 +212,8 @@ class Execution:
             return False
         self.cancelled = True
         self.cancel_reason = self.cancel_reason or reason
-        self.waiting.cancel()
+        if self.waiting is not None:
+            self.waiting.cancel()
         self.scope.cancel()
         return True
 
@@ -198,9 +245,9 @@ class Execution:
 
     async def _evict_later(self, seq: int) -> None:
         """Let go of the coroutines of a pause that nobody ended within ``evict_after`` seconds."""
-        self._unparked = anyio.Event()
+        self._unparked = unparked = anyio.Event()
         with anyio.move_on_after(self.definition.evict_after):
-            await self._unparked.wait()
+            await unparked.wait()
         if self.parked and self.output.last_seq == seq:
             self.evict()
 
@@ -208,8 +255,12 @@ class Execution:
         """Let the task of a paused run go, without an event: the database, or another process, has the run."""
         self.evicted = True
         self.parked = False
-        self._unparked.set()
+        self._leave_park()
         self.scope.cancel()
+
+    def _leave_park(self) -> None:
+        if self._unparked is not None:
+            self._unparked.set()
 
     async def release(self) -> None:
         """Stop working on the run without ending it, and give its lease up: another process goes on with it at once."""
@@ -224,7 +275,7 @@ class Execution:
         """A parked run begins a new continuation, with its own end; ``answered`` are the questions to wake."""
         self.ended = False
         self.parked = self.finishing = False
-        self._unparked.set()
+        self._leave_park()
         if self.recorder is not None:
             self.recorder.reopen()
         self.raised = None
@@ -402,6 +453,9 @@ async def _passes(run: Execution, frame: Frame) -> Any:
 async def finish(run: Execution, outcome: Any) -> None:
     """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
     run.finishing = True
+    if isinstance(outcome, (_Cancelled, BaseException)):
+        left = unfinished(run.definition.plan, run.journal.records.values(), run.partials)
+        run.output.step_results = [*run.output.step_results, *left]
     for attempt in range(10):
         event, error = _terminal(run, outcome)
         try:
@@ -420,7 +474,7 @@ async def finish(run: Execution, outcome: Any) -> None:
         run.raised = error
         return
     run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
-    _close_unsaved(run, event)
+    _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
 
 
 async def _seal(run: Execution, event: WorkflowEvent) -> None:
@@ -461,8 +515,6 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         return _paused(run), None
     if isinstance(outcome, _Cancelled):
         output.content = outcome.content or f"Run {run.id} was cancelled"
-        output.step_results = [*output.step_results, *_partials(run)]
-        run.partials.clear()
         return ev.WorkflowCancelledEvent(**run.common(), reason=outcome.reason, content=output.content), None
     if isinstance(outcome, BaseException):
         error = _unwrapped(outcome)
@@ -508,10 +560,6 @@ def _paused(run: Execution) -> WorkflowEvent:
         content=output.content,
         metadata=run.request.input.metadata,
     )
-
-
-def _partials(run: Execution) -> list[StepOutput]:
-    return [item for path, item in run.partials.items() if "/" not in path]
 
 
 def _metrics(run: Execution) -> WorkflowMetrics:

@@ -48,9 +48,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
                     if chunks.take(chunk):
                         break
                     await frame.settle()
-            except BaseException:
-                if frame.run.cancelled:
-                    chunks.keep_partial()
+            except BaseException as error:
+                chunks.keep_partial(error)
                 raise
             finally:
                 await _closed(found)

@@ -13,7 +13,7 @@ from ..core.binding import Binding
 from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
-from ..core.journal import Record
+from ..core.journal import Record, within
 from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import StepTimeoutError
@@ -153,6 +153,8 @@ class Frame:
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         run = self.run
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
+        if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
+            run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
         if run.recorder is not None:
             run.recorder.note(record)
 
@@ -171,8 +173,8 @@ class Frame:
     def has_streamed(self, path: str) -> bool:
         return self.run.streams.get(path) == self.run.attempts.get(path, 1)
 
-    async def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
-        return await invoke(self, node, path, step_input, attempt)
+    def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> Awaitable[StepOutput]:
+        return invoke(self, node, path, step_input, attempt)
 
     async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:
         return await call_condition(self, binding, node, path, step_input, supplied)

@@ -101,7 +101,8 @@ async def prepare_new(request: RunRequest) -> Execution:
         created_at=created,
         state_base=stored,
     )
-    _describe(run)
+    if definition.db is not None:
+        _describe(run)
     return register(run)
 
 
@@ -131,21 +132,29 @@ def register(run: Execution) -> Execution:
 
 async def _execute(run: Execution) -> None:
     """The task of a run: its turn in the session, then the run itself, until it needs no task any more."""
-    run.turn = Turn(run)
     if run.recorder is not None:
         watch(run)
     try:
-        with run.waiting:
-            await run.turn.take()
+        if run.definition.session_policy != "merge":
+            await _take_turn(run)
         await execute_run(run)
     except Exception as error:
         await refuse_run(run, error)
     finally:
         remember_session(run)  # before the next run of the session begins
-        with anyio.CancelScope(shield=True):
-            await run.turn.give_up()
+        if run.turn is not None:
+            with anyio.CancelScope(shield=True):
+                await run.turn.give_up()
         unwatch(run)
         _forget(run)
+
+
+async def _take_turn(run: Execution) -> None:
+    """Wait for the session, unless the run is cancelled meanwhile."""
+    run.turn = Turn(run)
+    run.waiting = anyio.CancelScope()
+    with run.waiting:
+        await run.turn.take()
 
 
 def _forget(run: Execution) -> None:

@@ -184,8 +184,11 @@ class Chunks:
             return "".join(self.parts)
         return list(self.parts) if self.parts else None
 
-    def keep_partial(self) -> None:
-        """The step is being cancelled: what it had produced is kept, marked as not successful."""
+    def keep_partial(self, error: BaseException) -> None:
+        """If the step is being cancelled, what it had produced is kept, marked as not successful. Whether the run ends
+        by it is not known yet: a container that goes on without the step forgets it (``Frame.leave``)."""
+        if not isinstance(error, anyio.get_cancelled_exc_class()):
+            return
         output = as_output(self._node, self.value())
         output.success, output.error = False, "Cancelled during execution"
         self._frame.run.partials[self._path] = output
@@ -201,9 +204,8 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
                 break
             if bus.behind or scope.cancel_called:
                 await frame.settle()
-    except BaseException:
-        if frame.run.cancelled:
-            chunks.keep_partial()
+    except BaseException as error:
+        chunks.keep_partial(error)
         with anyio.CancelScope(shield=True):
             await generator.aclose()
         raise
@@ -220,9 +222,8 @@ async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
             if chunks.add(chunk):
                 return chunks.value()
             await chunks._frame.settle()
-    except BaseException:
-        if chunks._frame.run.cancelled:
-            chunks.keep_partial()
+    except BaseException as error:
+        chunks.keep_partial(error)
         raise
     finally:
         generator.close()
@@ -251,7 +252,6 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
 
     try:
         return await anyio.to_thread.run_sync(work)
-    except BaseException:
-        if chunks._frame.run.cancelled:
-            chunks.keep_partial()
+    except BaseException as error:
+        chunks.keep_partial(error)
         raise

@@ -214,7 +214,8 @@ class Recorder:
 
     async def _flush_soon(self) -> None:
         """Text comes in bursts: gather some of it, so that a stored row covers many chunks."""
-        await anyio.sleep(_TEXT_SECONDS)
+        with anyio.move_on_after(_TEXT_SECONDS):
+            await self.run.wait_ended()
         await self._flush()
 
     async def _flush(self) -> None:
@@ -247,8 +248,8 @@ class Recorder:
             StorageError: Nothing was written; what was collected is kept.
         """
         async with self._lock:
-            if status is None and self._sealed:
-                return  # the end is stored; what is behind it belongs to nobody
+            if status is None and (self._sealed or self.run.finishing):
+                return  # what is left goes with the end, in one commit: an end is never in the log before it is in the row
             while True:
                 run = self.run
                 self._close_text()

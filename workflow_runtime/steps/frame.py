@@ -46,7 +46,7 @@ class Frame(Protocol):
     async def checkpoint(self) -> None:
         """A milestone: let the recorder commit, as the durability asks for, and let readers catch up."""
 
-    async def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
+    def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> Awaitable[StepOutput]:
         """Run the executor of a step node once."""
         ...
 

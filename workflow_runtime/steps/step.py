@@ -205,6 +205,8 @@ class StepNode(Node):
             return await self._guarded(frame, flow, path, record)
         if record is not None and record.status == DONE and record.output is not None:
             return record.output
+        if self.timeout is None:
+            return await self._attempts(frame, flow, path, record, None)
         return await self._limited(frame, flow, path, record, None)
 
     async def _limited(
