@@ -118,7 +118,9 @@ async def _from_memory(asked: Continuation) -> Execution:
     if parked is not None and parked.loop.is_here():
         return _unpark(parked, asked, [pauses.by_id[key] for key in pauses.fresh], parked.epoch + 1)
     state = output.session_state if output.session_state is not None else {}
-    fresh = msgspec.structs.replace(output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results))
+    fresh = msgspec.structs.replace(
+        output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results)
+    )
     session = WorkflowSession(session_id=output.session_id or "", user_id=output.user_id, session_state=state)
     return _execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
 
