@@ -1,7 +1,7 @@
 """Comparing what a script showed here with what it showed in agno, up to the differences of docs/compatibility.md.
 
-``canonical`` brings both sides into a form in which a general difference (one that every workflow meets) is gone; its
-number is that of the row in the table. Differences of one script are in ``differences``.
+``canonical`` brings both sides into a form in which a general difference (one that every workflow meets) is gone.
+Differences of one script are in ``differences``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["canonical"]
 
-# Row 1: events that agno does not have, or not there. StepError and RunContent are kept where agno shows them too.
+# Events that agno does not have, or not there. StepError and RunContent are kept where agno shows them too.
 _MORE = {"StepContent", "StepRetry", "StepError", "StepsExecutionCompleted", "WorkflowPaused"}
 
 
@@ -23,7 +23,7 @@ def canonical(ours: Any, theirs: Any) -> tuple[Any, Any]:
     if _is_run(ours) and _is_run(theirs):
         theirs, ours = dict(theirs), dict(ours)
         theirs["steps"] = [_step(item, mine) for item, mine in _pairs(theirs, ours)]
-        if theirs["status"] == "CANCELLED":  # row 2: the step that was running leaves its output, agno a placeholder
+        if theirs["status"] == "CANCELLED":  # the step that was running leaves its output, agno a placeholder
             theirs["steps"] = [item for item in theirs["steps"] if item["error"] != "Cancelled during execution"]
             ours["steps"] = [item for item in ours["steps"] if item["error"] != "Cancelled during execution"]
     return ours, theirs
@@ -46,7 +46,7 @@ def _pairs(theirs: dict[str, Any], ours: dict[str, Any]) -> list[tuple[dict[str,
 
 
 def _step(theirs: dict[str, Any], ours: dict[str, Any] | None) -> dict[str, Any]:
-    """Row 3: a failed step has its name and kind here; in agno it lacks them, or is called a Step."""
+    """A failed step has its name and kind here; in agno it lacks them, or is called a Step."""
     found = dict(theirs)
     if not theirs["success"] and ours is not None and theirs["type"] in (None, "Step"):
         found["type"] = ours["type"]
@@ -57,13 +57,15 @@ def _step(theirs: dict[str, Any], ours: dict[str, Any] | None) -> dict[str, Any]
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
-    """Row 4: ``step_index`` names the whole place; agno's leaves out levels of it. What they share is the first."""
+    """``step_index`` names the whole place; agno's leaves out levels of it. What they share is the first."""
     found = dict(event)
     if isinstance(found.get("index"), list):
         found["index"] = found["index"][0]
     if found.get("event") == "StepError":
         found.pop("error", None)
-    if found.get("event") == "CustomEvent":  # row 5: it says which step it came from
+    if found.get("event") == "LoopIterationCompleted" and found.get("iteration") == found.get("max_iterations"):
+        found.pop("should_continue", None)  # behind the last iteration none follows
+    if found.get("event") == "CustomEvent":  # it says which step it came from
         found.pop("step", None)
         found.pop("index", None)
     return found

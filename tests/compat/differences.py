@@ -56,11 +56,6 @@ def with_fields(name: str, **fields: Any) -> Change:
     return lambda note: [{**event, **fields} if event.get("event") == name else event for event in note]
 
 
-def without_field(note: Any, position: int, name: str) -> Any:
-    changed = {key: value for key, value in note[position].items() if key != name}
-    return [*note[:position], changed, *note[position + 1 :]]
-
-
 def unworded(note: Any) -> Any:
     """What was asked, without the words that agno finds itself."""
     *rest, questions = note
@@ -125,9 +120,7 @@ DIFFERENCES: dict[str, dict[str, Change]] = {
     "loop": {
         label: then(replaced("checked checked x+", "checked checked x++"), replaced("x+++", "x++"))
         for label in ("run", "stream", "stream_events")
-    }
-    # Behind the last iteration none follows.
-    | {"broken condition stream_events": lambda note: without_field(note, 13, "should_continue")},
+    },
     # A branch with empty content is in the content of the Parallel as well.
     "parallel": {
         label: replaced("[('news'", "[('blank', ''), ('news'") for label in ("run", "stream", "stream_events")
