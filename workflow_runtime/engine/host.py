@@ -153,6 +153,8 @@ async def _take_turn(run: Execution) -> None:
     """Wait for the session, unless the run is cancelled meanwhile."""
     run.turn = Turn(run)
     run.waiting = anyio.CancelScope()
+    if run.cancelled:  # before its task began
+        run.waiting.cancel()
     with run.waiting:
         await run.turn.take()
 
