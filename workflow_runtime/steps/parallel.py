@@ -13,7 +13,7 @@ from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
-from ..model.step_io import StepInput, StepOutput, deepest
+from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text
 from .container import ContainerNode
 from .frame import Frame
@@ -165,11 +165,11 @@ def _branch(node: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[Step
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
-    """The summary that a Parallel leaves as its content. spec: agno-behaviour 2.5."""
+    """The summary that a Parallel leaves as its content, with each branch's own. spec: agno-behaviour 2.5."""
     parts = ["## Parallel Execution Results\n"]
     for result in results:
         mark = "✅ SUCCESS" if result.success else "❌ FAILURE"
-        content = as_text(deepest(result) if result.steps else result.content)
+        content = as_text(result.content)
         parts.append(f"### {mark}: {result.step_name}\n{content or '*(No content)*'}\n")
     return "\n".join(parts).rstrip("\n")
 
