@@ -108,6 +108,10 @@ def _check(ignored: dict[str, Any]) -> None:
             raise TypeError(f"a component run by itself takes no {name}={value!r}")
 
 
+def _only(output: WorkflowRunOutput) -> StepOutput:
+    return output.step_results[0]
+
+
 def _is_inner(event: Any) -> bool:
     """False for the events of the workflow that is there only to run the component."""
     return bool(event.nested_depth) or not event.event.startswith("Workflow")
@@ -131,8 +135,8 @@ class Direct:
         """The component's output for ``step_input``. ``session_state`` is live: what the steps change is changed."""
         _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
-        output: WorkflowRunOutput = workflow.run(**_call(step_input, run_context, session_id, user_id))
-        return output.step_results[0]
+        output: Any = workflow.run(**_call(step_input, run_context, session_id, user_id))
+        return _only(output)
 
     async def aexecute(
         self,
@@ -149,8 +153,7 @@ class Direct:
         """The same as ``execute`` for a running event loop."""
         _check(ignored)
         workflow = _alone(self, step_input, run_context, session_state, workflow_session)
-        output: WorkflowRunOutput = await workflow.arun(**_call(step_input, run_context, session_id, user_id))
-        return output.step_results[0]
+        return _only(await workflow.arun(**_call(step_input, run_context, session_id, user_id)))
 
     def execute_stream(
         self,
@@ -174,7 +177,7 @@ class Direct:
         with workflow.run(**call, stream=True) as stream:
             yield from filter(_is_inner, stream)
             output = stream.result()
-        yield output.step_results[0]
+        yield _only(output)
 
     async def aexecute_stream(
         self,
@@ -200,4 +203,4 @@ class Direct:
                 if _is_inner(event):
                     yield event
             output = await stream.result()
-        yield output.step_results[0]
+        yield _only(output)

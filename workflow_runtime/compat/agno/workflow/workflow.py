@@ -189,12 +189,12 @@ class Workflow(strict.Workflow):
             **kwargs,
         )
 
-    def update_session_state(
+    def update_session_state(  # pyright: ignore[reportIncompatibleMethodOverride]  # agno's name of the argument
         self, session_state_updates: dict[str, Any], session_id: str | None = None
     ) -> dict[str, Any]:
         return super().update_session_state(session_state_updates, session_id)
 
-    async def aupdate_session_state(
+    async def aupdate_session_state(  # pyright: ignore[reportIncompatibleMethodOverride]  # likewise
         self, session_state_updates: dict[str, Any], session_id: str | None = None
     ) -> dict[str, Any]:
         return await super().aupdate_session_state(session_state_updates, session_id)
