@@ -35,7 +35,7 @@ def covered(events: list[Any]) -> list[int]:
 async def killed_and_recovered(
     workers: ForkServer, url: str, tmp_path: Path, seq: int, durability: str
 ) -> tuple[Workflow, dict[str, int], dict[str, int], list[Any]]:
-    """Kill at ``seq``, recover: (the workflow, executions before the kill, executions in all, finished steps at the kill)."""
+    """(the workflow, executions before the kill at ``seq``, executions in all, steps that had finished at the kill)."""
     effects, seen = tmp_path / f"effects{seq}", tmp_path / f"seen{seq}"
     code = workers.run(
         "run_until_killed",
