@@ -9,9 +9,10 @@ move a cursor), ``tree`` (what is seen of a run, folded from its events) and ``r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["acli_app", "aprint_response"]
+__all__ = ["acli_app", "aprint_response", "cli_app"]
 
 _MISSING = (
     "{verb} draws with rich and prompt_toolkit, which are not installed (no module named {name!r}). "
@@ -35,6 +36,19 @@ async def acli_app(workflow: Any, input: str | None = None, **options: Any) -> N
     except ModuleNotFoundError as error:
         raise missing("cli_app", error) from error
     await chat(workflow, input, **options)
+
+
+def cli_app(workflow: Any, call: Callable[[Callable[[], Any]], Any], **options: Any) -> None:
+    """See ``Workflow.cli_app``. ``call`` runs a coroutine function on another thread's event loop and waits for it: Ctrl-C
+    comes to this thread, and is passed on."""
+    try:
+        from .app import Chat
+        from .signals import on_ctrl_c
+    except ModuleNotFoundError as error:
+        raise missing("cli_app", error) from error
+    chat = Chat(workflow, **options)
+    with on_ctrl_c(chat.interrupt):
+        call(chat.run)
 
 
 def missing(verb: str, error: ModuleNotFoundError) -> ModuleNotFoundError:

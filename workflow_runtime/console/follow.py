@@ -11,7 +11,7 @@ from .. import Event, RunNotFound, StepContentEvent, StepProgressEvent, Workflow
 from .surface import Surface, clock
 from .tree import View
 
-__all__ = ["Elsewhere", "follow"]
+__all__ = ["Elsewhere", "Known", "Stream", "follow"]
 
 logger = logging.getLogger("workflow_runtime")
 _GRACE = 5.0  # seconds that a cancelled run gets to record its end
@@ -87,6 +87,23 @@ class Elsewhere:
 
     async def aclose(self) -> None:
         await self._events.aclose()
+
+
+class Known:
+    """A run that stands still: no events, only its output."""
+
+    def __init__(self, output: WorkflowRunOutput) -> None:
+        self.run_id = str(output.run_id)
+        self._output = output
+
+    async def take_some(self) -> list[Event]:
+        return []
+
+    async def result(self) -> WorkflowRunOutput:
+        return self._output
+
+    async def aclose(self) -> None:
+        return
 
 
 class _Reader:

@@ -20,7 +20,7 @@ from .render import STYLES
 from .rows import counted, duration, where
 from .tree import View, as_text
 
-__all__ = ["content", "final", "header", "media_names", "panel", "problem", "retry_notice", "step_output"]
+__all__ = ["content", "final", "header", "media_names", "panel", "problem", "reason", "retry_notice", "step_output"]
 
 _STEP_LINES = 40  # of a step's output; the final answer is always shown whole
 _STATUS = {
@@ -125,7 +125,7 @@ def final(
     elif view.status == "ERROR":
         parts.append(problem(view))
     elif view.status == "CANCELLED":
-        parts.append(Text(clean(view.reason or "the run was cancelled")))
+        parts.append(Text(reason(view)))
     if files:
         parts.append(Text("\n".join(clean(name) for name in files), style="dim"))
     if hint:
@@ -152,6 +152,12 @@ def problem(view: View) -> Text:
         text.append(clean(view.error), style=STYLES["problem"])
     text.rstrip()
     return text
+
+
+def reason(view: View) -> str:
+    """Why a run was cancelled, in words."""
+    known = {"": "the run was cancelled", "cancel_run": "the run was cancelled on request"}
+    return known.get(view.reason or "") or clean(view.reason or "")
 
 
 def counts(view: View) -> str:

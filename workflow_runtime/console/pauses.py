@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import anyio
@@ -12,6 +11,7 @@ from .. import WorkflowRunOutput
 from .ask import Requirement, ask, question
 from .clean import one_line
 from .person import Left, Prompter
+from .recall import natural
 from .surface import Surface
 from .tree import View
 
@@ -52,12 +52,7 @@ async def answer_here(
 def still_open(output: WorkflowRunOutput) -> list[Requirement]:
     """What waits for an answer, in the order of the steps."""
     found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
-    return sorted((item for item in found if not item.is_resolved), key=lambda item: _natural(item.path))
-
-
-def _natural(path: str) -> list[tuple[int, str]]:
-    """A sort key that puts step 10 behind step 9."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path)]
+    return sorted((item for item in found if not item.is_resolved), key=lambda item: natural(item.path))
 
 
 def newly_answered(output: WorkflowRunOutput) -> list[Requirement]:

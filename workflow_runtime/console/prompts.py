@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import Completer, WordCompleter
+from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import History
@@ -50,14 +50,11 @@ class Terminal:
         default: str = "",
         check: Callable[[str], Any] | None = None,
         words: Sequence[str] = (),
-        completer: Completer | None = None,
-        remember: bool = False,
     ) -> str:
         session: PromptSession[str] = PromptSession(
-            history=self._history if remember else None,
-            completer=completer
-            or (WordCompleter([one_line(word) for word in words], sentence=True) if words else None),
-            complete_while_typing=completer is not None,
+            history=self._history,
+            completer=WordCompleter([one_line(word) for word in words], sentence=True) if words else None,
+            complete_while_typing=False,  # with Tab
             validator=_Check(check) if check is not None else None,
             validate_while_typing=False,
             interrupt_exception=Interrupted,

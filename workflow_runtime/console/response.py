@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import anyio
@@ -12,15 +13,16 @@ from rich.text import Text
 from .. import AlreadyAnswered, RunNotPaused, RunStatus, WorkflowCancelledEvent, WorkflowRunOutput
 from . import panels
 from .clean import one_line, shorten
-from .follow import Elsewhere, Stream, follow
+from .follow import Elsewhere, Known, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
 from .pauses import answer_here, newly_answered, still_open
 from .person import Interrupted, Prompter
+from .recall import recall
 from .surface import Options, Surface, clock
 from .tree import View, as_text
 
-__all__ = ["is_live", "respond", "surface_for"]
+__all__ = ["continued", "is_live", "respond", "surface_for"]
 
 
 async def respond(
@@ -56,6 +58,17 @@ async def respond(
     if show_header:
         await surface.say(*head(workflow, input, surface, events.run_id, run.get("session_id")))
     return await converse(workflow, events, view, surface, options, prompter)
+
+
+async def continued(
+    workflow: Any, output: WorkflowRunOutput, console: Console, options: Options, prompter: Prompter | None
+) -> WorkflowRunOutput:
+    """Go on with a paused run, and show it like a new one."""
+    view = View(workflow.name or workflow.id, workflow.outline())
+    history = await workflow.history(output.run_id) if workflow.db is not None else []
+    recall(view, output, history, offset=clock() - time.time())
+    surface = surface_for(console, view, options)
+    return await converse(workflow, Known(output), view, surface, options, prompter)
 
 
 async def converse(
@@ -154,21 +167,21 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
             ("image", output.images), ("video", output.videos), ("audio", output.audio), ("file", output.files)
         ):  # fmt: skip
             files += panels.media_names(media, kind)
-    time = options.time(view.elapsed(clock()))
+    took = options.time(view.elapsed(clock()))
     hint = how_to_continue(view) if view.status == "PAUSED" else ""
     if isinstance(surface, Live):
         return [
             panels.final(
-                view, view.content, surface.console, markdown=options.markdown, time=time, files=files, hint=hint
+                view, view.content, surface.console, markdown=options.markdown, time=took, files=files, hint=hint
             )
         ]
-    found = [line(view.status.lower(), f"in {time}" if time else "", panels.counts(view))]
+    found = [line(view.status.lower(), f"in {took}" if took else "", panels.counts(view))]
     if view.status == "COMPLETED":
         found += bordered(as_text(view.content)) if view.content is not None else []
     elif view.status == "ERROR":
         found += bordered(panels.problem(view).plain)
-    elif view.reason:
-        found += bordered(view.reason)
+    elif view.status == "CANCELLED":
+        found += bordered(panels.reason(view))
     found += [line("media", name) for name in files]
     found += [line("next", part) for part in hint.splitlines()]
     return [Text("\n".join(found))]

@@ -73,6 +73,10 @@ class View:
         """Seconds that the run has been at work."""
         return self.root.elapsed(self.clock(now)) or 0.0
 
+    def pause(self, now: float) -> None:
+        """The run waits for a person since ``now``."""
+        self.status, self._paused_at = "PAUSED", now
+
     # -- folding -------------------------------------------------------------------------------------------------------
 
     def fold(self, event: Event, now: float) -> None:

@@ -75,3 +75,52 @@ class ConsoleVerbs(Verbs):
         """The same as ``aprint_response`` for code that is not async. Ctrl-C cancels the run. spec: print_response."""
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         portal.call(lambda: self.aprint_response(**options, **kwargs))
+
+    async def acli_app(
+        self,
+        input: str | None = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        user: str = "User",
+        emoji: str = ":technologist:",
+        stream: bool | None = None,
+        markdown: bool = True,
+        show_time: bool = True,
+        show_step_details: bool = True,
+        exit_on: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """A conversation with the workflow over one session, until the person leaves. spec: acli_app.
+
+        Ctrl-C cancels the run that is going on, Ctrl-D leaves; ``/help`` lists the commands.
+
+        Args:
+            input: What is said first.
+            user, emoji: Who is asked to type.
+            exit_on: Words that end it; None: exit, quit, bye, stop.
+            **kwargs: Further arguments of ``arun`` for each run, and ``console``.
+        """
+        from ..console import acli_app
+
+        options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "acli_app")}
+        await acli_app(self, **options, **kwargs)
+
+    def cli_app(
+        self,
+        input: str | None = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        user: str = "User",
+        emoji: str = ":technologist:",
+        stream: bool | None = None,
+        markdown: bool = True,
+        show_time: bool = True,
+        show_step_details: bool = True,
+        exit_on: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The same as ``acli_app`` for code that is not async. spec: cli_app."""
+        from ..console import cli_app
+
+        options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "cli_app")}
+        cli_app(self, portal.call, **options, **kwargs)

@@ -1,0 +1,107 @@
+"""A view of a run that is stored: from its journal, and from its events where they were kept. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .. import Event, HistoryEntry, RunStatus, StepOutput, WorkflowRunOutput
+from .node import State
+from .tree import View
+
+__all__ = ["natural", "recall"]
+
+_BY_PERSON = re.compile(r"skipped: rejected by a person$|(output )?discarded by a person$")
+
+
+def natural(path: str) -> list[tuple[int, str]]:
+    """A sort key that puts step 10 behind step 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
+
+
+def recall(
+    view: View,
+    output: WorkflowRunOutput,
+    history: Iterable[HistoryEntry],
+    events: Sequence[Event] = (),
+    offset: float = 0.0,
+) -> None:
+    """Fill an empty view. ``offset`` is added to the stored times (unix seconds) to get those of the view's clock."""
+    for event in events:
+        view.fold(event, event.created_at + offset)
+    view.run_id, view.session_id = output.run_id, output.session_id
+    view.name = view.name or output.workflow_name
+    entries = sorted(history, key=lambda entry: natural(entry.path))
+    for entry in entries:
+        _node(view, entry, offset)
+    view.status = RunStatus(output.status).value
+    view.content = output.content
+    if view.status == "ERROR":
+        view.error, view.error_type = output.error, output.error_type
+    elif view.status == "CANCELLED":
+        view.reason = view.reason or str(output.content or "")
+    _times(view, output, entries, offset)
+    if not events:
+        _sums(view, output)
+    open_now: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
+    view.questions = [item for item in open_now if not item.is_resolved]
+    for item in open_now:
+        view.wait(item.path, 0)
+    if RunStatus(output.status).is_final:
+        view.close("done" if view.status == "COMPLETED" else "cancelled", "skipped")
+    if view.status == "PAUSED":
+        last = max((entry.finished_at for entry in entries if entry.finished_at is not None), default=0.0)
+        view.pause(max(float(output.updated_at), last) + offset)
+
+
+def _node(view: View, entry: HistoryEntry, offset: float) -> None:
+    if entry.status == "memo" or "!" in entry.path:
+        if "!review" in entry.path:  # the step was done over: its place shows the last round
+            view.at(entry.path).round += 1
+        return
+    is_round = entry.path.rpartition("/")[2].rpartition("#")[1] == "#" and entry.kind == "Loop"
+    name = entry.output.step_name if entry.output is not None else None
+    node = view.at(entry.path, name, "iteration" if is_round else entry.kind if entry.kind != "Step" else None)
+    if entry.started_at is not None:
+        node.started_at = entry.started_at + offset
+    if entry.finished_at is not None:
+        node.ended_at = entry.finished_at + offset
+    node.attempt = max(node.attempt, entry.attempt)
+    if isinstance(entry.decision, list) and node.kind == "Router":
+        node.note = ", ".join(map(str, entry.decision)) or "nothing chosen"
+    elif node.kind == "Condition" and isinstance(entry.decision, bool):
+        node.note = "if" if entry.decision else "else"
+    if entry.status == "open":
+        node.state = "running"
+    elif entry.output is not None:
+        node.state = state_of(entry.output, is_round)
+        node.error = node.error or (entry.output.error if node.state == "failed" else None)
+
+
+def state_of(output: StepOutput, is_round: bool = False) -> State:
+    """Done, failed, or skipped by a person. An iteration's own record only says whether another one follows."""
+    if is_round or output.success or output.steps:
+        return "done"
+    return "skipped" if isinstance(output.content, str) and _BY_PERSON.search(output.content) else "failed"
+
+
+def _times(view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry], offset: float) -> None:
+    """The run's own times are whole seconds in its output; its steps know better."""
+    began = min((entry.started_at for entry in entries if entry.started_at is not None), default=None)
+    seconds = output.metrics.duration if output.metrics is not None else None
+    started = float(output.created_at) if began is None else min(began, output.created_at + 1.0)
+    view.root.started_at = started + offset
+    if RunStatus(output.status).is_final:
+        ended = max((entry.finished_at for entry in entries if entry.finished_at is not None), default=started)
+        view.root.ended_at = (
+            started + seconds if seconds is not None else max(ended, float(output.updated_at))
+        ) + offset
+
+
+def _sums(view: View, output: WorkflowRunOutput) -> None:
+    for kind in ("images", "videos", "audio", "files"):
+        view.media[kind] = len(getattr(output, kind) or ())
+    total: Any = output.metrics.total() if output.metrics is not None else None
+    for name in ("input_tokens", "output_tokens", "total_tokens"):
+        view.tokens[name] = getattr(total, name, 0)
