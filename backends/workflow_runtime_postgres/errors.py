@@ -15,6 +15,7 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 _CONFLICTS = (pg.SerializationError, pg.DeadlockDetectedError)
 _LOST = (
     OSError,
+    asyncpg.InternalClientError,  # the driver does not understand the server any more
     pg.PostgresConnectionError,
     pg.AdminShutdownError,
     pg.CrashShutdownError,
@@ -50,9 +51,9 @@ def is_conflict(error: BaseException) -> bool:
 
 def is_lost(error: BaseException) -> bool:
     """The connection broke or could not be made; whether the statement was committed is not known."""
-    if isinstance(error, pg.DataError | asyncpg.exceptions.UnsupportedClientFeatureError):
-        return False
-    return isinstance(error, _LOST) or (isinstance(error, asyncpg.InterfaceError) and "clos" in str(error))
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "closing" in str(error) or "released" in str(error)
+    return isinstance(error, _LOST)
 
 
 def translate(error: BaseException, server: str, *, tried_for: float | None = None) -> StorageError:

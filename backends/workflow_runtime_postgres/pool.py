@@ -123,8 +123,13 @@ class LoopPool:
         async with pool.acquire(timeout=limit) as connection:
             try:
                 return await call(connection)
-            except asyncpg.ReadOnlySQLTransactionError:
-                await pool.expire_connections()
+            except DRIVER_ERRORS as error:
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    await pool.expire_connections()
+                elif is_lost(error):
+                    # The server's last word may come before the end of the connection does: nobody may use it again.
+                    with suppress(asyncpg.InterfaceError):
+                        connection.terminate()
                 raise
 
     async def _start(self) -> Any:
