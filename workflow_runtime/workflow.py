@@ -11,7 +11,8 @@ from .core.plan import Plan
 from .engine import portal
 from .engine.bus import Buffer
 from .engine.clock import Clock, SystemClock, new_id, new_run_id
-from .engine.execution import Execution, copy_output
+from .engine.ending import copy_output
+from .engine.execution import Execution
 from .engine.host import find_live, prepare_new, run_awaited, start_hosted
 from .engine.inputs import check_schema, checked_input, refuse_unknown
 from .engine.observers import debug_log

@@ -15,7 +15,8 @@ from ..core.state import merged
 from ..model import codec
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
-from .execution import Execution, execute_run, refuse_run
+from .execute import execute_run, refuse_run
+from .execution import Execution
 from .heartbeat import unwatch, watch
 from .loops import spawn
 from .pauses import Pauses

@@ -10,7 +10,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import PlanChanged
 from ..storage.base import BaseDb, RunFilter, RunRow
-from .execution import OWNER, Execution
+from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .host import find_live, start_hosted
 from .pauses import Pauses
@@ -66,7 +66,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     now = definition.clock.time()
     claimed = await db.claim(
         row.run_id,
-        owner=OWNER,
+        owner=owner_of_this_process(),
         now=now,
         lease_until=now + definition.lease,
         statuses=_INTERRUPTED,

@@ -14,7 +14,7 @@ from ..model.errors import AlreadyAnswered, PlanChanged, RunNotFound, RunNotPaus
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
-from .execution import OWNER, Execution
+from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers
@@ -143,7 +143,7 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     now = asked.definition.clock.time()
     claimed = await db.claim(
         asked.run_id,
-        owner=OWNER,
+        owner=owner_of_this_process(),
         now=now,
         lease_until=now + asked.definition.lease,
         statuses=frozenset(allowed),

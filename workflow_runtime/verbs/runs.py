@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.filters import skip_sieve, subscription_sieve
 from ..engine import portal
-from ..engine.execution import copy_output
+from ..engine.ending import copy_output
 from ..engine.fork import HistoryEntry, load_journal
 from ..engine.host import find_finished, find_live, run_awaited, start_hosted
 from ..engine.prepare_fork import prepare_fork

@@ -1,0 +1,183 @@
+"""How a run ends: the terminal event is numbered, committed and then shown, in that order. (D3, D6, D11)"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.state import snapshot
+from ..core.unfinished import unfinished
+from ..model import events as ev
+from ..model.enums import RunStatus
+from ..model.errors import ConcurrentWrite
+from ..model.events import WorkflowEvent
+from ..model.metrics import StepMetrics, WorkflowMetrics
+from ..model.run import WorkflowRunOutput
+from ..steps.step import content_type
+from .recorder import storage_failure
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["PAUSED", "Cancelled", "copy_output", "finish"]
+
+
+class Cancelled:
+    def __init__(self, reason: str | None, content: str | None = None) -> None:
+        self.reason = reason
+        self.content = content
+
+
+PAUSED = object()
+
+
+async def finish(run: Execution, outcome: Any) -> None:
+    """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
+    run.finishing = True
+    if isinstance(outcome, (Cancelled, BaseException)):
+        left = unfinished(run.definition.plan, run.journal.records.values(), run.partials)
+        run.output.step_results = [*run.output.step_results, *left]
+    for attempt in range(10):
+        event, error = _terminal(run, outcome)
+        try:
+            await _seal(run, event)
+        except ConcurrentWrite as conflict:
+            run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
+            continue
+        except Exception as failure:
+            if attempt and isinstance(outcome, Exception):
+                # The failure itself cannot be stored either: the caller is told, the database keeps what it has.
+                _close_unsaved(run, event)
+                run.raised = storage_failure(failure) if not isinstance(failure, type(outcome)) else outcome
+                return
+            outcome = failure
+            continue
+        run.raised = error
+        return
+    run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
+    _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
+
+
+async def _seal(run: Execution, event: WorkflowEvent) -> None:
+    """Commit the terminal event, then show it. Nobody sees an end that is not stored."""
+    recorder = run.recorder
+    output = run.output
+    before = output.status
+    stored = len(output.events) if output.events is not None else None
+    seq = run.bus.seq
+    try:
+        run.bus.number(event)
+        output.last_seq = event.seq
+        output.updated_at = int(run.clock.time())
+        if recorder is not None:
+            await recorder.commit(output.status)
+    except BaseException:
+        run.bus.seq, output.status = seq, before
+        if output.events is not None and stored is not None:
+            del output.events[stored:]
+        if recorder is not None:
+            recorder.retract(event.seq)
+        raise
+    run.bus.deliver(event)
+
+
+def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
+    run.output.status = RunStatus.error
+    run.output.last_seq = event.seq
+    run.bus.deliver(event)
+
+
+def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
+    """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
+    output = run.output
+    output.session_state = run.state
+    output.metrics = _metrics(run)
+    if outcome is PAUSED:
+        return _paused(run), None
+    if isinstance(outcome, Cancelled):
+        output.content = outcome.content or f"Run {run.id} was cancelled"
+        return ev.WorkflowCancelledEvent(**run.common(), reason=outcome.reason, content=output.content), None
+    if isinstance(outcome, BaseException):
+        error = _unwrapped(outcome)
+        output.error, output.error_type = str(error), type(error).__name__
+        output.content = f"Workflow execution failed: {error}"
+        _attach(error, output)
+        return (
+            ev.WorkflowErrorEvent(**run.common(), error=str(error), error_type=type(error).__name__),
+            error,
+        )
+    output.content = outcome
+    output.content_type = content_type(outcome)
+    return (
+        ev.WorkflowCompletedEvent(
+            **run.common(),
+            content=outcome,
+            content_type=output.content_type,
+            step_results=output.step_results,
+            metadata=run.request.input.metadata,
+            metrics=output.metrics,
+        ),
+        None,
+    )
+
+
+def _paused(run: Execution) -> WorkflowEvent:
+    output = run.output
+    requirements = list(run.pauses.by_id.values())
+    output.step_requirements = [item for item in requirements if item.kind != "error"] or None  # type: ignore[misc]  # told apart by kind
+    output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
+    first = run.pauses.open[0]
+    output.paused_step_index, output.paused_step_name = first.step_index, first.step_name
+    output.pause_kind = {"executor": "executor", "error": None}.get(first.kind, "step")
+    output.content = f"Run {run.id} is paused at step '{first.step_name}'"
+    return ev.WorkflowPausedEvent(
+        **run.common(),
+        paused_step_index=first.step_index,
+        paused_step_name=first.step_name,
+        pause_kind=output.pause_kind,
+        step_requirements=output.step_requirements,
+        error_requirements=output.error_requirements,
+        step_results=output.step_results,
+        content=output.content,
+        metadata=run.request.input.metadata,
+    )
+
+
+def _metrics(run: Execution) -> WorkflowMetrics:
+    metrics = WorkflowMetrics(duration=max(0.0, run.clock.time() - run.created_at))
+    for top in run.output.step_results:
+        for step in top.walk():
+            if step.metrics is None or step.steps or step.step_name is None:
+                continue
+            known = metrics.steps.get(step.step_name)
+            if known is None or known.metrics is None:
+                metrics.steps[step.step_name] = StepMetrics(
+                    step_name=step.step_name,
+                    executor_type=step.executor_type,
+                    executor_name=step.executor_name,
+                    metrics=step.metrics,
+                )
+            else:
+                known.metrics = known.metrics + step.metrics
+    return metrics
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The one failure inside a group of one; several failing branches stay a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _attach(error: BaseException, output: WorkflowRunOutput) -> None:
+    try:
+        error.run_output = output  # type: ignore[attr-defined]  # promised by decisions 1
+    except AttributeError:  # an exception with __slots__: the output is in the database and in the stream
+        error.add_note(f"run {output.run_id}")
+
+
+def copy_output(output: WorkflowRunOutput) -> WorkflowRunOutput:
+    """A copy that the run will not change any more."""
+    copy: WorkflowRunOutput = msgspec.structs.replace(output, step_results=list(output.step_results))
+    return copy

@@ -1,0 +1,105 @@
+"""``execute_run``: the only place that says what a run does. (D1)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from ..model import events as ev
+from ..model.enums import RunStatus
+from ..model.errors import StepTimeoutError
+from ..steps.signals import Rejected, Suspended
+from .ending import PAUSED, Cancelled, finish
+from .execution import Execution
+from .frame import Frame, root_frame
+from .recorder import storage_failure
+from .walk import walk_workflow
+
+__all__ = ["execute_run", "refuse_run"]
+
+_FINISH_SECONDS = 30.0
+
+
+async def execute_run(run: Execution) -> None:
+    """Walk the plan to its end, its pause, its failure or its cancellation, and record which.
+
+    Raises only what cancelled it from outside (after the end is recorded); everything else is in ``run.raised``.
+    """
+    cancelled_outside: BaseException | None = None
+    outcome: Any = None
+    try:
+        with run.scope:
+            try:
+                outcome = await _walk(run)
+            except Suspended:
+                outcome = PAUSED
+            except Rejected as rejected:
+                by_person = run.cancel_reason is None
+                outcome = Cancelled(rejected.reason, f"Workflow cancelled: {rejected.reason}" if by_person else None)
+            except Exception as error:
+                outcome = error
+        if run.scope.cancelled_caught:
+            outcome = run.failure or Cancelled(run.cancel_reason)
+        if run.evicted:
+            run.end()
+            return
+    except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
+        cancelled_outside = error
+        outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
+    with anyio.CancelScope(shield=True), anyio.move_on_after(_FINISH_SECONDS) as limit:
+        await finish(run, outcome)
+    if limit.cancelled_caught:
+        run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
+    run.end()
+    if cancelled_outside is not None:
+        raise cancelled_outside
+
+
+async def refuse_run(run: Execution, error: Exception) -> None:
+    """The run could not get its turn. Nothing is stored, but for a background run, whose caller was told its id."""
+    if run.recorder is not None and run.recorder.created:
+        await finish(run, error)
+    else:
+        run.raised, run.output.status = error, RunStatus.error
+    run.end()
+
+
+async def _walk(run: Execution) -> Any:
+    if run.cancelled:  # while it waited for its turn
+        await anyio.lowlevel.checkpoint()
+    frame = root_frame(run)
+    if run.recorder is not None:
+        run.recorder.begin()
+    if run.opening is not None:
+        run.opening()
+    if not run.resumed:
+        run.publish(ev.WorkflowStartedEvent)
+        if run.recorder is not None:
+            await (run.recorder.commit() if run.request.background else run.recorder.milestone())
+    elif run.cancel_reason is not None:
+        raise Rejected(run.cancel_reason)
+    elif run.pauses.open and run.opening is None:
+        raise Suspended  # some were answered, not all: the run stays paused
+    limit = run.definition.run_timeout
+    if limit is None:
+        return await _passes(run, frame)
+    with anyio.move_on_after(limit) as scope:
+        return await _passes(run, frame)
+    if scope.cancelled_caught:
+        raise StepTimeoutError(f"the run took longer than its run_timeout of {limit:g} s", path="", timeout=limit)
+    return None
+
+
+async def _passes(run: Execution, frame: Frame) -> Any:
+    """Walk until nothing is left, or until a question is open. A branch that stopped at a gate while another was parked in
+    a step may find its answer given when the other has gone on: then the tree is walked once more, over its journal."""
+
+    while True:
+        try:
+            return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+        except Suspended:
+            if run.pauses.open:
+                raise
+            run.journal.replaying = frame.replaying = True
