@@ -266,9 +266,7 @@ async def main() -> None:
     history = await reader.aget_chat_history(SESSION)
     assert stored is not None
     print(f"\nRead back from {options.db}")
-    print(
-        f"  last run       {stored.status.value}, {len(stored.step_results)} steps, {len(stored.content)} bytes of text"
-    )
+    print(f"  last run       {stored.status.value}, {len(stored.step_results)} steps, {len(stored.content)} characters")
     print(f"  session state  {state}")
     print(f"  chat history   runs so far: {len(history)}; the last was asked for {history[-1].input}")
 
