@@ -1,6 +1,7 @@
-"""Listings: the text and the arguments for a filter. None looks at more rows than it returns, whatever a session holds.
+"""Listings: the text and the arguments for a filter. What they read does not grow with what is stored.
 
-Where an index leads with the status, each wanted status is asked for its newest rows, and those are merged.
+Where an index leads with the status, each wanted status is asked for its newest rows, and those are merged; so at most
+``limit`` rows of each status are read. A session's newest runs of any status are read from an index of their own.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class _Where:
 
 def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
     """``BaseDb.list_runs``."""
-    found = _Where(names(_ALL if where.statuses is None else where.statuses))
+    if where.statuses is None and not _leads_with_status(where):
+        found = _Where()
+    else:
+        found = _Where(names(_ALL if where.statuses is None else where.statuses))
     found.equal(
         session_id=where.session_id,
         user_id=where.user_id,
@@ -68,14 +72,17 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
                 SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE status = wanted.name{found} {order}
             ) AS newest {order}"""
     else:
-        text = f"SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE status = ANY ($1::text[]){found} {order}"
+        chosen = "true" if where.statuses is None else "status = ANY ($1::text[])"
+        text = f"SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE {chosen}{found} {order}"
     return text, found.values
 
 
 def _leads_with_status(where: RunFilter) -> bool:
     if where.expired_before is not None or where.parent_run_id is not None:
         return False
-    return where.session_id is not None or (where.user_id is None and where.workflow_id is None)
+    if where.session_id is not None:
+        return where.statuses is not None
+    return where.user_id is None and where.workflow_id is None
 
 
 def list_sessions(user_id: str | None, workflow_id: str | None, limit: int, before: Key | None) -> Query:

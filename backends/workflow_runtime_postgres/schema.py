@@ -39,7 +39,8 @@ CREATE TABLE @.runs (
     touched bigint NOT NULL,
     data bytea NOT NULL
 ) WITH (fillfactor = 70);
-CREATE INDEX runs_by_session ON @.runs (session_id, status, created_at, run_id);
+CREATE INDEX runs_by_session ON @.runs (session_id, created_at, run_id);
+CREATE INDEX runs_by_session_and_status ON @.runs (session_id, status, created_at, run_id);
 CREATE INDEX runs_by_status ON @.runs (status, created_at, run_id);
 CREATE INDEX runs_by_user ON @.runs (user_id, created_at, run_id) WHERE user_id IS NOT NULL;
 CREATE INDEX runs_by_workflow ON @.runs (workflow_id, created_at, run_id) WHERE workflow_id IS NOT NULL;
