@@ -286,10 +286,10 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """Whether the call returns a stream. A background run that was given a socket has its reader: it does not."""
         return bool(self.stream if stream is None else stream) and not (background and websocket is not None)
 
-    def _buffer(self, stream_events: bool | None, stream_executor_events: bool | None) -> Buffer:
+    def _buffer(self, policy: str, stream_events: bool | None, stream_executor_events: bool | None) -> Buffer:
         events = self.stream_events if stream_events is None else stream_events
         executor = self.stream_executor_events if stream_executor_events is None else stream_executor_events
-        return Buffer(self.buffer_size, "block", stream_sieve(events, executor))
+        return Buffer(self.buffer_size, policy, stream_sieve(events, executor))
 
     # -- run -----------------------------------------------------------------------------------------------------------
 
@@ -434,7 +434,9 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             async def start(buffer: Buffer) -> Execution:
                 return await start_hosted(prepared, buffer)
 
-            return RunStream(run_id, start, self._buffer(stream_events, stream_executor_events), owner=not background)
+            # A foreground run waits for the reader that owns it; a background run waits for nobody.
+            buffer = self._buffer("coalesce" if background else "block", stream_events, stream_executor_events)
+            return RunStream(run_id, start, buffer, owner=not background)
         if background:
             return self._detach(prepared)
         return run_awaited(prepared)

@@ -17,7 +17,7 @@ import msgspec
 from ..core.filters import Sieve
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 
-__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow"]
+__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow", "Text"]
 
 POLICIES = ("block", "coalesce", "drop", "disconnect")
 _MOST = 16  # a buffer that does not block holds at most this many times its size, milestones included
@@ -124,7 +124,7 @@ class Buffer:
         self.full = False
         self.closed = False
         self.last_seq = 0
-        self._events: deque[Event] = deque()
+        self._events: deque[Event | Text] = deque()
         self._wake: anyio.Event | None = None
         self._drained: anyio.Event | None = None
         self._error: BaseException | None = None
@@ -167,16 +167,11 @@ class Buffer:
 
     def _merge(self, event: Event) -> bool:
         last = self._events[-1] if self._events else None
-        if not (
-            isinstance(last, StepContentEvent)
-            and isinstance(event, StepContentEvent)
-            and isinstance(last.delta, str)
-            and isinstance(event.delta, str)
-            and (last.path, last.attempt) == (event.path, event.attempt)
-        ):
+        if not (isinstance(event, StepContentEvent) and isinstance(event.delta, str)):
             return False
-        self._events[-1] = merge_content(last, event)
-        return True
+        if isinstance(last, StepContentEvent) and isinstance(last.delta, str):
+            last = self._events[-1] = Text(last)
+        return isinstance(last, Text) and last.add(event)
 
     async def drained(self) -> None:
         """Wait until the reader has taken half of it, or has gone."""
@@ -186,6 +181,9 @@ class Buffer:
             await self._drained.wait()
 
     def close(self, error: BaseException | None = None) -> None:
+        """Nothing will follow. The first reason stands: a reader that was disconnected did not see the run's end."""
+        if self.closed:
+            return
         self.closed = True
         self._error = error
         if self._wake is not None:
@@ -205,6 +203,8 @@ class Buffer:
         if not self._events:
             return None
         event = self._events.popleft()
+        if isinstance(event, Text):
+            event = event.merged()
         self.last_seq = getattr(event, "last_seq", None) or event.seq
         if self.full and len(self._events) <= self.size // 2:
             self._has_room()
@@ -242,13 +242,36 @@ class Buffer:
             self._drained = None
 
 
-def merge_content(first: StepContentEvent, second: StepContentEvent) -> StepContentEvent:
-    """Two adjacent chunks as one that covers both numbers."""
-    fields: dict[str, Any] = {name: getattr(first, name) for name in first.__struct_fields__}
-    fields["delta"] = first.delta + second.delta
-    fields["last_seq"] = second.last_seq or second.seq
-    fields["lengths"] = [*(first.lengths or [len(first.delta)]), *(second.lengths or [len(second.delta)])]
-    return StepContentEvent(**fields)
+class Text:
+    """Adjacent chunks of one attempt of a step, not yet joined: joining at every chunk would cost their square."""
+
+    __slots__ = ("first", "last_seq", "parts")
+    event = "StepContent"
+
+    def __init__(self, first: StepContentEvent) -> None:
+        self.first = first
+        self.last_seq = first.seq
+        self.parts: list[str] = [first.delta]
+
+    def add(self, event: StepContentEvent) -> bool:
+        """False when ``event`` does not continue this text."""
+        first = self.first
+        if event.seq != self.last_seq + 1 or (first.path, first.attempt) != (event.path, event.attempt):
+            return False
+        self.parts.append(event.delta)
+        self.last_seq = event.seq
+        return True
+
+    def merged(self) -> StepContentEvent:
+        if len(self.parts) == 1:
+            return self.first
+        merged: StepContentEvent = msgspec.structs.replace(
+            self.first,
+            delta="".join(self.parts),
+            last_seq=self.last_seq,
+            lengths=[len(part) for part in self.parts],
+        )
+        return merged
 
 
 def content_after(event: StepContentEvent, after: int) -> StepContentEvent:

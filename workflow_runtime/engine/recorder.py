@@ -21,6 +21,7 @@ from ..model.errors import ConcurrentWrite, StorageError
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from .bus import Text
 from .loops import spawn
 
 if TYPE_CHECKING:
@@ -75,37 +76,6 @@ def row_to_record(row: StepRow) -> Record:
     )
 
 
-class _Text:
-    """Adjacent chunks of one attempt of a step, not yet joined: joining at every chunk would cost their square."""
-
-    __slots__ = ("first", "last_seq", "parts")
-
-    def __init__(self, first: StepContentEvent) -> None:
-        self.first = first
-        self.last_seq = first.seq
-        self.parts: list[str] = [first.delta]
-
-    def add(self, event: StepContentEvent) -> bool:
-        """False when ``event`` does not continue this text."""
-        first = self.first
-        if event.seq != self.last_seq + 1 or (first.path, first.attempt) != (event.path, event.attempt):
-            return False
-        self.parts.append(event.delta)
-        self.last_seq = event.seq
-        return True
-
-    def merged(self) -> StepContentEvent:
-        if len(self.parts) == 1:
-            return self.first
-        merged: StepContentEvent = msgspec.structs.replace(
-            self.first,
-            delta="".join(self.parts),
-            last_seq=self.last_seq,
-            lengths=[len(part) for part in self.parts],
-        )
-        return merged
-
-
 _TEXT_SECONDS = 0.03
 
 
@@ -122,7 +92,7 @@ class Recorder:
         self._sieve = sieve
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
-        self._text: _Text | None = None
+        self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = anyio.Lock()
         self._flushing = False
@@ -139,7 +109,7 @@ class Recorder:
             text = self._text
             if text is None or not text.add(event):
                 self._close_text()
-                self._text = _Text(event)
+                self._text = Text(event)
             if not self._flushing and self.durability != "exit" and not self.run.finishing:
                 self._flushing = True
                 spawn(self._flush_soon, f"flush {self.run.id}")
