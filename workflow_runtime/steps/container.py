@@ -50,7 +50,10 @@ class ContainerNode(Node):
     completed: ClassVar[type[WorkflowEvent]]
 
     async def execute(self, frame: Frame, flow: Flow) -> StepOutput:
-        path = frame.prefix + self.segment
+        return await self.run_at(frame.prefix + self.segment, frame, flow)
+
+    async def run_at(self, path: str, frame: Frame, flow: Flow) -> StepOutput:
+        """The container's output at ``path``: recorded, refused by a person, or made."""
         record = frame.recorded(path) if frame.replaying else None
         if record is not None and record.status == DONE and record.output is not None:
             return record.output

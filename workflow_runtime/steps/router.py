@@ -17,6 +17,7 @@ from ..model.review import HumanReview
 from ..model.step_io import StepOutput
 from .container import ContainerNode, run_sequence
 from .frame import Frame
+from .reviewing import reviewed
 from .step import allow_guards, positive
 
 __all__ = ["Router", "RouterNode"]
@@ -105,7 +106,8 @@ class RouterNode(ContainerNode):
         if review is None or not (review.requires_confirmation or review.requires_user_input):
             return None
         if not review.requires_user_input:
-            return frame.ask_before(self, path, flow)
+            done_over = "!" in path.rpartition("/")[2]  # it was confirmed the first time
+            return None if done_over else frame.ask_before(self, path, flow)
         return frame.ask_before(
             self,
             path,
@@ -114,6 +116,17 @@ class RouterNode(ContainerNode):
             available_choices=list(self.offered),
             allow_multiple_selections=self.declared.allow_multiple_selections,
         )
+
+    async def execute(self, frame: Frame, flow: Flow) -> StepOutput:
+        output = await super().execute(frame, flow)
+        review = self.review
+        if review is None or not review.requires_output_review:
+            return output
+
+        async def again(place: str, verdict: Verdict) -> StepOutput:
+            return await self.run_at(place, frame, flow.fork(additional=verdict.additional))
+
+        return await reviewed(self, frame, frame.prefix + self.segment, output, again)
 
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import msgspec
-
 from ..core.binding import STEP_NAMES, Binding, bind, callable_name
 from ..core.flow import Flow
 from ..core.gate import Verdict
@@ -19,6 +17,7 @@ from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput, deepest, last_made
 from ..model.text import as_text
 from .frame import Frame
+from .reviewing import reviewed
 from .signals import Rejected
 
 __all__ = ["Step", "StepNode", "content_type"]
@@ -355,34 +354,13 @@ class StepNode(Node):
         return output
 
     async def _reviewed(self, frame: Frame, flow: Flow, path: str, output: StepOutput) -> StepOutput:
-        """Ask about an output until it is accepted, edited, thrown away or was tried too often."""
-        review = self.review
-        assert review is not None
-        rounds = 0
-        while output.success:
-            tag = f"review{rounds}"
-            if not await frame.wants_review(path, tag, review, output):
-                break
-            verdict = frame.ask_after(self, path, tag, output, rounds)
-            if verdict.action == "replace":
-                return msgspec.structs.replace(output, content=verdict.content)
-            if verdict.action == "cancel":
-                raise Rejected(verdict.reason or f"Step '{self.name}' was rejected")
-            if verdict.action == "skip":
-                why = verdict.reason or "rejected"
-                text = f"Step {self.name} output discarded by a person"
-                return self.output(text, success=False, error=why, skipped=True)
-            if verdict.action == "proceed":
-                break
-            rounds += 1
-            # The work done over has a path of its own, so that each round is in the journal.
-            again = f"{path}!{tag}"
-            record = frame.recorded(again)
+        async def again(place: str, verdict: Verdict) -> StepOutput:
+            record = frame.recorded(place)
             if record is not None and record.status == DONE and record.output is not None:
-                output = record.output
-            else:
-                output = await self._limited(frame, flow, again, record, verdict.additional)
-        return output
+                return record.output
+            return await self._limited(frame, flow, place, record, verdict.additional)
+
+        return await reviewed(self, frame, path, output, again)
 
     def message(self, step_input: StepInput) -> Any:
         """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.

@@ -1,7 +1,7 @@
 """A person looks at what a step made: keeps it, changes it, throws it away, or has it done over."""
 
 from agno.db.sqlite import SqliteDb
-from agno.workflow import HumanReview, Loop, Step, StepInput, StepOutput, Workflow
+from agno.workflow import HumanReview, Loop, Router, Step, StepInput, StepOutput, Workflow
 
 
 def write(step_input: StepInput) -> StepOutput:
@@ -53,5 +53,13 @@ def main(tape):
         name="loop", steps=[Step(name="write", executor=write)], max_iterations=3, requires_iteration_review=True
     )
     play("iteration", [lambda item: item.confirm()], loop, publish)
+    router = Router(
+        name="route",
+        choices=[Step(name="write", executor=write)],
+        selector=lambda step_input: "write",
+        requires_output_review=True,
+        output_review_message="Good?",
+    )
+    play("router", [lambda item: item.confirm()], router, publish)
     workflow = Workflow(name="stream", db=db, steps=[reviewed(), publish])
     tape.stream("stream", workflow, input="x", session_id="stream")

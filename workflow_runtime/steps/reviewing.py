@@ -1,0 +1,65 @@
+"""The review of an output by a person: kept, changed, thrown away, or made again until it is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ..core.gate import Verdict
+from ..core.plan import Node
+from ..model.step_io import StepOutput
+from .frame import Frame
+from .signals import Rejected
+
+__all__ = ["reviewed"]
+
+
+async def reviewed(
+    node: Node, frame: Frame, path: str, output: StepOutput, again: Callable[[str, Verdict], Awaitable[StepOutput]]
+) -> StepOutput:
+    """Ask about ``output`` until it is accepted, edited, thrown away or was tried too often.
+
+    ``again`` makes it once more at a path of its own, so that each round is in the journal.
+    """
+    review = node.review
+    assert review is not None
+    rounds = 0
+    while output.success:
+        tag = f"review{rounds}"
+        if not await frame.wants_review(path, tag, review, output):
+            break
+        verdict = frame.ask_after(node, path, tag, output, rounds)
+        if verdict.action == "replace":
+            return edited(output, verdict.content)
+        if verdict.action == "cancel":
+            raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
+        if verdict.action == "skip":
+            return _discarded(node, output, verdict.reason or "rejected")
+        if verdict.action == "proceed":
+            break
+        rounds += 1
+        output = await again(f"{path}!{tag}", verdict)
+    return output
+
+
+def edited(output: StepOutput, content: Any) -> StepOutput:
+    """A copy in which ``content`` stands where later steps look: at the last leaf."""
+    if not output.steps:
+        return msgspec.structs.replace(output, content=content)
+    return msgspec.structs.replace(output, steps=[*output.steps[:-1], edited(output.steps[-1], content)])
+
+
+def _discarded(node: Node, output: StepOutput, why: str) -> StepOutput:
+    return StepOutput(
+        f"{node.kind} {node.name} output discarded by a person",
+        output.step_name,
+        output.step_id,
+        output.step_type,
+        output.executor_type,
+        output.executor_name,
+        success=False,
+        error=why,
+        skipped=True,
+    )
