@@ -339,7 +339,8 @@ async def test_arun_background_returns_the_pending_output_at_once(db: BaseDb) ->
         return "done"
 
     workflow = Workflow(steps=[Step(name="wait", executor=wait)], db=db)
-    pending = await workflow.arun("x", background=True, run_id="bg", session_id="s", user_id="u")
+    with anyio.fail_after(5):
+        pending = await workflow.arun("x", background=True, run_id="bg", session_id="s", user_id="u")
     assert pending.status is RunStatus.pending
     assert (pending.run_id, pending.session_id, pending.user_id, pending.content) == ("bg", "s", "u", None)
     await started.wait()
@@ -361,9 +362,10 @@ async def test_arun_background_with_stream_goes_on_when_its_reader_leaves(db: Ba
         return "done"
 
     workflow = Workflow(steps=[Step(name="wait", executor=wait)], db=db)
-    async for event in workflow.arun("x", background=True, stream=True, run_id="bg"):
-        assert event.event == "WorkflowStarted"
-        break
+    with anyio.fail_after(5):
+        async for event in workflow.arun("x", background=True, stream=True, run_id="bg"):
+            assert event.event == "WorkflowStarted"
+            break
     gate.set()
     assert (await finished(workflow, "bg")).content == "done"
 

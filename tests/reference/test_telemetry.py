@@ -23,6 +23,7 @@ from workflow_runtime import (
     Map,
     Parallel,
     Retry,
+    RunContext,
     RunStatus,
     Step,
     StepInput,
@@ -403,3 +404,31 @@ def test_telemetry_that_breaks_never_hurts_the_run(spans: Spans, monkeypatch: py
 
     monkeypatch.setattr("workflow_runtime.engine.telemetry._Spans._start", broken)
     assert Workflow(steps=[echo]).run("x").content == "echo x"
+
+
+@pytest.mark.anyio
+async def test_telemetry_traces_a_step_that_asked_in_its_middle_before_and_after_the_answer(spans: Spans) -> None:
+    tracer = trace.get_tracer("mine")
+
+    async def greet(run_context: RunContext) -> str:
+        name = await run_context.ask("Who are you?")
+        with tracer.start_as_current_span("own"):
+            return f"Hello {name}"
+
+    async def after() -> str:
+        return "after"
+
+    workflow = Workflow(name="w", steps=[Step(name="greet", executor=greet), Step(name="after", executor=after)])
+    paused = await workflow.arun()
+    assert paused.status is RunStatus.paused
+    assert [(span.attributes or {})["workflow.status"] for span in spans.all if span.name == "workflow w"] == ["PAUSED"]
+    spans.exporter.clear()
+    paused.active_step_requirements[0].set_user_input(value="Ada")
+    assert (await workflow.acontinue_run(paused)).status is RunStatus.completed
+    assert spans.tree == {
+        "workflow w": None,
+        "step greet": "workflow w",
+        "own": "step greet",
+        "step after": "workflow w",
+    }
+    assert (spans["workflow w"].attributes or {})["workflow.status"] == "COMPLETED"

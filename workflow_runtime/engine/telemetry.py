@@ -30,6 +30,9 @@ _STARTS = {
     "RouterExecutionStarted": "Router",
 }
 _COMPLETES = {name.removesuffix("Started") + "Completed" for name in _STARTS}
+# Of a step that a person answered: it goes on, and does not say again that it has started.
+_CONTINUES = ("StepContinued", "StepExecutorContinued")
+_INSIDE = ("error", "ask", "executor")  # the questions that are asked after the start and before the end
 _ENDS = {
     "WorkflowCompleted": "COMPLETED",
     "WorkflowPaused": "PAUSED",
@@ -54,31 +57,42 @@ def tracing(run: Execution) -> Callable[[Event], None] | None:
     if trace is None:
         return None
     definition = run.definition
-    tracer = trace.get_tracer(_NAME)
-    root = tracer.start_span(f"workflow {definition.name or definition.id}")
-    if not root.is_recording():
-        return None
-    root.set_attributes({"workflow.id": definition.id, "workflow.run_id": run.id, "session.id": run.request.session_id})
+    attributes = {"workflow.id": definition.id, "workflow.run_id": run.id, "session.id": run.request.session_id}
     if run.request.user_id:
-        root.set_attribute("user.id", run.request.user_id)
-    return _Spans(trace, tracer, root).see
+        attributes["user.id"] = run.request.user_id
+    spans = _Spans(trace, f"workflow {definition.name or definition.id}", attributes)
+    return spans.see if spans.root.is_recording() else None
 
 
 class _Spans:
     """The open spans by path. While a node runs its span is the current one of its task, so that what a step function
     traces itself stands below it."""
 
-    def __init__(self, trace: Any, tracer: Any, root: Any) -> None:
+    def __init__(self, trace: Any, name: str, attributes: dict[str, str]) -> None:
         from opentelemetry import context
 
-        self.trace, self.tracer, self.root, self.context = trace, tracer, root, context
+        self.trace, self.context = trace, context
+        self.tracer = trace.get_tracer(_NAME)
+        self.name, self.attributes = name, attributes
+        self.caller = context.get_current()
+        self.root = self._begin()
+        self.ended = False
         self.open: dict[str, Any] = {}
         self.parents: dict[str, str] = {}
         self.below: dict[str, dict[str, None]] = {}
         self.outside: dict[str, Any] = {}  # what was current where a span began
 
+    def _begin(self) -> Any:
+        span = self.tracer.start_span(self.name, context=self.caller)
+        span.set_attributes(self.attributes)
+        return span
+
     def see(self, event: Event) -> None:
         name = event.event
+        if self.ended:  # it had paused, and was answered while its steps were still waiting
+            self.root, self.ended = self._begin(), False
+        if "" not in self.outside:
+            self._enter("", self.root)
         if name in _STARTS:
             self._start(event, _STARTS[name])
         elif name in _COMPLETES:
@@ -88,14 +102,15 @@ class _Spans:
         elif name == "StepRetry" and event.path in self.open:
             attributes = {"error.type": str(getattr(event, "error_type", "")), "attempt": getattr(event, "attempt", 0)}
             self.open[event.path].add_event("retry", attributes)
-        elif name == "StepContinued" and "@error" in (getattr(event, "requirement_id", None) or ""):
-            self._start(event, "Step")  # done over after a person said so: it does not start a second time
+        elif name in _CONTINUES and str(getattr(event, "requirement_id", "")).rpartition("@")[2].startswith(_INSIDE):
+            self._start(event, "Step")
         elif name in _ENDS and event.nested_depth == 0:
             self._end_run(event)
-        elif name in ("WorkflowStarted", "WorkflowResumed") and event.nested_depth == 0:
-            self._enter("", self.root)
 
     def _start(self, event: Event, kind: str) -> None:
+        if event.path in self.open:  # a container that was done over
+            self.open[event.path].set_attribute("workflow.step.kind", kind)
+            return
         parent = event.parent_step_id or ""
         name = getattr(event, "step_name", None) or event.path
         above = self.trace.set_span_in_context(self.open.get(parent, self.root))
@@ -154,6 +169,7 @@ class _Spans:
                 self._close(path, "CANCELLED" if status == "ERROR" else status, None)
         self._state(self.root, "workflow.status", status, error_type)
         self.root.end()
+        self.ended = True
         self._leave("")
 
 
