@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +103,13 @@ async def run_callable(
     elif binding.kind in (ASYNC_GENERATOR, GENERATOR) or not offload:
         found = binding.function(*args, **kwargs)
     else:
-        found = await anyio.to_thread.run_sync(partial(binding.function, *args, **kwargs))
+        (found,) = await anyio.to_thread.run_sync(partial(_boxed, binding.function, args, kwargs))
     return await _finish(frame, node, path, found, attempt, offload)
+
+
+def _boxed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any]:
+    """The result in a tuple: trio takes a coroutine that comes out of a thread for a mistake."""
+    return (function(*args, **kwargs),)
 
 
 async def _finish(frame: Frame, node: Any, path: str, found: Any, attempt: int, offload: bool = True) -> StepOutput:
