@@ -12,6 +12,8 @@ from .model.errors import BuildError
 from .storage.registry import load_backend
 
 if TYPE_CHECKING:
+    # The alias exports it: in __all__ a star import would load its driver, which not everybody has.
+    from workflow_runtime_postgres import PostgresDb as PostgresDb  # noqa: PLC0414
     from workflow_runtime_sqlite import SqliteDb
 
 __all__ = ["SqliteDb"]

@@ -61,7 +61,7 @@ def connect(settings: Settings, *, reader: bool) -> sqlite3.Connection:
         sqlite3.Error: What ``errors.translate`` knows.
     """
     location = settings.location
-    if location.path in _inherited:
+    if location.path in _inherited and not location.in_memory:
         raise StorageError(
             f"SQLite database {location.path} was open when this process was forked, and SQLite does not survive that; "
             "open it after the fork only, aclose() it before, or start processes with 'spawn'"

@@ -86,6 +86,7 @@ class SqliteDb(BaseDb):
             raise BuildError(f"synchronous={synchronous!r}; it is 'FULL', 'NORMAL' or 'EXTRA'")
         self.id = id
         self.location = locate(given[0] if given else None)
+        self.synchronous = synchronous
         self._watch = Watch()
         self._foreign = Foreign(self._watch)
         settings = Settings(self.location, synchronous, busy_timeout, max_pages)

@@ -112,6 +112,8 @@ def _equal(**columns: str | None) -> tuple[str, list[Any]]:
 def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None) -> list[RunRow]:
     """``BaseDb.list_runs``."""
     statuses = sorted(status.value for status in (RunStatus if where.statuses is None else where.statuses))
+    if not statuses:
+        return []
     condition, values = _equal(
         session_id=where.session_id,
         user_id=where.user_id,

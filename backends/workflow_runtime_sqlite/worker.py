@@ -88,10 +88,13 @@ class Worker:
             if self._queue is None:
                 queue: Queue = SimpleQueue()
                 name = f"workflow_runtime_sqlite {'reader' if self.reader else 'writer'}"
-                self._thread = Thread(target=_Life(self, queue).run, name=name, daemon=True)
-                _running[self._thread] = queue
-                self._thread.start()
-                self._queue = queue
+                thread = Thread(target=_Life(self, queue).run, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise StorageError(f"SQLite database {self.settings.location.path}: {error}") from error
+                _running[thread] = queue
+                self._thread, self._queue = thread, queue
             self._queue.put(job)
 
     def stop(self) -> Thread | None:

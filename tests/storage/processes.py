@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -28,6 +30,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -36,7 +39,7 @@ def finish(process: subprocess.Popen[str], within: float = 60) -> str:
     try:
         out, err = process.communicate(timeout=within)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with its children, or they would keep the pipes open
         process.communicate()
         raise
     assert (process.returncode, err) == (0, "")

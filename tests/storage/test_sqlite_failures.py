@@ -67,7 +67,7 @@ async def test_a_damaged_file_is_named(path: Path, db: SqliteDb) -> None:
         await db.commit(started(f"r{number}", data=b"x" * 2000))
     await db.aclose()
     sound = path.read_bytes()
-    path.write_bytes(sound[:8192] + b"\xff" * (len(sound) - 8192))
+    path.write_bytes(sound[:131072] + b"\xff" * (len(sound) - 131072))
 
     async def read_all() -> None:
         for number in range(200):
@@ -284,7 +284,7 @@ async def test_a_value_that_sqlite_cannot_hold_fails_alone(db: SqliteDb) -> None
     assert await db.load_events("type") == []
 
 
-async def test_a_connection_that_fails_to_open_is_closed(path: Path) -> None:
+def test_a_connection_that_fails_to_open_is_closed(path: Path) -> None:
     path.write_bytes(b"no database " * 100)
     with pytest.raises(sqlite3.DatabaseError):
         connect(Settings(locate(path), "FULL", 1.0, None), reader=False)

@@ -29,8 +29,11 @@ class InFile(DbModel):
         self.directory.cleanup()
 
 
+# A tenth of the profile's examples: each is a whole sequence of calls. HYPOTHESIS_PROFILE=explore looks for longer.
+_EXAMPLES = max(10, settings().max_examples // 10)
+
 TestSqliteInMemory = InMemory.TestCase
-TestSqliteInMemory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestSqliteInMemory.settings = settings(max_examples=_EXAMPLES, stateful_step_count=25, deadline=None)
 
 TestSqliteInFile = InFile.TestCase
-TestSqliteInFile.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestSqliteInFile.settings = settings(max_examples=_EXAMPLES // 2, stateful_step_count=25, deadline=None)

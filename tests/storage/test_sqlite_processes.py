@@ -185,12 +185,15 @@ async def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> 
         db = SqliteDb(path)
         closed = SqliteDb(path + ".closed")
         assert attempt(closed, "before") == "stored"
+        memory = SqliteDb(":memory:")
+        assert attempt(memory, "before") == "stored"
+        asyncio.run(memory.open())
         asyncio.run(db.commit(started("parent before")))
         asyncio.run(db.list_runs(RunFilter()))
         child = os.fork()
         if child == 0:
             said = [attempt(db, "child"), attempt(SqliteDb(path), "child"), attempt(SqliteDb(path + ".own"), "child"),
-                    attempt(SqliteDb(path + ".closed"), "child")]
+                    attempt(SqliteDb(path + ".closed"), "child"), attempt(SqliteDb(":memory:"), "child")]
             print(*said, flush=True)
             sys.exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -199,4 +202,4 @@ async def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> 
         asyncio.run(db.aclose())
     """
     said = finish(start(script, tmp_path / "runs.db"), within=30)
-    assert said.splitlines() == ["refused refused stored stored", "['parent after', 'parent before']"]
+    assert said.splitlines() == ["refused refused stored stored stored", "['parent after', 'parent before']"]

@@ -194,6 +194,8 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             row = run(run_id, RunStatus.COMPLETED, created_at=float(number), updated_at=float(number), user_id="u")
             batch = Batch(run=row, steps=[step(run_id=run_id)], events=[event(1, run_id=run_id)])
             commits.commit(connection, batch)
+            other = run(f"x{number:06}", RunStatus.COMPLETED, session_id="s2", created_at=1e6 + number, user_id="v")
+            commits.commit(connection, Batch(run=other))
         connection.execute("COMMIT")
 
     def measure(name: str) -> list[int]:
@@ -232,6 +234,21 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
     close(connection, location)
     # A deeper tree costs a little; a scan would cost a hundred times as much.
     assert [(a, b) for a, b in zip(few, many, strict=True) if b > 2 * a + 5] == []
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("NORMAL", 1), ("FULL", 2), ("EXTRA", 3)])
+def test_a_connection_flushes_to_the_disk_as_asked(path: Path, synchronous: str, level: int) -> None:
+    location = locate(path)
+    connection = connect(Settings(location, synchronous, 1.0, None), reader=False)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    close(connection, location)
+
+
+def test_every_commit_is_flushed_unless_one_chooses_otherwise() -> None:
+    assert SqliteDb("a.db").synchronous == "FULL"
+    with pytest.raises(BuildError):
+        SqliteDb("a.db", synchronous="OFF")  # type: ignore[arg-type]  # what is tested
 
 
 @pytest.mark.parametrize(
