@@ -2,7 +2,8 @@
 
     python tests/compat/record.py /path/to/venv-with-agno/bin/python [script ...]
 
-The venv needs ``agno==2.9.0 sqlalchemy fastapi openai cel-python``. The tests compare with the stored files only.
+The venv needs ``agno==2.9.0 sqlalchemy greenlet aiosqlite fastapi openai cel-python``. The tests compare with the
+stored files only.
 """
 
 from __future__ import annotations
