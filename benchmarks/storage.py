@@ -1,7 +1,9 @@
 """Commits per second of each store, alone and 32 at a time, and what a commit costs in CPU.
 
 A commit is what a step's checkpoint is: fence, run row, one step, two events, one session key. Run it with
-``python benchmarks/storage.py [commits]``; the files lie in the working directory: on the disk that is measured.
+``python benchmarks/storage.py [commits]``; the files lie in the working directory: on the disk that is measured. PostgreSQL
+is the tests' (``tests/servers.py``: a server of our own whose data is in the temporary directory, or the one that
+``WORKFLOW_RUNTIME_TEST_POSTGRES`` names), on this machine, so its work is not in the CPU column.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ import os
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import BaseDb, Batch, EventRow, Fence, RunRow, SessionPatch, StepRow
 from workflow_runtime.storage.memory import InMemoryDb
+from workflow_runtime.storage.registry import open_url
 from workflow_runtime_sqlite import SqliteDb
 
 DATA = b'{"content": "' + b"x" * 200 + b'"}'
@@ -71,15 +75,18 @@ async def measure(label: str, db: BaseDb, concurrency: int, commits: int) -> flo
     return rate
 
 
-async def main(commits: int) -> dict[tuple[str, int], float]:
-    """Measure every store; commits per second by (store, concurrency)."""
+async def main(commits: int, postgres_url: str | None = None) -> dict[tuple[str, int], float]:
+    """Measure every store; commits per second by (store, concurrency). Without the URL not PostgreSQL."""
     rates = {}
     with tempfile.TemporaryDirectory(dir=os.curdir) as directory:
-        for label, db in (
+        stores: list[tuple[str, BaseDb]] = [
             ("InMemoryDb", InMemoryDb()),
             ("SQLite NORMAL", SqliteDb(os.path.join(directory, "normal.db"), synchronous="NORMAL")),
             ("SQLite FULL", SqliteDb(os.path.join(directory, "full.db"), synchronous="FULL")),
-        ):
+        ]
+        if postgres_url is not None:
+            stores.append(("PostgreSQL", open_url(postgres_url)))
+        for label, db in stores:
             for concurrency in (1, 32):
                 rates[label, concurrency] = await measure(label, db, concurrency, commits)
             await db.aclose()
@@ -87,4 +94,8 @@ async def main(commits: int) -> dict[tuple[str, int], float]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from servers import postgres_server
+
+    with postgres_server(fsync=True) as server:
+        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000, server.new_database()))
