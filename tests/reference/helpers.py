@@ -60,16 +60,21 @@ class Launch:
         self.mode = mode
 
     def __call__(self, workflow: Workflow, input: Any = None, **options: Any) -> WorkflowRunOutput:
+        run: Any = workflow.run
+        output: WorkflowRunOutput
         if self.mode == "run":
-            return workflow.run(input, stream=False, **options)
-        if self.mode == "run-stream":
-            return workflow.run(input, stream=True, **options).result()
-        return anyio.run(partial(self._on_a_loop, workflow, input, options))
+            output = run(input, stream=False, **options)
+        elif self.mode == "run-stream":
+            output = run(input, stream=True, **options).result()
+        else:
+            output = anyio.run(partial(self._on_a_loop, workflow, input, options))
+        return output
 
-    async def _on_a_loop(self, workflow: Workflow, input: Any, options: dict[str, Any]) -> WorkflowRunOutput:
+    async def _on_a_loop(self, workflow: Workflow, input: Any, options: dict[str, Any]) -> Any:
+        arun: Any = workflow.arun
         if self.mode == "arun":
-            return await workflow.arun(input, stream=False, **options)
-        return await workflow.arun(input, stream=True, background=self.mode == "background", **options).result()
+            return await arun(input, stream=False, **options)
+        return await arun(input, stream=True, background=self.mode == "background", **options).result()
 
     def __repr__(self) -> str:
         return self.mode

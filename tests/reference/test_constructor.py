@@ -314,7 +314,7 @@ def test_session_state_of_the_constructor_is_never_changed(launch: Launch) -> No
     def change(session_state: dict[str, Any]) -> None:
         session_state["nest"]["list"].append(1)
 
-    given = {"nest": {"list": []}}
+    given: dict[str, Any] = {"nest": {"list": []}}
     workflow = Workflow(steps=[Step(name="change", executor=change)], session_state=given)
     assert launch(workflow).session_state == {"nest": {"list": [1]}}
     assert given == {"nest": {"list": []}}

@@ -310,7 +310,7 @@ def test_continue_run_of_another_user_is_refused(db: BaseDb, api: Api) -> None:
 
 
 def test_continue_run_with_some_answers_keeps_what_had_been_done(db: BaseDb, api: Api) -> None:
-    gate = {"executor": echo, "requires_confirmation": True}
+    gate: dict[str, Any] = {"executor": echo, "requires_confirmation": True}
     both = Parallel(Step(name="left", **gate), Step(name="right", **gate), name="both")
     workflow = Workflow(steps=[Step(name="a", executor=echo), both], db=db)
     paused = workflow.run("x")

@@ -191,7 +191,7 @@ def test_store_events_true_keeps_the_events_of_a_continued_run(db: BaseDb) -> No
             *("StepStarted", "StepOutput", "StepCompleted"),
             "WorkflowCompleted",
         ]
-        assert [event.seq for event in found.events] == list(range(1, 12))
+        assert [event.seq for event in found.events or ()] == list(range(1, 12))
 
 
 def test_store_events_true_keeps_the_events_of_a_failed_run(db: BaseDb) -> None:
@@ -297,6 +297,20 @@ def test_store_executor_outputs_keeps_the_runs_of_the_executors(db: BaseDb, laun
         assert [(run.run_id, run.parent_run_id) for run in runs] == [("agent-run", output.run_id)] * 2
 
 
+def test_store_executor_outputs_shows_them_on_the_last_event_too(db: BaseDb, launch: Launch) -> None:
+    for kept in (True, False):
+        workflow = Workflow(
+            steps=[Step(name="write", agent=Agent())], db=db, store_events=True, store_executor_outputs=kept
+        )
+        output = launch(workflow, "x")
+        stored = workflow.get_run_output(str(output.run_id))
+        assert stored is not None
+        for found in (output, stored):
+            assert found.events is not None
+            runs = found.events[-1].step_executor_runs
+            assert [run.content for run in runs or ()] == (["Hello there"] if kept else [])
+
+
 def test_store_executor_outputs_false_keeps_none(db: BaseDb, launch: Launch) -> None:
     workflow = Workflow(steps=[Step(name="write", agent=Agent())], db=db, store_executor_outputs=False)
     output = launch(workflow, "x")
@@ -313,4 +327,4 @@ def test_store_executor_outputs_of_a_continued_run_keeps_those_before_and_after(
     paused = workflow.run("x")
     paused.active_step_requirements[0].confirm()
     output = workflow.continue_run(paused)
-    assert [run.step_name for run in output.step_executor_runs] == ["first", "second"]
+    assert [run.step_name for run in output.step_executor_runs or ()] == ["first", "second"]

@@ -128,7 +128,7 @@ def test_input_schema_of_a_typed_dict_refuses_what_does_not_fit(launch: Launch, 
 
 def test_input_schema_is_checked_by_the_call_itself() -> None:
     with pytest.raises(InputError):
-        kinds().arun("cats")
+        _ = kinds().arun("cats")
     with pytest.raises(InputError):
         kinds().arun("cats", stream=True)
     with pytest.raises(InputError):

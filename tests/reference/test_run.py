@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -26,6 +27,7 @@ from workflow_runtime import (
     SessionOwnerError,
     Step,
     StepInput,
+    StepOutput,
     SyncRunStream,
     Video,
     Workflow,
@@ -154,10 +156,10 @@ def test_run_media_reach_the_steps_and_the_output_and_the_database(db: BaseDb, l
 
 @pytest.mark.parametrize("kind", MEDIA)
 def test_run_media_lists_of_the_caller_are_never_extended(launch: Launch, kind: str) -> None:
-    from workflow_runtime import StepOutput
-
     def more() -> StepOutput:
-        return StepOutput("more", **{kind: list(MEDIA[kind])})
+        output = StepOutput("more")
+        setattr(output, kind, list(MEDIA[kind]))
+        return output
 
     given = list(MEDIA[kind])
     output = launch(Workflow(steps=[Step(name="more", executor=more)]), "x", **{kind: given})
@@ -425,7 +427,7 @@ def test_run_stream_of_a_failing_run_ends_with_workflow_error_and_raises() -> No
 def test_run_raises_for_a_bad_input_when_it_is_called(launch: Launch) -> None:
     workflow = Workflow(steps=[echo], input_schema=Topic)
     with pytest.raises(InputError):
-        workflow.arun(3)
+        _ = workflow.arun(3)
     with pytest.raises(InputError):
         launch(workflow, {"depth": "x"})
 
@@ -507,7 +509,7 @@ def test_run_and_arun_serve_one_database_from_any_loop(db: BaseDb) -> None:
     workflow = two_steps(db=db)
     workflow.run("a", session_id="s")
     for said in ("b", "c"):
-        anyio.run(lambda said=said: workflow.arun(said, session_id="s"))
+        anyio.run(partial(workflow.arun, said, session_id="s"))
     workflow.run("d", session_id="s")
     assert [turn.input for turn in workflow.get_chat_history("s")] == ["a", "b", "c", "d"]
 

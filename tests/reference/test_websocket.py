@@ -218,7 +218,7 @@ async def test_websocket_that_cannot_send_text_is_refused_before_anything_starts
     ran: list[int] = []
     workflow = Workflow(steps=[lambda step_input: ran.append(1)])
     with pytest.raises(TypeError, match="async send_text"):
-        workflow.arun("x", websocket=object())
+        _ = workflow.arun("x", websocket=object())
     assert ran == []
 
 
@@ -232,7 +232,7 @@ async def test_websocket_that_is_refused_leaves_a_paused_run_paused() -> None:
     paused = await workflow.arun("x")
     paused.active_step_requirements[0].confirm()
     with pytest.raises(TypeError, match="async send_text"):
-        workflow.acontinue_run(paused, websocket=object())
+        _ = workflow.acontinue_run(paused, websocket=object())
     assert (await workflow.acontinue_run(paused)).status is RunStatus.completed
 
 

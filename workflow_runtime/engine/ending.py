@@ -115,6 +115,7 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
             content=outcome,
             content_type=output.content_type,
             step_results=output.step_results,
+            step_executor_runs=output.step_executor_runs,
             metadata=run.request.input.metadata,
             metrics=output.metrics,
         ),
