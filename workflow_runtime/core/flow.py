@@ -10,6 +10,8 @@ from ..model.step_io import StepInput, StepOutput, deepest
 
 __all__ = ["Flow", "gather_media"]
 
+_SAME: Any = object()  # None is an input like any other
+
 
 class Flow:
     """The state of one sequence. Steps of a sequence share ``outputs``; a container's children get a fork of it."""
@@ -50,10 +52,10 @@ class Flow:
         self.audio = list(audio) if audio else None
         self.files = list(files) if files else None
 
-    def fork(self, input: Any = None, additional: dict[str, Any] | None = None) -> Flow:
+    def fork(self, input: Any = _SAME, additional: dict[str, Any] | None = None) -> Flow:
         """The same state for the children of a container; what they add stays with them."""
         child = Flow(
-            self.input if input is None else input,
+            self.input if input is _SAME else input,
             {**(self.additional_data or {}), **additional} if additional else self.additional_data,
             self.session,
             self.images,
