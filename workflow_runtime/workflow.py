@@ -262,6 +262,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         return RunRequest(
             definition=definition,
             run_id=call["run_id"] or new_run_id(),
+            run_id_chosen=bool(call["run_id"]),
             session_id=self.resolve_session(call["session_id"], user_id),
             user_id=user_id,
             input=Input(

@@ -28,6 +28,7 @@ from workflow_runtime import (
     Step,
     StepInput,
     StepOutput,
+    StorageError,
     SyncRunStream,
     Video,
     Workflow,
@@ -222,6 +223,37 @@ def test_run_run_id_may_be_chosen(db: BaseDb, launch: Launch) -> None:
     output = launch(workflow, "x", run_id="my-run")
     assert output.run_id == seen.context["run_id"] == "my-run"
     assert workflow.get_run("my-run") is not None
+
+
+def test_run_run_id_that_is_taken_is_refused_before_a_step_runs(db: BaseDb, launch: Launch) -> None:
+    ran: list[Any] = []
+    workflow = Workflow(steps=[ran.append], db=db)
+    workflow.run("a", run_id="r", session_id="s")
+    for session in ("s", "other"):
+        with pytest.raises(StorageError, match=r"run 'r' exists already \(COMPLETED\); leave run_id out"):
+            launch(workflow, "b", run_id="r", session_id=session)
+    assert len(ran) == 1
+    stored = workflow.get_run("r")
+    assert stored is not None
+    assert stored.input == "a"
+
+
+@pytest.mark.anyio
+async def test_run_run_id_of_a_run_under_way_is_refused_and_that_run_stays_within_reach() -> None:
+    started = anyio.Event()
+
+    async def wait() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    workflow = Workflow(steps=[Step(name="wait", executor=wait)])
+    with anyio.fail_after(5):
+        pending = await workflow.arun("a", run_id="r", background=True)
+        await started.wait()
+        with pytest.raises(StorageError, match=r"exists already \(RUNNING\)"):
+            await workflow.arun("b", run_id="r")
+        assert workflow.cancel_run("r")
+        assert (await finished(workflow, pending.run_id)).status is RunStatus.cancelled
 
 
 # -- session_state ----------------------------------------------------------------------------------------------------

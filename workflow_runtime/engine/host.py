@@ -13,6 +13,7 @@ import anyio
 from ..core.journal import Journal
 from ..core.state import merged
 from ..model import codec
+from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
 from .execute import execute_run, refuse_run
@@ -69,9 +70,16 @@ def find_finished(run_id: str) -> WorkflowRunOutput | None:
 
 
 async def prepare_new(request: RunRequest) -> Execution:
-    """Everything a new run needs, its session loaded; nothing is written yet."""
+    """Everything a new run needs, its session loaded; nothing is written yet.
+
+    Raises:
+        StorageError: The caller chose the id of another run.
+        SessionOwnerError: The session is another user's.
+    """
     definition = request.definition
     session, state, stored = await open_session(definition, request.session_id, request.user_id, request.state)
+    if request.run_id_chosen:
+        await _refuse_taken(request)
     given = request.input
     created = definition.clock.time()
     output = WorkflowRunOutput(
@@ -118,6 +126,15 @@ def _describe(run: Execution) -> None:
         steps = [{"name": node.name, "type": node.kind} for node in definition.plan.root]
         session.workflow_data = {"workflow_id": definition.id, "name": definition.name, "steps": steps}
         run.workflow_data = codec.encode_value(session.workflow_data)
+
+
+async def _refuse_taken(request: RunRequest) -> None:
+    """A commit refuses it too, but by then steps have run."""
+    live = find_live(request.run_id)
+    db = request.definition.db
+    known = live.output if live is not None else await db.load_run(request.run_id) if db is not None else None
+    if known is not None:
+        raise StorageError(f"run {request.run_id!r} exists already ({known.status}); leave run_id out to get a new one")
 
 
 def register(run: Execution) -> Execution:

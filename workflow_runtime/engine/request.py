@@ -65,6 +65,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     definition: Definition
     run_id: str
+    run_id_chosen: bool = False  # by the caller, who may choose one that is taken
     session_id: str
     user_id: str | None = None
     input: Input = Input()
