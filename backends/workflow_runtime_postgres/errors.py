@@ -59,7 +59,12 @@ def is_lost(error: BaseException) -> bool:
 def translate(error: BaseException, server: str, *, tried_for: float | None = None) -> StorageError:
     """What to raise for ``error``, with it as the cause. ``tried_for``: it was tried again for that many seconds."""
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if tried_for is not None and is_lost(error):
+    if isinstance(error, TimeoutError):
+        reason = (
+            f"no answer in time, for {tried_for or 0.0:.1f} s; the server is overloaded or cut off, or all max_size "
+            "connections are busy, or the statement is a large one: then pass a larger command_timeout"
+        )
+    elif tried_for is not None and is_lost(error):
         reason = (
             f"not reachable for {tried_for:.1f} s ({said}); check that it runs and that the URL is right. What was "
             "committed is safe; runs that stopped here can be recovered once it is back"

@@ -67,6 +67,24 @@ async def test_connections_are_bounded_however_many_call(new_db: New, url: str) 
     await until_gone(url, "bounded")
 
 
+async def test_a_pool_that_stays_busy_is_an_error_that_names_its_size(new_db: New, url: str) -> None:
+    db = new_db(max_size=1, retry_for=0.2)
+    await db.commit(started())
+    blocker = await asyncpg.connect(url)
+    await blocker.execute("BEGIN; " + qualify("LOCK TABLE @.sessions IN EXCLUSIVE MODE", SCHEMA))
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(db.commit, Batch(session=session(name="waits")))
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(StorageError, match=r"no answer in time.*max_size"):
+                await db.load_run("r1")
+            await blocker.close()
+    row = await db.load_session("s1")
+    assert row is not None
+    assert row.name == "waits"
+    await db.aclose()
+
+
 async def test_a_pool_may_be_filled_when_it_is_made(new_db: New, url: str) -> None:
     db = new_db(min_size=2, max_size=4, **named("filled"))
     await db.open()

@@ -170,17 +170,18 @@ async def test_a_process_may_end_without_closing(db: PostgresDb, url: str) -> No
     script = """
         db = database()
         async def main():
-            await db.commit(started("answered"))
-            waiting = asyncio.create_task(db.changed("answered", seen=9, timeout=60))
+            await asyncio.gather(*(db.commit(started(f"answered {number}")) for number in range(50)))
+            waiting = asyncio.create_task(db.changed("answered 1", seen=9, timeout=60))
             await db.list_runs(RunFilter())
             for number in range(50):
                 asyncio.ensure_future(db.commit(started(f"submitted {number}")))
-            await asyncio.sleep(0.01)
+            await db.load_run("answered 1")
         asyncio.run(main())
         print("end")
     """
     assert finish(start(script, url), within=30) == "end\n"
-    assert "answered" in {run.run_id for run in await db.list_runs(RunFilter(), limit=100)}
+    stored = {run.run_id for run in await db.list_runs(RunFilter(), limit=100)}
+    assert {f"answered {number}" for number in range(50)} <= stored
 
 
 async def test_a_forked_child_has_connections_of_its_own(db: PostgresDb, url: str) -> None:
