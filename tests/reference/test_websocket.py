@@ -236,6 +236,18 @@ async def test_websocket_that_is_refused_leaves_a_paused_run_paused() -> None:
     assert (await workflow.acontinue_run(paused)).status is RunStatus.completed
 
 
+async def test_websocket_gets_the_text_of_what_cannot_be_encoded() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            return "odd thing"
+
+    socket = Socket()
+    await Workflow(steps=[Step(name="odd", executor=lambda step_input: Odd())]).arun(websocket=socket)
+    assert socket.events[-1]["event"] == "WorkflowCompleted"
+    assert socket.events[-1]["content"] == "odd thing"
+    assert [frame["seq"] for frame in socket.events] == [1, 2, 3, 4, 5]
+
+
 async def test_websocket_of_a_failing_run_is_told_of_the_failure() -> None:
     def refuse() -> None:
         raise LookupError("no")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import anyio
 
 from ..model.codec import encode_event
+from ..model.errors import UnserializableError
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
@@ -42,7 +43,11 @@ class WebSocketHandler:
 
     async def handle_event(self, event: Event) -> None:
         """Send one event now."""
-        await self.websocket.send_text(encode_event(event).decode())
+        try:
+            frame = encode_event(event).decode()
+        except UnserializableError:  # it cannot be stored, and need not be: what the client sees is its text
+            frame = event.to_json()
+        await self.websocket.send_text(frame)
 
 
 def as_handler(given: Any) -> WebSocketHandler | None:
