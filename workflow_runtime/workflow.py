@@ -154,7 +154,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
         self._definition: Definition | None = None
-        self._building = 0
+        self._compiling = False
         self.definition()
 
     def __repr__(self) -> str:
@@ -166,7 +166,13 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """What a run needs of this workflow; compiled again when an attribute was assigned since."""
         known = self._definition
         if known is None:
-            known = self._definition = self._compile()
+            if self._compiling:
+                raise BuildError(f"Workflow {self.name or self.id!r}: a workflow cannot be nested in itself")
+            self._compiling = True
+            try:
+                known = self._definition = self._compile()
+            finally:
+                self._compiling = False
         return known
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -233,11 +239,10 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """The plan of a workflow that is a step of this one."""
         if not isinstance(workflow, Workflow):
             raise BuildError(f"workflow={workflow!r} is no Workflow")
-        if workflow is self or self._building >= MAX_NESTING:
-            raise BuildError(
-                f"Workflow {self.name!r}: workflows may be nested {MAX_NESTING} deep, and not in themselves"
-            )
-        return workflow.definition().plan
+        plan = workflow.definition().plan
+        if plan.nesting >= MAX_NESTING:
+            raise BuildError(f"Workflow {self.name or self.id!r}: workflows may be nested {MAX_NESTING} deep")
+        return plan
 
     # -- options -------------------------------------------------------------------------------------------------------
 

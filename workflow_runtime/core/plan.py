@@ -80,12 +80,15 @@ class Plan:
     ``dynamic`` is True for a callable workflow, whose steps are known only as they run.
     """
 
-    __slots__ = ("dynamic", "fingerprint", "hosted", "root", "static")
+    __slots__ = ("dynamic", "fingerprint", "hosted", "nesting", "root", "static")
 
-    def __init__(self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False) -> None:
+    def __init__(
+        self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False, nesting: int = 0
+    ) -> None:
         self.root = tuple(root)
         self.dynamic = dynamic
         self.hosted = hosted
+        self.nesting = nesting
         self.static: dict[str, Node] = {path: node for top in root for path, node in top.walk()}
         text = "\n".join(f"{path} {node.kind}" for path, node in self.static.items())
         self.fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -9,6 +9,7 @@ from ..core.flow import Flow
 from ..core.plan import Node
 from ..model import events as ev
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
+from ..steps.build import MAX_NESTING
 from ..steps.step import StepNode, content_type
 from .context import RunContext
 from .frame import Frame
@@ -88,6 +89,8 @@ async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepIn
     """A nested workflow: it shares the run's log, journal and cancel scope; its events are one level deeper."""
     definition: Definition = node.declared.workflow.definition()
     run = frame.run
+    if frame.depth >= MAX_NESTING:  # a function that calls itself by way of its steps
+        raise BuildError(f"{path}: workflows may be nested {MAX_NESTING} deep")
     inner = frame.nested(path, definition)
     given = Input(
         value=node.message(step_input),

@@ -60,8 +60,11 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
 
 
 def deepest(output: StepOutput | None) -> Any:
-    """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10."""
-    while output is not None and output.steps:
+    """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10.
+
+    A nested workflow has a content of its own: where it is a function, not that of its last step.
+    """
+    while output is not None and output.steps and output.step_type != "Workflow":
         output = last_made(output.steps)
     return output.content if output is not None else None
 

@@ -52,7 +52,7 @@ def build_plan(
     root = [builder.node(item, i, i, top=True) for i, item in enumerate(steps)]
     if unique_names:
         refuse_duplicates(root)
-    return Plan(root, hosted=builder.hosted)
+    return Plan(root, hosted=builder.hosted, nesting=builder.nesting)
 
 
 def build_step(step: Step, name_segment: str, index: int, inner_plan: Callable[[Any], Plan]) -> StepNode:
@@ -76,6 +76,7 @@ class _Builder:
         self.is_workflow = is_workflow
         self.where = where
         self.hosted = False
+        self.nesting = 0
         self.taken: dict[str, int] = {}
 
     def node(self, item: Any, position: int, index: Any, *, top: bool = False, branch: str = "") -> Node:
@@ -87,6 +88,7 @@ class _Builder:
             step = declared.node_class(declared, inner, **place)
             asks = step.binding is not None and step.binding.asks_for("run_context")
             self.hosted = self.hosted or asks or (inner is not None and inner.hosted)
+            self.nesting = max(self.nesting, inner.nesting + 1 if inner is not None else 0)
             return step
         place["review"] = declared.human_review if declared.human_review.asked else None
         place["timeout"] = declared.timeout
