@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.binding import WORKFLOW_NAMES, bind
-from ..core.flow import Flow
+from ..core.flow import Flow, gather_media
 from ..core.plan import Node
 from ..model import events as ev
+from ..model.errors import BuildError
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
 from ..steps.build import MAX_NESTING
 from ..steps.step import StepNode, content_type
@@ -114,4 +115,4 @@ async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepIn
     output = node.output(content)
     output.step_type, output.steps, output.step_run_id = "Workflow", results or None, run.id
     output.success = all(result.success for result in results)
-    return output
+    return gather_media(output, results)
