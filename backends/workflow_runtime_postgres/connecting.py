@@ -1,8 +1,8 @@
 """Making a connection so that a caller who is cancelled meanwhile leaves nothing behind.
 
 The driver, cancelled in the middle of a TLS handshake, leaves a future whose exception nobody retrieves. So connecting
-runs in a task of its own: a cancelled caller goes at once, and the connection, when it is there, is dropped. Only a loop that
-ends in that very moment still leaves such a future, and a line in the log.
+runs in a task of its own: a cancelled caller goes at once, and the connection, when it is there, is dropped. Only a loop
+that ends in that very moment still leaves such a future, and a line in the log.
 """
 
 from __future__ import annotations

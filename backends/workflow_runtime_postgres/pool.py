@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import anyio
 import asyncpg
 
 from .connecting import connect
@@ -35,6 +36,9 @@ SHORTEST, LONGEST = 0.01, 0.5
 
 CLOSE_GRACE = 5.0
 """Seconds that closing waits for the server's goodbye."""
+
+END_GRACE = 0.2
+"""The same for a loop that ends."""
 
 
 async def _as_it_is(connection: Any) -> None:
@@ -117,12 +121,14 @@ class LoopPool:
                 self._idle.set()
 
     async def _once(self, call: Callable[[Any], Awaitable[T]]) -> T:
-        pool = self._pool or await self._start()
+        pool, settings = self._pool or await self._start(), self.settings
         # A limit costs a task, and a connection that is there needs none.
-        limit = None if pool.get_idle_size() else self.settings.retry_for
+        limit = None if pool.get_idle_size() else settings.retry_for
         async with pool.acquire(timeout=limit) as connection:
             try:
-                return await call(connection)
+                if settings.statement_cache_size:
+                    return await call(connection)
+                return await _in_transaction(connection, call)
             except DRIVER_ERRORS as error:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     await pool.expire_connections()
@@ -159,16 +165,38 @@ class LoopPool:
         """Wait for the calls that are under way, then say goodbye to the server."""
         await self._idle.wait()
         if self._life is not None:
+            await _goodbye(self._pool, self.listener, CLOSE_GRACE)
             await self._life.aclose()
+
+
+async def _in_transaction(connection: Any, call: Callable[[Any], Awaitable[T]]) -> T:
+    """``call`` in a transaction: until its end a pooler lets go of no connection, so what is prepared is found again."""
+    with anyio.CancelScope(shield=True):
+        await connection.execute("BEGIN")
+    try:
+        result = await call(connection)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+        raise
+    with anyio.CancelScope(shield=True):
+        await connection.execute("COMMIT")
+    return result
 
 
 async def _life(pool: Any, listener: Listener) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await listener.close()
-        with suppress(*DRIVER_ERRORS):
-            try:
-                await asyncio.wait_for(pool.close(), CLOSE_GRACE)
-            except TimeoutError:
-                pool.terminate()
+        # Its tasks have been cancelled, maybe before they could give their connections back.
+        await _goodbye(pool, listener, END_GRACE)
+
+
+async def _goodbye(pool: Any, listener: Listener, grace: float) -> None:
+    await listener.close()
+    with suppress(*DRIVER_ERRORS):
+        try:
+            await asyncio.wait_for(pool.close(), grace)
+        except TimeoutError:
+            pool.terminate()
