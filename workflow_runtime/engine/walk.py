@@ -62,13 +62,14 @@ async def _call_function(
     binding = bind(function, supplied={*WORKFLOW_NAMES, *kwargs}, default="execution_input", where=where)
     node = _WorkflowNode(name=definition.name or definition.id, segment="", index=0)
     inner = frame.dynamic(flow, results)
+    path = frame.prefix.removesuffix("/")  # of the step that holds this workflow; "" for the outermost
     supplied = {
         "workflow": definition.workflow,
         "execution_input": WorkflowExecutionInput(
             given.value, given.additional_data, given.images, given.videos, given.audio, given.files
         ),
         "session_state": frame.run.state,
-        "run_context": RunContext(inner, node, "", 1),
+        "run_context": RunContext(inner, node, path, 1),
         **kwargs,
     }
     if binding.extra:
@@ -76,7 +77,7 @@ async def _call_function(
         binding = type(binding)(
             function=binding.function, kind=binding.kind, first=binding.first, names=names, extra=True
         )
-    output = await run_callable(inner, node, "", binding, supplied, 1, offload=True)
+    output = await run_callable(inner, node, path, binding, supplied, 1, offload=True)
     return output.content
 
 
