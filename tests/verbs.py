@@ -22,7 +22,17 @@ from workflow_runtime import (
 MODES = ("arun", "arun-stream", "background", "run", "run-stream")
 
 # What differs between two runs of the same workflow on purpose: who it was, when, and how long it took.
-_VOLATILE = {"run_id", "session_id", "created_at", "updated_at", "metrics", "run_output", "parent_run_id", "duration"}
+_VOLATILE = {
+    "run_id",
+    "session_id",
+    "executor_session_id",
+    "created_at",
+    "updated_at",
+    "metrics",
+    "run_output",
+    "parent_run_id",
+    "duration",
+}
 
 
 @dataclass
@@ -115,7 +125,8 @@ def same_events(events: Iterable[Any], run_id: str | None, *, ordered: bool = Tr
         return found
     paths: dict[str, list[Any]] = {}
     for event in found:
-        event.pop("seq", None)
+        for name in ("seq", "step_executor_runs"):  # agents of branches are listed as they end
+            event.pop(name, None)
         paths.setdefault(event.get("path", ""), []).append(event)
     return paths
 

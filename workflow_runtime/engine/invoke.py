@@ -174,6 +174,7 @@ class Chunks:
             return False
         frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))
         if isinstance(event, ExecutorEvent) and event.event in ("RunContent", "TeamRunContent"):
+            frame.run.streams[self._path] = self._attempt
             self.parts.append(event.content)
         return False
 
