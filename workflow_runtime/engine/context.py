@@ -12,7 +12,7 @@ import anyio.from_thread
 from ..core.plan import Node, segment
 from ..model import events as ev
 from ..model.errors import EngineError
-from ..model.events import CustomEvent, Event
+from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..steps.build import build_step
 from ..steps.step import Step
@@ -103,14 +103,22 @@ class RunContext:
 
     # -- events --------------------------------------------------------------------------------------------------------
 
-    def emit(self, event: Event | None = None, **fields: Any) -> None:
-        """Publish an event of your own: a CustomEvent (or a subclass), or keywords that become one.
+    def emit(self, event: Event | dict[str, Any] | None = None, **fields: Any) -> None:
+        """Publish an event of your own: a CustomEvent (or a subclass), or a mapping or keywords that become one.
 
         Raises:
+            TypeError: It is neither.
             UnserializableError: The event cannot be stored and the run's events are.
             EngineError: The run has ended.
         """
-        made = event if event is not None else CustomEvent(**fields)
+        if event is None or isinstance(event, dict):
+            made: Event = CustomEvent(**{**(event or {}), **fields})
+        elif isinstance(event, (CustomEvent, WorkflowEvent)):
+            made = event
+        else:
+            raise TypeError(
+                f"emit() takes a CustomEvent, a mapping or keywords, not a {type(event).__name__}: {event!r}"
+            )
         self._on_loop(self._publish, made)
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:

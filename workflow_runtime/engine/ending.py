@@ -9,11 +9,13 @@ import msgspec
 from ..core.state import snapshot
 from ..core.unfinished import unfinished
 from ..model import events as ev
+from ..model.codec import seal, seal_output
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite
+from ..model.errors import ConcurrentWrite, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.run import WorkflowRunOutput
+from ..model.step_io import StepOutput
 from ..steps.step import content_type
 from .recorder import storage_failure
 
@@ -38,25 +40,47 @@ async def finish(run: Execution, outcome: Any) -> None:
     if isinstance(outcome, (Cancelled, BaseException)):
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials)
         run.output.step_results = [*run.output.step_results, *left]
-    for attempt in range(10):
+    salvage = False
+    for _ in range(10):
         event, error = _terminal(run, outcome)
+        if salvage:
+            _leave_out(run)
         try:
             await _seal(run, event)
         except ConcurrentWrite as conflict:
             run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
             continue
         except Exception as failure:
-            if attempt and isinstance(outcome, Exception):
+            if salvage:
                 # The failure itself cannot be stored either: the caller is told, the database keeps what it has.
                 _close_unsaved(run, event)
                 run.raised = storage_failure(failure) if not isinstance(failure, type(outcome)) else outcome
                 return
-            outcome = failure
+            outcome = failure if not isinstance(outcome, Exception) else outcome
+            salvage = True
             continue
         run.raised = error
         return
     run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
     _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
+
+
+def _leave_out(run: Execution) -> None:
+    """The output could not be stored as it is: keep of it what was stored step by step."""
+    output = run.output
+    try:
+        seal(run.state, "session_state")
+    except UnserializableError:
+        output.session_state = None
+    output.step_results = [step for step in output.step_results if _storable(step)]
+
+
+def _storable(step: StepOutput) -> bool:
+    try:
+        seal_output(step, step.step_name or "")
+    except UnserializableError:
+        return False
+    return True
 
 
 async def _seal(run: Execution, event: WorkflowEvent) -> None:

@@ -13,10 +13,10 @@ from ..core.binding import Binding
 from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
-from ..core.journal import Record, within
+from ..core.journal import OPEN, Record, within
 from ..core.plan import Node
 from ..model import events as ev
-from ..model.errors import StepTimeoutError
+from ..model.errors import StepTimeoutError, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.review import ErrorRequirement, HumanReview, StepRequirement
 from ..model.step_io import StepInput, StepOutput
@@ -156,7 +156,11 @@ class Frame:
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
         if run.recorder is not None:
-            run.recorder.note(record)
+            try:
+                run.recorder.note(record)
+            except UnserializableError:
+                record.status, record.output = OPEN, None  # what cannot be stored is no outcome
+                raise
 
     def remember(self, path: str, value: Any, kind: str = "memo") -> None:
         """Keep a value at ``path`` that must not be made twice."""

@@ -39,6 +39,7 @@ Prepare = Callable[[], Any]
 
 _live: weakref.WeakValueDictionary[str, Execution] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+_paused: weakref.WeakValueDictionary[str, WorkflowRunOutput] = weakref.WeakValueDictionary()
 _KEPT = 256  # outputs of finished background runs that no database keeps
 _finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
 
@@ -48,6 +49,12 @@ def find_live(run_id: str) -> Execution | None:
     with _lock:
         run = _live.get(run_id)
     return run if run is not None and not run.ended else None
+
+
+def find_paused(run_id: str) -> WorkflowRunOutput | None:
+    """The paused output of a run that no database keeps, while somebody holds it."""
+    with _lock:
+        return _paused.get(run_id)
 
 
 def find_parked(run_id: str) -> Execution | None:
@@ -181,6 +188,8 @@ def _forget(run: Execution) -> None:
     with _lock:
         if _live.get(run.id) is run:
             del _live[run.id]
+        if run.definition.db is None and run.last_output.is_paused:
+            _paused[run.id] = run.last_output
         if run.request.background and run.definition.db is None:
             _finished[run.id] = run.last_output
             while len(_finished) > _KEPT:

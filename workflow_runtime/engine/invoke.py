@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
@@ -104,6 +105,8 @@ async def run_callable(
         found = binding.function(*args, **kwargs)
     else:
         (found,) = await anyio.to_thread.run_sync(partial(_boxed, binding.function, args, kwargs))
+        # A thread is waited for, also past a deadline or a cancel: what it returns then comes too late to count.
+        await anyio.lowlevel.checkpoint_if_cancelled()
     return await _finish(frame, node, path, found, attempt, offload)
 
 

@@ -14,6 +14,7 @@ __all__ = ["call", "portal_loop", "refuse_inside", "submit"]
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
+_END_SECONDS = 35.0  # a little more than the end of a run may take
 _loop: asyncio.AbstractEventLoop | None = None
 _owner_pid = 0
 _thread_id = 0
@@ -59,27 +60,24 @@ def refuse_inside() -> None:
 
 def call(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """The result of ``work()``. Ctrl-C cancels it, waits until it has recorded that, and is raised again."""
-    future = submit(work)
+    begun, ended = threading.Event(), threading.Event()
+
+    async def watched() -> _T:
+        begun.set()
+        try:
+            return await work()
+        finally:
+            ended.set()
+
+    future = submit(watched)
     try:
         return future.result()
     except KeyboardInterrupt:
         future.cancel()
-        _wait_quietly(future)
+        # Cancelling only asks the task, which then records its end. One that never began will not.
+        if begun.wait(1):
+            ended.wait(_END_SECONDS)
         raise
-
-
-def _wait_quietly(future: concurrent.futures.Future[Any]) -> None:
-    """Cancelling a future only asks its task; a round trip per step lets the task record its end."""
-    done = threading.Event()
-
-    async def drain() -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=5)
-        done.set()
-
-    asyncio.run_coroutine_threadsafe(drain(), portal_loop())
-    done.wait(6)
 
 
 @atexit.register

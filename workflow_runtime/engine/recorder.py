@@ -17,7 +17,7 @@ from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, StorageError
+from ..model.errors import ConcurrentWrite, StorageError, UnserializableError
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
@@ -164,7 +164,11 @@ class Recorder:
         """Take a journal record and the session state as they are now, so that both are of the same moment."""
         row = record_to_row(self.run.id, record, self.run.epoch)
         if record.status == DONE:
-            before, self._after = self._after or self.run.state_base, snapshot(self.run.state)
+            try:
+                now = snapshot(self.run.state)
+            except UnserializableError as error:
+                raise UnserializableError(f"{record.path}: {error}", where=record.path) from error
+            before, self._after = self._after or self.run.state_base, now
             patch = changes(before, self._after)
             if patch:
                 row.state = codec.encode_plain(
@@ -205,7 +209,12 @@ class Recorder:
         changed will be changed again if it is done over), as it is at an end or in a serialised edit."""
         if status is None and self._after is not None and not self._editing:
             return self._after
-        return snapshot(self.run.state)
+        try:
+            return snapshot(self.run.state)
+        except UnserializableError:
+            if status is RunStatus.error and self._after is not None:
+                return self._after  # the run failed by this very value: what had been stored of the state stands
+            raise
 
     def exclusive(self) -> anyio.Lock:
         """Held while nothing of this run is being committed."""

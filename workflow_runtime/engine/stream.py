@@ -97,9 +97,13 @@ class RunStream:
 
     async def take_some(self) -> list[Event]:
         """All events that are ready, at least one; empty at the end."""
-        if self._start is not None:
-            await self._begin()
-        return await self._buffer.take_some()
+        try:
+            if self._start is not None:
+                await self._begin()
+            return await self._buffer.take_some()
+        except anyio.get_cancelled_exc_class():
+            self._leave("the reader was cancelled")
+            raise
 
     async def _begin(self) -> None:
         start, self._start = self._start, None

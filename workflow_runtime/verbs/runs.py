@@ -10,7 +10,7 @@ from ..core.filters import skip_sieve, subscription_sieve
 from ..engine import portal
 from ..engine.ending import copy_output
 from ..engine.fork import HistoryEntry, load_journal
-from ..engine.host import find_finished, find_live, run_awaited, start_hosted
+from ..engine.host import find_finished, find_live, find_parked, find_paused, launch, run_awaited, start_hosted
 from ..engine.prepare_fork import prepare_fork
 from ..engine.recovery import recover_runs
 from ..engine.resume import Continuation, load_output, output_of, prepare_continued
@@ -190,7 +190,7 @@ class RunVerbs(Verbs):
     async def _cancel_stored(self, run_id: str) -> bool:
         """Cancel a run that this process does not execute: at once if it waits, by a mark if another process runs it."""
         if self.db is None:
-            return False
+            return await self._cancel_unstored(run_id)
         status = await self.db.request_cancel(run_id, now=self.clock.time())
         if status is None:
             return False
@@ -206,4 +206,20 @@ class RunVerbs(Verbs):
                 await run_awaited(lambda: prepare_continued(asked))
             except RunNotPaused:  # it was continued in this moment; the mark reaches whoever runs it
                 logger.debug("run %s is running again; its process will see the request to cancel", run_id)
+        return True
+
+    async def _cancel_unstored(self, run_id: str) -> bool:
+        """Cancel a paused run that only this process knows: its waiting steps end, its output cannot be continued."""
+        parked = find_parked(run_id)
+        if parked is not None and parked.loop.is_here():
+            known, parked.cancel_reason = parked.last_output, "cancelled by cancel_run"
+            parked.reopen([])
+            launch(parked)
+            await parked.wait_ended()
+            known.status = RunStatus.cancelled
+            return True
+        paused = find_paused(run_id)
+        if paused is None or not paused.is_paused:
+            return False
+        paused.status, paused.content = RunStatus.cancelled, f"Run {run_id} was cancelled"
         return True
