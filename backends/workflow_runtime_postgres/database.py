@@ -61,8 +61,8 @@ class PostgresDb(BaseDb):
     happens once however often it was sent. After that it raises a StorageError, and works again when the server does.
 
     Behind a pooler that hands out connections per transaction (PgBouncer) pass ``statement_cache_size=0`` and
-    ``listen=False``: prepared statements and LISTEN belong to a connection, and there is no hold of one. Watchers then
-    poll, soon after a change and in the end four times a second.
+    ``listen=False``: prepared statements and LISTEN belong to a connection, and there is no hold of one. A call is then
+    a transaction of four round trips, and watchers poll, soon after a change and in the end four times a second.
 
     Args:
         url: ``postgresql://user:password@host:port/database``; its query may name ``schema``, ``min_size`` and

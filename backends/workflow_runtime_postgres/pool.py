@@ -82,14 +82,24 @@ class LoopPool:
 
     async def write(self, text: str, *values: Any) -> list[Any]:
         """All rows of a function that takes a writer and a number first: it happens once, however often it is tried."""
-        writer = self._writers.pop() if self._writers else _Writer()
-        writer.number += 1
+        writer: _Writer | None = None
+
+        async def call(connection: Any) -> list[Any]:
+            nonlocal writer
+            if writer is None:
+                # Only now, with a connection: so the server has few writers to remember, not one per task that waits.
+                writer = self._writers.pop() if self._writers else _Writer()
+                writer.number += 1
+            rows: list[Any] = await connection.fetch(text, writer.id, writer.number, *values)
+            return rows
+
         try:
-            return await self.fetch(text, writer.id, writer.number, *values)
+            return await self.run(call)
         finally:
             # Also after a cancellation, when the server may still be busy with the call: it comes before the writer's
             # next one, or never.
-            self._writers.append(writer)
+            if writer is not None:
+                self._writers.append(writer)
 
     async def run(self, call: Callable[[Any], Awaitable[T]]) -> T:
         """``call`` with a connection; made again after a lost connection or a conflict.

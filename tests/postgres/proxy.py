@@ -15,12 +15,13 @@ When = Literal["never", "request", "reply"]
 
 class Proxy:
     """``cut = "reply"``: the server does what it is asked next, and the client does not hear of it. ``"request"``: the
-    server does not even get it. Either happens once; ``cuts`` counts."""
+    server does not even get it. Either happens once, after ``skip`` messages; ``cuts`` counts."""
 
     def __init__(self, url: str) -> None:
         self.parts = urlsplit(url)
         self.cut: When = "never"
         self.cuts = 0
+        self.skip = 0
         self.busy = 0
         self.port = 0
         self._clients: set[asyncio.StreamWriter] = set()
@@ -68,9 +69,11 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: When) -> None:
         while data := await _read(reader):
             if self.cut == what:
-                self.cut = "never"
-                self.cuts += 1
-                return
+                self.skip -= 1
+                if self.skip < 0:
+                    self.cut = "never"
+                    self.cuts += 1
+                    return
             writer.write(data)
             with suppress(OSError):
                 await writer.drain()

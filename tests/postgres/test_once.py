@@ -123,6 +123,23 @@ class TestACutWire:
         assert wire.cuts == 1
 
 
+@pytest.mark.parametrize("cut", ["request", "reply"])
+@pytest.mark.parametrize("skip", range(4))
+async def test_behind_a_pooler_a_wire_cut_at_any_message_does_not_double_a_commit(
+    wire: Proxy, db: PostgresDb, cut: When, skip: int
+) -> None:
+    """Begin, prepare, execute, commit: each can be the one that breaks."""
+    await db.open()
+    far = PostgresDb(wire.url, schema=SCHEMA, max_size=1, listen=False, statement_cache_size=0)
+    await far.commit(started())
+    wire.cut, wire.skip = cut, skip
+    assert await far.commit(Batch(session=session(metrics={"n": 1}))) == Committed(session_version=2)
+    row = await db.load_session("s1")
+    assert row is not None
+    assert (wire.cuts, row.version, row.metrics) == (1, 2, b'{"n":1}')
+    await far.aclose()
+
+
 @asynccontextmanager
 async def _locked_sessions(url: str) -> AsyncIterator[Any]:
     """Nobody can write a session in this block."""

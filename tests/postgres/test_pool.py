@@ -65,6 +65,9 @@ async def test_connections_are_bounded_however_many_call(new_db: New, url: str) 
     assert len(await db.list_runs(RunFilter(), limit=200)) == 100
     await db.aclose()
     await until_gone(url, "bounded")
+    reader = await asyncpg.connect(url)
+    assert await reader.fetchval(qualify("SELECT count(*) FROM @.writers", SCHEMA)) <= 2 * 3
+    await reader.close()
 
 
 async def test_a_pool_that_stays_busy_is_an_error_that_names_its_size(new_db: New, url: str) -> None:
