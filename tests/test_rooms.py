@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +88,56 @@ def test_the_core_has_no_clock_no_ids_and_no_waiting() -> None:
         assert not {name.split(".")[0] for name in imported(path)} & IMPURE, path.name
         waits = (ast.Await, ast.AsyncFor, ast.AsyncWith)
         assert not any(isinstance(node, waits) for node in ast.walk(tree)), path.name
+
+
+def public_imports(path: Path) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import from this package, also those inside functions, that leaves the module's own room."""
+    package = ["workflow_runtime", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            parts = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*parts, *(node.module.split(".") if node.module else [])])
+            if module.split(".")[0] == "workflow_runtime" and module.split(".")[1:2] != [package[1]]:
+                yield from ((module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("room", ["console", "server", "cluster"])
+def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
+    for path in (PACKAGE / room).rglob("*.py"):
+        for module, name in public_imports(path):
+            assert module in ("workflow_runtime", *PUBLIC_MODULES), f"{path.relative_to(PACKAGE)}: {module}"
+            assert name in importlib.import_module(module).__all__, f"{path.relative_to(PACKAGE)}: {module}.{name}"
+
+
+PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
+OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]
+
+
+def test_importing_the_package_loads_nothing_that_only_some_need() -> None:
+    program = f"import sys, workflow_runtime; print([name for name in {OPTIONAL} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_running_a_workflow_of_functions_loads_them_neither() -> None:
+    program = (
+        "import sys; from workflow_runtime import InMemoryDb, Workflow\n"
+        "Workflow(steps=[lambda step_input: 'x'], db=InMemoryDb()).run('in')\n"
+        f"print([name for name in {OPTIONAL} if name in sys.modules and name != 'opentelemetry'])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]", "telemetry looks for opentelemetry, as it must"
+
+
+def test_every_public_name_exists_and_every_module_says_what_it_offers() -> None:
+    for module in ("workflow_runtime", *PUBLIC_MODULES):
+        found = importlib.import_module(module)
+        assert [name for name in found.__all__ if not hasattr(found, name)] == [], module
+        assert len(set(found.__all__)) == len(found.__all__), module
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        defines = [
+            node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        ]
+        if any(not node.name.startswith("_") for node in defines):
+            assert "__all__" in path.read_text(), path.relative_to(PACKAGE)
