@@ -172,6 +172,13 @@ async def _commit(db: PostgresDb, run_id: str) -> None:
     await db.commit(started(run_id))
 
 
+async def test_an_object_that_nobody_holds_lets_its_connections_go(new_db: New, url: str) -> None:
+    await new_db(**named("forgotten")).commit(started())
+    assert await connections(url, "forgotten") == 1
+    gc.collect()
+    await until_gone(url, "forgotten")
+
+
 async def test_loops_in_threads_have_pools_of_their_own_and_closing_reaches_them(new_db: New, url: str) -> None:
     db = new_db(max_size=1, **named("threads"))
     done = asyncio.Event()
