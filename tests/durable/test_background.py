@@ -158,3 +158,16 @@ async def test_a_durable_sleep_goes_on_where_it_was_when_its_process_ended(again
     assert live.status is RunStatus.running
     clock.advance(1.5)
     assert await ended(second, str(output.run_id)) is RunStatus.completed
+
+
+async def test_a_runtime_is_the_lifespan_of_an_application(again: Again) -> None:
+    gate = Gate()
+    workflow = Workflow(name="w", db=again(), steps=[Step("gate", executor=gate)])
+    runtime = Runtime(workflow, grace=10)
+    application = object()
+    async with runtime.lifespan(application) as state:
+        assert state == {"runtime": runtime}
+        output = await workflow.arun("x", background=True)
+        await gate.entered.wait()
+        gate.open.set()
+    assert runtime.report.drained == [output.run_id]

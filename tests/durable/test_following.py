@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from workflow_runtime import BaseDb, Retention, RunNotFound, Runtime, Step, StepInput, Workflow
+from workflow_runtime import BaseDb, Retention, RunNotFound, Runtime, Step, StepInput, StorageError, Workflow
 from workflow_runtime.engine.subscription import Subscription
 from workflow_runtime.model.codec import decode_event
 from workflow_runtime.storage.registry import open_url
@@ -127,6 +127,15 @@ async def test_an_unknown_run_cannot_be_followed(again: Again) -> None:
         await read(make(None).subscribe("00_nobody"))
     with pytest.raises(ValueError, match="neither a seq nor an event's id"):
         make(again()).subscribe("00_nobody", after="yesterday")
+
+
+async def test_a_run_whose_events_are_not_stored_says_so(again: Again) -> None:
+    workflow = make(again())
+    output = await workflow.arun("x")
+    assert output.run_id is not None
+    with pytest.raises(StorageError, match="its events are not stored"):
+        await read(workflow.subscribe(output.run_id))
+    assert await read(workflow.subscribe(output.run_id, after=output.last_seq)) == []
 
 
 async def test_a_subscription_outlives_a_pause(again: Again) -> None:

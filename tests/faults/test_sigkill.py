@@ -53,7 +53,7 @@ async def killed_and_recovered(
     row = await db.load_run("00_run")
     if row is None or row.status.is_final:  # before the first commit, or with the end stored and not yet shown
         return workflow, before, before, []
-    finished = [entry.path for entry in await workflow.history("00_run") if entry.status == "done"]
+    finished = [entry.path for entry in await workflow.history("00_run") if entry.status in ("done", "memo")]
     assert workers.run("recover", url=url, effects=str(effects), run_id="00_run", durability=durability) == 0
     return workflow, before, executions(effects), finished
 

@@ -39,6 +39,11 @@ def build(db: Any, effects: Path, clock: Any = None, durability: str = "async", 
         with open(effects, "ab", buffering=0) as file:
             file.write(f"{context.path}\n".encode())
 
+    def draw(context: RunContext) -> str:
+        with open(effects, "ab", buffering=0) as file:
+            file.write(f"{context.path}!once:draw\n".encode())
+        return "drawn"
+
     async def begin(step_input: StepInput, run_context: RunContext) -> str:
         done(run_context)
         run_context.session_state["begun"] = True
@@ -67,7 +72,7 @@ def build(db: Any, effects: Path, clock: Any = None, durability: str = "async", 
 
     async def memo(step_input: StepInput, run_context: RunContext) -> Any:
         done(run_context)
-        first = await run_context.once("draw", lambda: "drawn")
+        first = await run_context.once("draw", lambda: draw(run_context))
         return [first, run_context.idempotency_key.split(":")[1]]
 
     inner = Workflow(

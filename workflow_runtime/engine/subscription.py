@@ -144,6 +144,11 @@ class Subscription:
             # Once more, since the last events may have been committed between the two reads.
             if not await self._from_log(db):
                 self._done = True
+                if row.seq > self.last_seq and not await db.load_events(self.run_id, limit=1):
+                    raise StorageError(
+                        f"run {self.run_id!r} has ended and its events are not stored;"
+                        " use store_events=True or background=True"
+                    )
             return
         await db.changed(self.run_id, seen=self.last_seq, timeout=_POLL_SECONDS)
 
