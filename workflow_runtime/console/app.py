@@ -175,7 +175,7 @@ class Chat:
             found = self._outputs
         else:
             session = await self.workflow.aget_session(self.session_id, last_n_runs=count)
-            found = list(session.runs or ()) if session is not None else []
+            found = list((session.runs if session is not None else None) or [])
         return found[::-1][:count]
 
     async def exchanges(self, count: int | None) -> list[tuple[str, Any]]:

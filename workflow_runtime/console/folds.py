@@ -128,7 +128,7 @@ def step_completed(view: View, event: Any, now: float) -> None:
     node = view.at(event.path, event.step_name)
     output = event.step_response
     failed = output is not None and not output.success and node.kind == "Step" and output.step_type != "Workflow"
-    node.error = output.error if failed else None
+    node.error = output.error if output is not None and failed else None
     node.note, node.tail = "", None
     view.count(event)
     view.end(node, "failed" if failed else "done", event.seq, now)

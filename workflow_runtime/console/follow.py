@@ -7,15 +7,16 @@ from typing import Any, Protocol
 
 import anyio
 
-from .. import Event, RunNotFound, StepContentEvent, StepProgressEvent, WorkflowRunOutput
+from .. import Event, RunNotFound, WorkflowRunOutput
 from .surface import Surface, clock
 from .tree import View
 
 __all__ = ["Elsewhere", "Known", "Stream", "follow"]
 
 logger = logging.getLogger("workflow_runtime")
+_NAP = 0.005  # seconds between two reads of text
+_FEW = 64  # events; a reader that finds more waiting does not rest: the run would have to wait for it
 _GRACE = 5.0  # seconds that a cancelled run gets to record its end
-_DELTAS = (StepContentEvent, StepProgressEvent)
 
 
 async def follow(workflow: Any, stream: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
@@ -129,16 +130,14 @@ class _Reader:
                 self.done.set()
 
     async def _read(self) -> None:
-        fold, deltas = self.view.fold, self.surface.wants_deltas
         while batch := await self.stream.take_some():
-            now = clock()
-            told = batch if deltas else []
-            for event in batch:
-                fold(event, now)
-                if not deltas and type(event) not in _DELTAS:
-                    told.append(event)
+            told = self.view.fold_all(batch, clock())
+            if self.surface.wants_deltas:
+                told = batch
             if told:
                 await self.surface.events(told)
+            elif len(batch) < _FEW:
+                await anyio.sleep(_NAP)  # so that a fast stream is read in fewer, larger pieces
         self.output = await self.stream.result()
 
 

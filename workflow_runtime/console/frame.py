@@ -98,7 +98,7 @@ class Painter:
         mark = self.glyphs.spinner[frame % len(self.glyphs.spinner)] if shot.is_moving else self.glyphs.gap
         footer = fit(shot.footer if self.glyphs is UNICODE else shot.footer.replace("·", ","), width - 2, self.glyphs)
         found.append([Segment(f"{mark} ", STYLES["running"]), Segment(footer, STYLES["facts"])])
-        return found
+        return [_cropped(line, width) for line in found]
 
     def _streams(self, shot: Snapshot, width: int, room: int) -> list[Line]:
         """The streamed texts side by side where there is width for it, else one above the other."""
@@ -123,6 +123,13 @@ class Painter:
             found.append(line)
         return found
 
+    def _laid_out(self, text: str, width: int) -> list[Line]:
+        if not self.markdown and text.isascii():
+            return [[Segment(line)] for line in wrapped(text, width)]
+        shown = Markdown(text, hyperlinks=False, code_theme="ansi_dark") if self.markdown else Text(text)
+        options = self.console.options.update(width=width, height=None)
+        return [list(line) for line in self.console.render_lines(shown, options, pad=False)]
+
     def _block(self, stream: Stream, width: int, tall: int) -> list[Line]:
         key = (stream.title, stream.size, width, tall)
         known = self._known.get(key)
@@ -131,17 +138,38 @@ class Painter:
         rule = "-" if self.glyphs is ASCII else "─"
         title = fit(stream.title, max(1, width - 5), self.glyphs)
         head: Line = [Segment(f"{rule}{rule} ", STYLES["guide"]), Segment(title, STYLES["running"])]
-        source = end_of(stream.text, tall * width)
-        shown = Markdown(clean(source), hyperlinks=False) if self.markdown else Text(clean(source))
-        options = self.console.options.update(width=width, height=None)
-        lines: list[Line] = [list(line) for line in self.console.render_lines(shown, options, pad=False)]
-        while lines and not "".join(segment.text for segment in lines[-1]).strip():
-            lines.pop()
+        lines: list[Line] = []
+        for share in (3, 1):  # a third of the cells is often enough to fill the lines, as paragraphs end early
+            source = end_of(stream.text, tall * width // share)
+            lines = self._laid_out(clean(source), width)
+            while lines and not "".join(segment.text for segment in lines[-1]).strip():
+                lines.pop()
+            if len(lines) >= tall or len(source) == len(stream.text):
+                break
         block = [head, *lines[-max(1, tall - 1) :]]
         if len(self._known) > 2 * _MOST_STREAMS:
             self._known.clear()
         self._known[key] = block
         return block
+
+
+def _cropped(line: Line, width: int) -> Line:
+    """Only a terminal narrower than any word needs this; a line too long would move all below it."""
+    return line if Segment.get_line_length(line) <= width else Segment.adjust_line_length(line, width, pad=False)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of a plain ASCII text, broken between words where there are some. Much faster than rich's."""
+    found: list[str] = []
+    for line in text.expandtabs(8).split("\n"):
+        while len(line) > width:
+            cut = line.rfind(" ", 0, width + 1)
+            if cut <= 0:
+                cut = width
+            found.append(line[:cut].rstrip())
+            line = line[cut:].lstrip(" ")
+        found.append(line)
+    return found
 
 
 def end_of(text: str, characters: int) -> str:

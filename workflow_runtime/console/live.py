@@ -29,8 +29,9 @@ from .tree import View
 __all__ = ["Live"]
 
 FASTEST = 0.05  # seconds between two redraws
-_SLOWEST = 0.5
-_SHARE = 0.02  # of the time at most is spent on drawing: a costly picture is drawn less often
+_SLOWEST = 1.0
+_SHARE = 0.05  # of a core at most goes into drawing: a costly picture is drawn less often
+_FLOOD = 1000  # events a second: nobody can read that, so it is drawn five times a second and at a tenth of the share
 _TREE_AT_A_PAUSE, _TREE_AT_THE_END = 12, 60  # rows
 _PATIENCE = 5.0  # seconds that a terminal gets which takes nothing
 _TURN = 0.1  # seconds per turn of the spinner
@@ -62,6 +63,7 @@ class Live:
                 await self._in_thread(region.close)
 
     async def _redraw(self) -> None:
+        last = clock()
         while True:
             started = time.perf_counter()
             shot = snapshot(
@@ -69,10 +71,14 @@ class Live:
             )
             taken = time.perf_counter() - started
             taken += await self._in_thread(partial(self._draw, shot))
-            pause = min(_SLOWEST, max(FASTEST, taken / _SHARE))
-            changed = self._version != self.view.version
-            self._version = self.view.version
-            await anyio.sleep(pause if changed else max(pause, _TURN))
+            now, version = clock(), self.view.version
+            is_flood = version - self._version > _FLOOD * (now - last)
+            fastest, share = (4 * FASTEST, _SHARE / 10) if is_flood else (FASTEST, _SHARE)
+            pause = min(_SLOWEST, max(fastest, taken / share))
+            if version == self._version:
+                pause = max(pause, _TURN)
+            self._version, last = version, now
+            await anyio.sleep(pause)
 
     def _draw(self, shot: Snapshot) -> float:
         """Seconds of this thread's own work; waiting for the terminal is not work."""

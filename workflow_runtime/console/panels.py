@@ -59,7 +59,7 @@ def content(value: Any, markdown: bool, most: int | None = None) -> RenderableTy
             text, left_out = text[: most * 200], max(1, left_out)
     shown: RenderableType
     if isinstance(value, str):
-        shown = Markdown(text, hyperlinks=False) if markdown else Text(text)
+        shown = Markdown(text, hyperlinks=False, code_theme="ansi_dark") if markdown else Text(text)
     elif value is None:
         shown = Text("(no content)", style="dim")
     elif _is_json(text) and not left_out:

@@ -28,6 +28,8 @@ class Prompter(Protocol):
         words: Sequence[str] = (),
     ) -> str:
         """One line of text that ``check`` accepts (it raises ValueError otherwise). Raises Interrupted, Left."""
+        ...
 
     async def text(self, label: str, default: str, suffix: str) -> str:
         """A text of several lines, edited in $EDITOR where there is one. ``suffix`` is that of its file."""
+        ...

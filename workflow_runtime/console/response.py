@@ -47,7 +47,7 @@ async def respond(
     console = console or Console()
     if stream is None:
         stream = workflow.stream if workflow.stream is not None else is_live(console)
-    options = Options(stream, markdown, show_time, show_step_details)
+    options = Options(bool(stream), markdown, show_time, show_step_details)
     view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
     if prompter is None and can_ask(console, interactive):

@@ -157,7 +157,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         if node.kind in ("iteration", "item") and not _below(node) and node.children
         else node
     )
-    if node.kind in ("Loop", "Map", "Parallel"):
+    if node.kind in ("Loop", "Map", "Parallel") and node.state != "pending":
         facts.extend(_counts(node))
     if only.attempt > 1:
         facts.append(f"attempt {only.attempt}")

@@ -83,7 +83,7 @@ class Region(RenderHook):
             if self.console.options.ascii_only:
                 lines = [[encoded(self.console, segment) for segment in line] for line in lines]
             self._next = lines
-            self.console.print(Control())
+            self.console.print(Control(), crop=False)
 
     def print(self, *renderables: RenderableType) -> None:
         """Print above the region, for good."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from .. import CustomEvent, Event, ExecutorEvent, StepContentEvent, StepInput
+from .. import CustomEvent, Event, ExecutorEvent, StepContentEvent, StepInput, StepProgressEvent
 from .folds import HANDLERS
 from .node import Node, State, Tail
 
@@ -79,13 +79,38 @@ class View:
 
     # -- folding -------------------------------------------------------------------------------------------------------
 
+    def fold_all(self, events: Iterable[Event], now: float) -> list[Event]:
+        """Take several events, in the order of publication; those among them that are no deltas."""
+        told: list[Event] = []
+        parts: list[str] = []
+        path, attempt = "", 0
+        for event in events:
+            if type(event) is StepContentEvent:  # by far the most frequent one: texts of one step are put in at once
+                if event.path != path or event.attempt != attempt:
+                    if parts:
+                        self._tail(path, attempt).add("".join(parts))
+                        parts = []
+                    path, attempt = event.path, event.attempt
+                delta = event.delta
+                parts.append(delta if type(delta) is str else f"{as_text(delta)}\n")
+                self.version += 1
+                continue
+            if parts:
+                self._tail(path, attempt).add("".join(parts))
+                parts = []
+            self.fold(event, now)
+            if type(event) is not StepProgressEvent:
+                told.append(event)
+        if parts:
+            self._tail(path, attempt).add("".join(parts))
+        return told
+
     def fold(self, event: Event, now: float) -> None:
-        """Take one event, in the order of publication."""
+        """Take one event."""
         self.version += 1
-        if type(event) is StepContentEvent:  # by far the most frequent one
-            tail = self._tail(event.path, event.attempt)
+        if isinstance(event, StepContentEvent):
             delta = event.delta
-            tail.add(delta if type(delta) is str else f"{as_text(delta)}\n")
+            self._tail(event.path, event.attempt).add(delta if isinstance(delta, str) else f"{as_text(delta)}\n")
             return
         if self._paused_at is not None and event.event != "WorkflowPaused":
             self._waited += max(0.0, now - self._paused_at)
@@ -227,7 +252,7 @@ class View:
             if found and (output is None or output.step_type != "Workflow"):
                 self.media[kind] += len(found)
         metrics = getattr(output, "metrics", None)
-        if metrics is not None and output.step_type != "Workflow":
+        if output is not None and metrics is not None and output.step_type != "Workflow":
             for name in ("input_tokens", "output_tokens", "total_tokens"):
                 self.tokens[name] += getattr(metrics, name)
 
