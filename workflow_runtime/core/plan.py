@@ -82,9 +82,7 @@ class Plan:
 
     __slots__ = ("dynamic", "fingerprint", "hosted", "nesting", "root", "static")
 
-    def __init__(
-        self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False, nesting: int = 0
-    ) -> None:
+    def __init__(self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False, nesting: int = 0) -> None:
         self.root = tuple(root)
         self.dynamic = dynamic
         self.hosted = hosted
