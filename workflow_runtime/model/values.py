@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -74,7 +74,7 @@ def _iso(value: Any, where: str, depth: int) -> str:
     return str(value.isoformat())
 
 
-def _stamp(value: datetime, where: str, depth: int) -> Any:
+def _stamp(value: datetime | time, where: str, depth: int) -> Any:
     zone = getattr(value.tzinfo, "key", None)
     if value.fold or zone:
         return [value.replace(fold=0).isoformat(), value.fold, zone]
@@ -90,19 +90,19 @@ _WRITERS: dict[type, _Writer] = {
     bytearray: ("bytearray", lambda v, w, d: base64.b64encode(v).decode()),
     datetime: ("datetime", _stamp),
     date: ("date", _iso),
-    time: ("time", _iso),
+    time: ("time", _stamp),
     timedelta: ("timedelta", lambda v, w, d: [v.days, v.seconds, v.microseconds]),
     Decimal: ("decimal", lambda v, w, d: str(v)),
     UUID: ("uuid", lambda v, w, d: str(v)),
-    complex: ("complex", lambda v, w, d: [v.real, v.imag]),
+    complex: ("complex", lambda v, w, d: [seal(v.real), seal(v.imag)]),
 }
 
 
-def _read_stamp(value: Any) -> datetime:
+def _read_stamp(value: Any, kind: type[datetime] | type[time]) -> datetime | time:
     if isinstance(value, str):
-        return datetime.fromisoformat(value)
+        return kind.fromisoformat(value)
     text, fold, zone = value
-    stamp = datetime.fromisoformat(text).replace(fold=fold)
+    stamp = kind.fromisoformat(text).replace(fold=fold)
     if zone:
         from zoneinfo import ZoneInfo
 
@@ -119,13 +119,13 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "frozenset": lambda v: frozenset(map(unseal, v)),
     "bytes": base64.b64decode,
     "bytearray": lambda v: bytearray(base64.b64decode(v)),
-    "datetime": _read_stamp,
+    "datetime": lambda v: _read_stamp(v, datetime),
     "date": date.fromisoformat,
-    "time": time.fromisoformat,
+    "time": lambda v: _read_stamp(v, time),
     "timedelta": lambda v: timedelta(*v),
     "decimal": Decimal,
     "uuid": UUID,
-    "complex": lambda v: complex(*v),
+    "complex": lambda v: complex(*map(unseal, v)),
 }
 
 
@@ -133,6 +133,8 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     kind = type(value)
     if isinstance(value, type):
         raise UnserializableError(f"{where}: a class ({value!r}) cannot be stored; store its name", where=where)
+    if isinstance(value, Flag):  # several together have no name to be found by
+        return {TAG: "flag", "t": _name(kind, where), "v": value.value}
     if isinstance(value, Enum):
         return {TAG: "enum", "t": _name(kind, where), "v": value.name}
     if isinstance(value, PurePath):
@@ -233,6 +235,8 @@ def unseal(value: Any) -> Any:
     found = _find(value["t"])
     if tag == "enum":
         return found[body]
+    if tag == "flag":
+        return found(body)
     if tag == "namedtuple":
         return found(*map(unseal, body))
     fields = {name: unseal(item) for name, item in body.items()}
