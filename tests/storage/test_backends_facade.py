@@ -39,6 +39,7 @@ def test_an_unknown_scheme_lists_what_is_installed() -> None:
 
 def test_a_missing_backend_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "GROUP", "workflow_runtime.no_such_group")
+    registry.load_backend.cache_clear()
     monkeypatch.delitem(vars(backends), "PostgresDb", raising=False)
     with pytest.raises(ImportError, match=r"PostgresDb.*pip install 'workflow-runtime\[postgres\]'"):
         getattr(backends, "PostgresDb")  # noqa: B009  # a type checker would know better
