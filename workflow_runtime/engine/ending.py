@@ -54,7 +54,9 @@ async def finish(run: Execution, outcome: Any) -> None:
             if salvage:
                 # The failure itself cannot be stored either: the caller is told, the database keeps what it has.
                 _close_unsaved(run, event)
-                run.raised = storage_failure(failure) if not isinstance(failure, type(outcome)) else outcome
+                run.raised = storage_failure(failure)
+                if isinstance(outcome, BaseException) and isinstance(failure, type(outcome)):
+                    run.raised = outcome
                 return
             outcome = failure if not isinstance(outcome, Exception) else outcome
             salvage = True
