@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+import sniffio
 
 __all__ = ["call", "portal_loop", "refuse_inside", "submit"]
 
@@ -47,7 +50,10 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
 def submit(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
     """Run ``work()`` on the portal's loop. RuntimeError as ``refuse_inside`` says."""
     refuse_inside()
-    return asyncio.run_coroutine_threadsafe(work(), portal_loop())
+    loop = portal_loop()
+    context = contextvars.copy_context()  # the caller's variables are seen by the steps, but not what loop it runs on
+    context.run(sniffio.current_async_library_cvar.set, "asyncio")
+    return context.run(asyncio.run_coroutine_threadsafe, work(), loop)
 
 
 def refuse_inside() -> None:
