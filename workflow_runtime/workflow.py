@@ -14,7 +14,7 @@ from .engine.clock import Clock, SystemClock, new_id, new_run_id
 from .engine.ending import copy_output
 from .engine.execution import Execution
 from .engine.host import find_live, prepare_new, run_awaited, start_hosted
-from .engine.inputs import check_schema, checked_input, refuse_unknown
+from .engine.inputs import check_call, check_schema, checked_input, refuse_unknown
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
 from .engine.stream import RunStream
@@ -29,9 +29,9 @@ from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
 from .steps.loop import Loop
-from .steps.parallel import Map, Parallel
+from .steps.parallel import Map, Parallel, at_least_one
 from .steps.router import Router
-from .steps.step import Step
+from .steps.step import Step, positive
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
@@ -124,7 +124,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             raise BuildError(f"db={db!r} is neither a BaseDb nor a URL; write for example db='sqlite:///runs.db'")
         self.session_id = session_id
         self.user_id = user_id
-        self.session_state = session_state
+        self.session_state = _dict("session_state", session_state)
         self.overwrite_db_session_state = overwrite_db_session_state
         self.debug_mode = bool(debug_mode)
         self.stream = stream
@@ -137,18 +137,20 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.websocket_handler = websocket_handler
         check_schema(input_schema)
         self.input_schema = input_schema
-        self.metadata = metadata
-        self.dependencies = dependencies
+        self.metadata = _dict("metadata", metadata)
+        self.dependencies = _dict("dependencies", dependencies)
         self.add_workflow_history_to_steps = add_workflow_history_to_steps
         self.num_history_runs = num_history_runs
         self.cache_session = cache_session
         self.telemetry = telemetry
         self.durability = _one_of("durability", durability, _DURABILITY)
         self.session_policy = _one_of("session_policy", session_policy, _POLICIES)
-        self.run_timeout = run_timeout
-        self.lease = lease
-        self.evict_after = evict_after
-        self.buffer_size = buffer_size
+        self.run_timeout = positive(run_timeout, "run_timeout", self.id)
+        self.lease, self.evict_after, self.buffer_size = lease, evict_after, buffer_size
+        positive(lease, "lease", self.id)
+        if evict_after < 0:
+            raise BuildError(f"evict_after={evict_after} must not be negative (0: at once)")
+        at_least_one(buffer_size, "buffer_size", self.id)
         self.retention = retention
         self.clock: Clock = clock or SystemClock()
         self._default_sessions: dict[str | None, str] = {}
@@ -258,6 +260,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
     def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
         definition = self.definition()
         refuse_unknown(call["kwargs"], definition.function)
+        check_call(call)
         user_id = call["user_id"] or self.user_id
         given = checked_input(call["input"], self.input_schema)
         from .core.state import merged
@@ -574,6 +577,12 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
 def _cancel(run: Execution) -> None:
     run.cancel("cancel_run")
+
+
+def _dict(what: str, value: Any) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise BuildError(f"{what} must be a dict, got {type(value).__name__}")
+    return value
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:

@@ -7,9 +7,36 @@ import json
 from typing import Any
 
 from ..model.errors import BuildError, InputError
+from ..model.media import Audio, File, Image, Media, Video
 from ..model.text import is_model
 
-__all__ = ["check_schema", "checked_input", "refuse_unknown"]
+__all__ = ["check_call", "check_schema", "checked_input", "refuse_unknown"]
+
+_IDS = ("run_id", "session_id", "user_id")
+_DICTS = ("additional_data", "session_state", "dependencies", "metadata")
+_MEDIA: dict[str, type[Media]] = {"images": Image, "videos": Video, "audio": Audio, "files": File}
+
+
+def check_call(call: dict[str, Any]) -> None:
+    """InputError for an argument of ``run`` that is of the wrong kind, before anything starts. None is always right."""
+    for name in _IDS:
+        if call[name] is not None and not isinstance(call[name], str):
+            raise InputError(f"{name}={call[name]!r} must be a text; write {name}=str(...)")
+    for name in _DICTS:
+        if call[name] is not None and not isinstance(call[name], dict):
+            raise InputError(f"{name} must be a dict, got {type(call[name]).__name__}")
+    for name, kind in _MEDIA.items():
+        items = call[name]
+        if items is None:
+            continue
+        if not isinstance(items, (list, tuple)):
+            raise InputError(f"{name} must be a list of {kind.__name__}, got {type(items).__name__}")
+        for item in items:
+            if not isinstance(item, kind):
+                raise InputError(
+                    f"{name} holds a {type(item).__name__}; write {kind.__name__}(url=...), {kind.__name__}(filepath=...)"
+                    f" or {kind.__name__}(content=...)"
+                )
 
 
 def check_schema(schema: Any) -> None:
