@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "executors": {"model"},
     "engine": {"steps", "core", "storage", "executors", "model"},
 }
-ABOVE = {"console", "compat", "testing", "server", "cluster"}  # nothing below them may know them
+ABOVE = {"cli", "console", "compat", "testing", "server", "cluster"}  # nothing below them may know them
 IMPURE = {
     "anyio",
     "asyncio",

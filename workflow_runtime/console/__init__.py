@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["acli_app", "aprint_response", "cli_app"]
+__all__ = ["acli_app", "aprint_response", "cli_app", "missing"]
 
 _MISSING = (
-    "{verb} draws with rich and prompt_toolkit, which are not installed (no module named {name!r}). "
-    "Install them with:  pip install 'workflow-runtime[console]'"
+    "{verb} needs a package that is not installed (no module named {name!r}). "
+    "Install it with:  pip install 'workflow-runtime[{extra}]'"
 )
 
 
@@ -51,9 +51,9 @@ def cli_app(workflow: Any, call: Callable[[Callable[[], Any]], Any], **options: 
         call(chat.run)
 
 
-def missing(verb: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+def missing(verb: str, error: ModuleNotFoundError, extra: str = "console") -> ModuleNotFoundError:
     """The error that names the extra to install; ``error`` itself when one of our own modules is what is missing."""
     name = (error.name or "").partition(".")[0]
     if name == "workflow_runtime":
         return error
-    return ModuleNotFoundError(_MISSING.format(verb=verb, name=name), name=error.name)
+    return ModuleNotFoundError(_MISSING.format(verb=verb, name=name, extra=extra), name=error.name)

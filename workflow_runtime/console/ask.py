@@ -49,7 +49,7 @@ def _asked(item: StepRequirement, markdown: bool) -> list[RenderableType]:
     if item.requires_output_review and item.step_output is not None:
         parts.append(panels.content(item.step_output.content, markdown))
     elif item.step_input is not None and not said:
-        parts.append(panels.content(item.step_input.previous_step_content, markdown, most=12))
+        parts.append(panels.content(item.step_input.previous_step_content, markdown, most=12, longest=60))
     for number, name in enumerate(item.available_choices or (), 1):
         parts.append(Text(f"{number}. {one_line(name)}"))
     for field in item.user_input_schema or ():

@@ -19,17 +19,19 @@ _FEW = 64  # events; a reader that finds more waiting does not rest: the run wou
 _GRACE = 5.0  # seconds that a cancelled run gets to record its end
 
 
-async def follow(workflow: Any, stream: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
+async def follow(
+    workflow: Any, stream: Stream, view: View, surface: Surface, *, owns: bool = True
+) -> WorkflowRunOutput:
     """Show the run to its end or its pause; its output.
 
-    Cancelling this call cancels the run, and shows how that ended.
+    Cancelling this call cancels the run, and shows how that ended; without ``owns`` it only stops looking.
 
     Raises:
         Exception: What the run failed with.
     """
     reader = _Reader(stream, view, surface)
     try:
-        await _read_and_draw(workflow, reader, surface)
+        await _read_and_draw(workflow, reader, surface, owns)
     finally:
         with anyio.move_on_after(_GRACE, shield=True):
             await surface.close()
@@ -39,15 +41,16 @@ async def follow(workflow: Any, stream: Stream, view: View, surface: Surface) ->
     return reader.output
 
 
-async def _read_and_draw(workflow: Any, reader: _Reader, surface: Surface) -> None:
+async def _read_and_draw(workflow: Any, reader: _Reader, surface: Surface, owns: bool) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_draw, surface)
         tasks.start_soon(reader.read)
         try:
             await reader.done.wait()
         except anyio.get_cancelled_exc_class():
-            with anyio.move_on_after(_GRACE, shield=True):
-                await _cancel(workflow, reader)
+            if owns:
+                with anyio.move_on_after(_GRACE, shield=True):
+                    await _cancel(workflow, reader)
             raise
         finally:
             reader.scope.cancel()
@@ -65,19 +68,21 @@ class Stream(Protocol):
 
 
 class Elsewhere:
-    """A run that somebody else continued, read through the database up to its next pause or its end."""
+    """A run that somebody else executes, read through the database to its end; or, if ``to_pause``, to its next pause."""
 
-    def __init__(self, workflow: Any, run_id: str, after: int) -> None:
+    def __init__(self, workflow: Any, run_id: str, after: int, *, to_pause: bool = True) -> None:
         self.run_id = run_id
         self._workflow = workflow
         self._events = workflow.subscribe(run_id, after=after)
+        self._to_pause = to_pause
         self._ended = False
 
     async def take_some(self) -> list[Event]:
         if self._ended:
             return []
         event = await anext(self._events, None)
-        self._ended = event is None or (event.event == "WorkflowPaused" and not event.nested_depth)
+        paused = event is not None and event.event == "WorkflowPaused" and not event.nested_depth
+        self._ended = event is None or (paused and self._to_pause)
         return [] if event is None else [event]
 
     async def result(self) -> WorkflowRunOutput:

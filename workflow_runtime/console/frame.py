@@ -43,7 +43,9 @@ class Snapshot(NamedTuple):
     is_moving: bool
 
 
-def snapshot(view: View, now: float, height: int, *, streams: bool = True, times: bool = True) -> Snapshot:
+def snapshot(
+    view: View, now: float, height: int, *, streams: bool = True, times: bool = True, hint: str = "Ctrl-C cancels"
+) -> Snapshot:
     """The view as it is now, cut to a terminal of ``height`` lines."""
     live = [node for node in view.root.walk() if node.parent is not None and node.is_live and not _has_live(node)]
     speaking = [node for node in live if streams and node.tail is not None and node.tail.size] if streams else []
@@ -58,7 +60,7 @@ def snapshot(view: View, now: float, height: int, *, streams: bool = True, times
         rows(view, now, limit, times=times),
         shown,
         max(0, len(speaking) - _MOST_STREAMS),
-        _footer(view, now, times),
+        _footer(view, now, times, hint),
         view.status in ("RUNNING", "PENDING"),
     )
 
@@ -67,7 +69,7 @@ def _has_live(node: Node) -> bool:
     return any(child.is_live for child in node.children.values())
 
 
-def _footer(view: View, now: float, times: bool) -> str:
+def _footer(view: View, now: float, times: bool, hint: str) -> str:
     leaves = [node for node in view.root.walk() if node.parent is not None and not node.children]
     ended = sum(node.is_ended for node in leaves)
     parts = [duration(view.elapsed(now))] if times else []
@@ -75,7 +77,7 @@ def _footer(view: View, now: float, times: bool) -> str:
         parts.append(f"{ended:,} of {counted(len(leaves), 'step')}")
     if view.tokens["total_tokens"]:
         parts.append(counted(view.tokens["total_tokens"], "token"))
-    parts.append("Ctrl-C cancels")
+    parts.append(hint)
     return " · ".join(parts)
 
 

@@ -66,8 +66,14 @@ class Live:
         last = clock()
         while True:
             started = time.perf_counter()
+            chosen = self.options
             shot = snapshot(
-                self.view, clock(), self.console.height, streams=self.options.stream, times=self.options.show_time
+                self.view,
+                clock(),
+                self.console.height,
+                streams=chosen.stream,
+                times=chosen.show_time,
+                hint=chosen.ctrl_c,
             )
             taken = time.perf_counter() - started
             taken += await self._in_thread(partial(self._draw, shot))

@@ -46,8 +46,9 @@ def panel(body: RenderableType, title: str | Text, color: str, console: Console,
     )
 
 
-def content(value: Any, markdown: bool, most: int | None = None) -> RenderableType:
-    """A value as Markdown, as JSON, or literally. ``most``: that many lines, and how many were left out."""
+def content(value: Any, markdown: bool, most: int | None = None, longest: int = 200) -> RenderableType:
+    """A value as Markdown, as JSON, or literally. ``most``: that many lines (of ``longest`` characters on the average),
+    and how many were left out."""
     text = clean(as_text(value))
     left_out = 0
     if most is not None:
@@ -55,8 +56,8 @@ def content(value: Any, markdown: bool, most: int | None = None) -> RenderableTy
         if len(lines) > most:
             left_out = len(lines) - most
             text = "\n".join(lines[:most])
-        if len(text) > most * 200:
-            text, left_out = text[: most * 200], max(1, left_out)
+        if len(text) > most * longest:
+            text, left_out = text[: most * longest] + "…", max(1, left_out)
     shown: RenderableType
     if isinstance(value, str):
         shown = Markdown(text, hyperlinks=False, code_theme="ansi_dark") if markdown else Text(text)

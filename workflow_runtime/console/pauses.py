@@ -15,10 +15,10 @@ from .recall import natural
 from .surface import Surface
 from .tree import View
 
-__all__ = ["Outcome", "answer_here", "newly_answered", "still_open"]
+__all__ = ["Outcome", "answer_here", "answered_elsewhere", "newly_answered", "still_open"]
 
 Outcome = Literal["answered", "left", "elsewhere"]
-_LOOK = 1.0  # seconds between two looks at whether somebody else answered
+_LOOK = 0.5  # seconds between two looks at whether somebody else answered
 
 
 async def answer_here(
@@ -59,6 +59,15 @@ def newly_answered(output: WorkflowRunOutput) -> list[Requirement]:
     """What was answered here and is not stored yet."""
     found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
     return [item for item in found if item.is_resolved]
+
+
+async def answered_elsewhere(workflow: Any, output: WorkflowRunOutput) -> None:
+    """Wait until nothing is open any more, or somebody went on with the run."""
+    while True:
+        await anyio.sleep(_LOOK)
+        now = await workflow.aget_run(output.run_id)
+        if now is None or not now.is_paused or not still_open(now):
+            return
 
 
 async def _or_elsewhere(workflow: Any, item: Requirement, output: WorkflowRunOutput, prompter: Prompter) -> str | None:

@@ -31,6 +31,7 @@ def recall(
     for event in events:
         view.fold(event, event.created_at + offset)
     view.run_id, view.session_id = output.run_id, output.session_id
+    view.seq = max(view.seq, output.last_seq)
     view.name = view.name or output.workflow_name
     entries = sorted(history, key=lambda entry: natural(entry.path))
     for entry in entries:
@@ -44,6 +45,7 @@ def recall(
     _times(view, output, entries, offset)
     if not events:
         _sums(view, output)
+    _fit_into_parents(view, {entry.path for entry in entries})
     open_now: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
     view.questions = [item for item in open_now if not item.is_resolved]
     for item in open_now:
@@ -97,6 +99,22 @@ def _times(view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry
         view.root.ended_at = (
             started + seconds if seconds is not None else max(ended, float(output.updated_at))
         ) + offset
+
+
+def _fit_into_parents(view: View, known: set[str]) -> None:
+    """Steps that never ended are not in the journal, and events tell whole seconds only: put them into their containers."""
+    for node in view.root.walk():
+        if node.kind == "item" and node.path not in known:  # an item has no entry of its own: its steps have
+            starts = [child.started_at for child in node.children.values() if child.started_at is not None]
+            ends = [child.ended_at for child in node.children.values() if child.ended_at is not None]
+            node.started_at, node.ended_at = min(starts, default=node.started_at), max(ends, default=node.ended_at)
+            continue
+        around = node.parent
+        if around is None or node.path in known or node.started_at is None or around.started_at is None:
+            continue
+        node.started_at = max(node.started_at, around.started_at)
+        if node.ended_at is not None and around.ended_at is not None:
+            node.ended_at = around.ended_at
 
 
 def _sums(view: View, output: WorkflowRunOutput) -> None:

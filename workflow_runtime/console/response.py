@@ -16,13 +16,13 @@ from .clean import one_line, shorten
 from .follow import Elsewhere, Known, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
-from .pauses import answer_here, newly_answered, still_open
+from .pauses import Outcome, answer_here, answered_elsewhere, newly_answered, still_open
 from .person import Interrupted, Prompter
 from .recall import recall
 from .surface import Options, Surface, clock
 from .tree import View, as_text
 
-__all__ = ["continued", "is_live", "respond", "surface_for"]
+__all__ = ["continued", "converse", "end", "is_live", "person_at", "respond", "surface_for"]
 
 
 async def respond(
@@ -37,9 +37,13 @@ async def respond(
     interactive: bool | None = None,
     show_header: bool = True,
     prompter: Prompter | None = None,
+    wait: bool = False,
     **run: Any,
 ) -> WorkflowRunOutput:
     """Run the workflow and show it; the output. ``run`` are further arguments of ``arun``.
+
+    Where the run pauses: ``prompter`` is asked (made here if a person is at this terminal); with ``wait`` and nobody here
+    the answer may come from elsewhere, through the database.
 
     Raises:
         Exception: What the run failed with, after it was shown.
@@ -50,36 +54,46 @@ async def respond(
     options = Options(bool(stream), markdown, show_time, show_step_details)
     view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
-    if prompter is None and can_ask(console, interactive):
-        from .prompts import Terminal
-
-        prompter = Terminal()
     events = workflow.arun(input, stream=True, stream_events=True, **run)
     if show_header:
         await surface.say(*head(workflow, input, surface, events.run_id, run.get("session_id")))
-    return await converse(workflow, events, view, surface, options, prompter)
+    prompter = prompter or person_at(console, interactive)
+    return await converse(workflow, events, view, surface, options, prompter, wait=wait)
 
 
 async def continued(
-    workflow: Any, output: WorkflowRunOutput, console: Console, options: Options, prompter: Prompter | None
+    workflow: Any,
+    output: WorkflowRunOutput,
+    console: Console,
+    options: Options,
+    prompter: Prompter | None,
+    *,
+    wait: bool = False,
 ) -> WorkflowRunOutput:
     """Go on with a paused run, and show it like a new one."""
     view = View(workflow.name or workflow.id, workflow.outline())
     history = await workflow.history(output.run_id) if workflow.db is not None else []
     recall(view, output, history, offset=clock() - time.time())
     surface = surface_for(console, view, options)
-    return await converse(workflow, Known(output), view, surface, options, prompter)
+    return await converse(workflow, Known(output), view, surface, options, prompter, wait=wait)
 
 
 async def converse(
-    workflow: Any, events: Stream, view: View, surface: Surface, options: Options, prompter: Prompter | None
+    workflow: Any,
+    events: Stream,
+    view: View,
+    surface: Surface,
+    options: Options,
+    prompter: Prompter | None,
+    *,
+    wait: bool = False,
 ) -> WorkflowRunOutput:
     """Show the run; where it waits for a person and one is here, ask and go on; show the end."""
     output: WorkflowRunOutput | None = None
     try:
         output = await follow(workflow, events, view, surface)
-        while output.is_paused and prompter is not None:
-            again = await _answered(workflow, output, view, surface, options, prompter)
+        while output.is_paused:
+            again = await _onward(workflow, output, view, surface, options, prompter, wait)
             if again is None:
                 break
             output = await _followed(workflow, again, view, surface)
@@ -94,37 +108,71 @@ async def converse(
     return output
 
 
-async def _answered(
-    workflow: Any, output: WorkflowRunOutput, view: View, surface: Surface, options: Options, prompter: Prompter
+async def _onward(
+    workflow: Any,
+    output: WorkflowRunOutput,
+    view: View,
+    surface: Surface,
+    options: Options,
+    prompter: Prompter | None,
+    wait: bool,
 ) -> Stream | None:
-    """What goes on once the questions are answered; None when the run stays as it is."""
+    """How a paused run goes on once its questions are answered; None when it stays as it is."""
     assert output.run_id is not None
-    try:
-        outcome = await answer_here(workflow, output, view, surface, prompter, options.markdown)
-    except Interrupted:
-        await workflow.acancel_run(output.run_id)
-        output.status = RunStatus.cancelled
-        view.fold(WorkflowCancelledEvent(seq=view.seq, reason="Ctrl-C at a question"), clock())
-        return None
+    outcome: Outcome = "answered"
+    if still_open(output):
+        try:
+            if prompter is not None:
+                outcome = await answer_here(workflow, output, view, surface, prompter, options.markdown)
+            elif wait and workflow.db is not None:
+                await surface.say(Text(how_to_continue(view), style="dim"))
+                await answered_elsewhere(workflow, output)
+                outcome = "elsewhere"
+            else:
+                return None
+        except Interrupted:
+            await workflow.acancel_run(output.run_id)
+            output.status = RunStatus.cancelled
+            view.fold(WorkflowCancelledEvent(seq=view.seq, reason="Ctrl-C at a question"), clock())
+            return None
     if outcome == "elsewhere":
         now = await workflow.aget_run(output.run_id)
         if now is None or not now.is_paused:
             return Elsewhere(workflow, output.run_id, view.seq)
-        if still_open(now):
-            return await _answered(workflow, now, view, surface, options, prompter)
-        output = now
-    elif outcome == "left" and not newly_answered(output):
+        return await _onward(workflow, now, view, surface, options, prompter, wait)
+    if outcome == "left" and not newly_answered(output):
         return None
-    stream: Stream = workflow.acontinue_run(output, stream=True, stream_events=True)
+    stream: Stream
+    if workflow.db is None:
+        stream = workflow.acontinue_run(output, stream=True, stream_events=True)
+    else:  # some answers may be stored already: only the new ones are given
+        answers = newly_answered(output) or None
+        stream = workflow.acontinue_run(
+            run_id=output.run_id, step_requirements=answers, stream=True, stream_events=True
+        )
     return stream
 
 
 async def _followed(workflow: Any, events: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
-    """The same as ``follow``; a run that somebody else continued in this moment is read where it goes on."""
+    """The same as ``follow``; where somebody else was faster in this moment, what came of that."""
     try:
         return await follow(workflow, events, view, surface)
-    except (RunNotPaused, AlreadyAnswered):
+    except AlreadyAnswered:
+        now: WorkflowRunOutput | None = await workflow.aget_run(events.run_id)
+        if now is None:
+            raise
+        return now
+    except RunNotPaused:
         return await follow(workflow, Elsewhere(workflow, events.run_id, view.seq), view, surface)
+
+
+def person_at(console: Console, interactive: bool | None) -> Prompter | None:
+    """The person at this terminal; None if there is none or shall be none."""
+    if not can_ask(console, interactive):
+        return None
+    from .prompts import Terminal
+
+    return Terminal()
 
 
 def is_live(console: Console) -> bool:

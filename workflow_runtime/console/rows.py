@@ -32,6 +32,7 @@ class Row(NamedTuple):
     time: str = ""
     problem: str = ""
     is_gap: bool = False
+    path: str = ""
 
 
 def duration(seconds: float | None) -> str:
@@ -187,6 +188,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         share,
         duration(node.elapsed(clock)) if times and node.state not in ("pending", "unused") else "",
         problem,
+        path=node.path,
     )
 
 

@@ -28,6 +28,7 @@ class Options:
     markdown: bool
     show_time: bool
     show_step_details: bool
+    ctrl_c: str = "Ctrl-C cancels"  # what the last line of the live region says of it
 
     def time(self, seconds: float | None) -> str:
         return duration(seconds) if self.show_time else ""

@@ -46,6 +46,10 @@ async def execute_run(run: Execution) -> None:
             run.end()
             return
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
+        if run.parked and run.definition.db is not None:  # it is stored as paused, and stays so without this process
+            run.evict()
+            run.end()
+            raise
         cancelled_outside = error
         outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
     with anyio.CancelScope(shield=True), anyio.move_on_after(_FINISH_SECONDS) as limit:

@@ -1,0 +1,5 @@
+"""``python -m workflow_runtime.cli`` is ``wfr``."""
+
+from . import main
+
+main()

@@ -1,0 +1,349 @@
+"""The commands of ``wfr``: what they are called and what they take. The work is in the modules beside this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from rich.console import Console
+
+from .. import __version__
+from .codes import Code, perform
+from .source import ENV
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Run workflows, and look after their runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # help is text; nothing in it is markup
+    pretty_exceptions_enable=False,  # a step's traceback is the user's, as Python shows it
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the run failed, 2 wrong usage, 3 paused, 4 cancelled, 5 not found, 6 refused,"
+    " 7 database, 130 Ctrl-C.",
+)
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of stored runs, for the shell."""
+    url = ctx.params.get("db") or os.environ.get(ENV)
+    if not url:
+        return []
+
+    async def newest() -> list[str]:
+        from ..storage.base import RunFilter
+        from .source import database
+
+        async with database(url) as db:
+            return [row.run_id for row in await db.list_runs(RunFilter(), limit=50)]
+
+    try:
+        return [run_id for run_id in anyio.run(newest) if run_id.startswith(incomplete)]
+    except Exception:  # the shell shows whatever is printed here in the middle of the line
+        return []
+
+
+Target = Annotated[
+    str, typer.Argument(metavar="MODULE:NAME", help="The workflow: module:name, or path/to/file.py:name.")
+]
+RunId = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run's id, or at least its last 4 characters.", autocompletion=complete_run),
+]
+Db = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help=f"The database, such as sqlite:///runs.db. Default: {ENV}.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Stream = Annotated[bool | None, typer.Option("--stream/--no-stream", help="Show text while it is made.")]
+Markdown = Annotated[bool, typer.Option("--markdown/--no-markdown", help="Lay out text as Markdown.")]
+Details = Annotated[bool, typer.Option("--details/--no-details", help="Show the output of each step.")]
+Interactive = Annotated[
+    bool | None, typer.Option("--interactive/--no-interactive", help="Ask here where the run pauses.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Where nobody can be asked here, wait for wfr answer.")]
+Session = Annotated[str | None, typer.Option("--session", help="The session's id.")]
+User = Annotated[str | None, typer.Option("--user", help="The user's id.")]
+
+
+def _console() -> Console:
+    return Console()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run workflows, and look after their runs."""
+
+
+@app.command()
+def run(
+    target: Target,
+    input: Annotated[str | None, typer.Argument(help="JSON, or text; - reads it from standard input.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Take the input as text even if it looks like JSON.")] = False,
+    session: Session = None,
+    user: User = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="An id of your choice for the run.")] = None,
+    db: Db = None,
+    stream: Stream = None,
+    markdown: Markdown = True,
+    details: Details = True,
+    interactive: Interactive = None,
+    wait: Wait = False,
+    events: Annotated[bool, typer.Option("--events/--no-events", help="Store the events, for tail and export.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Run a workflow. Ctrl-C cancels it."""
+    from .launch import Shown
+    from .launch import run as work
+
+    shown = Shown(stream, markdown, details, interactive, wait, as_json)
+    given = {"session_id": session, "user_id": user, "run_id": run_id}
+    perform(
+        partial(work, target, input, _console(), shown, db=db, as_text=text, keep_events=events, **given),
+        as_json=as_json,
+    )
+
+
+@app.command("continue")
+def continue_(
+    target: Target,
+    run_id: RunId,
+    db: Db = None,
+    stream: Stream = None,
+    markdown: Markdown = True,
+    details: Details = True,
+    interactive: Interactive = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a paused run; what is still open is asked here."""
+    from .launch import Shown, continue_run
+
+    shown = Shown(stream, markdown, details, interactive, wait, as_json)
+    perform(partial(continue_run, target, run_id, _console(), shown, db=db), as_json=as_json)
+
+
+@app.command()
+def fork(
+    target: Target,
+    run_id: RunId,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="PATH|SEQ", help="The step to run again, or an event's number.")
+    ] = None,
+    output: Annotated[
+        list[str] | None, typer.Option("--output", metavar="PATH=VALUE", help="A step's output that counts as done.")
+    ] = None,
+    state: Annotated[str | None, typer.Option("--state", metavar="JSON", help="Merged over the session state.")] = None,
+    db: Db = None,
+    stream: Stream = None,
+    markdown: Markdown = True,
+    details: Details = True,
+    interactive: Interactive = None,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new run that shares the beginning of another one."""
+    from .launch import Shown, fork_run
+
+    shown = Shown(stream, markdown, details, interactive, wait, as_json)
+    work = partial(fork_run, target, run_id, _console(), shown, db=db, at=at, outputs=output or (), state=state)
+    perform(work, as_json=as_json)
+
+
+@app.command()
+def recover(
+    target: Target,
+    db: Db = None,
+    markdown: Markdown = True,
+    details: Details = True,
+    interactive: Interactive = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over the workflow's runs whose process died, and show them to their end."""
+    from .launch import Shown, recover_runs
+
+    shown = Shown(None, markdown, details, interactive, False, as_json)
+    perform(partial(recover_runs, target, _console(), shown, db=db), as_json=as_json)
+
+
+@app.command()
+def runs(
+    session: Session = None,
+    user: User = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", help="The workflow's id.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", help="Only runs with this status; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 20,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List stored runs, newest first."""
+    from .runs import list_runs
+
+    where = partial(list_runs, session=session, user=user, workflow=workflow, status=status or (), limit=limit)
+    perform(lambda: partial(where, db, _console(), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def show(
+    run_id: RunId,
+    step: Annotated[
+        str | None, typer.Option("--step", help="Print the output of this step (path or name) and nothing else.")
+    ] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one run: when its steps ran, what they left, how it ended."""
+    from .runs import show_run
+
+    perform(lambda: partial(show_run, db, _console(), run_id, step=step, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def tail(
+    run_id: RunId,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only events behind this number.")] = 0,
+    markdown: Markdown = True,
+    details: Details = True,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a run from another terminal, from its beginning to its end. Ctrl-C stops looking."""
+    from .follow import tail as work
+
+    shown = partial(work, after=after, markdown=markdown, details=details, as_json=as_json)
+    perform(lambda: partial(shown, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def pending(
+    session: Session = None,
+    user: User = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, oldest first.")] = 50,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what waits for a person."""
+    from .runs import pending as work
+
+    perform(
+        lambda: partial(work, db, _console(), session=session, user=user, limit=limit, as_json=as_json), as_json=as_json
+    )
+
+
+@app.command()
+def answer(
+    run_id: RunId,
+    step: Annotated[str | None, typer.Option("--step", help="Which question: a step's name or path.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Confirm, or accept the output.")] = False,
+    no: Annotated[bool, typer.Option("--no", "-n", help="Reject.")] = False,
+    feedback: Annotated[str | None, typer.Option("--feedback", help="With --no: what is wrong.")] = None,
+    value: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A field of the form; may be repeated.")
+    ] = None,
+    choose: Annotated[
+        list[str] | None, typer.Option("--choose", metavar="NAME", help="A route; may be repeated.")
+    ] = None,
+    edit: Annotated[
+        str | None,
+        typer.Option("--edit", metavar="FILE", help="Accept with this output instead; - reads standard input."),
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try the failed step again.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Go on without the failed step.")] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a paused run; without options, at this terminal. The first answer wins."""
+    from .people import Answer
+    from .people import answer as work
+
+    given = Answer(step, yes, no, feedback, value or (), choose or (), edit, retry, skip)
+    perform(partial(work, db, _console(), run_id, given, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def cancel(
+    run_id: RunId,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the run to end.")] = 15.0,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a run, whichever process runs it."""
+    from .people import cancel as work
+
+    perform(lambda: partial(work, db, _console(), run_id, wait=wait, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def graph(
+    target: Target,
+    form: Annotated[str, typer.Option("--format", "-f", help="text, mermaid, dot or svg.")] = "text",
+    file: Annotated[Path | None, typer.Option("--output", "-o", help="Write it there.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Colour what this run did.")] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a workflow."""
+    from .tidy import draw_graph
+
+    work = partial(draw_graph, target, _console(), form=form, file=file, run_id=run_id, db=db, as_json=as_json)
+    perform(work, as_json=as_json)
+
+
+@app.command()
+def export(
+    run_id: RunId,
+    html: Annotated[bool, typer.Option("--html", help="One self-contained page (the default).")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it there; else to standard output.")
+    ] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all that is stored of a run into one file, to attach to a bug report."""
+    from .tidy import export_run
+
+    if html and as_json:
+        typer.echo("wfr: --html or --json, not both", err=True)
+        raise typer.Exit(Code.usage)
+    perform(lambda: partial(export_run, db, _console(), run_id, file=file, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option("--older-than", metavar="AGE", help="Such as 12h, 30d or 2w.")],
+    events: Annotated[bool, typer.Option("--events", help="Only the events of finished runs; the runs stay.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete finished runs (or only their events) that are older."""
+    from .codes import Stop
+    from .source import parse_seconds
+    from .tidy import prune_runs
+
+    try:
+        seconds = parse_seconds(older_than)
+    except Stop as stop:
+        typer.echo(f"wfr: {stop.message}", err=True)
+        raise typer.Exit(stop.code) from None
+    if not yes and sys.stdin.isatty() and not as_json:
+        what = "the events of finished runs" if events else "finished runs"
+        typer.confirm(f"Delete {what} older than {older_than}?", abort=True)
+    work = partial(prune_runs, db, _console(), seconds=seconds, events_only=events, as_json=as_json)
+    perform(lambda: work, as_json=as_json)

@@ -1,0 +1,122 @@
+"""What a command is given: a workflow by its name, an input, a database, a length of time."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .. import BaseDb, Workflow
+from ..storage.registry import open_url
+from .codes import Code, Stop
+
+__all__ = ["ENV", "database", "load", "parse_input", "parse_seconds", "stand_in"]
+
+ENV = "WFR_DB"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+def load(target: str, db: str | None) -> Workflow:
+    """The workflow that ``module:name`` or ``path/to/file.py:name`` names; ``name`` may be a function that makes it.
+
+    Raises:
+        Stop: There is none; the message says what was looked for.
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise Stop(Code.usage, f"{target!r} names no workflow; write module:workflow or path/to/file.py:workflow")
+    module = _module(place)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            offered = [key for key, value in vars(module).items() if isinstance(value, Workflow)]
+            hint = f"; it has {', '.join(offered)}" if offered else ""
+            raise Stop(Code.usage, f"{place} has no {name!r}{hint}")
+        found = getattr(found, part)
+    if not isinstance(found, Workflow) and callable(found):
+        found = found()
+    if not isinstance(found, Workflow):
+        raise Stop(Code.usage, f"{target} is a {type(found).__name__}, not a Workflow or a function that makes one")
+    url = db or (os.environ.get(ENV) if found.db is None else None)
+    if url:
+        found.db = open_url(url)
+    return found
+
+
+def _module(place: str) -> ModuleType:
+    """A module of the path or of the working directory, or a file."""
+    if place.endswith(".py"):
+        path = Path(place).resolve()
+        if not path.is_file():
+            raise Stop(Code.usage, f"there is no file {place}")
+        sys.path.insert(0, str(path.parent))
+        known = sys.modules.get(path.stem)
+        if known is not None and getattr(known, "__file__", None) == str(path):
+            return known
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+        return module
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
+            raise Stop(Code.usage, f"there is no module {place!r} here or on the path") from error
+        raise
+
+
+def parse_input(given: str | None, as_text: bool) -> Any:
+    """A JSON object or list as such, "-" as what stands in standard input, all else (and with ``as_text``) as text."""
+    if given == "-":
+        given = sys.stdin.read()
+    if given is None or as_text:
+        return given
+    text = given.strip()
+    if text.startswith(("{", "[")):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise Stop(
+                Code.usage, f"the input looks like JSON and is none: {error}; --text takes it as it is"
+            ) from None
+    return given
+
+
+def parse_seconds(text: str) -> float:
+    """``90s``, ``15m``, ``12h``, ``30d``, ``2w`` in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
+    if match is None:
+        raise Stop(Code.usage, f"{text!r} is no length of time; write for example 90s, 15m, 12h, 30d or 2w")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@asynccontextmanager
+async def database(url: str | None) -> AsyncIterator[BaseDb]:
+    """The database of ``--db`` or of the environment, open; Stop when neither names one."""
+    found = url or os.environ.get(ENV)
+    if not found:
+        raise Stop(Code.usage, f"which database? Pass --db sqlite:///runs.db, or set {ENV}")
+    db = open_url(found)
+    try:
+        await db.open()
+        yield db
+    finally:
+        await db.aclose()
+
+
+def stand_in(db: BaseDb, workflow_id: str | None = None, name: str | None = None) -> Workflow:
+    """A workflow without steps, for what can be done with a stored run without knowing its steps."""
+    return Workflow(name=name, id=workflow_id or "wfr", steps=[], db=db, telemetry=False)
