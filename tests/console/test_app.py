@@ -83,7 +83,7 @@ async def test_what_is_said_wrongly_to_the_workflow_is_told_and_the_chat_goes_on
 
 
 async def test_commands_are_listed_and_a_slip_is_mended() -> None:
-    drawn = await talk(counting(), "/help", "/histroy", "/history", "/state", "/runs", Left())
+    drawn = await talk(counting(), "/help", "/histroy", "/hist", "/state", "/runs", Left())
     assert "/export [FILE]" in drawn
     assert "did you mean /history?" in drawn
     assert "nothing was said yet" in drawn

@@ -39,6 +39,9 @@ async def perform(chat: Chat, line: str) -> RenderableType | None:
     """Do what ``line`` (with its slash) says; what is to be shown. Raises Leave."""
     name, _, rest = line[1:].partition(" ")
     command = COMMANDS.get(name) or COMMANDS.get(_ALIASES.get(name, ""))
+    begun = [known for known in COMMANDS if name and known.startswith(name)]
+    if command is None and len(begun) == 1:
+        command = COMMANDS[begun[0]]
     if command is None:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean /{close[0]}?" if close else ""
