@@ -155,7 +155,7 @@ def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 EXTRA_OF_PACKAGE = {"workflow_runtime_postgres": {"asyncpg"}}  # whole packages behind an extra
 EXTRA_OF_ROOM = {
-    "console": {"rich", "prompt_toolkit"},
+    "console": {"rich", "prompt_toolkit", "markdown_it"},
     "cli": {"rich", "typer"},
     "testing": {"pytest", "hypothesis"},
 }

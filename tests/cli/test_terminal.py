@@ -270,3 +270,28 @@ def test_nothing_that_others_wrote_reaches_the_terminal_as_a_control(terminal: O
     for control in ("\x1b[2J", "\x1b]0;", "\x9b", "\x07"):
         assert control not in shown.text
     assert "␛[2J␛[H␛]0;owned␇" in shown.plain
+
+
+SHOWN = """
+import anyio
+from workflow_runtime import Step, Workflow
+async def talk(step_input):
+    for number in range(10_000):
+        yield f"word{number} "
+        await anyio.sleep(0.02)
+workflow = Workflow(name="Talk", steps=[Step(name="talk", executor=talk)])
+try:
+    VERB
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("verb", ["workflow.print_response('hi')", "anyio.run(workflow.aprint_response, 'hi')"])
+def test_ctrl_c_in_a_script_cancels_the_run_shows_it_and_is_raised(terminal: Open, verb: str) -> None:
+    script = terminal(program=[sys.executable, "-c", SHOWN.replace("VERB", verb)])
+    script.sees("word5 ")
+    script.child.sendintr()
+    script.sees("talk  cancelled", "Cancelled in", "interrupted")
+    assert script.ends() == 0
+    assert "Traceback" not in script.plain

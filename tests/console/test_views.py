@@ -121,3 +121,14 @@ def test_colours_tell_the_states_apart() -> None:
     console.print(lines_of(tree_lines(rows(view, now), 80)))
     svg = console.export_svg(title="fail")
     assert len(set(re.findall(r"fill: (#[0-9a-f]{6})", svg))) >= 4
+
+
+def test_markdown_loses_nothing_that_was_written() -> None:
+    console = recording(80)
+    text = (
+        "a List<T> and <script>x</script> [link](https://example.org/x) & *stars*\n\n<div>\nblock\n</div>\n\n`<code>`"
+    )
+    console.print(panels.content(text, True))
+    drawn = console.export_text()
+    for part in ("List<T>", "<script>x</script>", "https://example.org/x", "<div>", "<code>", "&"):
+        assert part in drawn

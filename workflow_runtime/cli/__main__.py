@@ -1,5 +1,8 @@
 """``python -m workflow_runtime.cli`` is ``wfr``."""
 
+from __future__ import annotations
+
 from . import main
 
-main()
+if __name__ == "__main__":
+    main()

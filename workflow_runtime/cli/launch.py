@@ -37,7 +37,7 @@ class Shown:
 
     def options(self, console: Console) -> Options:
         stream = is_live(console) if self.stream is None else self.stream
-        return Options(stream, self.markdown, True, self.details)
+        return Options(stream, self.markdown, True, self.details, is_stored=True)
 
 
 def run(

@@ -14,7 +14,7 @@ from .. import WorkflowRunOutput
 from .clean import one_line
 from .commands import COMMANDS, Leave, perform
 from .person import Interrupted, Left, Prompter
-from .response import continued, is_live, respond
+from .response import continued, is_drawn, respond
 from .signals import Interruptible, on_ctrl_c
 from .surface import Options
 from .tree import as_text
@@ -61,8 +61,8 @@ class Chat:
         self.emoji = one_line(_EMOJI.get(emoji) or Emoji.replace(emoji))
         self.console = console or Console()
         if stream is None:
-            stream = workflow.stream if workflow.stream is not None else is_live(self.console)
-        self.options = Options(bool(stream), markdown, show_time, show_step_details)
+            stream = workflow.stream if workflow.stream is not None else is_drawn(self.console)
+        self.options = Options(bool(stream), markdown, show_time, show_step_details, show_hints=False)
         self.exit_on = tuple(exit_on) if exit_on is not None else EXIT_ON
         self._prompter = prompter
         self._further = run
@@ -126,6 +126,7 @@ class Chat:
             console=self.console,
             prompter=self._prompter,
             show_header=False,
+            show_hints=False,
             **self._further,
         )
 

@@ -10,12 +10,12 @@ import re
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
 from .clean import clean
 from .node import Node
+from .prose import prose
 from .render import ASCII, STYLES, UNICODE, Glyphs, Line, fit, tree_lines
 from .rows import Row, counted, duration, rows, where
 from .tree import View
@@ -128,7 +128,7 @@ class Painter:
     def _laid_out(self, text: str, width: int) -> list[Line]:
         if not self.markdown and text.isascii():
             return [[Segment(line)] for line in wrapped(text, width)]
-        shown = Markdown(text, hyperlinks=False, code_theme="ansi_dark") if self.markdown else Text(text)
+        shown = prose(text) if self.markdown else Text(text)
         options = self.console.options.update(width=width, height=None)
         return [list(line) for line in self.console.render_lines(shown, options, pad=False)]
 

@@ -107,7 +107,7 @@ class Lines:
         if isinstance(event, StepCompletedEvent) and self.options.show_step_details:
             self._end_of_stream(event.path, found)
             if event.path not in self._streamed:
-                self._held.swap(leaf_output(event, self.view))
+                self._held.hold(leaf_output(event, self.view))
 
     def _told(self, event: Event) -> str | None:
         name = _name(self.view.at(event.path))
@@ -146,7 +146,7 @@ class Lines:
             found.insert(max(0, len(found) - 1), line("text", f"{_name(self.view.at(path))} | {rest}"))
 
     def _flush(self, found: list[str]) -> None:
-        held = self._held.swap(None)
+        held = self._held.take()
         if held is not None:
             found.extend(bordered(as_text(held[1])))
 

@@ -19,14 +19,14 @@ from rich.console import Console
 from .. import Event, StepCompletedEvent, StepOutputReviewEvent, StepRetryEvent, WorkflowCompletedEvent
 from .clean import one_line
 from .frame import Painter, Snapshot, snapshot
-from .panels import retry_notice, step_output
+from .panels import retry_notice
 from .render import ASCII, UNICODE, tree_lines
 from .rows import rows
 from .screen import Region, lines_of
 from .surface import Held, Options, clock, leaf_output, told_of_a_broken_pipe
 from .tree import View
 
-__all__ = ["Live"]
+__all__ = ["Live", "milestones"]
 
 FASTEST = 0.05  # seconds between two redraws
 _SLOWEST = 1.0
@@ -94,32 +94,16 @@ class Live:
         return time.thread_time() - began
 
     async def events(self, batch: Sequence[Event]) -> None:
-        found: list[Any] = []
-        for event in batch:
-            if isinstance(event, StepCompletedEvent):
-                if self.options.show_step_details:
-                    self._show(self._held.swap(leaf_output(event, self.view)), found)
-            elif isinstance(event, WorkflowCompletedEvent) and not event.nested_depth:
-                self._held.drop_if(event.content)
-            elif isinstance(event, StepOutputReviewEvent):
-                self._held.drop_at(event.path)
-            elif isinstance(event, StepRetryEvent) and self.options.show_step_details:
-                why = one_line(f"{event.error_type}: {event.error}")
-                found.append(retry_notice(self.view.at(event.path), why, event.delay, event.discards_deltas))
+        found = milestones(batch, self.view, self.options, self._held, self.console)
         if found:
             await self.say(*found)
-
-    def _show(self, held: Any, found: list[Any]) -> None:
-        if held is not None:
-            node, content, seconds = held
-            found.append(step_output(node, content, self.console, self.options.markdown, self.options.time(seconds)))
 
     async def say(self, *parts: Any) -> None:
         await self._in_thread(partial(self._region.print, *parts))
 
     async def close(self) -> None:
-        found: list[Any] = []
-        self._show(self._held.swap(None), found)
+        held = self._held.release(self.options, self.console)
+        found: list[Any] = [held] if held is not None else []
         glyphs = ASCII if self.console.options.ascii_only else UNICODE
         limit = _TREE_AT_A_PAUSE if self.view.status == "PAUSED" else _TREE_AT_THE_END
         tree = tree_lines(rows(self.view, clock(), limit, times=self.options.show_time), self.console.width, glyphs)
@@ -133,3 +117,23 @@ class Live:
                 return work()
 
         return await anyio.to_thread.run_sync(told, abandon_on_cancel=True)
+
+
+def milestones(batch: Sequence[Event], view: View, options: Options, held: Held, console: Console) -> list[Any]:
+    """What these events leave in the scrollback: the outputs of steps (the newest one is held back), and retries."""
+    found: list[Any] = []
+    for event in batch:
+        if isinstance(event, StepCompletedEvent):
+            if options.show_step_details:
+                before = held.release(options, console)
+                held.hold(leaf_output(event, view))
+                if before is not None:
+                    found.append(before)
+        elif isinstance(event, WorkflowCompletedEvent) and not event.nested_depth:
+            held.drop_if(event.content)
+        elif isinstance(event, StepOutputReviewEvent):
+            held.drop_at(event.path)
+        elif isinstance(event, StepRetryEvent) and options.show_step_details:
+            why = one_line(f"{event.error_type}: {event.error}")
+            found.append(retry_notice(view.at(event.path), why, event.delay, event.discards_deltas))
+    return found

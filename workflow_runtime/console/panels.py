@@ -8,7 +8,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markdown import Markdown
 from rich.panel import Panel
 from rich.style import Style
 from rich.syntax import Syntax
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from .clean import clean, one_line, shorten
 from .node import Node
+from .prose import prose
 from .render import STYLES
 from .rows import counted, duration, where
 from .tree import View, as_text
@@ -60,7 +60,7 @@ def content(value: Any, markdown: bool, most: int | None = None, longest: int = 
             text, left_out = text[: most * longest] + "…", max(1, left_out)
     shown: RenderableType
     if isinstance(value, str):
-        shown = Markdown(text, hyperlinks=False, code_theme="ansi_dark") if markdown else Text(text)
+        shown = prose(text) if markdown else Text(text)
     elif value is None:
         shown = Text("(no content)", style="dim")
     elif _is_json(text) and not left_out:

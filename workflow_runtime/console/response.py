@@ -22,7 +22,7 @@ from .recall import recall
 from .surface import Options, Surface, clock
 from .tree import View, as_text
 
-__all__ = ["continued", "converse", "end", "is_live", "person_at", "respond", "surface_for"]
+__all__ = ["continued", "converse", "end", "is_drawn", "is_live", "person_at", "respond", "surface_for"]
 
 
 async def respond(
@@ -36,6 +36,7 @@ async def respond(
     console: Console | None = None,
     interactive: bool | None = None,
     show_header: bool = True,
+    show_hints: bool = True,
     prompter: Prompter | None = None,
     wait: bool = False,
     **run: Any,
@@ -50,8 +51,10 @@ async def respond(
     """
     console = console or Console()
     if stream is None:
-        stream = workflow.stream if workflow.stream is not None else is_live(console)
-    options = Options(bool(stream), markdown, show_time, show_step_details)
+        stream = workflow.stream if workflow.stream is not None else is_drawn(console)
+    options = Options(
+        bool(stream), markdown, show_time, show_step_details, show_hints=show_hints, is_stored=workflow.db is not None
+    )
     view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
     events = workflow.arun(input, stream=True, stream_events=True, **run)
@@ -125,7 +128,7 @@ async def _onward(
             if prompter is not None:
                 outcome = await answer_here(workflow, output, view, surface, prompter, options.markdown)
             elif wait and workflow.db is not None:
-                await surface.say(Text(how_to_continue(view), style="dim"))
+                await surface.say(Text(how_to_continue(view, options), style="dim"))
                 await answered_elsewhere(workflow, output)
                 outcome = "elsewhere"
             else:
@@ -182,10 +185,19 @@ def is_live(console: Console) -> bool:
     )
 
 
+def is_drawn(console: Console) -> bool:
+    """True where text can be shown while it is made, and be replaced."""
+    return is_live(console) or console.is_jupyter
+
+
 def surface_for(console: Console, view: View, options: Options) -> Surface:
     """What fits the console: drawn in place on a terminal, plain lines elsewhere."""
     if is_live(console):
         return Live(console, view, options)
+    if console.is_jupyter:
+        from .notebook import Notebook
+
+        return Notebook(console, view, options)
     return Lines(console, view, options)
 
 
@@ -197,7 +209,7 @@ def can_ask(console: Console, interactive: bool | None) -> bool:
 
 
 def head(workflow: Any, input: Any, surface: Surface, run_id: str, session_id: str | None) -> list[Any]:
-    if isinstance(surface, Live):
+    if not isinstance(surface, Lines):
         return [panels.header(workflow, input, surface.console, run_id, session_id)]
     found = [line("workflow", workflow.name or workflow.id), line("run", run_id)]
     if session_id:
@@ -216,8 +228,8 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
         ):  # fmt: skip
             files += panels.media_names(media, kind)
     took = options.time(view.elapsed(clock()))
-    hint = how_to_continue(view) if view.status == "PAUSED" else ""
-    if isinstance(surface, Live):
+    hint = how_to_continue(view, options) if options.show_hints else ""
+    if not isinstance(surface, Lines):
         return [
             panels.final(
                 view, view.content, surface.console, markdown=options.markdown, time=took, files=files, hint=hint
@@ -235,8 +247,12 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
     return [Text("\n".join(found))]
 
 
-def how_to_continue(view: View) -> str:
-    """What a person who cannot be asked here may do."""
+def how_to_continue(view: View, options: Options) -> str:
+    """What a person may do with a run that did not complete."""
+    if view.status in ("CANCELLED", "ERROR") and options.is_stored:
+        return f"go on from the last finished step:  wfr fork MODULE:NAME {view.run_id}"
+    if view.status != "PAUSED":
+        return ""
     lines = [f"{item.step_name or item.path} waits: {_asked(item)}" for item in view.questions]
     lines.append(f"answer it:    wfr answer {view.run_id} --db URL")
     lines.append(f"or in code:   workflow.continue_run(run_id={view.run_id!r}, step_requirements=[...])")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from .. import Event, StepCompletedEvent
 from .node import Node
+from .panels import step_output
 from .rows import duration
 from .tree import View
 
@@ -29,6 +30,8 @@ class Options:
     show_time: bool
     show_step_details: bool
     ctrl_c: str = "Ctrl-C cancels"  # what the last line of the live region says of it
+    show_hints: bool = True  # say at the end what can be done with a run that did not complete
+    is_stored: bool = False  # the run can be forked and answered from elsewhere
 
     def time(self, seconds: float | None) -> str:
         return duration(seconds) if self.show_time else ""
@@ -68,10 +71,22 @@ class Held:
     def __init__(self) -> None:
         self._held: tuple[Node, Any, float | None] | None = None
 
-    def swap(self, new: tuple[Node, Any, float | None] | None) -> tuple[Node, Any, float | None] | None:
-        """Hold ``new``; what was held before may be shown now."""
-        old, self._held = self._held, new
+    def hold(self, new: tuple[Node, Any, float | None] | None) -> None:
+        """Hold this one from now on."""
+        self._held = new
+
+    def take(self) -> tuple[Node, Any, float | None] | None:
+        """What was held; nothing is any more."""
+        old, self._held = self._held, None
         return old
+
+    def release(self, options: Options, console: Console) -> Any:
+        """The same as a panel; None when nothing was held."""
+        held = self.take()
+        if held is None:
+            return None
+        node, content, seconds = held
+        return step_output(node, content, console, options.markdown, options.time(seconds))
 
     def drop_at(self, path: str) -> None:
         """Forget it when it is of this step: its output is about to be shown for review."""
