@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from workflow_runtime import (
+    MapExecutionStartedEvent,
+    StepCompletedEvent,
     StepContentEvent,
+    StepErrorEvent,
     StepRetryEvent,
     StepStartedEvent,
     WorkflowCompletedEvent,
@@ -15,6 +19,8 @@ from workflow_runtime import (
     WorkflowStartedEvent,
 )
 from workflow_runtime.console.node import Node
+from workflow_runtime.console.panels import counts
+from workflow_runtime.console.rows import rows
 from workflow_runtime.console.tree import View
 
 from .streams import folded, recorded
@@ -163,3 +169,41 @@ def test_the_kept_end_of_a_stream_is_bounded() -> None:
     assert tail.size == 2_000_000
     assert len(tail.text()) < 20_000
     assert tail.is_cut
+
+
+def test_ten_thousand_items_are_a_number_and_not_a_list() -> None:
+    view = view_of(
+        WorkflowStartedEvent(seq=1),
+        MapExecutionStartedEvent(seq=2, path="0.pages", step_name="pages", item_count=10_000),
+    )
+    for number in range(9_000):
+        place = {"path": f"0.pages#{number}/0.draw", "step_name": "draw"}
+        view.fold(StepStartedEvent(seq=3, **place), 3.0)
+        view.fold(StepCompletedEvent(seq=4, **place), 4.0)
+    view.fold(StepStartedEvent(seq=5, path="0.pages#9000/0.draw", step_name="draw"), 5.0)
+    assert len(view.nodes) < 1_500
+    shown = rows(view, 6.0, 10)
+    assert [row.facts for row in shown if row.name == "pages"] == [("9,000/10,000 items",)]
+    assert any(row.name == "#9001 draw" and row.state == "running" for row in shown)
+    hidden = [
+        int(count.replace(",", "")) for row in shown if row.is_gap for count in re.findall(r"([\d,]+) done", row.name)
+    ]
+    listed = sum(row.state == "done" and row.name.startswith("#") for row in shown)
+    assert sum(hidden) + listed == 9_000
+    assert "9,000 steps" in counts(view)
+
+
+def test_rows_that_do_not_fit_are_counted_and_what_is_live_or_failed_stays() -> None:
+    view = view_of(WorkflowStartedEvent(seq=1))
+    for number in range(50):
+        place = {"path": f"{number}.step{number}", "step_name": f"step{number}"}
+        view.fold(StepStartedEvent(seq=2, **place), 1.0)
+        if number == 7:
+            view.fold(StepErrorEvent(seq=3, **place, error="no"), 2.0)
+        elif number < 40:
+            view.fold(StepCompletedEvent(seq=3, **place), 2.0)
+    for limit in (3, 8, 20, 49, 50, None):
+        shown = rows(view, 3.0, limit)
+        assert len(shown) <= (limit or 50)
+        if limit is None or limit >= 20:
+            assert {"step7", *(f"step{number}" for number in range(40, 50))} <= {row.name for row in shown}

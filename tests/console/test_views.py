@@ -10,10 +10,13 @@ import os
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
 
+from workflow_runtime import StepErrorEvent, StepStartedEvent
 from workflow_runtime.console import panels
 from workflow_runtime.console.ask import question
 from workflow_runtime.console.frame import Painter, snapshot
@@ -132,3 +135,30 @@ def test_markdown_loses_nothing_that_was_written() -> None:
     drawn = console.export_text()
     for part in ("List<T>", "<script>x</script>", "https://example.org/x", "<div>", "<code>", "&"):
         assert part in drawn
+
+
+@given(
+    st.text(st.characters(), min_size=1, max_size=60),
+    st.text(st.characters(), max_size=200),
+    st.sampled_from([8, 20, 60, 80, 200]),
+)
+def test_names_and_errors_of_any_kind_keep_to_their_line_and_width(name: str, error: str, width: int) -> None:
+    view = View()
+    view.fold(StepStartedEvent(seq=1, path="0.box/0.step", step_name=name), 0.0)
+    view.fold(StepErrorEvent(seq=2, path="0.box/0.step", step_name=name, error=error, error_type="Error"), 1.0)
+    console = recording(width)
+    lines = tree_lines(rows(view, 1.0), width)
+    console.print(lines_of(lines))
+    assert all(Segment.get_line_length(line) <= width for line in lines)
+    written = console.file.getvalue()  # type: ignore[attr-defined]  # it is a StringIO
+    assert not re.search("[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f]", written)
+    assert not re.search(r"\x1b(?!\[[\d;]*m)", written)
+    assert written.count("\n") == len(lines)
+
+
+def test_wide_characters_keep_the_times_in_their_column() -> None:
+    view = View()
+    for number, name in enumerate(("research", "検索する", "поиск", "🧑‍💻 code")):
+        view.fold(StepStartedEvent(seq=1, path=f"{number}.s", step_name=name), 0.0)
+    lines = tree_lines(rows(view, 2.0), 60)
+    assert {Segment.get_line_length(line) for line in lines} == {60}

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from .. import Workflow
 from ..console.rows import counted
+from ..console.threads import in_thread
 from ..console.tree import View
 from .codes import Code, Stop, Work
 from .page import page
@@ -130,6 +130,6 @@ async def _write(text: str, file: Path | None, console: Console) -> None:
         file.write_text(text, encoding="utf-8", errors="replace")
 
     try:
-        await anyio.to_thread.run_sync(write)
+        await in_thread(write, abandon=False)
     except OSError as error:
         raise Stop(Code.usage, f"{file} could not be written: {error}") from None

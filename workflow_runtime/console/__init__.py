@@ -2,7 +2,7 @@
 
 This room uses the public API only, and the engine never imports it. From the inside out: ``clean`` (text that cannot
 move a cursor), ``tree`` (what is seen of a run, folded from its events) and ``rows`` (the tree as lines) are pure;
-``render`` and ``panels`` turn them into what rich draws; ``screen`` and ``lines`` put that on a terminal or a pipe;
+``render``, ``panels`` and ``gantt`` turn them into what rich draws; ``live``, ``lines`` and ``notebook`` show it;
 ``follow`` reads the events of a run into them; ``ask`` and ``prompts`` answer a paused run; ``response`` is
 ``print_response``; ``app`` is ``cli_app``.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -15,8 +16,10 @@ from .clean import one_line
 from .commands import COMMANDS, Leave, perform
 from .person import Interrupted, Left, Prompter
 from .response import continued, is_drawn, respond
+from .screen import encodable
 from .signals import Interruptible, on_ctrl_c
 from .surface import Options
+from .threads import in_thread
 from .tree import as_text
 
 __all__ = ["EXIT_ON", "Chat", "chat"]
@@ -76,15 +79,17 @@ class Chat:
     async def run(self) -> None:
         """Read and answer until the person leaves."""
         speaker, self._prompter = await self._people()
-        self._say(Text(f"{one_line(self.workflow.name or self.workflow.id)}. /help lists the commands.", style="dim"))
+        await self._say(
+            Text(f"{one_line(self.workflow.name or self.workflow.id)}. /help lists the commands.", style="dim")
+        )
         if self.first is not None:
             await self.answer(self.first)
         while True:
-            self._say(Text(f"{self.emoji} {self.user}", style="bold cyan"))
+            await self._say(Text(f"{self.emoji} {self.user}", style="bold cyan"))
             try:
                 line = (await speaker.line(">", words=[f"/{name}" for name in COMMANDS])).strip()
             except Interrupted:
-                self._say(Text("Ctrl-D leaves", style="dim"))
+                await self._say(Text("Ctrl-D leaves", style="dim"))
                 continue
             except Left:
                 return
@@ -106,7 +111,7 @@ class Chat:
             with self._interruptible.work():
                 shown = await perform(self, line)
                 if shown is not None:
-                    self._say(shown)
+                    await self._say(shown)
             return True
         await self.answer(line)
         return True
@@ -145,13 +150,13 @@ class Chat:
                 if isinstance(output, WorkflowRunOutput):
                     self._outputs.append(output)
                 else:
-                    self._say(Text(f"{type(error).__name__}: {one_line(error)}", style="red"))
+                    await self._say(Text(f"{type(error).__name__}: {one_line(error)}", style="red"))
         if not scope.cancelled_caught and self._outputs and self._outputs[-1].is_paused:
-            self._say(Text("/resume answers it here, /cancel drops it", style="dim"))
+            await self._say(Text("/resume answers it here, /cancel drops it", style="dim"))
 
-    def _say(self, *parts: Any) -> None:
+    async def _say(self, *parts: Any) -> None:
         for part in parts:
-            self.console.print(part)
+            await in_thread(partial(self.console.print, encodable(self.console, part)))
 
     async def _people(self) -> tuple[Prompter, Prompter]:
         """Who says the lines, with the history of the session to go back to; and who answers questions, without."""

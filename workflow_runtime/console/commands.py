@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from .. import RunStatus, SessionNotFound, WorkflowRunOutput
 from . import panels
 from .clean import clean, one_line, shorten
 from .rows import duration
+from .threads import in_thread
 from .tree import as_text
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ async def _export(chat: Chat, rest: str) -> RenderableType:
             file.write(text)
 
     try:
-        await anyio.to_thread.run_sync(write)
+        await in_thread(write, abandon=False)
     except FileExistsError:
         return Text(f"{path} is there already; name another file: /export notes.md", style="yellow")
     except OSError as error:

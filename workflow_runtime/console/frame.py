@@ -16,7 +16,7 @@ from rich.text import Text
 from .clean import clean
 from .node import Node
 from .prose import prose
-from .render import ASCII, STYLES, UNICODE, Glyphs, Line, fit, tree_lines
+from .render import ASCII, STYLES, UNICODE, Glyphs, Line, cropped, fit, tree_lines
 from .rows import Row, counted, duration, rows, where
 from .tree import View
 
@@ -70,11 +70,16 @@ def _has_live(node: Node) -> bool:
 
 
 def _footer(view: View, now: float, times: bool, hint: str) -> str:
-    leaves = [node for node in view.root.walk() if node.parent is not None and not node.children]
-    ended = sum(node.is_ended for node in leaves)
+    ended = total = 0
+    for node in view.root.walk():
+        ended += node.dropped_steps
+        total += node.dropped_steps
+        if node.parent is not None and not node.children:
+            ended += node.is_ended
+            total += 1
     parts = [duration(view.elapsed(now))] if times else []
-    if leaves:
-        parts.append(f"{ended:,} of {counted(len(leaves), 'step')}")
+    if total:
+        parts.append(f"{ended:,} of {counted(total, 'step')}")
     if view.tokens["total_tokens"]:
         parts.append(counted(view.tokens["total_tokens"], "token"))
     parts.append(hint)
@@ -100,7 +105,7 @@ class Painter:
         mark = self.glyphs.spinner[frame % len(self.glyphs.spinner)] if shot.is_moving else self.glyphs.gap
         footer = fit(shot.footer if self.glyphs is UNICODE else shot.footer.replace("·", ","), width - 2, self.glyphs)
         found.append([Segment(f"{mark} ", STYLES["running"]), Segment(footer, STYLES["facts"])])
-        return [_cropped(line, width) for line in found]
+        return [cropped(line, width) for line in found]
 
     def _streams(self, shot: Snapshot, width: int, room: int) -> list[Line]:
         """The streamed texts side by side where there is width for it, else one above the other."""
@@ -153,11 +158,6 @@ class Painter:
             self._known.clear()
         self._known[key] = block
         return block
-
-
-def _cropped(line: Line, width: int) -> Line:
-    """Only a terminal narrower than any word needs this; a line too long would move all below it."""
-    return line if Segment.get_line_length(line) <= width else Segment.adjust_line_length(line, width, pad=False)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from rich.console import Console
 from rich.text import Text
 
@@ -36,6 +35,7 @@ from .node import Node
 from .rows import duration, where
 from .screen import encodable
 from .surface import Held, Options, leaf_output, told_of_a_broken_pipe
+from .threads import in_thread
 from .tree import View, as_text
 
 __all__ = ["Lines", "bordered", "line"]
@@ -79,7 +79,7 @@ class Lines:
 
     async def say(self, *parts: Any) -> None:
         async with self._lock:
-            await anyio.to_thread.run_sync(partial(_print, self.console, parts), abandon_on_cancel=True)
+            await in_thread(partial(_print, self.console, parts))
 
     async def close(self) -> None:
         found: list[str] = []

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from rich.console import Console
 
 from .. import Event, StepCompletedEvent, StepOutputReviewEvent, StepRetryEvent, WorkflowCompletedEvent
@@ -24,6 +23,7 @@ from .render import ASCII, UNICODE, tree_lines
 from .rows import rows
 from .screen import Region, lines_of
 from .surface import Held, Options, clock, leaf_output, told_of_a_broken_pipe
+from .threads import in_thread
 from .tree import View
 
 __all__ = ["Live", "milestones"]
@@ -116,7 +116,7 @@ class Live:
             with told_of_a_broken_pipe():
                 return work()
 
-        return await anyio.to_thread.run_sync(told, abandon_on_cancel=True)
+        return await in_thread(told)
 
 
 def milestones(batch: Sequence[Event], view: View, options: Options, held: Held, console: Console) -> list[Any]:

@@ -69,6 +69,8 @@ class Node:
     __slots__ = (
         "attempt",
         "children",
+        "dropped",
+        "dropped_steps",
         "ended_at",
         "error",
         "error_type",
@@ -96,6 +98,8 @@ class Node:
         self.parent = parent
         self.number = number
         self.children: dict[str, Node] = {}
+        self.dropped = 0  # children that were done and are not kept any more,
+        self.dropped_steps = 0  # and the steps that were in them
         self.state: State = "pending"
         self.started_at: float | None = None
         self.ended_at: float | None = None

@@ -163,10 +163,12 @@ def reason(view: View) -> str:
 
 def counts(view: View) -> str:
     """``3 steps · 2 images · 1,234 tokens (1,000 in, 234 out)``."""
-    leaves = [
-        node for node in view.root.walk() if node.state in ("done", "failed") and not node.children and node.parent
-    ]
-    parts = [counted(len(leaves), "step")] if leaves else []
+    leaves = 0
+    for node in view.root.walk():
+        leaves += node.dropped_steps + (
+            node.state in ("done", "failed") and not node.children and node.parent is not None
+        )
+    parts = [counted(leaves, "step")] if leaves else []
     nouns = {"images": "image", "videos": "video", "audio": "audio clip", "files": "file"}
     parts.extend(counted(view.media[kind], noun) for kind, noun in nouns.items() if view.media[kind])
     if total := view.tokens["total_tokens"] or view.tokens["input_tokens"] + view.tokens["output_tokens"]:

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anyio.to_thread
-
 from .person import Left
+from .threads import in_thread
 
 __all__ = ["Piped"]
 
@@ -21,7 +20,7 @@ class Piped:
     ) -> str:
         while True:
             # The thread cannot be called back from a blocked read; it ends with the program.
-            line = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+            line = await in_thread(sys.stdin.readline)
             if not line:
                 raise Left
             text = line.rstrip("\r\n") or default

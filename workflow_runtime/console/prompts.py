@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.document import Document
@@ -25,6 +24,7 @@ from prompt_toolkit.validation import ValidationError, Validator
 
 from .clean import one_line
 from .person import Interrupted, Left
+from .threads import in_thread
 
 __all__ = ["Terminal"]
 
@@ -68,7 +68,7 @@ class Terminal:
     async def text(self, label: str, default: str, suffix: str) -> str:
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
         if editor:
-            return await anyio.to_thread.run_sync(_edit, editor, default, suffix)
+            return await in_thread(partial(_edit, editor, default, suffix), abandon=False)
         session: PromptSession[str] = PromptSession(
             multiline=True,
             interrupt_exception=Interrupted,
@@ -87,7 +87,7 @@ class Terminal:
         async def wait() -> None:
             with anyio.CancelScope(shield=True):
                 try:
-                    answer.append(await anyio.to_thread.run_sync(ask))
+                    answer.append(await in_thread(ask, abandon=False))
                 except Exception as error:
                     failure.append(error)
                 finally:

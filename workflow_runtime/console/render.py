@@ -13,7 +13,7 @@ from rich.style import Style
 from .node import State
 from .rows import Row
 
-__all__ = ["ASCII", "UNICODE", "Glyphs", "Line", "STYLES", "bar", "fit", "row_lines", "tree_lines"]
+__all__ = ["ASCII", "UNICODE", "Glyphs", "Line", "STYLES", "bar", "cropped", "fit", "row_lines", "tree_lines"]
 
 Line = list[Segment]
 WIDEST = 100  # times stand at this column at most: the eye does not travel further
@@ -87,9 +87,14 @@ def bar(share: float, width: int, glyphs: Glyphs) -> Line:
     return [Segment(glyphs.bar * filled, STYLES["bar"]), Segment(glyphs.empty * (width - filled), STYLES["empty"])]
 
 
+def cropped(line: Line, width: int) -> Line:
+    """Only a terminal narrower than any word needs this; a line too long would move all below it."""
+    return line if Segment.get_line_length(line) <= width else Segment.adjust_line_length(line, width, pad=False)
+
+
 def tree_lines(found: Iterable[Row], width: int, glyphs: Glyphs = UNICODE, frame: int | None = None) -> list[Line]:
     """All rows. ``frame`` turns the spinners; None draws a still picture."""
-    return [line for row in found for line in row_lines(row, width, glyphs, frame)]
+    return [cropped(line, width) for row in found for line in row_lines(row, width, glyphs, frame)]
 
 
 def row_lines(row: Row, width: int, glyphs: Glyphs = UNICODE, frame: int | None = None) -> list[Line]:

@@ -70,18 +70,47 @@ def rows(view: View, now: float, limit: int | None = None, *, times: bool = True
     shown = _choose([node for node, _ in flat], limit)
     clock = view.clock(now)
     found: list[Row] = []
-    hidden: list[Node] = []
+    hidden = _Hidden()
     for node, guide in flat:
         if node.path in shown:
-            if hidden:
-                found.append(_gap(hidden))
-                hidden = []
+            hidden.tell(found)
             found.append(_row(node, guide, clock, times))
+            hidden.done += node.dropped
         else:
-            hidden.append(node)
-    if hidden:
-        found.append(_gap(hidden))
+            hidden.add(node)
+    hidden.tell(found)
     return found
+
+
+class _Hidden:
+    """Counts the rows that are left out between two that are shown."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.done = self.live = self.other = 0
+
+    def add(self, node: Node) -> None:
+        self.done += node.dropped
+        if _below(node):
+            return  # its children are counted
+        if node.state == "done":
+            self.done += 1
+        elif node.is_live:
+            self.live += 1
+        else:
+            self.other += 1
+
+    def tell(self, found: list[Row]) -> None:
+        """Put a row with the counts, if there are any, and begin anew."""
+        parts = [f"{count:,} {word}" for count, word in ((self.done, "done"), (self.live, "running")) if count]
+        if self.other:
+            parts.append(f"{self.other:,} more")
+        if parts:
+            state: State = "running" if self.live else "done" if self.done else "pending"
+            found.append(Row((), state, ", ".join(parts), "", is_gap=True))
+        self.reset()
 
 
 def _flat(root: Node) -> list[tuple[Node, tuple[str, ...]]]:
@@ -112,7 +141,7 @@ def _choose(nodes: list[Node], limit: int | None) -> set[str]:
     if limit is None or len(nodes) <= limit:
         return {node.path for node in nodes}
     limit = max(limit, 3)
-    important = [node for node in nodes if node.is_live and not any(child.is_live for child in node.children.values())]
+    important = [node for node in nodes if node.is_live and not any(child.is_live for child in _below(node))]
     failed = [node for node in nodes if node.state == "failed"]
     newest = sorted((node for node in nodes if node.is_ended), key=lambda node: node.ended_at or 0.0, reverse=True)
     coming = [node for node in nodes if node.state == "pending"]
@@ -137,17 +166,6 @@ def _gaps(nodes: list[Node], shown: set[str]) -> int:
         gaps += hidden and not inside
         inside = hidden
     return gaps
-
-
-def _gap(hidden: list[Node]) -> Row:
-    leaves = [node for node in hidden if not _below(node)] or hidden
-    done = sum(node.state == "done" for node in leaves)
-    live = sum(node.is_live for node in leaves)
-    parts = [f"{count:,} {word}" for count, word in ((done, "done"), (live, "running")) if count]
-    rest = len(leaves) - done - live
-    if rest:
-        parts.append(f"{rest:,} more")
-    return Row((), "running" if live else "done" if done else "pending", ", ".join(parts), "", is_gap=True)
 
 
 def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
@@ -175,7 +193,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         total = f"/{number(progress.total)}" if progress.total else ""
         facts.append(f"{number(progress.done)}{total}" + (f" {one_line(progress.text)}" if progress.text else ""))
     elif node.kind in ("Loop", "Map") and node.total and node.state == "running":
-        share = sum(child.is_ended for child in node.children.values()) / node.total
+        share = (sum(child.is_ended for child in node.children.values()) + node.dropped) / node.total
     if only.error and node.state in ("failed", "retrying", "skipped"):
         problem = one_line(f"{only.error_type}: {only.error}" if only.error_type else only.error)
     name = node.label if only is node else f"{node.label} {only.name}"
@@ -197,11 +215,12 @@ def _counts(node: Node) -> list[str]:
     if node.kind == "Parallel":
         ended = sum(child.is_ended for child in children)
         return [f"{ended}/{len(node.children)}"] if node.state == "running" else []
-    if not children and node.is_ended:
+    count = len(children) + node.dropped
+    if not count and node.is_ended:
         return [counted(node.total or 0, "item")] if node.kind == "Map" else []
-    noun = "iteration" if node.kind == "Loop" else "item"
     if node.is_ended:
-        return [counted(len(children), noun)]
+        return [counted(count, "iteration" if node.kind == "Loop" else "item")]
     if node.kind == "Loop":
-        return [f"iteration {len(children)}" + (f" of {node.total}" if node.total else "")] if children else []
-    return [f"{sum(child.is_ended for child in children)}/{node.total or len(children)} items"]
+        return [f"iteration {count:,}" + (f" of {node.total:,}" if node.total else "")] if count else []
+    ended = sum(child.is_ended for child in children) + node.dropped
+    return [f"{ended:,}/{node.total or count:,} items"]

@@ -16,6 +16,7 @@ from .node import Node, State, Tail
 
 __all__ = ["OutlineLike", "View", "as_text"]
 
+_MOST_CHILDREN = 400
 _MEDIA = ("images", "videos", "audio", "files")
 
 
@@ -219,9 +220,23 @@ class View:
         node.ended_at = now
         if node.started_at is None:
             node.started_at = now
-        item = node.parent
-        if item is not None and item.kind == "item" and all(child.is_ended for child in item.children.values()):
-            self.end(item, state, seq, now)
+        around = node.parent
+        if around is None:
+            return
+        if around.kind == "item" and all(child.is_ended for child in around.children.values()):
+            self.end(around, state, seq, now)
+        if len(around.children) > _MOST_CHILDREN:
+            self._drop(around)
+
+    def _drop(self, around: Node) -> None:
+        """Forget the half of the children that were done first: ten thousand items are a number, not a list."""
+        done = [child for child in around.children.values() if child.state == "done"][: _MOST_CHILDREN // 2]
+        for child in done:
+            del around.children[child.path]
+            for node in child.walk():
+                around.dropped_steps += node.dropped_steps + (not node.children)
+                self.nodes.pop(node.path, None)
+        around.dropped += len(done)
 
     def wait(self, path: str, seq: int) -> Node:
         node = self.at(path)
