@@ -47,7 +47,8 @@ class Leaf:
 @dataclass(frozen=True)
 class Branch:
     """A container: its ``kind`` (steps, parallel, loop, condition, router, map, workflow), its children, and ``n``: the
-    iterations of a loop, the items of a map, the choices (as bits) of a router, a condition's outcome (0 or 1)."""
+    iterations of a loop, the items of a map, the choices of a router (as bits; the fourth: all of them
+    twice), a condition's outcome (0 or 1)."""
 
     kind: str
     children: tuple[Leaf | Branch, ...]
@@ -90,7 +91,7 @@ def _branches(inner: st.SearchStrategy[Leaf | Branch]) -> st.SearchStrategy[Bran
         st.builds(Branch, st.just("parallel"), some, st.integers(0, 2)),
         st.builds(Branch, st.just("loop"), some, st.integers(1, 3)),
         st.builds(Branch, st.just("condition"), maybe, st.integers(0, 1), maybe),
-        st.builds(Branch, st.just("router"), some, st.integers(0, 7)),
+        st.builds(Branch, st.just("router"), some, st.integers(0, 15)),
         st.builds(Branch, st.just("map"), one, st.integers(0, 3)),
         st.builds(Branch, st.just("workflow"), maybe),
     )
@@ -144,7 +145,8 @@ def _ends_after(n: int) -> Callable[..., bool]:
 
 def _chooses(bits: int) -> Callable[..., list[str]]:
     def choose(step_input: StepInput, step_choices: list[str]) -> list[str]:
-        return [name for position, name in enumerate(step_choices) if bits >> position & 1]
+        chosen = [name for position, name in enumerate(step_choices) if bits >> position & 1]
+        return chosen * 2 if bits >> 3 else chosen
 
     return choose
 

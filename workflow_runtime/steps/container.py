@@ -14,7 +14,7 @@ from ..model.step_io import StepOutput
 from .frame import Frame
 from .signals import Rejected
 
-__all__ = ["ContainerNode", "run_sequence"]
+__all__ = ["ContainerNode", "run_placed", "run_sequence"]
 
 
 StandIn = Callable[[Node, Exception], StepOutput | None]
@@ -23,12 +23,19 @@ StandIn = Callable[[Node, Exception], StepOutput | None]
 async def run_sequence(
     nodes: Sequence[Node], frame: Frame, flow: Flow, stand_in: StandIn | None = None
 ) -> list[StepOutput]:
-    """The outputs of ``nodes``, one after the other; ends early after an output with ``stop``.
+    """The outputs of ``nodes``, all of them children of one place; as ``run_placed``."""
+    return await run_placed([(node, frame) for node in nodes], flow, stand_in)
+
+
+async def run_placed(
+    places: Sequence[tuple[Node, Frame]], flow: Flow, stand_in: StandIn | None = None
+) -> list[StepOutput]:
+    """The outputs of nodes, each in its frame, one after the other; ends early after an output with ``stop``.
 
     ``stand_in`` may give an output in the place of a child that failed; the sequence ends with it.
     """
     outputs: list[StepOutput] = []
-    for node in nodes:
+    for node, frame in places:
         try:
             output = await node.execute(frame, flow)
         except Exception as error:

@@ -15,7 +15,7 @@ from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
-from .container import ContainerNode, run_sequence
+from .container import ContainerNode, run_placed
 from .frame import Frame
 from .reviewing import reviewed
 from .step import allow_guards, positive
@@ -140,8 +140,7 @@ class RouterNode(ContainerNode):
             frame.enter(self, path, chosen)
         else:
             chosen = list(record.decision or ())
-        nodes = [self.offered[name] for name in chosen]
-        results = await run_sequence(nodes, frame.below(path), flow.fork(), self.stand_in)
+        results = await run_placed(self._places(frame, path, chosen), flow.fork(), self.stand_in)
         said = "" if chosen else " (no steps selected)"
         text = f"Router {self.name} completed with {len(results)} results{said}"
         return self.result(text, results), {
@@ -149,6 +148,19 @@ class RouterNode(ContainerNode):
             "executed_steps": len(results),
             "step_results": results,
         }
+
+    def _places(self, frame: Frame, path: str, chosen: Sequence[str]) -> list[tuple[Node, Frame]]:
+        """The chosen nodes with the frames that they run in. What is chosen again gets a path of its own, with ``#1`` at
+        the router, as the second iteration of a loop: each execution has its own outcome in the journal. (D7)"""
+        inner = frame.below(path)
+        places: list[tuple[Node, Frame]] = []
+        times: dict[str, int] = {}
+        for name in chosen:
+            before = times.get(name, 0)
+            times[name] = before + 1
+            place = inner if before == 0 else frame.below(f"{path}#{before}", path)
+            places.append((self.offered[name], place))
+        return places
 
     async def _choose(self, frame: Frame, flow: Flow, path: str) -> list[str]:
         step_input = flow.step_input()
