@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "executors": {"model"},
     "engine": {"steps", "core", "storage", "executors", "model"},
 }
-ABOVE = {"cli", "console", "compat", "testing", "server", "cluster"}  # nothing below them may know them
+ABOVE = {"cli", "console", "compat", "testing", "server", "cluster", "view"}  # nothing below them may know them
 IMPURE = {
     "anyio",
     "asyncio",
@@ -101,10 +101,14 @@ def public_imports(path: Path) -> Iterator[tuple[str, str]]:
                 yield from ((module, alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("room", ["console", "server", "cluster"])
+@pytest.mark.parametrize("room", ["view", "console", "server", "cluster"])
 def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
     for path in (PACKAGE / room).rglob("*.py"):
         for module, name in public_imports(path):
+            if (
+                module.split(".")[1:2] == ["view"] and room != "view"
+            ):  # what a run looks like is shared by those that show it
+                continue
             assert module in ("workflow_runtime", *PUBLIC_MODULES), f"{path.relative_to(PACKAGE)}: {module}"
             assert name in importlib.import_module(module).__all__, f"{path.relative_to(PACKAGE)}: {module}.{name}"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from workflow_runtime import Event
-from workflow_runtime.console.tree import View
 from workflow_runtime.model.codec import event_from_dict
+from workflow_runtime.view.tree import View
 
 HERE = Path(__file__).parent
 WIDTHS = (60, 80, 200)

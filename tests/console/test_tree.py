@@ -18,10 +18,9 @@ from workflow_runtime import (
     WorkflowResumedEvent,
     WorkflowStartedEvent,
 )
-from workflow_runtime.console.node import Node
-from workflow_runtime.console.panels import counts
-from workflow_runtime.console.rows import rows
-from workflow_runtime.console.tree import View
+from workflow_runtime.view.node import Node
+from workflow_runtime.view.rows import counts, rows
+from workflow_runtime.view.tree import View
 
 from .streams import folded, recorded
 

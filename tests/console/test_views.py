@@ -21,9 +21,9 @@ from workflow_runtime.console import panels
 from workflow_runtime.console.ask import question
 from workflow_runtime.console.frame import Painter, snapshot
 from workflow_runtime.console.render import tree_lines
-from workflow_runtime.console.rows import rows
 from workflow_runtime.console.screen import encodable, lines_of
-from workflow_runtime.console.tree import View
+from workflow_runtime.view.rows import rows
+from workflow_runtime.view.tree import View
 
 from .record import workflows
 from .streams import HERE, WIDTHS, folded, recording

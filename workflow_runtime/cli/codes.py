@@ -21,7 +21,7 @@ from .. import (
     SessionNotFound,
     StorageError,
 )
-from ..console.clean import clean
+from ..view.clean import clean
 
 __all__ = ["Code", "Stop", "Work", "code_of", "perform"]
 

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from .. import BaseDb, RunStatus, WorkflowRunOutput
 from ..console.follow import Elsewhere, Stream, follow
-from ..console.recall import recall
 from ..console.response import end, is_live, surface_for
 from ..console.signals import Interruptible, on_ctrl_c
 from ..console.surface import Options, clock
-from ..console.tree import View
+from ..view.recall import recall
+from ..view.tree import View
 from .codes import Code, code_of
 from .journaled import Journaled, ending
 from .runs import load_run

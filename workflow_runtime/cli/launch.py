@@ -17,7 +17,7 @@ from ..console.pauses import still_open
 from ..console.response import continued, converse, is_live, person_at, respond, surface_for
 from ..console.signals import Interruptible, on_ctrl_c
 from ..console.surface import Options
-from ..console.tree import View
+from ..view.tree import View
 from .codes import Code, Stop, Work, code_of
 from .source import load, parse_input
 

@@ -9,11 +9,10 @@ from html import escape
 from typing import Any
 
 from .. import RunStatus, StepOutput, WorkflowRunOutput, __version__
-from ..console.clean import clean, one_line, shorten
-from ..console.node import Node
-from ..console.panels import counts
-from ..console.rows import duration, where
-from ..console.tree import View, as_text
+from ..view.clean import clean, one_line, shorten
+from ..view.node import Node
+from ..view.rows import counts, duration, where
+from ..view.tree import View, as_text
 
 __all__ = ["page"]
 

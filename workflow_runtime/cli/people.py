@@ -18,11 +18,11 @@ from rich.text import Text
 
 from .. import BaseDb, ErrorRequirement, RunStatus, StepRequirement
 from ..console.ask import Requirement, ask, question
-from ..console.clean import one_line
 from ..console.fields import choice, parse
 from ..console.person import Interrupted, Left
 from ..model import codec
 from ..storage.base import RequirementRow
+from ..view.clean import one_line
 from .codes import Code, Stop, Work
 from .runs import load_run
 from .source import database, stand_in

@@ -13,15 +13,15 @@ from rich.text import Text
 
 from .. import BaseDb, HistoryEntry, RunNotFound, RunStatus, StepOutput, WorkflowRunOutput
 from ..console import panels
-from ..console.clean import clean, one_line, shorten
 from ..console.gantt import gantt_lines
-from ..console.recall import recall
 from ..console.render import ASCII, STYLES, UNICODE
-from ..console.rows import duration
 from ..console.screen import encodable, lines_of
-from ..console.tree import View, as_text
 from ..model import codec
 from ..storage.base import RunFilter, RunRow
+from ..view.clean import clean, one_line, shorten
+from ..view.recall import recall
+from ..view.rows import duration
+from ..view.tree import View, as_text
 from .codes import Code, Stop
 from .source import database, stand_in
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import Workflow
-from ..console.rows import counted
 from ..console.threads import in_thread
-from ..console.tree import View
+from ..view.rows import counted
+from ..view.tree import View
 from .codes import Code, Stop, Work
 from .page import page
 from .runs import load_run, view_of

@@ -1,10 +1,9 @@
 """The terminal: ``print_response``, ``cli_app`` and what draws them. Needs the extra ``console``.
 
-This room uses the public API only, and the engine never imports it. From the inside out: ``clean`` (text that cannot
-move a cursor), ``tree`` (what is seen of a run, folded from its events) and ``rows`` (the tree as lines) are pure;
-``render``, ``panels`` and ``gantt`` turn them into what rich draws; ``live``, ``lines`` and ``notebook`` show it;
-``follow`` reads the events of a run into them; ``ask`` and ``prompts`` answer a paused run; ``response`` is
-``print_response``; ``app`` is ``cli_app``.
+This room uses the public API and ``view`` (what is seen of a run, as data) only, and the engine never imports it. From
+the inside out: ``render``, ``panels`` and ``gantt`` turn a view into what rich draws; ``live``, ``lines`` and
+``notebook`` show it; ``follow`` reads the events of a run into them; ``ask`` and ``prompts`` answer a paused run;
+``response`` is ``print_response``; ``app`` is ``cli_app``.
 """
 
 from __future__ import annotations

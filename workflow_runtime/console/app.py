@@ -12,7 +12,8 @@ from rich.emoji import Emoji
 from rich.text import Text
 
 from .. import WorkflowRunOutput
-from .clean import one_line
+from ..view.clean import one_line
+from ..view.tree import as_text
 from .commands import COMMANDS, Leave, perform
 from .person import Interrupted, Left, Prompter
 from .response import continued, is_drawn, respond
@@ -20,7 +21,6 @@ from .screen import encodable
 from .signals import Interruptible, on_ctrl_c
 from .surface import Options
 from .threads import in_thread
-from .tree import as_text
 
 __all__ = ["EXIT_ON", "Chat", "chat"]
 

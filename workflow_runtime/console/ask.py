@@ -10,12 +10,12 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from .. import ErrorRequirement, StepRequirement
+from ..view.clean import clean, one_line, shorten
+from ..view.rows import counted
+from ..view.tree import as_text
 from . import panels
-from .clean import clean, one_line, shorten
 from .fields import choice, choices, default_text, hint, parse
 from .person import Prompter
-from .rows import counted
-from .tree import as_text
 
 __all__ = ["ask", "question"]
 

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import RunStatus, SessionNotFound, WorkflowRunOutput
+from ..view.clean import clean, one_line, shorten
+from ..view.rows import duration
+from ..view.tree import as_text
 from . import panels
-from .clean import clean, one_line, shorten
-from .rows import duration
 from .threads import in_thread
-from .tree import as_text
 
 if TYPE_CHECKING:
     from .app import Chat

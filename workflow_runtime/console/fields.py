@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from .. import UserInputField
-from .clean import one_line
-from .tree import as_text
+from ..view.clean import one_line
+from ..view.tree import as_text
 
 __all__ = ["choice", "choices", "default_text", "hint", "parse"]
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import anyio
 
 from .. import Event, RunNotFound, WorkflowRunOutput
+from ..view.tree import View
 from .surface import Surface, clock
-from .tree import View
 
 __all__ = ["Elsewhere", "Known", "Stream", "follow"]
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.text import Text
 
-from .clean import clean
-from .node import Node
+from ..view.clean import clean
+from ..view.node import Node
+from ..view.rows import Row, counted, duration, rows, where
+from ..view.tree import View
 from .prose import prose
 from .render import ASCII, STYLES, UNICODE, Glyphs, Line, cropped, fit, tree_lines
-from .rows import Row, counted, duration, rows, where
-from .tree import View
 
 __all__ = ["Painter", "Snapshot", "Stream", "snapshot"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.segment import Segment
 
-from .node import Node
+from ..view.node import Node
+from ..view.rows import Row, duration, rows
+from ..view.tree import View
 from .render import ASCII, STYLES, Glyphs, Line, fit
-from .rows import Row, duration, rows
-from .tree import View
 
 __all__ = ["gantt_lines"]
 

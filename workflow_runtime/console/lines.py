@@ -30,13 +30,13 @@ from .. import (
     StepStartedEvent,
     WorkflowCompletedEvent,
 )
-from .clean import clean, one_line
-from .node import Node
-from .rows import duration, where
+from ..view.clean import clean, one_line
+from ..view.node import Node
+from ..view.rows import duration, where
+from ..view.tree import View, as_text
 from .screen import encodable
 from .surface import Held, Options, leaf_output, told_of_a_broken_pipe
 from .threads import in_thread
-from .tree import View, as_text
 
 __all__ = ["Lines", "bordered", "line"]
 

@@ -16,15 +16,15 @@ import anyio
 from rich.console import Console
 
 from .. import Event, StepCompletedEvent, StepOutputReviewEvent, StepRetryEvent, WorkflowCompletedEvent
-from .clean import one_line
+from ..view.clean import one_line
+from ..view.rows import rows
+from ..view.tree import View
 from .frame import Painter, Snapshot, snapshot
 from .panels import retry_notice
 from .render import ASCII, UNICODE, tree_lines
-from .rows import rows
 from .screen import Region, lines_of
 from .surface import Held, Options, clock, leaf_output, told_of_a_broken_pipe
 from .threads import in_thread
-from .tree import View
 
 __all__ = ["Live", "milestones"]
 

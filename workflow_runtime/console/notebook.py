@@ -10,13 +10,13 @@ import anyio
 from rich.console import Console
 
 from .. import Event
+from ..view.rows import rows
+from ..view.tree import View
 from .frame import Painter, snapshot
 from .live import milestones
 from .render import UNICODE, tree_lines
-from .rows import rows
 from .screen import lines_of
 from .surface import Held, Options, clock
-from .tree import View
 
 __all__ = ["Notebook"]
 

@@ -13,12 +13,12 @@ from rich.style import Style
 from rich.syntax import Syntax
 from rich.text import Text
 
-from .clean import clean, one_line, shorten
-from .node import Node
+from ..view.clean import clean, one_line, shorten
+from ..view.node import Node
+from ..view.rows import counted, counts, duration, where
+from ..view.tree import View, as_text
 from .prose import prose
 from .render import STYLES
-from .rows import counted, duration, where
-from .tree import View, as_text
 
 __all__ = ["content", "final", "header", "media_names", "panel", "problem", "reason", "retry_notice", "step_output"]
 
@@ -159,22 +159,6 @@ def reason(view: View) -> str:
     """Why a run was cancelled, in words."""
     known = {"": "the run was cancelled", "cancel_run": "the run was cancelled on request"}
     return known.get(view.reason or "") or clean(view.reason or "")
-
-
-def counts(view: View) -> str:
-    """``3 steps · 2 images · 1,234 tokens (1,000 in, 234 out)``."""
-    leaves = 0
-    for node in view.root.walk():
-        leaves += node.dropped_steps + (
-            node.state in ("done", "failed") and not node.children and node.parent is not None
-        )
-    parts = [counted(leaves, "step")] if leaves else []
-    nouns = {"images": "image", "videos": "video", "audio": "audio clip", "files": "file"}
-    parts.extend(counted(view.media[kind], noun) for kind, noun in nouns.items() if view.media[kind])
-    if total := view.tokens["total_tokens"] or view.tokens["input_tokens"] + view.tokens["output_tokens"]:
-        given, made = view.tokens["input_tokens"], view.tokens["output_tokens"]
-        parts.append(counted(total, "token") + (f" ({given:,} in, {made:,} out)" if given or made else ""))
-    return " · ".join(parts)
 
 
 def media_names(media: Iterable[Any] | None, kind: str) -> list[str]:

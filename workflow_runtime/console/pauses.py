@@ -8,12 +8,12 @@ import anyio
 from rich.text import Text
 
 from .. import WorkflowRunOutput
+from ..view.clean import one_line
+from ..view.recall import natural
+from ..view.tree import View
 from .ask import Requirement, ask, question
-from .clean import one_line
 from .person import Left, Prompter
-from .recall import natural
 from .surface import Surface
-from .tree import View
 
 __all__ = ["Outcome", "answer_here", "answered_elsewhere", "newly_answered", "still_open"]
 

@@ -22,7 +22,7 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 from prompt_toolkit.validation import ValidationError, Validator
 
-from .clean import one_line
+from ..view.clean import one_line
 from .person import Interrupted, Left
 from .threads import in_thread
 

@@ -10,8 +10,8 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from .node import State
-from .rows import Row
+from ..view.node import State
+from ..view.rows import Row
 
 __all__ = ["ASCII", "UNICODE", "Glyphs", "Line", "STYLES", "bar", "cropped", "fit", "row_lines", "tree_lines"]
 

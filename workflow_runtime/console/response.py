@@ -11,16 +11,17 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import AlreadyAnswered, RunNotPaused, RunStatus, WorkflowCancelledEvent, WorkflowRunOutput
+from ..view.clean import one_line, shorten
+from ..view.recall import recall
+from ..view.rows import counts
+from ..view.tree import View, as_text
 from . import panels
-from .clean import one_line, shorten
 from .follow import Elsewhere, Known, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
 from .pauses import Outcome, answer_here, answered_elsewhere, newly_answered, still_open
 from .person import Interrupted, Prompter
-from .recall import recall
 from .surface import Options, Surface, clock
-from .tree import View, as_text
 
 __all__ = ["continued", "converse", "end", "is_drawn", "is_live", "person_at", "respond", "surface_for"]
 
@@ -235,7 +236,7 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
                 view, view.content, surface.console, markdown=options.markdown, time=took, files=files, hint=hint
             )
         ]
-    found = [line(view.status.lower(), f"in {took}" if took else "", panels.counts(view))]
+    found = [line(view.status.lower(), f"in {took}" if took else "", counts(view))]
     if view.status == "COMPLETED":
         found += bordered(as_text(view.content)) if view.content is not None else []
     elif view.status == "ERROR":

@@ -20,7 +20,7 @@ from rich.control import Control
 from rich.segment import ControlType, Segment
 from rich.text import Text
 
-from .clean import clean
+from ..view.clean import clean
 from .render import Line
 
 __all__ = ["Region", "encodable", "lines_of"]

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from .. import Event, StepCompletedEvent
-from .node import Node
+from ..view.node import Node
+from ..view.rows import duration
+from ..view.tree import View
 from .panels import step_output
-from .rows import duration
-from .tree import View
 
 __all__ = ["Held", "Options", "Surface", "clock", "leaf_output", "told_of_a_broken_pipe"]
 

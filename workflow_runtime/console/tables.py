@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 from .. import RunStatus, StepOutput, WorkflowRunOutput
-from .clean import clean, shorten
-from .rows import counted, duration
-from .tree import as_text
+from ..view.clean import clean, shorten
+from ..view.rows import counted, duration
+from ..view.tree import as_text
 
 __all__ = ["run_table"]
 

@@ -18,25 +18,25 @@ class GraphVerbs(Verbs):
 
     def to_mermaid(self, states: Mapping[str, str] | None = None) -> str:
         """The graph as Mermaid text. ``states`` (path to "done", "failed", "running" ...) colours what has run."""
-        from ..console.drawing.text import mermaid
+        from ..view.drawing.text import mermaid
 
         return mermaid(self.name or self.id, self.outline(), states or {})
 
     def to_dot(self, states: Mapping[str, str] | None = None) -> str:
         """The graph for Graphviz."""
-        from ..console.drawing.text import dot
+        from ..view.drawing.text import dot
 
         return dot(self.name or self.id, self.outline(), states or {})
 
     def to_ascii(self, width: int = 100, *, ascii_only: bool = False) -> str:
         """The graph for a terminal of that width; an indented list where it would not fit. ``ascii_only``: no line art."""
-        from ..console.drawing.canvas import draw
+        from ..view.drawing.canvas import draw
 
         return draw(self.name or self.id, self.outline(), width, ascii_only)
 
     def to_svg(self, states: Mapping[str, str] | None = None) -> str:
         """The graph as one self-contained SVG element; readable on light and dark pages."""
-        from ..console.drawing.svg import svg
+        from ..view.drawing.svg import svg
 
         return svg(self.name or self.id, self.outline(), states or {})
 

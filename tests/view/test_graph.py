@@ -24,10 +24,10 @@ from workflow_runtime import (
     Steps,
     Workflow,
 )
-from workflow_runtime.console.drawing.canvas import draw
-from workflow_runtime.console.drawing.svg import svg
-from workflow_runtime.console.drawing.text import dot, mermaid
-from workflow_runtime.console.drawing.width import cells
+from workflow_runtime.view.drawing.canvas import draw
+from workflow_runtime.view.drawing.svg import svg
+from workflow_runtime.view.drawing.text import dot, mermaid
+from workflow_runtime.view.drawing.width import cells
 
 HOSTILE = 'x"];\n<script>alert(1)</script> & `#` \\ \x1b[31m |end| 漢字'
 

@@ -8,7 +8,7 @@ from .clean import one_line
 from .node import Node, State
 from .tree import View
 
-__all__ = ["Row", "counted", "duration", "number", "rows", "where"]
+__all__ = ["Row", "counted", "counts", "duration", "number", "rows", "where"]
 
 _WORDS: dict[State, str] = {
     "retrying": "retrying",
@@ -57,6 +57,22 @@ def number(value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def counts(view: View) -> str:
+    """``3 steps · 2 images · 1,234 tokens (1,000 in, 234 out)``."""
+    leaves = 0
+    for node in view.root.walk():
+        leaves += node.dropped_steps + (
+            node.state in ("done", "failed") and not node.children and node.parent is not None
+        )
+    parts = [counted(leaves, "step")] if leaves else []
+    nouns = {"images": "image", "videos": "video", "audio": "audio clip", "files": "file"}
+    parts.extend(counted(view.media[kind], noun) for kind, noun in nouns.items() if view.media[kind])
+    if total := view.tokens["total_tokens"] or view.tokens["input_tokens"] + view.tokens["output_tokens"]:
+        given, made = view.tokens["input_tokens"], view.tokens["output_tokens"]
+        parts.append(counted(total, "token") + (f" ({given:,} in, {made:,} out)" if given or made else ""))
+    return " · ".join(parts)
 
 
 def where(node: Node, arrow: str = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}") -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from workflow_runtime.console.clean import clean, one_line, shorten
+from workflow_runtime.view.clean import clean, one_line, shorten
 
 
 @pytest.mark.parametrize(
