@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -158,17 +157,23 @@ def case_concurrent(loop: asyncio.AbstractEventLoop, scale: float) -> list[Row]:
     ]
 
 
+def peak_memory() -> int:
+    """Peak resident KB of this process. getrusage begins with what the parent had. Linux only."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
 async def concurrent(count: int) -> tuple[float, float]:
     """(wall seconds, KB of peak memory a run)."""
     workflow = Workflow(name="concurrent", steps=steps(3, nap))
     await workflow.arun("x")
     gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     start = time.perf_counter()
     outputs = await asyncio.gather(*(workflow.arun("x") for _ in range(count)))
     wall = time.perf_counter() - start
     assert all(output.status == "COMPLETED" for output in outputs)
-    return wall, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / count
+    return wall, (peak_memory() - before) / count
 
 
 def case_saved(loop: asyncio.AbstractEventLoop, scale: float) -> list[Row]:
@@ -277,18 +282,28 @@ def case_wrapper(loop: asyncio.AbstractEventLoop, scale: float) -> list[Row]:
 
 
 def case_import(loop: asyncio.AbstractEventLoop, scale: float) -> list[Row]:
-    code = "import time; t = time.process_time(); import {0}; print(time.process_time() - t)"
-    found: dict[str, float] = {}
-    for module in ("anyio", "workflow_runtime"):
-        times = [
-            float(subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True).stdout)
-            for _ in range(3)
-        ]
-        found[module] = median(times) * 1e3
-    return [
-        ("import workflow_runtime", found["workflow_runtime"], "ms"),
-        ("import anyio", found["anyio"], "ms"),
-    ]
+    """With byte code, as after an installation: in an environment that keeps none, compiling is most of an import."""
+    code = (
+        "import time; before = time.process_time(); {0}; spent = time.process_time() - before;"
+        "print(spent, int(open('/proc/self/statm').read().split()[1]) / 256)"  # getrusage keeps the parent's peak
+    )
+    programs = {
+        "import anyio": "import anyio",
+        "import asyncio, anyio, msgspec": "import asyncio, anyio, msgspec",
+        "import workflow_runtime": "import workflow_runtime",
+        "from workflow_runtime import Workflow": "from workflow_runtime import Workflow",
+    }
+    spent: dict[str, list[tuple[float, float]]] = {label: [] for label in programs}
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+        for number in range(max(2, int(12 * scale))):
+            for label, program in programs.items():
+                command = [sys.executable, "-c", code.format(program)]
+                found = subprocess.run(command, capture_output=True, text=True, env=kept, check=True).stdout.split()
+                if number:  # the first one wrote the byte code
+                    spent[label].append((float(found[0]), float(found[1])))
+    rows: list[Row] = [(label, median(seconds for seconds, _ in found) * 1e3, "ms") for label, found in spent.items()]
+    return rows + [(label, median(size for _, size in found), "MB RSS") for label, found in spent.items()]
 
 
 CASES = {name.removeprefix("case_"): call for name, call in list(globals().items()) if name.startswith("case_")}

@@ -196,15 +196,32 @@ def test_all_names_of_a_module_exist_once(name: str) -> None:
     assert [missing for missing in listed if not hasattr(module, missing)] == []
 
 
-def test_all_of_the_package_is_what_it_imports() -> None:
+def test_the_three_lists_of_public_names_say_the_same() -> None:
     tree = ast.parse(Path(workflow_runtime.__file__).read_text())
-    names = {
-        alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+    checked = {
+        alias.asname or alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert names == set(workflow_runtime.__all__)
+    assert checked == workflow_runtime._HOMES
+    assert set(checked) == set(workflow_runtime.__all__)
+
+
+def test_a_star_import_brings_every_public_name() -> None:
+    names: dict[str, object] = {}
+    exec("from workflow_runtime import *", names)
+    assert set(workflow_runtime.__all__) <= set(names)
+    assert set(workflow_runtime.__all__) <= set(dir(workflow_runtime))
+
+
+def test_a_misspelt_name_is_an_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="module 'workflow_runtime' has no attribute 'Workflw'"):
+        getattr(workflow_runtime, "Workflw")  # noqa: B009  # a type checker would know better
+    with pytest.raises(ImportError, match="cannot import name 'Workflw' from 'workflow_runtime'"):
+        exec("from workflow_runtime import Workflw")
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------

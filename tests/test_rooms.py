@@ -114,6 +114,7 @@ def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
 
 
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
+OPTIONAL_TELEMETRY = {"opentelemetry"}  # looked for by each run, and loaded where it is installed
 OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]
 
 
@@ -131,6 +132,63 @@ def test_running_a_workflow_of_functions_loads_them_neither() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]", "telemetry looks for opentelemetry, as it must"
+
+
+def modules_loaded_by(program: str) -> set[str]:
+    """What ``program`` loads beyond a bare interpreter."""
+    ending = "\nimport sys; print(*sorted(sys.modules))"
+    bare, loaded = (
+        subprocess.run([sys.executable, "-c", lines + ending], capture_output=True, text=True, check=True).stdout
+        for lines in ("", program)
+    )
+    return set(loaded.split()) - set(bare.split())
+
+
+def test_importing_the_package_loads_itself_and_standard_modules_only() -> None:
+    loaded = modules_loaded_by("import workflow_runtime")
+    assert {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names} == {"workflow_runtime"}
+    assert not loaded & {"asyncio", "logging", "inspect", "dataclasses"}, "typing is all it needs"
+
+
+NOT_FOR_A_RUN = {
+    *(f"workflow_runtime.{room}" for room in ABOVE),
+    *("workflow_runtime_sqlite", "workflow_runtime_postgres"),
+    *("importlib.metadata", "email", "zipfile", "http", "sqlite3", "csv", "xml", "multiprocessing"),
+}
+
+
+def test_a_first_simple_run_loads_what_it_needs() -> None:
+    loaded = modules_loaded_by(
+        "from workflow_runtime import InMemoryDb, Step, Workflow\n"
+        "async def same(step_input): return step_input.input\n"
+        "Workflow(steps=[Step('same', executor=same)], db=InMemoryDb()).run('in')"
+    )
+    foreign = {name.split(".")[0] for name in loaded} - sys.stdlib_module_names - {"workflow_runtime"}
+    known = {"anyio", "msgspec", "sniffio", "uuid_utils", "idna", "typing_extensions", "org"}
+    assert foreign - known <= OPTIONAL_TELEMETRY, "packages beyond the declared ones"
+    assert not loaded & NOT_FOR_A_RUN
+
+
+def test_no_run_loads_a_module_of_ours_while_it_holds_the_loop() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from workflow_runtime import InMemoryDb, Parallel, Step, Workflow\n"
+        "async def same(step_input): return step_input.input\n"
+        "async def chunks(step_input): yield 'a'; yield 'b'\n"
+        "def plain(step_input): return 'c'\n"
+        "workflow = Workflow(steps=[Step('same', executor=same), Parallel(chunks, plain)], db=InMemoryDb())\n"
+        "before = set(sys.modules)\n"
+        "async def main():\n"
+        "    await workflow.arun('in')\n"
+        "    async for event in workflow.arun('in', stream=True, stream_events=True): pass\n"
+        "    run_id = (await workflow.arun('in', background=True)).run_id\n"
+        "    async for event in workflow.subscribe(run_id): pass\n"
+        "    await workflow.aget_session_state()\n"
+        "asyncio.run(main())\n"
+        "print(*(name for name in set(sys.modules) - before if name.startswith('workflow_runtime')))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
 
 
 def test_every_public_name_exists_and_every_module_says_what_it_offers() -> None:

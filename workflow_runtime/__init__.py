@@ -2,104 +2,111 @@
 
 The public names are here and in ``workflow_runtime.backends`` (databases), ``.executors`` (the agent protocol),
 ``.testing`` (for tests of users and of backends) and ``.compat.agno`` (for code written for agno). All else may change.
+
+A name is loaded when it is first asked for: importing the package alone costs next to nothing, and ``Workflow`` brings
+all that its runs need, so that no run loads a module while it holds the event loop.
 """
 
 from __future__ import annotations
 
-from .core.outline import Outline
-from .engine.bus import ReaderTooSlow
-from .engine.context import RunContext
-from .engine.fork import HistoryEntry
-from .engine.runtime import Runtime, RuntimeReport
-from .engine.stream import RunStream
-from .engine.subscription import Subscription
-from .engine.sync_stream import SyncRunStream
-from .engine.websocket import WebSocketHandler
-from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
-from .model.errors import (
-    AlreadyAnswered,
-    AnswerRejected,
-    BuildError,
-    ConcurrentWrite,
-    EngineError,
-    Fenced,
-    InputError,
-    PlanChanged,
-    RunCancelledError,
-    RunNotFound,
-    RunNotPaused,
-    SessionBusy,
-    SessionNotFound,
-    SessionOwnerError,
-    StepChanged,
-    StepTimeoutError,
-    StorageError,
-    UnserializableError,
-    WorkflowRuntimeError,
-)
-from .model.events import (
-    ConditionExecutionCompletedEvent,
-    ConditionExecutionStartedEvent,
-    CustomEvent,
-    Event,
-    LoopExecutionCompletedEvent,
-    LoopExecutionStartedEvent,
-    LoopIterationCompletedEvent,
-    LoopIterationStartedEvent,
-    MapExecutionCompletedEvent,
-    MapExecutionStartedEvent,
-    ParallelExecutionCompletedEvent,
-    ParallelExecutionStartedEvent,
-    RouterExecutionCompletedEvent,
-    RouterExecutionStartedEvent,
-    RouterPausedEvent,
-    SessionStateConflictEvent,
-    StepCompletedEvent,
-    StepContentEvent,
-    StepContinuedEvent,
-    StepErrorEvent,
-    StepExecutorContinuedEvent,
-    StepExecutorPausedEvent,
-    StepOutputEvent,
-    StepOutputReviewEvent,
-    StepPausedEvent,
-    StepProgressEvent,
-    StepRetryEvent,
-    StepsExecutionCompletedEvent,
-    StepsExecutionStartedEvent,
-    StepStartedEvent,
-    UnknownEvent,
-    WorkflowAgentCompletedEvent,
-    WorkflowAgentStartedEvent,
-    WorkflowCancelledEvent,
-    WorkflowCompletedEvent,
-    WorkflowErrorEvent,
-    WorkflowEvent,
-    WorkflowPausedEvent,
-    WorkflowResumedEvent,
-    WorkflowRunOutputEvent,
-    WorkflowStartedEvent,
-)
-from .model.executor_events import ExecutorEvent
-from .model.media import Audio, File, Image, Video
-from .model.message import Message
-from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
-from .model.retention import Retention
-from .model.retry import Retry
-from .model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField, pause
-from .model.run import WorkflowRunOutput
-from .model.session import WorkflowChatInteraction, WorkflowSession
-from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
-from .steps.condition import Condition
-from .steps.loop import Loop
-from .steps.parallel import Map, Parallel
-from .steps.router import Router
-from .steps.step import Step
-from .steps.steps import Steps
-from .storage.base import BaseDb
-from .storage.memory import InMemoryDb
-from .verbs.registry import Registry
-from .workflow import Workflow
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .core.outline import Outline
+    from .engine.bus import ReaderTooSlow
+    from .engine.context import RunContext
+    from .engine.fork import HistoryEntry
+    from .engine.runtime import Runtime, RuntimeReport
+    from .engine.stream import RunStream
+    from .engine.subscription import Subscription
+    from .engine.sync_stream import SyncRunStream
+    from .engine.websocket import WebSocketHandler
+    from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
+    from .model.errors import (
+        AlreadyAnswered,
+        AnswerRejected,
+        BuildError,
+        ConcurrentWrite,
+        EngineError,
+        Fenced,
+        InputError,
+        PlanChanged,
+        RunCancelledError,
+        RunNotFound,
+        RunNotPaused,
+        SessionBusy,
+        SessionNotFound,
+        SessionOwnerError,
+        StepChanged,
+        StepTimeoutError,
+        StorageError,
+        UnserializableError,
+        WorkflowRuntimeError,
+    )
+    from .model.events import (
+        ConditionExecutionCompletedEvent,
+        ConditionExecutionStartedEvent,
+        CustomEvent,
+        Event,
+        LoopExecutionCompletedEvent,
+        LoopExecutionStartedEvent,
+        LoopIterationCompletedEvent,
+        LoopIterationStartedEvent,
+        MapExecutionCompletedEvent,
+        MapExecutionStartedEvent,
+        ParallelExecutionCompletedEvent,
+        ParallelExecutionStartedEvent,
+        RouterExecutionCompletedEvent,
+        RouterExecutionStartedEvent,
+        RouterPausedEvent,
+        SessionStateConflictEvent,
+        StepCompletedEvent,
+        StepContentEvent,
+        StepContinuedEvent,
+        StepErrorEvent,
+        StepExecutorContinuedEvent,
+        StepExecutorPausedEvent,
+        StepOutputEvent,
+        StepOutputReviewEvent,
+        StepPausedEvent,
+        StepProgressEvent,
+        StepRetryEvent,
+        StepsExecutionCompletedEvent,
+        StepsExecutionStartedEvent,
+        StepStartedEvent,
+        UnknownEvent,
+        WorkflowAgentCompletedEvent,
+        WorkflowAgentStartedEvent,
+        WorkflowCancelledEvent,
+        WorkflowCompletedEvent,
+        WorkflowErrorEvent,
+        WorkflowEvent,
+        WorkflowPausedEvent,
+        WorkflowResumedEvent,
+        WorkflowRunOutputEvent,
+        WorkflowStartedEvent,
+    )
+    from .model.executor_events import ExecutorEvent
+    from .model.media import Audio, File, Image, Video
+    from .model.message import Message
+    from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
+    from .model.retention import Retention
+    from .model.retry import Retry
+    from .model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField, pause
+    from .model.run import WorkflowRunOutput
+    from .model.session import WorkflowChatInteraction, WorkflowSession
+    from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+    from .steps.condition import Condition
+    from .steps.loop import Loop
+    from .steps.parallel import Map, Parallel
+    from .steps.router import Router
+    from .steps.step import Step
+    from .steps.steps import Steps
+    from .storage.base import BaseDb
+    from .storage.memory import InMemoryDb
+    from .verbs.registry import Registry
+    from .workflow import Workflow
 
 __version__ = "0.1.0"
 
@@ -224,3 +231,71 @@ __all__ = [
     "Fenced",
     "UnserializableError",
 ]
+
+# Where each name is loaded from when it is first asked for; a test holds the three lists of this module together.
+_HOMES = {
+    name: module
+    for module, names in {
+        "core.outline": "Outline",
+        "engine.bus": "ReaderTooSlow",
+        "engine.context": "RunContext",
+        "engine.fork": "HistoryEntry",
+        "engine.runtime": "Runtime RuntimeReport",
+        "engine.stream": "RunStream",
+        "engine.subscription": "Subscription",
+        "engine.sync_stream": "SyncRunStream",
+        "engine.websocket": "WebSocketHandler",
+        "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
+        "model.errors": """
+            AlreadyAnswered AnswerRejected BuildError ConcurrentWrite EngineError Fenced InputError PlanChanged
+            RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound SessionOwnerError StepChanged
+            StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
+        """,
+        "model.events": """
+            ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
+            LoopExecutionCompletedEvent LoopExecutionStartedEvent LoopIterationCompletedEvent
+            LoopIterationStartedEvent MapExecutionCompletedEvent MapExecutionStartedEvent
+            ParallelExecutionCompletedEvent ParallelExecutionStartedEvent RouterExecutionCompletedEvent
+            RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompletedEvent
+            StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
+            StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepRetryEvent
+            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
+            WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
+            WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
+            WorkflowStartedEvent
+        """,
+        "model.executor_events": "ExecutorEvent",
+        "model.media": "Audio File Image Video",
+        "model.message": "Message",
+        "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
+        "model.retention": "Retention",
+        "model.retry": "Retry",
+        "model.review": "ErrorRequirement HumanReview StepRequirement UserInputField pause",
+        "model.run": "WorkflowRunOutput",
+        "model.session": "WorkflowChatInteraction WorkflowSession",
+        "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
+        "steps.condition": "Condition",
+        "steps.loop": "Loop",
+        "steps.parallel": "Map Parallel",
+        "steps.router": "Router",
+        "steps.step": "Step",
+        "steps.steps": "Steps",
+        "storage.base": "BaseDb",
+        "storage.memory": "InMemoryDb",
+        "verbs.registry": "Registry",
+        "workflow": "Workflow",
+    }.items()
+    for name in names.split()
+}
+
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name, also misspelt ones
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

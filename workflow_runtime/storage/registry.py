@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from ..model.errors import BuildError
@@ -14,15 +13,21 @@ __all__ = ["GROUP", "backend_names", "load_backend", "open_url"]
 GROUP = "workflow_runtime.backends"
 
 
+def _installed() -> Any:
+    from importlib.metadata import entry_points  # a seventh of what importing a Workflow costs without it
+
+    return entry_points(group=GROUP)
+
+
 def backend_names() -> list[str]:
     """The URL schemes that can be used here, sorted."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in _installed()})
 
 
 @cache
 def load_backend(scheme: str) -> Any:
     """The class behind ``scheme``, imported now. BuildError lists what is installed when there is none."""
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         if point.name == scheme:
             return point.load()
     known = ", ".join(f"{name}://" for name in backend_names()) or "none"
