@@ -18,6 +18,7 @@ from ..steps.build import build_step
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
+from .said import FunctionNode
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -32,7 +33,7 @@ class RunContext:
     thread: ``anyio.from_thread.run``).
     """
 
-    __slots__ = ("_asks", "_frame", "_node", "_sleeps", "attempt", "path")
+    __slots__ = ("_asks", "_frame", "_node", "_said", "_sleeps", "attempt", "path")
 
     def __init__(self, frame: Frame, node: Node, path: str, attempt: int) -> None:
         self._frame = frame
@@ -41,6 +42,7 @@ class RunContext:
         self.attempt = attempt
         self._sleeps = 0
         self._asks = 0
+        self._said = node.said if isinstance(node, FunctionNode) else None
 
     # -- who and what --------------------------------------------------------------------------------------------------
 
@@ -127,15 +129,23 @@ class RunContext:
 
     def _publish(self, event: Event) -> None:
         self._alive()
-        self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
+        if self._said is None or not self._said.again():
+            self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
 
     def _progress(self, done: float, total: float | None, text: str | None) -> None:
         self._alive()
-        self._frame.emit(ev.StepProgressEvent, self._node, self.path, done=done, total=total, text=text)
+        if self._said is None or not self._said.again():
+            self._frame.emit(ev.StepProgressEvent, self._node, self.path, done=done, total=total, text=text)
 
     def _alive(self) -> None:
         if self._frame.run.ended:
             raise EngineError(f"run {self.run_id} has ended; step {self.path!r} cannot publish any more")
+
+    def _mark(self) -> None:
+        """The journal is about to grow: what a workflow function has said so far is not said again."""
+        mark = self._said.mark() if self._said is not None else None
+        if mark is not None:
+            self._frame.remember(*mark)
 
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if self._frame.run.loop.is_here():
@@ -152,6 +162,7 @@ class RunContext:
         record = self._frame.recorded(path)
         if record is not None:
             return record.value
+        self._mark()
         found = function()
         value = await found if inspect.isawaitable(found) else found
         self._frame.remember(path, value)
@@ -165,6 +176,7 @@ class RunContext:
         self._sleeps += 1
         record = frame.recorded(path)
         if record is None:
+            self._mark()
             until = frame.now() + seconds
             frame.remember(path, until)
             await frame.checkpoint()
@@ -188,6 +200,7 @@ class RunContext:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
         """
+        self._mark()
         number = self._asks
         self._asks += 1
         return await ask(self._frame, self._node, self.path, number, question, schema, timeout, on_timeout)
@@ -206,6 +219,7 @@ class RunContext:
         frame = self._frame
         if frame.flow is None or frame.results is None or frame.counts is None:
             raise EngineError("run_context.step() works in a callable workflow only; here, declare a Step")
+        self._mark()
         given = options.pop("input", None)
         count = frame.counts[name] = frame.counts.get(name, 0) + 1
         part = segment(0, name).partition(".")[2]

@@ -20,6 +20,7 @@ from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import stamp
 from .context import RunContext
+from .said import FunctionNode
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -145,10 +146,11 @@ def as_output(node: Any, found: Any) -> StepOutput:
 class Chunks:
     """What a generator has yielded so far: published at once, kept for the output."""
 
-    __slots__ = ("_attempt", "_frame", "_node", "_path", "final", "parts")
+    __slots__ = ("_attempt", "_frame", "_node", "_path", "_said", "final", "parts")
 
     def __init__(self, frame: Frame, node: Any, path: str, attempt: int) -> None:
         self._frame, self._node, self._path, self._attempt = frame, node, path, attempt
+        self._said = node.said if isinstance(node, FunctionNode) else None
         self.parts: list[Any] = []
         self.final: Any = _END
 
@@ -163,7 +165,8 @@ class Chunks:
                 return self._event(chunk)
             frame.run.streams[self._path] = self._attempt
             self.parts.append(chunk)
-            frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+            if self._said is None or not self._said.again():
+                frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
             return False
         return self._event(chunk)
 
@@ -173,9 +176,11 @@ class Chunks:
         if event is None:
             frame.run.streams[self._path] = self._attempt
             self.parts.append(chunk)
-            frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+            if self._said is None or not self._said.again():
+                frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
             return False
-        frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))
+        if self._said is None or not self._said.again():
+            frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))
         if isinstance(event, ExecutorEvent) and event.event in ("RunContent", "TeamRunContent"):
             frame.run.streams[self._path] = self._attempt
             self.parts.append(event.content)

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..core.binding import WORKFLOW_NAMES, bind
 from ..core.flow import Flow, gather_media
-from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
@@ -16,6 +15,7 @@ from .context import RunContext
 from .frame import Frame
 from .invoke import run_callable
 from .request import Definition, Input
+from .said import FunctionNode, Said
 
 __all__ = ["run_nested", "walk_workflow"]
 
@@ -60,9 +60,10 @@ async def _call_function(
     function = definition.function
     kwargs = frame.run.request.kwargs if frame.depth == 0 else {}
     binding = bind(function, supplied={*WORKFLOW_NAMES, *kwargs}, default="execution_input", where=where)
-    node = _WorkflowNode(name=definition.name or definition.id, segment="", index=0)
     inner = frame.dynamic(flow, results)
     path = frame.prefix.removesuffix("/")  # of the step that holds this workflow; "" for the outermost
+    said = Said(path, frame.run.journal)
+    node = FunctionNode(said, name=definition.name or definition.id, segment="", index=0)
     supplied = {
         "workflow": definition.workflow,
         "execution_input": WorkflowExecutionInput(
@@ -77,14 +78,13 @@ async def _call_function(
         binding = type(binding)(
             function=binding.function, kind=binding.kind, first=binding.first, names=names, extra=True
         )
-    output = await run_callable(inner, node, path, binding, supplied, 1, offload=True)
+    try:
+        output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), offload=True)
+    except Exception:
+        for mark in said.retracted(frame.run.journal):
+            frame.remember(mark, 0)
+        raise
     return output.content
-
-
-class _WorkflowNode(Node):
-    """Stands for the workflow function itself where events need a node."""
-
-    kind = "Workflow"
 
 
 async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepInput) -> StepOutput:
