@@ -14,6 +14,7 @@ from workflow_runtime.storage.base import (
     BaseDb,
     Batch,
     Committed,
+    DbReport,
     EventRow,
     Fence,
     LeaseState,
@@ -134,6 +135,15 @@ class PostgresDb(BaseDb):
         """Finish what was submitted, from whichever loop, and close all connections. The next call connects again."""
         self._is_open = False
         await self._loops.close()
+
+    async def check(self) -> DbReport:
+        """What the server says, and whether rows have lost their run. Damage of its files is the server's to find."""
+        server, version, size = await self._fetchrow(sql.ABOUT, self.settings.schema)
+        problems = [rules.orphaned(count, table) for table, count in await self._fetch(sql.ORPHANS) if count]
+        place = f"{self.settings.server}, schema {self.settings.schema}"
+        return DbReport(
+            place=place, engine=f"PostgreSQL {server}", version=version, size=int(size or 0), problems=problems
+        )
 
     # -- calling -------------------------------------------------------------------------------------------------------
 

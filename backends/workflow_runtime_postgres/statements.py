@@ -80,3 +80,15 @@ SESSION = f"""
 MOVED = """
     SELECT run.seq, run.touched, (SELECT last_seq FROM @.events WHERE run_id = $1 ORDER BY seq DESC LIMIT 1) AS tail
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
+
+# -- db check: reads all that is stored --------------------------------------------------------------------------------
+
+ABOUT = """
+    SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
+        (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+         WHERE nspname = $1 AND relkind = 'r')"""
+ORPHANS = "\n    UNION ALL ".join(
+    f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
+    "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
+    for table in ("steps", "events", "requirements")
+)

@@ -17,6 +17,7 @@ from workflow_runtime.storage.base import (
     BaseDb,
     Batch,
     Committed,
+    DbReport,
     EventRow,
     Fence,
     LeaseState,
@@ -28,7 +29,7 @@ from workflow_runtime.storage.base import (
 )
 from workflow_runtime.storage.watch import Watch
 
-from . import commits, queries
+from . import checks, commits, queries
 from .connection import Settings
 from .foreign import Foreign
 from .group import Job
@@ -129,6 +130,10 @@ class SqliteDb(BaseDb):
             if thread is not None:
                 # A limiter of its own: the default one may be full of a user's steps.
                 await to_thread.run_sync(thread.join, limiter=CapacityLimiter(1))
+
+    async def check(self) -> DbReport:
+        """Read the whole file, its indexes included, beside the runs that go on."""
+        return await self._read_aside(checks.check, self.location)
 
     # -- the hop -------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from servers import TestServer
 
 from workflow_runtime.model.errors import StorageError
 from workflow_runtime.storage.base import Batch, RunFilter
-from workflow_runtime.testing.contract_rows import session, started
+from workflow_runtime.testing.contract_rows import session, started, step
 from workflow_runtime_postgres import PostgresDb, schema
 
 from .processes import finish, say, start, wait_for
@@ -144,3 +144,17 @@ async def test_what_writers_left_behind_is_removed_when_the_database_is_opened(
     await db.open()
     await db.aclose()
     assert await anyio.to_thread.run_sync(postgres.execute, "SELECT * FROM writers.writers", url) == []
+
+
+async def test_a_check_describes_the_server_and_counts_rows_without_a_run(new_db: New) -> None:
+    db = new_db()
+    await db.commit(started("r1"))
+    report = await db.check()
+    assert report.engine.startswith("PostgreSQL ")
+    assert report.version == schema.VERSION
+    assert (report.size or 0) > 0
+    assert report.problems == []
+    await db.commit(Batch(steps=[step("a", run_id="nobody's")]))
+    report = await db.check()
+    assert [problem.split(" that ")[0] for problem in report.problems] == ["steps has rows of 1 run"]
+    assert db.settings.schema in report.place

@@ -28,6 +28,9 @@ app = typer.Typer(
     " 7 database, 130 Ctrl-C.",
 )
 
+db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of stored runs, for the shell."""
@@ -347,3 +350,15 @@ def prune(
         typer.confirm(f"Delete {what} older than {older_than}?", abort=True)
     work = partial(prune_runs, db, _console(), seconds=seconds, events_only=events, as_json=as_json)
     perform(lambda: work, as_json=as_json)
+
+
+@db_app.command("check")
+def db_check(
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Read so many runs whole, newest first.")] = 1000,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for damage, for runs that cannot be read, and for runs whose process died. Exit code 7: something is wrong."""
+    from .health import check
+
+    perform(lambda: partial(check, db, _console(), limit=limit, as_json=as_json), as_json=as_json)

@@ -36,7 +36,7 @@ class Code(IntEnum):
     cancelled = 4  # the run was cancelled
     not_found = 5  # no such run or session
     refused = 6  # answered already, not paused, ended already, the plan changed
-    storage = 7  # the database said no
+    storage = 7  # the database said no, or is not sound
     interrupted = 130  # Ctrl-C
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "BaseDb",
     "Batch",
     "Committed",
+    "DbReport",
     "EventRow",
     "Fence",
     "LeaseState",
@@ -198,6 +199,17 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
 
 
+class DbReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a database says of itself. ``place`` has no password; ``version`` is that of its schema (0: it has none);
+    ``size`` in bytes, None where it is not known. ``problems``: damage, each with what to do; empty where all is well."""
+
+    place: str
+    engine: str
+    version: int = 0
+    size: int | None = None
+    problems: Sequence[str] = ()
+
+
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time."""
 
@@ -221,6 +233,10 @@ class BaseDb(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Finish what was submitted, then let go of everything. The object can be opened again."""
+
+    async def check(self) -> DbReport:
+        """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
+        return DbReport(place=self.id, engine=type(self).__name__)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

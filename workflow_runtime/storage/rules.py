@@ -34,6 +34,7 @@ __all__ = [
     "decide",
     "is_old",
     "matches",
+    "orphaned",
     "renewed",
     "run_ids",
     "session_to_load",
@@ -311,3 +312,9 @@ def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float 
     if seq is None:
         return RECHECK if seen > 0 else None
     return RECHECK if touched >= seq or max(seq, tail) < seen else None
+
+
+def orphaned(count: int, table: str) -> str:
+    """What ``check`` says of rows whose run is not there."""
+    runs = "1 run" if count == 1 else f"{count:,} runs"
+    return f"{table} has rows of {runs} that the table of runs lacks; restore a backup, or delete them"

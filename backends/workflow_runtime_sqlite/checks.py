@@ -1,0 +1,41 @@
+"""Looking for damage in the file: what ``wfr db check`` asks for."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from workflow_runtime.storage import rules
+from workflow_runtime.storage.base import DbReport
+
+from .location import Location
+
+__all__ = ["check"]
+
+_MOST = 20
+_TABLES = ("workflow_steps", "workflow_events", "workflow_requirements")
+_ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
+
+
+def check(connection: sqlite3.Connection, location: Location) -> DbReport:
+    """``BaseDb.check``; reads every page."""
+
+    def number(text: str) -> int:
+        found: int = connection.execute(text).fetchone()[0]
+        return found
+
+    found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({_MOST})")]
+    problems = [
+        f"the file is damaged ({line}); restore a backup, or salvage it with: sqlite3 FILE .recover"
+        for line in found
+        if line != "ok"
+    ]
+    if not problems:
+        counts = {table: number(_ORPHANS.format(table=table)) for table in _TABLES}
+        problems = [rules.orphaned(count, table) for table, count in counts.items() if count]
+    return DbReport(
+        place=location.path,
+        engine=f"SQLite {sqlite3.sqlite_version}",
+        version=number("PRAGMA user_version"),
+        size=number("PRAGMA page_count") * number("PRAGMA page_size"),
+        problems=problems,
+    )

@@ -1,0 +1,123 @@
+"""``wfr db check``: is the database sound, can its runs be read, does one of them need somebody?"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from rich.console import Console
+from rich.text import Text
+
+from .. import BaseDb
+from ..console.screen import encodable
+from ..model import codec
+from ..storage.base import DbReport, RunFilter, RunRow
+from ..view.clean import one_line, shorten
+from ..view.rows import counted, duration
+from .codes import Code
+from .source import database, stand_in
+
+__all__ = ["check"]
+
+_PAGE = 200
+_NAMED = 5
+
+
+async def check(url: str | None, console: Console, *, limit: int, as_json: bool) -> Code:
+    """Runs are counted all; of the newest ``limit`` everything that is stored is read."""
+    statuses: Counter[str] = Counter()
+    unreadable: dict[str, str] = {}
+    stranded: list[str] = []
+    read = 0
+    async with database(url) as db:
+        now = time.time()
+        report = await db.check()
+        async for row in _runs(db):
+            statuses[row.status.value] += 1
+            if row.lease_until is not None and row.lease_until < now:
+                stranded.append(row.run_id)
+            if read < limit:
+                read += 1
+                problem = await _problem(db, row)
+                if problem:
+                    unreadable[row.run_id] = problem
+        waiting = await db.list_requirements(limit=1000)
+    oldest = min((row.created_at for row in waiting), default=None)
+    is_sound = not report.problems and not unreadable
+    if as_json:
+        found = {
+            "ok": is_sound,
+            "place": report.place,
+            "engine": report.engine,
+            "version": report.version,
+            "size": report.size,
+            "problems": list(report.problems),
+            "runs": dict(statuses),
+            "read": read,
+            "unreadable": unreadable,
+            "stranded": stranded,
+            "waiting": len(waiting),
+            "waiting_since": oldest,
+        }
+        console.out(json.dumps(found, ensure_ascii=False), highlight=False)
+    else:
+        lines = _lines(report, statuses, read, unreadable, stranded)
+        if oldest is not None:
+            lines.append(
+                ("waiting", f"{counted(len(waiting), 'question')}, the oldest for {duration(now - oldest)}", "")
+            )
+        lines.append(("result", "all is well", "green") if is_sound else ("result", "something is wrong", "red"))
+        for word, said, style in lines:
+            console.print(encodable(console, Text.assemble(f"{word:<9}", (one_line(said), style))), soft_wrap=True)
+    return Code.ok if is_sound else Code.storage
+
+
+async def _runs(db: BaseDb) -> AsyncIterator[RunRow]:
+    before: tuple[float, str] | None = None
+    while page := await db.list_runs(RunFilter(), limit=_PAGE, before=before):
+        for row in page:
+            yield row
+        before = (page[-1].created_at, page[-1].run_id)
+
+
+async def _problem(db: BaseDb, row: RunRow) -> str:
+    """Why the run cannot be read; "" when it can."""
+    workflow = stand_in(db)
+    try:
+        await workflow.aget_run(row.run_id)
+        await workflow.history(row.run_id)
+        after = 0
+        while page := await db.load_events(row.run_id, after=after):
+            for event in page:
+                codec.decode_event(event.data)
+            after = page[-1].last_seq
+    except Exception as error:  # whatever it is, it is what is looked for
+        return shorten(one_line(f"{type(error).__name__}: {error}"), 300)
+    return ""
+
+
+def _lines(
+    report: DbReport, statuses: Counter[str], read: int, unreadable: dict[str, str], stranded: list[str]
+) -> list[tuple[str, str, str]]:
+    """(word, what is said, style) of each line."""
+    about = [report.place, report.engine]
+    if report.version:
+        about.append(f"schema {report.version}")
+    if report.size is not None:
+        about.append(f"{report.size / 1e6:.1f} MB")
+    kinds = ", ".join(f"{count:,} {status.lower()}" for status, count in statuses.most_common())
+    lines = [
+        ("database", ", ".join(about), ""),
+        ("runs", f"{sum(statuses.values()):,}" + (f": {kinds}" * bool(kinds)), ""),
+    ]
+    lines += [("damage", problem, "red") for problem in report.problems]
+    lines.append(("read", f"{counted(read, 'run')}, {len(unreadable)} of them cannot be read" if unreadable else
+                  f"{counted(read, 'run')}, whole", "red" if unreadable else ""))  # fmt: skip
+    lines += [("", f"{run_id}: {problem}", "red") for run_id, problem in list(unreadable.items())[:_NAMED]]
+    if stranded:
+        named = ", ".join(stranded[:_NAMED]) + ("" if len(stranded) <= _NAMED else ", ...")
+        said = f"{counted(len(stranded), 'run')} lost their process; take them over: wfr recover MODULE:NAME ({named})"
+        lines.append(("stranded", said, "yellow"))
+    return lines
