@@ -158,6 +158,7 @@ EXTRA_OF_ROOM = {
     "console": {"rich", "prompt_toolkit", "markdown_it"},
     "cli": {"rich", "typer"},
     "testing": {"pytest", "hypothesis"},
+    "server": {"starlette", "uvicorn", "jwt", "fastapi"},
 }
 IMPORT_NAMES = {"common-expression-language": "cel", "opentelemetry-api": "opentelemetry"}
 

@@ -436,6 +436,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             run = await prepare()
             if websocket is not None:
                 push(run, websocket)
+            if background and run.recorder is not None and not run.recorder.created:
+                await run.recorder.commit()  # its caller may leave as soon as it knows of the run
             return run
 
         if stream:
@@ -452,8 +454,6 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     async def _detach(self, prepared: Callable[[], Awaitable[Execution]]) -> WorkflowRunOutput:
         run = await prepared()
-        if run.recorder is not None and not run.recorder.created:
-            await run.recorder.commit()
         pending = copy_output(run.output)
 
         async def same() -> Execution:

@@ -54,6 +54,14 @@ class Subscription:
             await self._more()
         return self._ready.popleft()
 
+    async def take_some(self) -> list[Event]:
+        """All events that are ready, at least one; empty at the end."""
+        while not self._ready and not self._done:
+            await self._more()
+        events = list(self._ready)
+        self._ready.clear()
+        return events
+
     async def __aenter__(self) -> Self:
         return self
 

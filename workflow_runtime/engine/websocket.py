@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from ..model.codec import encode_event
-from ..model.errors import UnserializableError
+from ..model.codec import event_frame
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer
@@ -43,11 +42,7 @@ class WebSocketHandler:
 
     async def handle_event(self, event: Event) -> None:
         """Send one event now."""
-        try:
-            frame = encode_event(event).decode()
-        except UnserializableError:  # it cannot be stored, and need not be: what the client sees is its text
-            frame = event.to_json()
-        await self.websocket.send_text(frame)
+        await self.websocket.send_text(event_frame(event).decode())
 
 
 def as_handler(given: Any) -> WebSocketHandler | None:

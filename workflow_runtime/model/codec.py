@@ -33,6 +33,7 @@ __all__ = [
     "encode_requirement",
     "encode_run",
     "encode_value",
+    "event_frame",
     "event_from_dict",
     "event_names",
     "raw",
@@ -251,6 +252,14 @@ def encode_event(event: Event) -> bytes:
     if changed:
         event = msgspec.structs.replace(event, **changed)
     return _encode(event, event.path)
+
+
+def event_frame(event: Event) -> bytes:
+    """The event as clients get it: as it is stored, or, where that is refused, with the text of what cannot be."""
+    try:
+        return encode_event(event)
+    except UnserializableError:
+        return event.to_json().encode()
 
 
 def without_payload(event: Event, size: int) -> Event:

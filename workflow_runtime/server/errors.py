@@ -1,0 +1,63 @@
+"""What a client is told when something cannot be done: a status, a stable code and a sentence; nothing internal."""
+
+from __future__ import annotations
+
+from .. import (
+    AlreadyAnswered,
+    BuildError,
+    InputError,
+    PlanChanged,
+    RunNotFound,
+    RunNotPaused,
+    SessionBusy,
+    SessionNotFound,
+    SessionOwnerError,
+    StorageError,
+    UnserializableError,
+)
+
+__all__ = ["Refused", "as_refused"]
+
+
+class Refused(Exception):
+    """A request that is not served. ``status`` is HTTP's, ``code`` names the reason for programs."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def to_dict(self) -> dict[str, str]:
+        return {"detail": self.message, "code": self.code}
+
+
+# The first that fits. None as text: the error's own message names only what the client itself said.
+_KNOWN: tuple[tuple[type[Exception], int, str, str | None], ...] = (
+    (RunNotFound, 404, "run_not_found", "no such run"),
+    (SessionNotFound, 404, "session_not_found", "no such session"),
+    (SessionOwnerError, 404, "session_not_found", "no such session"),
+    (AlreadyAnswered, 409, "already_answered", "it was answered before; the first answer stands"),
+    (
+        RunNotPaused,
+        409,
+        "run_not_paused",
+        "the run waits for no answer: it ended, is running, or was continued already",
+    ),
+    (PlanChanged, 409, "plan_changed", "the workflow's steps no longer fit this run"),
+    (SessionBusy, 409, "session_busy", "a run of this session is under way"),
+    (InputError, 400, "bad_input", None),
+    (BuildError, 400, "bad_request", None),
+    (UnserializableError, 400, "bad_input", "a value cannot be stored as it is"),
+    (StorageError, 503, "storage", "the database cannot be reached now; try again"),
+)
+
+
+def as_refused(error: BaseException) -> Refused | None:
+    """How ``error`` is told to a client; None for one that is a defect of ours or of a step."""
+    if isinstance(error, Refused):
+        return error
+    for kind, status, code, text in _KNOWN:
+        if isinstance(error, kind):
+            return Refused(status, code, str(error) if text is None else text)
+    return None

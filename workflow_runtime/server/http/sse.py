@@ -1,0 +1,122 @@
+"""Server-sent events: the events of a run as a browser's EventSource reads them.
+
+``id:`` is ``epoch-seq`` of the last event number that the frame stands for (merged text stands for several), so a reader
+that comes back with ``Last-Event-ID`` gets exactly what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Protocol
+
+import anyio
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ... import Event, ReaderTooSlow
+from ...model.codec import event_frame
+from ..limits import Limits
+
+__all__ = ["EventStream", "Source", "frame"]
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+
+
+class Source(Protocol):
+    """Where a stream's events come from; empty at the end."""
+
+    async def take_some(self) -> list[Event]: ...
+
+    async def aclose(self) -> None: ...
+
+
+def frame(event: Event) -> bytes:
+    seq = getattr(event, "last_seq", None) or event.seq
+    name = event.event.replace("\n", " ").replace("\r", " ")  # a custom event is called what its author likes
+    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (event.epoch, seq, name.encode(), event_frame(event))
+
+
+class EventStream(Response):
+    """A response that sends what ``source`` gives until it ends, the client leaves, or ``stopping`` is set.
+
+    A client that takes nothing for ``limits.send_timeout`` seconds is left; the run and other readers never wait for it.
+    ``seat`` is held while the stream is open.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        limits: Limits,
+        *,
+        seat: AbstractAsyncContextManager[Any],
+        stopping: anyio.Event,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers={**_HEADERS, **(headers or {})})
+        del self.headers["content-length"]
+        self._source = source
+        self._limits = limits
+        self._seat = seat
+        self._stopping = stopping
+        self._sent = 0
+        self._sending = anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with self._seat:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                if scope["method"] != "HEAD":
+                    await self._stream(receive, send)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await self._source.aclose()
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group() as group:
+
+            async def until(wait: Any, *args: Any) -> None:
+                await wait(*args)
+                group.cancel_scope.cancel()
+
+            group.start_soon(until, _disconnected, receive)
+            group.start_soon(until, self._stopping.wait)
+            group.start_soon(until, self._beat, send)
+            with suppress(ReaderTooSlow, TimeoutError):  # it may come back with Last-Event-ID
+                await self._events(send)
+            group.cancel_scope.cancel()
+
+    async def _events(self, send: Send) -> None:
+        await self._put(send, b"retry: %d\n\n" % int(self._limits.retry * 1000))
+        while events := await self._source.take_some():
+            await self._put(send, _joined(events))
+
+    async def _put(self, send: Send, data: bytes) -> None:
+        async with self._sending:
+            with anyio.fail_after(self._limits.send_timeout):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sent += 1
+
+    async def _beat(self, send: Send) -> None:
+        """A comment whenever nothing was said for a while: proxies keep the connection, and a dead one is noticed."""
+        while True:
+            before = self._sent
+            await anyio.sleep(self._limits.heartbeat)
+            if self._sent == before:
+                try:
+                    await self._put(send, b": heartbeat\n\n")
+                except TimeoutError:
+                    return
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _joined(events: Sequence[Event]) -> bytes:
+    return frame(events[0]) if len(events) == 1 else b"".join(map(frame, events))
