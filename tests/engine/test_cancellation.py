@@ -277,7 +277,7 @@ async def test_async_with_cancels_and_waits_for_the_end_also_when_its_body_raise
 
 
 async def test_a_bare_break_cancels_the_run(db: BaseDb, no_task_left: NoTaskLeft) -> None:
-    workflow = Workflow(steps=[quick, nap], db=db)
+    workflow = Workflow(steps=[quick, nap], db=db, store_events=True)  # it may have ended when it is followed
 
     async def look() -> None:
         async for event in workflow.arun(stream=True, stream_events=True, run_id="r"):
