@@ -32,6 +32,7 @@ _VOLATILE = {
     "run_output",
     "parent_run_id",
     "duration",
+    "seconds",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,25 @@ async def test_the_history_tells_times_attempts_and_outputs(again: Again) -> Non
     assert entry.started_at is not None
     assert entry.finished_at is not None
     assert entry.started_at <= entry.finished_at
+
+
+async def test_the_history_tells_what_each_step_changed_of_the_session_state(again: Again) -> None:
+    def first(session_state: dict[str, Any]) -> None:
+        session_state["n"] = session_state["n"] + 1
+        session_state["new"] = [1]
+
+    def second(session_state: dict[str, Any]) -> None:
+        del session_state["n"]
+
+    def third() -> None: ...
+
+    workflow = Workflow(name="w", db=again(), steps=[first, second, third], session_state={"n": 1, "kept": True})
+    output = await workflow.arun("x")
+    assert [entry.changes for entry in await workflow.history(str(output.run_id))] == [
+        {"n": (1, 2), "new": (None, [1])},
+        {"n": (2, None)},
+        None,
+    ]
 
 
 async def test_what_cannot_be_forked_is_refused_and_named(again: Again) -> None:

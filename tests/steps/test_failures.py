@@ -323,6 +323,23 @@ async def test_the_run_waits_for_the_back_off_and_says_how_long() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_retry_says_how_long_the_attempt_took() -> None:
+    clock = FakeClock()
+    took = iter([5.0, 0.25])
+
+    async def work() -> str:
+        for seconds in took:
+            clock.advance(seconds)
+            raise PageMissing("slow")
+        return "done"
+
+    step = Step(name="slow", executor=work, retry=Retry(attempts=3, delay=0, jitter=0))
+    events, error = await listen(Workflow(steps=[step], clock=clock).arun(stream=True))
+    assert error is None
+    assert [event.seconds for event in of_kind(events, "StepRetry")] == [5.0, 0.25]
+
+
+@pytest.mark.anyio
 async def test_only_the_named_exceptions_are_retried() -> None:
     retry = Retry(attempts=5, delay=0, on=(ConnectionError,))
     with pytest.raises(PageMissing):

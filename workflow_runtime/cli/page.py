@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import RunStatus, StepOutput, WorkflowRunOutput, __version__
 from ..view.clean import clean, one_line, shorten
+from ..view.gantt import spans
 from ..view.node import Node
 from ..view.rows import counts, duration, where
 from ..view.tree import View, as_text
@@ -97,9 +98,7 @@ def _ended(output: WorkflowRunOutput) -> Iterator[str]:
 
 
 def _timeline(view: View, now: float) -> Iterator[str]:
-    start = view.root.started_at or 0.0
     clock = view.clock(now)
-    span = max(clock - start if view.root.ended_at is None else view.root.ended_at - start, 1e-6)
     yield '<table class="time">'
     for node in view.root.walk():
         if node.parent is None:
@@ -107,12 +106,11 @@ def _timeline(view: View, now: float) -> Iterator[str]:
         depth = sum(1 for _ in node.above())
         yield f'<tr><td class="name" style="padding-left:{depth * 1.2:.1f}rem">{_text(node.label)}'
         yield f' <span class="dim">{_text(_facts(node))}</span></td><td><div class="track">'
-        if node.started_at is not None:
-            left = 100 * min(1.0, max(0.0, (node.started_at - start) / span))
-            width = 100 * (node.elapsed(clock) or 0.0) / span
-            hover = _text(f"{where(node)}: {node.state}, {duration(node.elapsed(clock))}")
-            yield f'<div class="bar" title="{hover}" style="left:{left:.2f}%;width:{min(width, 100 - left):.2f}%;'
-            yield f'background:var(--{node.state})"></div>'
+        for bar in spans(view, node, now):
+            attempt = f" attempt {bar.attempt}" if node.attempt > 1 else ""
+            hover = _text(f"{where(node)}{attempt}: {bar.state}, {duration(bar.seconds)}")
+            yield f'<div class="bar" title="{hover}" style="left:{100 * bar.start:.2f}%;'
+            yield f'width:{100 * (bar.end - bar.start):.2f}%;background:var(--{bar.state})"></div>'
         yield f'</div></td><td class="took dim">{duration(node.elapsed(clock))}</td></tr>'
         if node.error:
             kind = f"{node.error_type}: " if node.error_type else ""

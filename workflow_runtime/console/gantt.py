@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.segment import Segment
 
+from ..view.gantt import bounds, spans
 from ..view.node import Node
 from ..view.rows import Row, duration, rows
 from ..view.tree import View
@@ -23,17 +24,16 @@ def gantt_lines(view: View, now: float, width: int, glyphs: Glyphs, limit: int |
     names = [_label(row, glyphs) for row in found]
     column = min(max((cell_len(name) for name in names), default=4) + 2, max(8, wide * 2 // 5))
     room = max(4, wide - column - 9)
-    start = view.root.started_at or 0.0
-    span = max(view.elapsed(now), 1e-6)
+    _, span = bounds(view, now)
     lines: list[Line] = [_scale(column, room, span)]
     for row, name in zip(found, names, strict=True):
         style = STYLES["facts"] if row.is_gap else STYLES[row.state if row.state in ("pending", "unused") else "plain"]
         shown = fit(name, column - 1, glyphs)
         line: Line = [Segment(shown, style), Segment(" " * (column - cell_len(shown)))]
         node = _node(view, row)
-        if node is not None and node.started_at is not None:
-            ended = view.clock(now) if node.ended_at is None else node.ended_at
-            line += _bar((node.started_at - start) / span, (ended - start) / span, room, row.state, glyphs)
+        bars = list(spans(view, node, now)) if node is not None else []
+        if node is not None and bars:
+            line += _bar(bars[0].start, bars[-1].end, room, row.state, glyphs)
             line.append(Segment(f" {duration(node.elapsed(view.clock(now))):>7}", STYLES["time"]))
         elif row.facts:
             line.append(Segment(fit(row.facts[0], room, glyphs), STYLES["facts"]))

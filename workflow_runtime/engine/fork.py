@@ -15,13 +15,17 @@ from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, RunRow, StepRow
 from .recorder import row_to_record
 
-__all__ = ["HistoryEntry", "Prefix", "load_journal", "load_prefix", "load_steps"]
+__all__ = ["HistoryEntry", "Prefix", "load_history", "load_journal", "load_prefix", "load_steps"]
 
 START = "!start"
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended) or "memo"."""
+    """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended) or "memo".
+
+    ``changes`` are the keys of the session state that were recorded with it, each with its value before and after (None:
+    not there). Branches that run at once share the state, so what one of them changed may stand with another.
+    """
 
     path: str
     kind: str
@@ -32,6 +36,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     output: StepOutput | None = None
     decision: Any = None
     value: Any = None
+    changes: dict[str, tuple[Any, Any]] | None = None
 
 
 class Prefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +67,32 @@ async def load_steps(db: BaseDb, row: RunRow) -> list[StepRow]:
 async def load_journal(db: BaseDb, row: RunRow) -> list[Record]:
     """The records of a run, shared ones included."""
     return [row_to_record(item) for item in await load_steps(db, row) if item.path != START]
+
+
+async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
+    """The journal of a run as a person reads it, shared entries included, in the order of first writes."""
+    found: list[HistoryEntry] = []
+    state: dict[str, Any] = {}
+    for item in sorted(await load_steps(db, row), key=lambda item: item.position):
+        changes = _patch(state, item)
+        if item.path == START:
+            continue
+        record = row_to_record(item)
+        found.append(
+            HistoryEntry(
+                path=record.path,
+                kind=record.kind,
+                status=record.status,
+                attempt=record.attempt,
+                started_at=record.started_at,
+                finished_at=record.finished_at,
+                output=record.output,
+                decision=record.decision,
+                value=record.value,
+                changes=changes or None,
+            )
+        )
+    return found
 
 
 def _before(rows: list[StepRow], cut: int) -> list[StepRow]:
@@ -141,14 +172,20 @@ def _state(rows: list[StepRow], cut: int) -> dict[str, Any]:
     """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded."""
     state: dict[str, Any] = {}
     for row in sorted(rows, key=lambda item: item.position):
-        if row.state is None or row.position >= cut:
-            continue
-        for key, value in codec.decode_parts(row.state).items():
-            if value is None:
-                state.pop(key, None)
-            else:
-                state[key] = codec.decode_value(value)
+        if row.position < cut:
+            _patch(state, row)
     return state
+
+
+def _patch(state: dict[str, Any], row: StepRow) -> dict[str, tuple[Any, Any]]:
+    """Put what was recorded with ``row`` into ``state``; each changed key with its value before and after."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key, value in codec.decode_parts(row.state).items() if row.state is not None else ():
+        before = state.pop(key, None)
+        if value is not None:
+            state[key] = codec.decode_value(value)
+        found[key] = (before, state.get(key))
+    return found
 
 
 def fork_journal(prefix: Prefix, outputs: dict[str, Any] | None, find: Any) -> tuple[Journal, list[Record]]:

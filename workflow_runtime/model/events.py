@@ -212,11 +212,13 @@ class StepProgressEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class StepRetryEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepRetry"):
-    """Attempt ``attempt`` failed and another follows in ``delay`` seconds. ``discards_deltas``: retract its text."""
+    """Attempt ``attempt`` failed after ``seconds`` and another follows in ``delay`` seconds. ``discards_deltas``: retract
+    its text."""
 
     attempt: int = 1
     error: str | None = None
     error_type: str | None = None
+    seconds: float = 0.0
     delay: float = 0.0
     discards_deltas: bool = False
 

@@ -239,6 +239,7 @@ class StepNode(Node):
             if frame.ask_error(self, path, record.decision).action == "skip":
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
         while True:
+            began = frame.now()
             try:
                 output = await frame.invoke(self, path, step_input, attempt)
             except StorageError:
@@ -247,7 +248,7 @@ class StepNode(Node):
                 if isinstance(error, StepTimeoutError) and error.path == path:
                     raise
                 if self.retry is not None and attempt < self.retry.attempts and isinstance(error, self.retry.on):
-                    await self._back_off(frame, path, error, attempt)
+                    await self._back_off(frame, path, error, attempt, frame.now() - began)
                 else:
                     done = await self._failed(frame, path, error, attempt, started)
                     if done is not None:
@@ -260,7 +261,7 @@ class StepNode(Node):
         await frame.checkpoint()
         return output
 
-    async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int) -> None:
+    async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
         assert self.retry is not None
         delay = self.retry.pause(attempt, frame.random())
         frame.emit(
@@ -270,6 +271,7 @@ class StepNode(Node):
             attempt=attempt,
             error=str(error),
             error_type=type(error).__name__,
+            seconds=seconds,
             delay=delay,
             discards_deltas=frame.has_streamed(path),
         )

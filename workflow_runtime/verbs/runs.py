@@ -9,7 +9,7 @@ from typing import Any
 from ..core.filters import skip_sieve, subscription_sieve
 from ..engine import portal
 from ..engine.ending import copy_output
-from ..engine.fork import HistoryEntry, load_journal
+from ..engine.fork import HistoryEntry, load_history
 from ..engine.host import find_finished, find_live, find_parked, find_paused, launch, run_awaited, start_hosted
 from ..engine.prepare_fork import prepare_fork
 from ..engine.recovery import recover_runs
@@ -124,20 +124,7 @@ class RunVerbs(Verbs):
         row = await db.load_run(run_id)
         if row is None:
             raise RunNotFound(f"no run {run_id!r}; check the id and the workflow's db")
-        return [
-            HistoryEntry(
-                path=record.path,
-                kind=record.kind,
-                status=record.status,
-                attempt=record.attempt,
-                started_at=record.started_at,
-                finished_at=record.finished_at,
-                output=record.output,
-                decision=record.decision,
-                value=record.value,
-            )
-            for record in await load_journal(db, row)
-        ]
+        return await load_history(db, row)
 
     async def recover(self) -> list[str]:
         """Take over this workflow's runs whose process died (their lease ran out): the ids of those that go on here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .node import Progress
+from .node import Attempt, Progress
 
 if TYPE_CHECKING:
     from .tree import View
@@ -104,7 +104,7 @@ def step_started(view: View, event: Any, now: float) -> None:
     node = view.at(event.path, event.step_name)
     if node.is_ended:  # done over after a review
         node.round += 1
-        node.started_at, node.attempt = None, 1
+        node.started_at, node.attempt, node.attempts = None, 1, []
     node.tail = None
     node.note = ""
     view.start(node, event.seq, now)
@@ -118,6 +118,7 @@ def step_retry(view: View, event: Any, now: float) -> None:
     node = view.at(event.path, event.step_name)
     node.state, node.seq = "retrying", event.seq
     node.attempt = event.attempt + 1
+    node.attempts.append(Attempt(event.seconds, event.delay, event.error or ""))
     node.error, node.error_type = event.error, event.error_type
     node.progress = None
     if event.discards_deltas:

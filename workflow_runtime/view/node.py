@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["ENDED", "Node", "Progress", "State", "Tail"]
+__all__ = ["ENDED", "Attempt", "Node", "Progress", "State", "Tail"]
 
 State = Literal[
     "pending",  # not reached yet
@@ -33,6 +33,14 @@ class Progress(NamedTuple):
     def share(self) -> float | None:
         """From 0 to 1; None without a total."""
         return None if not self.total else min(1.0, max(0.0, self.done / self.total))
+
+
+class Attempt(NamedTuple):
+    """An attempt that failed and was followed by another. Seconds: how long it took, and the pause behind it."""
+
+    seconds: float
+    delay: float
+    error: str
 
 
 class Tail:
@@ -68,6 +76,7 @@ class Node:
 
     __slots__ = (
         "attempt",
+        "attempts",
         "children",
         "dropped",
         "dropped_steps",
@@ -104,6 +113,7 @@ class Node:
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.attempt = 1
+        self.attempts: list[Attempt] = []  # those before the present one
         self.round = 1  # of reject-and-do-over
         self.total: int | None = None
         self.progress: Progress | None = None
@@ -156,6 +166,7 @@ class Node:
         """Forget what it did: another process does it again."""
         self.state, self.started_at, self.ended_at = "pending", None, None
         self.attempt, self.progress, self.tail = 1, None, None
+        self.attempts = []
         self.error, self.error_type, self.note = None, None, ""
 
     def __repr__(self) -> str:

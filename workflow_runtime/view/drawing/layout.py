@@ -85,7 +85,8 @@ def title_of(part: Outline) -> str:
 def _node(part: Outline, units: Units) -> _Part:
     if not part.children:
         return _box(part, units)
-    if part.kind == "Parallel" or part.kind == "Router":
+    many_items = part.kind == "Map" and len(part.children) > 1  # of a run; declared is one step
+    if part.kind in ("Parallel", "Router") or many_items:
         return _frame(part, _beside([([child], "") for child in part.children], units), units, forks=True)
     if part.kind == "Condition":
         sides = [([child for child in part.children if child.branch == side], side) for side in ("if", "else")]

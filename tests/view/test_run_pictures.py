@@ -1,0 +1,149 @@
+"""The graph, the timeline and the changes of a run, from its events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workflow_runtime import (
+    Condition,
+    InMemoryDb,
+    Loop,
+    Map,
+    Outline,
+    Parallel,
+    Retry,
+    Router,
+    Step,
+    StepInput,
+    Steps,
+    Workflow,
+)
+from workflow_runtime.testing import FakeClock
+from workflow_runtime.view.diff import GONE, Change, differences
+from workflow_runtime.view.gantt import spans
+from workflow_runtime.view.graph import Graph, graph
+from workflow_runtime.view.recall import recall
+from workflow_runtime.view.tree import View
+
+
+def work(step_input: StepInput) -> str:
+    return "done"
+
+
+def step(name: str, executor: Any = work, **options: Any) -> Step:
+    return Step(name=name, executor=executor, **options)
+
+
+async def view_of(workflow: Workflow, input: Any = "x") -> View:
+    """The view of one finished run, from its events and its journal."""
+    workflow.db = workflow.db or InMemoryDb()
+    workflow.store_events = True
+    output = await workflow.arun(input, background=False)
+    view = View(workflow.name, workflow.outline())
+    recall(view, output, await workflow.history(str(output.run_id)), output.events or ())
+    return view
+
+
+def names(parts: tuple[Outline, ...]) -> list[Any]:
+    return [part.name if not part.children else (part.name, names(part.children)) for part in parts]
+
+
+def states(found: Graph) -> dict[str, str]:
+    return {path.rpartition(".")[2]: state for path, state in found.states.items()}
+
+
+@pytest.mark.anyio
+async def test_the_graph_shows_what_was_taken_and_what_was_not() -> None:
+    workflow = Workflow(
+        name="w",
+        steps=[
+            Condition([step("yes")], evaluator=False, else_steps=[step("no")], name="ok"),
+            Router([step("mail"), step("call")], lambda step_input: "call", name="way"),
+            Parallel(step("a"), Steps(name="group", steps=[step("b")]), name="both"),
+        ],
+    )
+    found = graph(await view_of(workflow), 0.0)
+    assert names(found.parts) == [
+        ("ok", ["yes", "no"]),
+        ("way", ["mail", "call"]),
+        ("both", ["a", ("group", ["b"])]),
+    ]
+    seen = states(found)
+    assert {name: seen[name] for name in ("yes", "no", "mail", "call", "a", "b")} == {
+        "yes": "unused",
+        "no": "done",
+        "mail": "unused",
+        "call": "done",
+        "a": "done",
+        "b": "done",
+    }
+    assert [part.branch for part in found.parts[0].children] == ["if", "else"]
+
+
+@pytest.mark.anyio
+async def test_a_loop_shows_its_last_rounds_and_a_map_some_of_its_items() -> None:
+    loop = Loop([step("first"), step("again")], name="rounds", max_iterations=5)
+    many = Map(step("each"), over=lambda step_input: list(range(300)), name="many")
+    found = graph(await view_of(Workflow(name="w", steps=[loop, many])), 0.0)
+    rounds, items = found.parts
+    assert [part.name for part in rounds.children] == ["… 2 earlier", "#3", "#4", "#5"]
+    assert [part.name for part in rounds.children[1].children] == ["first", "again"]
+    assert items.children[-1].name == "… 294 more"
+    assert len(items.children) == 7
+
+
+@pytest.mark.anyio
+async def test_a_graph_that_grows_too_large_is_narrowed() -> None:
+    inner = Loop([step("a"), step("b")], name="inner", max_iterations=4)
+    many = Map(Steps(name="s", steps=[inner, step("c")]), over=lambda step_input: list(range(50)), name="many")
+    outer = Loop([many], name="outer", max_iterations=4)
+    found = graph(await view_of(Workflow(name="w", steps=[outer])), 0.0)
+    assert len(found.states) <= 120
+    assert not found.is_cut
+
+
+@pytest.mark.anyio
+async def test_a_graph_before_the_run_is_the_declared_one() -> None:
+    workflow = Workflow(name="w", steps=[step("one"), Loop([step("two")], name="l", max_iterations=3)])
+    found = graph(View("w", workflow.outline()), 0.0)
+    assert names(found.parts) == ["one", ("l", ["two"])]
+    assert set(found.states.values()) == {"pending"}
+
+
+@pytest.mark.anyio
+async def test_each_attempt_of_a_step_is_a_bar_of_its_own() -> None:
+    clock = FakeClock()
+    took = iter([4.0, 1.0])
+
+    async def flaky() -> str:
+        for seconds in took:
+            clock.advance(seconds)
+            raise ValueError(f"after {seconds}")
+        clock.advance(5.0)
+        return "at last"
+
+    workflow = Workflow(name="w", steps=[step("flaky", flaky, retry=Retry(attempts=3, delay=0, jitter=0))], clock=clock)
+    view = await view_of(workflow)
+    view.root.started_at, view.root.ended_at = view.nodes["0.flaky"].started_at, view.nodes["0.flaky"].ended_at
+    bars = list(spans(view, view.nodes["0.flaky"], 0.0))
+    assert [(bar.start, bar.end, bar.state, bar.attempt, bar.error) for bar in bars] == [
+        (0.0, 0.4, "failed", 1, "after 4.0"),
+        (0.4, 0.5, "failed", 2, "after 1.0"),
+        (0.5, 1.0, "done", 3, ""),
+    ]
+
+
+def test_differences_are_the_smallest_places_that_differ() -> None:
+    before = {"n": 1, "cart": {"items": [1, 2], "open": True}, "gone": None, "same": [1]}
+    after = {"n": 2, "cart": {"items": [1, 3, 4], "open": True}, "same": [1], "new": {}}
+    assert list(differences(before, after)) == [
+        Change("n", 1, 2),
+        Change("cart.items[1]", 2, 3),
+        Change("cart.items[2]", GONE, 4),
+        Change("gone", None, GONE),
+        Change("new", GONE, {}),
+    ]
+    assert list(differences({"a": 1}, {"a": True})) == [Change("a", 1, True)]
+    assert list(differences(before, before)) == []
