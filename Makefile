@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test format lint types faults check bench docs clean
+.PHONY: help setup demo test format lint types faults check bench bench-peers docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -52,14 +52,17 @@ faults: $(VENV)/.dev  ## Run only the tests that kill processes and take their r
 check:  ## Run what CI runs, in a clean clone of the last commit
 	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && git clone --quiet . "$$clone" && bash "$$clone/.ci/run"
 
-bench: $(VENV)/.dev  ## Run the benchmarks and print their tables
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(VENV)/.dev  ## Measure this library against the limit of asyncio; tables in bench-results/
+	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/.dev  ## The same against other libraries, each installed into an environment of its own in .bench/
+	$(BIN)/python -m benchmarks --against all
 
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
-	rm -rf $(VENV) site dist bench-results .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	rm -rf $(VENV) site dist bench-results .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets above install, once; pyproject.toml says what that is.

@@ -23,7 +23,16 @@ MAY_IMPORT = {
     "executors": {"model"},
     "engine": {"steps", "core", "storage", "executors", "model"},
 }
-ABOVE = {"cli", "console", "compat", "testing", "server", "cluster", "view"}  # nothing below them may know them
+ABOVE = {
+    "bench",
+    "cli",
+    "console",
+    "compat",
+    "testing",
+    "server",
+    "cluster",
+    "view",
+}  # nothing below them may know them
 IMPURE = {
     "anyio",
     "asyncio",

@@ -1,0 +1,70 @@
+"""``python -m benchmarks --case steps,events --against agno,limit --rounds 5 --out bench-results``"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from workflow_runtime.bench.cases import CASES
+from workflow_runtime.bench.rounds import Subject, Tables, as_data, machine, measure
+
+from .environments import PEERS, prepare
+from .report import markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def chosen(text: str, known: list[str], what: str) -> list[str]:
+    """The names in a list with commas; "all" is all."""
+    found = known if text == "all" else [name for name in text.split(",") if name]
+    if unknown := [name for name in found if name not in known]:
+        raise SystemExit(f"unknown {what}: {', '.join(unknown)}; there are {', '.join(known)}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", default="all", help=f"all, or some of {', '.join(CASES)}")
+    parser.add_argument("--against", default="limit", help=f"all, or some of {', '.join(PEERS)}; ours is always there")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--toy", action="store_true", help="small, to see that all works: the figures mean nothing")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench-results")
+    parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="where the environments are kept")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds for one case of one library in one round")
+    given = parser.parse_args()
+    cases = [CASES[name] for name in chosen(given.case, list(CASES), "case")]
+    names = list(dict.fromkeys(["ours", *chosen(given.against, list(PEERS), "library")]))
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    subjects: list[Subject] = []
+    for name in names:
+        say(f"installing {name}")
+        subjects.append(prepare(name, given.cache))
+    given.out.mkdir(parents=True, exist_ok=True)
+    before = machine()
+    tables: Tables = measure(
+        cases, subjects, rounds=given.rounds, toy=given.toy, folder=given.cache, limit=given.limit, say=say
+    )
+    result = {
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "toy": given.toy,
+        "rounds": given.rounds,
+        "machine": {**before, "load_after": machine()["load"]},
+        "versions": {subject.name: subject.version for subject in subjects},
+        "tables": as_data(tables),
+    }
+    (given.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = markdown(result)
+    (given.out / "results.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""An environment of its own for each library, made once by ``python -m venv`` and pip, and kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from workflow_runtime.bench import ours
+from workflow_runtime.bench.rounds import Subject
+
+__all__ = ["PEERS", "prepare"]
+
+ROOT = Path(__file__).resolve().parents[1]
+ADAPTERS = Path(__file__).parent / "peers"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How to get a library.
+
+    Attributes:
+        requirements: What its documentation tells to install for workflows of functions. Its footprint is that of these.
+        extras: What it needs besides for the databases that are measured.
+        adapter: The file in peers/; None: our own.
+        shown: The distribution whose version is shown.
+        uvloop: Measured on uvloop.
+    """
+
+    requirements: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+    adapter: str | None = None
+    shown: str = ""
+    uvloop: bool = False
+
+
+_AGNO = ("sqlalchemy", "aiosqlite", "greenlet", "asyncpg", "psycopg[binary]")
+PEERS: dict[str, Peer] = {
+    "ours": Peer((str(ROOT),), ("asyncpg", "uvloop"), shown="workflow-runtime"),
+    "ours-uvloop": Peer((str(ROOT),), ("asyncpg", "uvloop"), shown="workflow-runtime", uvloop=True),
+    "limit": Peer((), ("asyncpg", "uvloop"), "limit.py"),
+    "agno": Peer(("agno<3", "fastapi"), _AGNO, "agno.py", "agno"),  # 2.9 cannot import its workflows without fastapi
+    "agno3": Peer(("agno>=3",), _AGNO, "agno.py", "agno"),
+}
+
+
+def prepare(name: str, cache: Path) -> Subject:
+    """The library in its environment, which is made if it is not there. Ours is always installed anew: it changes."""
+    peer = PEERS[name]
+    home = cache / name.removesuffix("-uvloop")
+    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    notes = home / "installed.json"
+    wanted = [list(peer.requirements), list(peer.extras)]
+    kept = json.loads(notes.read_text()) if notes.exists() else {}
+    if kept.get("wanted") != wanted:
+        shutil.rmtree(home, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        before = _size(home)
+        if peer.requirements:
+            _pip(python, "install", *peer.requirements)
+        kept = {"wanted": wanted, "bytes": _size(home) - before, "packages": len(_packages(python))}
+        if peer.extras:
+            _pip(python, "install", *peer.extras)
+        notes.write_text(json.dumps(kept))
+    elif peer.adapter is None:
+        _pip(python, "install", "--force-reinstall", "--no-deps", str(ROOT))
+    version = _packages(python).get(peer.shown, "")
+    adapter = Path(ours.__file__) if peer.adapter is None else ADAPTERS / peer.adapter
+    return Subject(name, python, adapter, version, peer.uvloop)
+
+
+def _pip(python: Path, *arguments: str) -> None:
+    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"pip {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+
+
+_LIST = "import json; from importlib.metadata import distributions as d; print(json.dumps({x.name: x.version for x in d()}))"
+
+
+def _packages(python: Path) -> dict[str, str]:
+    """Version by name, without pip and what came with the environment."""
+    done = subprocess.run([python, "-c", _LIST], capture_output=True, text=True, check=True)
+    listed: dict[str, str] = json.loads(done.stdout)
+    return {name: version for name, version in listed.items() if name not in ("pip", "setuptools", "wheel")}
+
+
+def _size(home: Path) -> int:
+    """Bytes of what is installed, compiled files not counted: they depend on what was imported."""
+    files = (path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files if path.suffix != ".pyc")
