@@ -88,12 +88,14 @@ if TYPE_CHECKING:
         WorkflowStartedEvent,
     )
     from .model.executor_events import ExecutorEvent
+    from .model.fields import UserInputField
     from .model.media import Audio, File, Image, Video
     from .model.message import Message
     from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
+    from .model.requirements import ErrorRequirement, StepRequirement, requirement_from_dict
     from .model.retention import Retention
     from .model.retry import Retry
-    from .model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField, pause
+    from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
@@ -152,6 +154,7 @@ __all__ = [
     "StepRequirement",
     "ErrorRequirement",
     "UserInputField",
+    "requirement_from_dict",
     "pause",
     # sessions and numbers
     "WorkflowSession",
@@ -270,7 +273,9 @@ _HOMES = {
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",
         "model.retry": "Retry",
-        "model.review": "ErrorRequirement HumanReview StepRequirement UserInputField pause",
+        "model.fields": "UserInputField",
+        "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
+        "model.review": "HumanReview pause",
         "model.run": "WorkflowRunOutput",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",

@@ -5,13 +5,14 @@ Each phase is a table from (answer, policy) to an action; nothing here looks at 
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import msgspec
 
 from ..model.enums import OnReject
 from ..model.errors import PlanChanged
-from ..model.review import ErrorRequirement, StepRequirement
+from ..model.requirements import ErrorRequirement, StepRequirement
 
 __all__ = ["Verdict", "after_error", "after_iteration", "after_output", "before_node", "on_deadline"]
 
@@ -93,8 +94,8 @@ def after_error(answer: ErrorRequirement) -> Verdict:
 
 
 def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement | ErrorRequirement:
-    """The answer that nobody gave: ``on_timeout`` applied to a copy. Approving a form that has required fields without
-    a default cannot be done, so it cancels."""
+    """The answer that nobody gave: ``on_timeout`` applied to a copy. What a plain yes does not answer (a form with required
+    fields, a choice, the result of a tool) cannot be approved, so it cancels."""
     if isinstance(answer, ErrorRequirement):
         return msgspec.structs.replace(
             answer, decision="retry" if answer.on_timeout == "approve" else answer.on_timeout
@@ -102,14 +103,10 @@ def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement |
     if answer.on_timeout != "approve":
         policy = OnReject.skip.value if answer.on_timeout == "skip" else OnReject.cancel.value
         return msgspec.structs.replace(answer, confirmed=False, on_reject=policy, rejection_feedback="timed out")
-    approved = msgspec.structs.replace(answer, confirmed=True)
-    if approved.requires_user_input and approved.user_input is None:
-        values = {field.name: field.value for field in approved.user_input_schema or ()}
-        missing = [f.name for f in approved.user_input_schema or () if f.required and f.value is None]
-        if missing:
-            return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback="timed out")
-        approved.user_input = values
-    if approved.requires_route_selection and not approved.selected_choices:
+    approved = copy.deepcopy(answer)
+    try:
+        approved.answer({"confirmed": True, "user_input": {}} if answer.requires_user_input else {"confirmed": True})
+    except ValueError:
         return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback="timed out")
     return approved
 

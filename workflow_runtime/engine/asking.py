@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.plan import Node
 from ..model.enums import OnTimeout
 from ..model.errors import AnswerRejected, StepChanged
-from ..model.review import StepRequirement, UserInputField
+from ..model.fields import UserInputField, form_fields
+from ..model.requirements import StepRequirement
 from ..steps.signals import Rejected
 from . import pauses as asking
 
@@ -55,7 +56,7 @@ def _open(
         fields: list[UserInputField] = [UserInputField(name="value", field_type=_SCALARS[schema or str])]
         described: dict[str, Any] | None = None
     else:
-        fields, described = asking.form_fields(schema)
+        fields, described = form_fields(schema)
     now = frame.now()
     requirement = asking.question(
         node,

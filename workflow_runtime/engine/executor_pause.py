@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import events as ev
 from ..model.errors import UnserializableError
-from ..model.review import StepRequirement
+from ..model.requirements import StepRequirement
 from ..model.text import builtins
 from ..model.values import seal
 from ..steps.signals import Suspended

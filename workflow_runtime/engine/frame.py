@@ -18,7 +18,9 @@ from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import StepTimeoutError, UnserializableError
 from ..model.events import WorkflowEvent
-from ..model.review import ErrorRequirement, HumanReview, StepRequirement
+from ..model.fields import form_fields
+from ..model.requirements import ErrorRequirement, StepRequirement
+from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
@@ -221,7 +223,7 @@ class Frame:
     def _open_before(self, node: Node, path: str, flow: Flow, extra: dict[str, Any]) -> None:
         review = node.review
         assert review is not None
-        fields, schema = asking.form_fields(review.user_input_schema)
+        fields, schema = form_fields(review.user_input_schema)
         # As it is stored: of the step, not of the session, and as of now.
         seen = flow.step_input()
         seen.workflow_session, seen.previous_step_outputs = None, dict(flow.outputs)

@@ -11,9 +11,9 @@ from ..core import gate
 from ..core.gate import Verdict
 from ..core.plan import Node
 from ..model.errors import AlreadyAnswered
-from ..model.review import ErrorRequirement, StepRequirement, UserInputField
+from ..model.requirements import ErrorRequirement, StepRequirement
 
-__all__ = ["Pauses", "Requirement", "form_fields"]
+__all__ = ["Pauses", "Requirement"]
 
 Requirement = StepRequirement | ErrorRequirement
 
@@ -93,76 +93,16 @@ def merge_answers(known: Pauses, given: list[Requirement], now: float) -> list[R
 
 
 def _answered(asked: Requirement, given: Requirement, now: float) -> Requirement:
-    """A copy of what was asked with the given answer; only the answer's fields are taken over."""
-    if isinstance(asked, ErrorRequirement) or isinstance(given, ErrorRequirement):
-        decision = getattr(given, "decision", None)
-        if decision not in ("retry", "skip"):
-            raise ValueError(f"an error is answered with retry() or skip(), got {decision!r}")
-        return msgspec.structs.replace(asked, decision=decision, answered_at=now)
-    answer = msgspec.structs.replace(
-        asked,
-        confirmed=given.confirmed,
-        rejection_feedback=given.rejection_feedback,
-        on_reject=given.on_reject,
-        edited_output=given.edited_output,
-        is_edited=given.is_edited,
-        user_input=dict(given.user_input) if given.user_input is not None else None,
-        selected_choices=list(given.selected_choices) if given.selected_choices else None,
-        executor_requirements=given.executor_requirements,
-        answered_at=now,
-    )
-    if answer.confirmed is not False:
-        if answer.requires_user_input and answer.user_input is not None:
-            answer.check_user_input(answer.user_input)
-        if answer.requires_route_selection and answer.selected_choices:
-            answer.select(*answer.selected_choices)
-    if not answer.is_resolved:
-        raise ValueError("the answer is not complete")
-    return answer
+    """A copy of what was asked with the given answer; only the answer is taken over, and it is checked anew."""
+    copy = msgspec.structs.replace(asked, answered_at=now)
+    copy.answer(given.given())
+    return copy
 
 
 def due(pauses: Pauses, now: float) -> list[Requirement]:
     """The answers of the deadlines that have passed."""
     passed = [item for item in pauses.open if item.timeout_at is not None and item.timeout_at.timestamp() <= now]
     return [msgspec.structs.replace(gate.on_deadline(item), answered_at=now) for item in passed]
-
-
-def form_fields(schema: Any) -> tuple[list[UserInputField], dict[str, Any] | None]:
-    """A user-input schema (fields, dicts or a pydantic model) as fields, and the model's JSON Schema if it was one."""
-    if schema is None:
-        return [], None
-    if hasattr(schema, "model_json_schema"):
-        return _model_fields(schema), schema.model_json_schema()
-    fields = [item if isinstance(item, UserInputField) else msgspec.convert(item, UserInputField) for item in schema]
-    return [msgspec.structs.replace(field) for field in fields], None
-
-
-_JSON_TYPES = {
-    "string": "str",
-    "integer": "int",
-    "number": "float",
-    "boolean": "bool",
-    "array": "list",
-    "object": "dict",
-}
-
-
-def _model_fields(model: Any) -> list[UserInputField]:
-    schema = model.model_json_schema()
-    required = set(schema.get("required", ()))
-    fields = []
-    for name, part in schema.get("properties", {}).items():
-        fields.append(
-            UserInputField(
-                name=name,
-                field_type=_JSON_TYPES.get(part.get("type", ""), "str" if "enum" in part else "dict"),
-                description=part.get("description"),
-                value=part.get("default"),
-                required=name in required,
-                allowed_values=part.get("enum"),
-            )
-        )
-    return fields
 
 
 def question(node: Node, path: str, run_id: str, now: float, tag: str, **fields: Any) -> StepRequirement:

@@ -14,7 +14,8 @@ from . import events as _events
 from . import executor_events as _executor_events
 from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
-from .review import ErrorRequirement, StepRequirement, UserInputField
+from .fields import UserInputField
+from .requirements import ErrorRequirement, StepRequirement
 from .run import WorkflowRunOutput
 from .step_io import StepInput, StepOutput
 from .values import TAG, _find, is_plain, seal, unseal

@@ -12,7 +12,7 @@ import msgspec
 
 from .media import Audio, Image, Video
 from .metrics import WorkflowMetrics
-from .review import ErrorRequirement, StepRequirement
+from .requirements import ErrorRequirement, StepRequirement
 from .step_io import StepOutput
 from .text import builtins
 

@@ -9,7 +9,7 @@ import msgspec
 from .enums import RunStatus
 from .media import Audio, File, Image, Video
 from .metrics import WorkflowMetrics
-from .review import ErrorRequirement, StepRequirement
+from .requirements import ErrorRequirement, StepRequirement
 from .step_io import StepOutput
 from .text import as_text, builtins
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from workflow_runtime.model.enums import OnError, OnReject, OnTimeout, StepType
+from workflow_runtime.model.fields import UserInputField
 from workflow_runtime.model.metrics import StepMetrics, WorkflowMetrics
-from workflow_runtime.model.review import ErrorRequirement, HumanReview, StepRequirement, UserInputField
+from workflow_runtime.model.requirements import ErrorRequirement, StepRequirement
+from workflow_runtime.model.review import HumanReview
 from workflow_runtime.model.step_io import StepInput, StepOutput, WorkflowExecutionInput
 
 __all__ = [

@@ -1,0 +1,306 @@
+"""The open questions of a paused run, and the answers put into them. spec: agno-behaviour 4.3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from . import answers
+from .enums import OnReject, OnTimeout
+from .fields import UserInputField
+from .step_io import StepInput, StepOutput
+from .text import builtins
+
+__all__ = ["ErrorRequirement", "StepRequirement", "requirement_from_dict"]
+
+_R = TypeVar("_R", bound="_Requirement")
+
+
+class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON."""
+
+    id: str = ""
+    path: str = ""
+    step_id: str | None = None
+    step_name: str | None = None
+    step_index: Any = None
+    timeout_at: datetime | None = None
+    on_timeout: str = OnTimeout.cancel.value
+    created_at: float | None = None
+    answered_at: float | None = None
+
+    @property
+    def is_timed_out(self) -> bool:
+        """True when the deadline has passed by this machine's clock."""
+        return self.timeout_at is not None and datetime.now(UTC) >= self.timeout_at
+
+    def to_dict(self) -> dict[str, Any]:
+        """The set fields as JSON-able builtins; ``from_dict`` reads them back."""
+        data: dict[str, Any] = builtins(self)
+        return data
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """``to_dict`` as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """A requirement from ``to_dict``; keys that it does not know are left out.
+
+        Raises:
+            ValueError: A line for every field of a wrong type, and for every answer that does not fit.
+        """
+        return _from_dict(cls, data)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """A requirement from ``to_json``. Raises ValueError as ``from_dict`` does."""
+        return cls.from_dict(json.loads(text))
+
+
+class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
+    """One open question of a paused run. Answer it with a method, then hand it to ``continue_run``.
+
+    ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
+    one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is what is asked:
+    confirmation, user_input, route, output_review, iteration_review, executor or ask.
+    """
+
+    kind: str = "confirmation"
+    step_type: str | None = None
+    requires_confirmation: bool = False
+    confirmation_message: str | None = None
+    confirmed: bool | None = None
+    on_reject: str = OnReject.skip.value
+    requires_user_input: bool = False
+    user_input_message: str | None = None
+    user_input_schema: list[UserInputField] | None = None
+    user_input: dict[str, Any] | None = None
+    input_json_schema: dict[str, Any] | None = None
+    requires_route_selection: bool = False
+    available_choices: list[str] | None = None
+    allow_multiple_selections: bool = False
+    selected_choices: list[str] | None = None
+    step_input: StepInput | None = None
+    requires_executor_input: bool = False
+    executor_requirements: list[dict[str, Any]] | None = None
+    executor_id: str | None = None
+    executor_name: str | None = None
+    executor_run_id: str | None = None
+    executor_type: str | None = None
+    executor_session_id: str | None = None
+    requires_output_review: bool = False
+    output_review_message: str | None = None
+    step_output: StepOutput | None = None
+    is_post_execution: bool = False
+    rejection_feedback: str | None = None
+    edited_output: Any = None
+    is_edited: bool = False
+    retry_count: int = 0
+    max_retries: int = 3
+
+    # -- any question, as plain JSON -----------------------------------------------------------------------------------
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of what ``answer`` accepts: an object, ready for a form, a page or a model's tool.
+
+        Its properties, as far as this question has them: ``confirmed``, ``rejection_feedback``, ``user_input`` (by the
+        form's fields or the model's own schema), ``selected_choices``, ``edited_output``, ``executor_requirements``.
+        """
+        return answers.answer_schema(self)
+
+    def answer(self, data: Mapping[str, Any]) -> None:
+        """Answer with plain JSON: ``{"confirmed": True}``, ``{"user_input": {"seats": 2}}``, and so on by ``schema()``.
+
+        It replaces an answer given before, and reaches the run with ``continue_run``.
+
+        Raises:
+            ValueError: It does not fit; a line for every field that is wrong. Nothing has changed.
+        """
+        answers.put(self, answers.checked(data, self.schema(), self.step_name or self.path))
+
+    def given(self) -> dict[str, Any]:
+        """The answer that was put in, as ``answer`` takes it; empty while there is none."""
+        return answers.given(self)
+
+    # -- one kind of question ------------------------------------------------------------------------------------------
+
+    def confirm(self) -> None:
+        """Say yes; to an executor, to all of its tools that wait for a yes."""
+        self.confirmed = True
+        answers.confirm_executor(self, yes=True)
+
+    def reject(self, feedback: str | None = None) -> None:
+        """Say no; ``feedback`` reaches the step if it is tried again, and an executor as the note of its tools."""
+        self.confirmed = False
+        self.rejection_feedback = feedback
+        answers.confirm_executor(self, yes=False, note=feedback)
+
+    def edit(self, new_output: Any) -> None:
+        """Accept the step, with ``new_output`` in the place of its content."""
+        self.confirmed = True
+        self.edited_output = new_output
+        self.is_edited = True
+
+    def set_user_input(self, validate: bool = True, **values: Any) -> None:
+        """Fill the form. Every wrong field is named in one ValueError, and then nothing has changed."""
+        if validate:
+            self.check_user_input(values)
+        fields = {field.name: field for field in self.user_input_schema or ()}
+        filled = {**answers.defaults(self.user_input_schema), **(self.user_input or {}), **values}
+        for name, value in values.items():
+            if name in fields:
+                fields[name].value = value
+        self.user_input = filled
+
+    def check_user_input(self, values: dict[str, Any]) -> None:
+        """Raise ValueError with a line per field that is missing or wrong."""
+        found = answers.form_problems(self, {**(self.user_input or {}), **values})
+        if found:
+            raise ValueError("User input validation failed:\n" + "\n".join(f"  - {line}" for line in found))
+
+    def get_user_input(self, name: str, default: Any = None) -> Any:
+        """What was filled in under ``name``."""
+        return (self.user_input or {}).get(name, default)
+
+    def select(self, *names: str) -> None:
+        """Choose routes by name; an unknown one, one named twice, or a second where one is asked for, is a ValueError."""
+        offered = self.available_choices or []
+        unknown = [name for name in names if name not in offered]
+        if unknown:
+            raise ValueError(f"Step '{self.step_name}' does not offer {unknown}; choices: {offered}")
+        if len(names) > 1 and not self.allow_multiple_selections:
+            raise ValueError(f"Step '{self.step_name}' takes one choice; got {list(names)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"Step '{self.step_name}' takes each choice once; got {list(names)}")
+        self.selected_choices = list(names)
+
+    def select_single(self, name: str) -> None:
+        """Choose one route."""
+        self.select(name)
+
+    def select_multiple(self, names: list[str]) -> None:
+        """Choose several routes; they run in this order."""
+        if not self.allow_multiple_selections:
+            raise ValueError(f"Step '{self.step_name}' does not allow multiple selections")
+        self.select(*names)
+
+    # -- what is missing -----------------------------------------------------------------------------------------------
+
+    @property
+    def needs_confirmation(self) -> bool:
+        return self.requires_confirmation and self.confirmed is None
+
+    @property
+    def needs_output_review(self) -> bool:
+        return self.requires_output_review and self.confirmed is None
+
+    @property
+    def needs_user_input(self) -> bool:
+        if not self.requires_user_input or self.user_input is not None:
+            return False
+        return self.confirmed is not False
+
+    @property
+    def needs_route_selection(self) -> bool:
+        return self.requires_route_selection and not self.selected_choices and self.confirmed is not False
+
+    @property
+    def needs_executor_resolution(self) -> bool:
+        if not self.requires_executor_input:
+            return False
+        return not all(map(answers.executor_answered, self.executor_requirements or ()))
+
+    @property
+    def is_resolved(self) -> bool:
+        """True when everything that is asked here has an answer."""
+        return not (
+            self.needs_confirmation
+            or self.needs_output_review
+            or self.needs_user_input
+            or self.needs_route_selection
+            or self.needs_executor_resolution
+        )
+
+
+class ErrorRequirement(_Requirement, kw_only=True, omit_defaults=True, tag_field="kind", tag="error"):
+    """A step failed and a person decides: ``retry()`` or ``skip()``. Its ``kind`` is always written: it tells the two
+    requirements apart."""
+
+    error_message: str | None = None
+    error_type: str | None = None
+    retry_count: int = 0
+    decision: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return "error"
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of what ``answer`` accepts: an object with ``decision``, "retry" or "skip"."""
+        return answers.error_schema(self.step_name, self.error_message)
+
+    def answer(self, data: Mapping[str, Any]) -> None:
+        """Answer with plain JSON: ``{"decision": "retry"}``. Raises ValueError, and changes nothing, if it does not fit."""
+        self.decision = answers.checked(data, self.schema(), self.step_name or self.path)["decision"]
+
+    def given(self) -> dict[str, Any]:
+        """The answer that was put in, as ``answer`` takes it; empty while there is none."""
+        return {} if self.decision is None else {"decision": self.decision}
+
+    def retry(self) -> None:
+        """Run the step again."""
+        self.decision = "retry"
+
+    def skip(self) -> None:
+        """Record the step as failed and go on."""
+        self.decision = "skip"
+
+    @property
+    def needs_decision(self) -> bool:
+        return self.decision is None
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.decision is not None
+
+    @property
+    def should_retry(self) -> bool:
+        return self.decision == "retry"
+
+    @property
+    def should_skip(self) -> bool:
+        return self.decision == "skip"
+
+
+def requirement_from_dict(data: Mapping[str, Any]) -> StepRequirement | ErrorRequirement:
+    """The requirement that ``to_dict`` of either kind described. Raises ValueError as ``from_dict`` does."""
+    if isinstance(data, Mapping) and data.get("kind") == "error":
+        return ErrorRequirement.from_dict(data)
+    return StepRequirement.from_dict(data)
+
+
+def _from_dict(cls: type[_R], data: Mapping[str, Any]) -> _R:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a {cls.__name__} is read from a mapping of its fields, got {type(data).__name__}")
+    known: dict[str, Any] = {}
+    wrong: list[str] = []
+    for field in msgspec.structs.fields(cls):
+        if field.name not in data:
+            continue
+        try:
+            known[field.name] = msgspec.convert(data[field.name], field.type)
+        except msgspec.ValidationError as error:
+            wrong.append(f"Field '{field.name}': {error}")
+    if wrong:
+        raise ValueError(f"that is no {cls.__name__}:\n" + "\n".join(f"  - {line}" for line in wrong))
+    requirement = cls(**known)
+    if isinstance(requirement, StepRequirement):
+        requirement.is_edited = requirement.is_edited or requirement.edited_output is not None
+        if requirement.user_input:
+            requirement.check_user_input(requirement.user_input)
+    return requirement
