@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, overload
 
 from .core.filters import skip_sieve, stream_sieve
 from .core.plan import Plan
+from .core.state import merged
 from .engine import portal
 from .engine.bus import Buffer
 from .engine.clock import Clock, SystemClock, new_id, new_run_id
@@ -263,8 +264,6 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         check_call(call)
         user_id = call["user_id"] or self.user_id
         given = checked_input(call["input"], self.input_schema)
-        from .core.state import merged
-
         dependencies = merged(self.dependencies or {}, call["dependencies"])
         metadata = merged(call["metadata"] or {}, self.metadata)
         return RunRequest(
@@ -405,11 +404,10 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             InputError: The input does not fit ``input_schema``; raised by the call itself, before anything starts.
             Exception: What a failing step raised, with ``run_output`` attached.
         """
-        call = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        request = self._request(call, bool(background))
+        request = self._request(locals(), bool(background))
         handler = as_handler(websocket) or as_handler(self.websocket_handler)
         return self._launch(
-            lambda: prepare_new(request),
+            partial(prepare_new, request),
             request.run_id,
             self._streams(stream, background, websocket),
             stream_events,
@@ -429,8 +427,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: WebSocketHandler | None,
     ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Who waits is the only difference between the modes. (D1)"""
-        if websocket is not None and not (stream or background):
-            return run_pushed(prepare, websocket)
+        if not (stream or background):
+            return run_awaited(prepare) if websocket is None else run_pushed(prepare, websocket)
 
         async def prepared() -> Execution:
             run = await prepare()
@@ -448,9 +446,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.
             buffer = self._buffer("coalesce" if background else "block", stream_events, stream_executor_events)
             return RunStream(run_id, start, buffer, owner=not background)
-        if background:
-            return self._detach(prepared)
-        return run_awaited(prepared)
+        return self._detach(prepared)
 
     async def _detach(self, prepared: Callable[[], Awaitable[Execution]]) -> WorkflowRunOutput:
         run = await prepared()

@@ -26,7 +26,7 @@ from workflow_runtime import (
 )
 from workflow_runtime.core.binding import bind, callable_name
 from workflow_runtime.core.filters import event_name, skip_sieve, stream_sieve, subscription_sieve
-from workflow_runtime.core.lifecycle import TERMINAL_EVENTS, TRANSITIONS, next_status
+from workflow_runtime.core.lifecycle import MOVING, TERMINAL_EVENTS, TRANSITIONS, next_status, status_after
 from workflow_runtime.core.state import changes, copied, merged, snapshot
 from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
 
@@ -44,6 +44,22 @@ def test_every_pair_of_status_and_event_is_in_the_table_or_refused(status: RunSt
     else:
         with pytest.raises(EngineError, match=f"{event} cannot be published by a run that is {status.value}"):
             next_status(status, event)
+
+
+def test_the_events_that_move_a_run_are_those_of_the_table() -> None:
+    assert sorted(event_name(kind) for kind in MOVING) == MOVES
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_only_events_of_the_outermost_workflow_move_a_run(status: RunStatus) -> None:
+    for event in (WorkflowCompletedEvent(nested_depth=1), StepStartedEvent(), CustomEvent(event="WorkflowCompleted")):
+        if status is RunStatus.running:
+            assert status_after(status, event) is status
+        else:
+            with pytest.raises(EngineError, match=f"{event.event} cannot be published by a run that is {status.value}"):
+                status_after(status, event)
+    if status is RunStatus.running:
+        assert status_after(status, WorkflowCompletedEvent()) is RunStatus.completed
 
 
 def test_nothing_follows_a_final_status() -> None:

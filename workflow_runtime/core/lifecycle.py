@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..model import events as ev
 from ..model.enums import RunStatus as S
 from ..model.errors import EngineError
+from ..model.events import Event
 
-__all__ = ["TERMINAL_EVENTS", "TRANSITIONS", "next_status"]
+__all__ = ["MOVING", "TERMINAL_EVENTS", "TRANSITIONS", "next_status", "status_after"]
 
 TRANSITIONS: dict[tuple[S, str], S] = {
     (S.pending, "WorkflowStarted"): S.running,
@@ -29,6 +31,18 @@ TERMINAL_EVENTS: dict[str, S] = {
 
 _MOVES = {name for _, name in TRANSITIONS}
 
+# The classes of those names. What a user's own event calls itself moves no run.
+MOVING: frozenset[type[Event]] = frozenset(
+    {
+        ev.WorkflowStartedEvent,
+        ev.WorkflowResumedEvent,
+        ev.WorkflowCompletedEvent,
+        ev.WorkflowPausedEvent,
+        ev.WorkflowCancelledEvent,
+        ev.WorkflowErrorEvent,
+    }
+)
+
 
 def next_status(status: S, event: str) -> S:
     """The status after ``event`` of the outermost workflow. EngineError for an order that no run can have.
@@ -42,3 +56,12 @@ def next_status(status: S, event: str) -> S:
     elif status is S.running:
         return status
     raise EngineError(f"{event} cannot be published by a run that is {status.value}")
+
+
+def status_after(status: S, event: Event) -> S:
+    """The same for an event of any workflow of the run: only the outermost one's move its status."""
+    if type(event) in MOVING and event.nested_depth == 0:
+        return next_status(status, event.event)
+    if status is not S.running:
+        raise EngineError(f"{event.event} cannot be published by a run that is {status.value}")
+    return status

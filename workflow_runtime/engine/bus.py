@@ -51,8 +51,11 @@ class Bus:
 
     def publish(self, event: Event) -> None:
         """Number and deliver ``event``, whose ``seq`` must be the next number."""
-        self.number(event)
-        self.deliver(event)
+        for subscriber in self.strict:
+            subscriber(event)
+        self.seq = event.seq
+        if self.observers or self.readers:
+            self.deliver(event)
 
     def number(self, event: Event) -> None:
         """The first half: record and project the event; nobody has seen it yet."""

@@ -52,10 +52,13 @@ async def execute_run(run: Execution) -> None:
             raise
         cancelled_outside = error
         outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_FINISH_SECONDS) as limit:
-        await finish(run, outcome)
-    if limit.cancelled_caught:
-        run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
+    if run.recorder is None:
+        await finish(run, outcome)  # waits for nothing
+    else:
+        with anyio.move_on_after(_FINISH_SECONDS, shield=True) as limit:
+            await finish(run, outcome)
+        if limit.cancelled_caught:
+            run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
     run.end()
     if cancelled_outside is not None:
         raise cancelled_outside

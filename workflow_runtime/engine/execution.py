@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from ..core.journal import Journal
-from ..core.lifecycle import next_status
+from ..core.lifecycle import status_after
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
@@ -177,13 +177,11 @@ class Execution:
 
     def _project(self, event: Event) -> None:
         output = self.output
-        if event.nested_depth == 0:
-            output.status = next_status(output.status, event.event)
-        else:
-            next_status(output.status, "")
-        skip = self.request.skip
-        if output.events is not None and self.request.store_events and (skip is None or skip(event)):
-            output.events.append(event)
+        output.status = status_after(output.status, event)
+        if output.events is not None and self.request.store_events:
+            skip = self.request.skip
+            if skip is None or skip(event):
+                output.events.append(event)
 
     def _observer_broke(self, observer: Any, error: Exception) -> None:
         logger.error("run %s: the observer %r failed and was detached", self.id, observer, exc_info=error)

@@ -137,9 +137,11 @@ class Frame:
             await anyio.lowlevel.checkpoint()  # what never waits must still see a cancel
 
     async def checkpoint(self) -> None:
-        if self.run.recorder is not None:
-            await self.run.recorder.milestone()
-        await self.settle()
+        run = self.run
+        if run.recorder is not None:
+            await run.recorder.milestone()
+        if run.bus.behind or run.scope.cancel_called:
+            await self.settle()
 
     # -- journal -------------------------------------------------------------------------------------------------------
 
