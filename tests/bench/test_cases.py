@@ -14,12 +14,13 @@ from workflow_runtime.bench.cases import CASES
 from workflow_runtime.bench.rounds import Subject, Tables, measure
 
 OURS = Subject("ours", Path(sys.executable), Path(ours.__file__))
-LIMIT = Subject("limit", Path(sys.executable), ADAPTERS / "limit.py")
+LIMIT = Subject("limit", Path(sys.executable), ADAPTERS / "limit" / "__init__.py")
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_case_measures_this_library_and_the_limit(case: Case, tmp_path: Path) -> None:
-    rows = measure([case], [OURS, LIMIT], rounds=1, toy=True, folder=tmp_path)[case.name]
+def test_a_case_measures_this_library_and_the_limit(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    database = request.getfixturevalue("postgres").new_database if case.name == "postgres" else None
+    rows = measure([case], [OURS, LIMIT], rounds=1, toy=True, folder=tmp_path, postgres=database)[case.name]
     assert rows
     for row in rows:
         assert row.unit

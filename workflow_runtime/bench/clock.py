@@ -8,13 +8,13 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "forget_peak", "peak", "resident"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ class Bench(AbstractContextManager["Bench"]):
         self.toy = toy
         self.folder = folder
         self.postgres = postgres
+        self.uvloop = uvloop
         factory: Callable[[], asyncio.AbstractEventLoop] | None = None
         if uvloop:
             from uvloop import new_event_loop as factory
@@ -81,16 +82,29 @@ class Bench(AbstractContextManager["Bench"]):
         return median(spent)
 
 
+_STATUS = Path("/proc/self/status")
+
+
 def resident() -> int:
-    """Bytes of memory that this process holds now, garbage collected."""
+    """Bytes of memory that this process holds, garbage collected; where the system does not say, the most it ever held."""
     gc.collect()
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # not Linux: the most that it ever held
-        return peak()
+    return _kilobytes("VmRSS:") * 1024
+
+
+def forget_peak() -> None:
+    """Let ``peak`` begin anew, where the system can do that."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-    """The most bytes of memory that this process ever held."""
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found if sys.platform == "darwin" else found * 1024
+    """The most bytes of memory that this process held since ``forget_peak``."""
+    return _kilobytes("VmHWM:") * 1024
+
+
+def _kilobytes(name: str) -> int:
+    try:
+        return next(int(line.split()[1]) for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    except OSError:
+        found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return found // 1024 if sys.platform == "darwin" else found

@@ -7,6 +7,7 @@ path of a module with the functions of ``contract.py``.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.util
 import json
 import sys
@@ -17,9 +18,9 @@ from types import ModuleType
 __all__ = ["main"]
 
 
-def load(name: str, path: Path, *, package: bool = False) -> ModuleType:
-    """The module at ``path``, or with ``package`` the package whose first module that is, under ``name``."""
-    places = [str(path.parent)] if package else None
+def load(name: str, path: Path) -> ModuleType:
+    """The module at ``path`` under ``name``; a package if it is the first module of one."""
+    places = [str(path.parent)] if path.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=places)
     if spec is None or spec.loader is None:
         raise SystemExit(f"{path} is no module")
@@ -35,17 +36,20 @@ def main() -> None:
     parser.add_argument("case")
     parser.add_argument("--folder", type=Path, required=True, help="an empty folder on the disk that is measured")
     parser.add_argument("--postgres", metavar="URL", help="an empty database")
+    parser.add_argument("--dies", nargs=2, metavar=("URL", "LOG"), help="do the adapter's ``dies`` instead of a case")
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--uvloop", action="store_true")
     given = parser.parse_args()
 
-    load("workflow_bench", Path(__file__).with_name("__init__.py"), package=True)
+    load("workflow_bench", Path(__file__).with_name("__init__.py"))
     from workflow_bench.case import Found  # type: ignore[import-not-found]  # made a line above
     from workflow_bench.cases import CASES  # type: ignore[import-not-found]
     from workflow_bench.clock import Bench  # type: ignore[import-not-found]
 
     case = CASES[given.case]
     adapter = load("workflow_bench_adapter", given.adapter.resolve())
+    if given.dies:
+        asyncio.run(adapter.dies(*given.dies))
     if not hasattr(adapter, case.function):
         say(Found("", "", None, adapter.CANNOT[case.function]))
         return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..case import Case
-from . import steps, streams
+from . import crowds, pauses, process, saving, sessions, steps, streams
 
 __all__ = ["CASES"]
 
-CASES: dict[str, Case] = {case.name: case for case in (*steps.CASES, *streams.CASES)}
+_MODULES = (steps, streams, crowds, saving, sessions, pauses, process)
+CASES: dict[str, Case] = {case.name: case for module in _MODULES for case in module.CASES}

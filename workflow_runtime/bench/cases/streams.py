@@ -41,6 +41,24 @@ def chunks(adapter: Any, bench: Bench) -> Iterator[Found]:
         yield Found(label, "us/chunk", bench.cpu(work) / count * 1e6)
 
 
+def first(adapter: Any, bench: Bench) -> Iterator[Found]:
+    call = adapter.first()
+    waited: list[float] = []
+
+    async def work() -> None:
+        for _ in range(bench.size(20, 2)):
+            await call()  # to warm up
+        for _ in range(bench.size(500, 10)):
+            seconds = await call()
+            did(True, seconds > 0)
+            waited.append(seconds)
+
+    bench.run(work)
+    waited.sort()
+    yield Found("half of them within", "us wall", waited[len(waited) // 2] * 1e6)
+    yield Found("99 of 100 within", "us wall", waited[len(waited) * 99 // 100] * 1e6)
+
+
 CASES = (
     Case(
         "events", "A streamed event of a run's life, with one reader", "events", events, {("an event", "us/event"): 5.0}
@@ -54,5 +72,12 @@ CASES = (
             ("the producer does not wait", "us/chunk"): 3.0,
             ("the producer waits before each", "us/chunk"): 14.0,
         },
+    ),
+    Case(
+        "first",
+        "From the call to the first event of a stream",
+        "first",
+        first,
+        {("half of them within", "us wall"): 110.0, ("99 of 100 within", "us wall"): 250.0},
     ),
 )

@@ -1,16 +1,15 @@
-"""The adapter of this library: its public API, as its documentation says."""
+"""Without a database."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from workflow_runtime import Step, StepInput, Workflow
+from workflow_runtime import Parallel, Step, StepInput, Workflow
 
-__all__ = ["CANNOT", "chunks", "events", "steps"]
-
-CANNOT: dict[str, str] = {}
+__all__ = ["call", "chunks", "events", "first", "line", "parallel", "steps"]
 
 
 async def same(step_input: StepInput) -> Any:
@@ -65,3 +64,30 @@ def chunks(count: int, patient: bool) -> Callable[[], Awaitable[int]]:
         return read
 
     return stream
+
+
+def first() -> Callable[[], Awaitable[float]]:
+    workflow = Workflow(name="first", steps=line(3))
+
+    async def wait() -> float:
+        start = time.perf_counter()
+        async with workflow.arun("x", stream=True, stream_events=True) as stream:
+            await anext(stream)
+            return time.perf_counter() - start
+
+    return wait
+
+
+def parallel(count: int, nap: float) -> Callable[[], Awaitable[int]]:
+    workflow = Workflow(name="parallel", steps=[Parallel(*line(count, nap), name="all")])
+
+    async def run() -> int:
+        (together,) = (await workflow.arun("x")).step_results
+        return sum(result.content == "x" for result in together.steps or ())
+
+    return run
+
+
+def call() -> Callable[[], int]:
+    workflow = Workflow(name="call", steps=line(1))
+    return lambda: sum(result.content == "x" for result in workflow.run("x").step_results)

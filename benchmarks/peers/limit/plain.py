@@ -1,12 +1,20 @@
-"""The limit: asyncio written by hand that does the same work as far as it can be observed, and nothing around it."""
+"""Without a database."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 
-CANNOT = {}
+
+@dataclass(slots=True)
+class Result:
+    """What is kept of a step."""
+
+    name: str
+    content: object
+    seconds: float
 
 
 async def same(given):
@@ -21,16 +29,43 @@ def function(nap):
     return rest if nap else same
 
 
+def line(count, nap=0.0):
+    return [(f"step{number}", function(nap)) for number in range(count)]
+
+
+async def execute(name, step, given):
+    start = time.perf_counter()
+    content = await step(given)
+    return Result(name, content, time.perf_counter() - start)
+
+
+def done(results):
+    return sum(result.content == "x" for result in results)
+
+
 def steps(count, nap):
-    line = [function(nap)] * count
+    nodes = line(count, nap)
 
     async def run():
-        results = []
-        for step in line:
-            results.append(await step("x"))
-        return sum(result == "x" for result in results)
+        return done([await execute(name, step, "x") for name, step in nodes])
 
     return run
+
+
+def parallel(count, nap):
+    nodes = line(count, nap)
+
+    async def run():
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(execute(name, step, "x")) for name, step in nodes]
+        return done([task.result() for task in tasks])
+
+    return run
+
+
+def call():
+    run = steps(1, 0.0)
+    return lambda: asyncio.run(run())
 
 
 @dataclass(slots=True)
@@ -85,28 +120,28 @@ class Stream:
         return self.ready.popleft()
 
 
-def events(count):
-    line = [(f"step{number}", same) for number in range(count)]
+async def produce(nodes, stream):
+    """Run the nodes and put their events into the stream."""
+    seq = 1
+    stream.put(Event("WorkflowStarted", seq, ""))
+    for path, step in nodes:
+        seq += 3
+        stream.put(Event("StepStarted", seq - 2, path))
+        result = await execute(path, step, "x")
+        stream.put(Event("StepCompleted", seq - 1, path, result))
+        stream.put(Event("StepOutput", seq, path, result.content))
+        if len(stream.ready) >= stream.size:
+            await stream.settle()
+    stream.put(Event("WorkflowCompleted", seq + 1, "", "x"))
+    stream.close()
 
-    async def produce(stream):
-        seq = 1
-        stream.put(Event("WorkflowStarted", seq, ""))
-        content = "x"
-        for path, step in line:
-            seq += 1
-            stream.put(Event("StepStarted", seq, path))
-            content = await step(content)
-            seq += 2
-            stream.put(Event("StepCompleted", seq - 1, path, content))
-            stream.put(Event("StepOutput", seq, path, content))
-            if len(stream.ready) >= stream.size:
-                await stream.settle()
-        stream.put(Event("WorkflowCompleted", seq + 1, "", content))
-        stream.close()
+
+def events(count):
+    nodes = line(count)
 
     async def read():
         stream = Stream()
-        task = asyncio.create_task(produce(stream))
+        task = asyncio.create_task(produce(nodes, stream))
         seen = ended = 0
         async for event in stream:
             seen += 1
@@ -115,6 +150,22 @@ def events(count):
         return seen, ended
 
     return read
+
+
+def first():
+    nodes = line(3)
+
+    async def wait():
+        start = time.perf_counter()
+        stream = Stream()
+        task = asyncio.create_task(produce(nodes, stream))
+        await anext(stream)
+        waited = time.perf_counter() - start
+        task.cancel()
+        await asyncio.wait([task])
+        return waited
+
+    return wait
 
 
 def chunks(count, patient):

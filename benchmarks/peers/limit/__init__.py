@@ -1,0 +1,13 @@
+"""The limit: asyncio written by hand that does the same work as far as it can be observed, and nothing around it.
+
+No policies, no pauses inside, no cancellation, no types that survive a database: what is left is what the interpreter, its
+event loop and the database cost.
+"""
+
+from .plain import call, chunks, events, first, parallel, steps
+from .stored import dies, paused, recovers, replay, saved
+
+__all__ = ["call", "chunks", "dies", "events", "first", "parallel", "paused", "recovers", "replay", "saved", "steps"]
+
+IMPORT = "import asyncio, json, sqlite3"
+CANNOT = {}

@@ -1,0 +1,25 @@
+"""The adapter of this library: its public API, used as its documentation says."""
+
+from __future__ import annotations
+
+from .plain import call, chunks, events, first, parallel, steps
+from .stored import dies, paused, recovers, replay, saved
+
+__all__ = [
+    "CANNOT",
+    "IMPORT",
+    "call",
+    "chunks",
+    "dies",
+    "events",
+    "first",
+    "parallel",
+    "paused",
+    "recovers",
+    "replay",
+    "saved",
+    "steps",
+]
+
+IMPORT = "from workflow_runtime import Step, StepInput, Workflow"
+CANNOT: dict[str, str] = {}
