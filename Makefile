@@ -84,7 +84,7 @@ $(VENV)/.package: $(VENV)/.made pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.package
 	@echo "installing what its development needs into $(VENV)"
-	@$(PIP) install --quiet --editable '.[cel,cli,console,otel,postgres,pydantic,server,uvloop]' --group dev
+	@$(PIP) install --quiet --editable '.[agui,cel,cli,client,console,mcp,otel,postgres,pydantic,server,uvloop]' --group dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

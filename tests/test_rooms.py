@@ -26,6 +26,7 @@ MAY_IMPORT = {
 ABOVE = {
     "bench",
     "cli",
+    "client",
     "console",
     "compat",
     "testing",
@@ -128,7 +129,7 @@ BELOW_SERVER = ("workflow_runtime.storage.base", "workflow_runtime.storage.regis
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
 OPTIONAL_TELEMETRY = {"opentelemetry"}  # looked for by each run, and loaded where it is installed
 OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]
-OPTIONAL += ["starlette", "uvicorn", "jwt"]
+OPTIONAL += ["starlette", "uvicorn", "jwt", "httpx2", "ag_ui", "mcp"]
 
 
 def test_importing_the_package_loads_nothing_that_only_some_need() -> None:

@@ -1,0 +1,40 @@
+"""The client of a server of workflows: the verbs, the events and the errors of a local ``Workflow``, over HTTP.
+
+``Client`` speaks to a server, ``WorkflowClient`` to one of its workflows, ``RemoteRun`` is a run that was started there,
+``RemoteWorkflow`` is a remote workflow as a step of a local one. It imports ``model`` and ``core``, and of the engine the
+ids and the loops; nothing imports it. Needs the extra ``client``.
+"""
+
+from __future__ import annotations
+
+from .client import Client, WorkflowClient
+from .errors import (
+    ConnectionLost,
+    NotAuthenticated,
+    NotAuthorized,
+    RemoteRunError,
+    RunExists,
+    ServerError,
+    TooManyRequests,
+    WorkflowNotFound,
+)
+from .run import RemoteRun
+from .subscription import RemoteSubscription
+from .views import Page, RunSummary
+
+__all__ = [
+    "Client",
+    "ConnectionLost",
+    "NotAuthenticated",
+    "NotAuthorized",
+    "Page",
+    "RemoteRun",
+    "RemoteRunError",
+    "RemoteSubscription",
+    "RunExists",
+    "RunSummary",
+    "ServerError",
+    "TooManyRequests",
+    "WorkflowClient",
+    "WorkflowNotFound",
+]

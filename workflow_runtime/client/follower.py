@@ -1,0 +1,184 @@
+"""The events of a remote run, over as many connections as it takes: each once, in order. (D3)
+
+A position is ``epoch-seq`` of the last event that was handed out, so it is right whatever had been received and not yet
+read when a connection ended, and also when the run went on elsewhere after a crash under numbers that were seen before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any
+
+import anyio
+import httpx2
+
+from ..model.errors import WorkflowRuntimeError
+from ..model.events import Event
+from .errors import ConnectionLost
+from .transport import Backoff, Transport, Unreachable
+from .wire import Wire
+
+__all__ = ["FINAL", "Follower"]
+
+FINAL = frozenset({"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"})
+_Stream = AbstractAsyncContextManager[AsyncIterator[httpx2.ServerSentEvent]]
+
+
+class Follower:
+    """Async iterator over the events of one run. ``ends`` are the names of the events of the run itself that are its last.
+
+    Args:
+        path: The run's, from the server's root.
+        first: A request (method, path, body) whose answer is the beginning of the events; it starts or continues the run.
+            Once it was heard, the rest is read from the run's log, as it is without ``first``.
+        heard: Refusals of a repeated ``first`` which say that it was heard before.
+        after: Where to begin: a seq, or an event's id.
+        query: ``kinds`` and ``path``, as the server takes them.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        wire: Wire,
+        run_id: str,
+        path: str,
+        *,
+        ends: frozenset[str],
+        first: tuple[str, str, Any] | None = None,
+        heard: tuple[type[WorkflowRuntimeError], ...] = (),
+        after: int | str = 0,
+        query: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.done = False
+        self.started = first is None
+        self.path = path
+        self._transport = transport
+        self._wire = wire
+        self._ends = ends
+        self._first = first
+        self._heard = heard
+        self._tried = False
+        self._query = dict(query or {})
+        self._position = str(after)
+        self._epoch, self._seq = _parts(after)
+        self._backoff = Backoff(transport.reconnect)
+        self._open: _Stream | None = None
+        self._over = False  # whether the run was known to have ended before this connection was made
+        self._fruitful = True  # whether this connection has given an event, or could not have given all of them
+        self._frames: AsyncIterator[httpx2.ServerSentEvent] | None = None
+
+    @property
+    def last_event_id(self) -> str:
+        """Where another reader would go on."""
+        return self._position
+
+    async def begin(self) -> None:
+        """Connect; ``first`` was heard when this returns. Does nothing where it was."""
+        while not self.started:
+            try:
+                await self._connect()
+            except Unreachable as reason:
+                await self._pause(reason)
+
+    async def next(self) -> Event | None:
+        """The next event; None after the last one.
+
+        Raises:
+            ConnectionLost: The server could not be reached for ``reconnect`` seconds.
+            WorkflowRuntimeError: What the server refused.
+        """
+        while not self.done:
+            try:
+                if self._frames is None:
+                    await self._connect()
+                event = await self._read()
+            except Unreachable as reason:
+                await self.disconnect()
+                await self._pause(reason)
+                continue
+            except (WorkflowRuntimeError, anyio.get_cancelled_exc_class()):
+                await self.disconnect()
+                raise
+            if event is not None:
+                return event
+        return None
+
+    async def disconnect(self) -> None:
+        """Give the connection back; ``next`` makes another one."""
+        opened, self._open, self._frames = self._open, None, None
+        if opened is not None:
+            with anyio.CancelScope(shield=True), suppress(Unreachable, httpx2.HTTPError):  # it is gone all the same
+                await opened.__aexit__(None, None, None)
+
+    async def _pause(self, reason: Unreachable) -> None:
+        def lost(message: str) -> ConnectionLost:
+            return ConnectionLost(message, run_id=self.run_id, last_event_id=self._position)
+
+        await self._backoff.pause(reason, lost)
+
+    async def _connect(self) -> None:
+        if self.started:
+            last = self._position if self._seq else None
+            stream = self._transport.events("GET", f"{self.path}/events", query=self._query, last=last)
+        else:
+            assert self._first is not None
+            method, path, body = self._first
+            stream = self._transport.events(method, path, body=body)
+        try:
+            self._frames = await stream.__aenter__()
+        except WorkflowRuntimeError as error:
+            if not (self._tried and not self.started and isinstance(error, self._heard)):
+                raise
+            self.started = True  # the answer to an earlier try was lost, and that try was heard
+            return
+        finally:
+            self._tried = True
+        self._open, self._fruitful = stream, not self.started
+        self.started = True
+
+    async def _read(self) -> Event | None:
+        """One event that was not seen before; None for anything else."""
+        if self._frames is None:
+            return None
+        try:
+            frame = await anext(self._frames)
+        except StopAsyncIteration:
+            await self._ended()
+            return None
+        except httpx2.TransportError as error:
+            raise Unreachable(f"{self.path}: the connection ended ({type(error).__name__})") from error
+        if not frame.data:
+            return None
+        event = self._wire.event(frame.data)
+        self._backoff.reset()
+        last = getattr(event, "last_seq", None) or event.seq
+        if event.epoch <= self._epoch and last <= self._seq:
+            return None
+        self._epoch, self._seq, self._fruitful = event.epoch, last, True
+        self._position = f"{event.epoch}-{last}"
+        if event.nested_depth == 0 and event.event in self._ends:
+            self.done = True
+            await self.disconnect()
+        return event
+
+    async def _ended(self) -> None:
+        """The server closed the stream without a last event: it is ending itself, or keeps no events of this run."""
+        await self.disconnect()
+        found = await self._transport.call("GET", self.path)
+        status, last = found.get("status"), found.get("last_seq", 0)
+        over = status in ("COMPLETED", "CANCELLED", "ERROR") or (status == "PAUSED" and "WorkflowPaused" in self._ends)
+        # Nothing came on a connection that was made after the end was known: the server has kept no more of this run.
+        self.done = over and (self._seq >= last or (self._over and not self._fruitful))
+        self._over = over
+        if not self.done:
+            raise Unreachable(f"{self.path}: the server closed the stream")
+
+
+def _parts(after: int | str) -> tuple[int, int]:
+    """(epoch, seq) of a position; ValueError for what is none."""
+    epoch, _, seq = str(after).rpartition("-")
+    if not (seq.isdigit() and (epoch.isdigit() or not epoch)):
+        raise ValueError(f"after={after!r} is neither a seq nor an event's id such as '1-42'")
+    return int(epoch or 0), int(seq)

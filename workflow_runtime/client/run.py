@@ -1,0 +1,174 @@
+"""RemoteRun: a run on a server, as the caller that started or continued it has it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from ..core.filters import Sieve
+from ..engine.loops import Loop, current_loop, spawn
+from ..model.enums import RunStatus
+from ..model.errors import RunNotFound
+from ..model.events import Event
+from ..model.run import WorkflowRunOutput
+from .errors import run_failure
+from .follower import Follower
+
+__all__ = ["RemoteRun"]
+
+logger = logging.getLogger("workflow_runtime")
+_LEAVE_SECONDS = 5.0  # that a caller who leaves waits for the server to hear of it
+
+
+class RemoteRun:
+    """``await`` it for the output, or iterate over it for the events; either starts the run, at the first of them.
+
+    It is lived with like a local run: leaving it early (``aclose()``, ``async with``, ``break``, a cancelled task)
+    cancels it on the server, unless it was started in the background. A connection that is lost is made again, and the
+    events go on where they were; the run itself does not depend on it.
+
+    After a failed run the iterator yields ``WorkflowError`` and then raises, as ``await`` does: our own exception class
+    where a local run would raise one of them, else RemoteRunError.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        follow: Callable[[bool], Awaitable[Follower]],
+        read: Callable[[], Awaitable[WorkflowRunOutput]],
+        cancel: Callable[[], Awaitable[bool]],
+        *,
+        sieve: Sieve | None = None,
+        owner: bool = True,
+    ) -> None:
+        self.run_id = run_id
+        self._follow = follow  # with True: only how it ends is of interest
+        self._sieve = sieve
+        self.read = read
+        self._cancel = cancel
+        self._owner = owner
+        self._follower: Follower | None = None
+        self._failed = False
+        self._closed = False
+        self._loop: Loop | None = None
+
+    def __await__(self) -> Generator[Any, None, WorkflowRunOutput]:
+        return self.result().__await__()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._failed:
+            self._failed = False
+            raise run_failure(await self.read())
+        while True:
+            event: Event | None = await self._guarded(self._next)
+            if event is None:
+                raise StopAsyncIteration
+            self._failed = event.nested_depth == 0 and event.event == "WorkflowError"
+            if self._sieve is None or self._sieve(event):
+                return event
+
+    async def __aenter__(self) -> Self:
+        await self.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def last_event_id(self) -> str:
+        """The id of the last event that was read; ``subscribe(run_id, after=...)`` goes on behind it."""
+        return self._follower.last_event_id if self._follower is not None else "0"
+
+    async def result(self) -> WorkflowRunOutput:
+        """Read to the end, and the run's output as the server has it: completed, paused or cancelled.
+
+        Raises:
+            RemoteRunError: A step failed; or our own class where a local run raises one.
+            ConnectionLost: The server could not be reached for long; the run is not touched by that.
+        """
+        if self._follower is None and not self._closed:
+            await self.begin(quietly=True)
+        while not self._closed and await self._guarded(self._next) is not None:
+            pass
+        output = await self.read()
+        if output.status is RunStatus.error:
+            raise run_failure(output)
+        return output
+
+    async def aclose(self) -> None:
+        """Leave. A run that is not in the background and still goes on is cancelled, and the server has heard of it."""
+        follower, left = self._follower, not self._closed
+        self._closed = True
+        if follower is None:
+            return
+        await follower.disconnect()
+        if left and self._owner and not follower.done:
+            with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+                await self._stop()
+
+    async def begin(self, *, quietly: bool = False) -> None:
+        """Start the run; the server has heard of it when this returns. ``quietly``: its events are not of interest."""
+        await self._guarded(partial(self._begin, quietly))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _begin(self, quietly: bool) -> Follower:
+        if self._follower is None:
+            self._loop = current_loop()
+            self._follower = await self._follow(quietly)
+        await self._follower.begin()
+        return self._follower
+
+    async def _next(self) -> Event | None:
+        follower = self._follower or await self._begin(False)
+        return await follower.next()
+
+    async def _guarded(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """``work``; a caller that is cancelled in it takes its run with it."""
+        try:
+            return await work()
+        except anyio.get_cancelled_exc_class():
+            if self._follower is None:  # it may have been heard, so it is told all the same
+                self._closed = True
+                if self._owner:
+                    with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+                        await self._stop()
+            else:
+                await self.aclose()
+            raise
+        except Exception:
+            self._closed = True  # refused, or out of reach: there is nothing to leave
+            raise
+
+    async def _stop(self) -> None:
+        try:
+            await self._cancel()
+        except RunNotFound:
+            pass  # its start was never heard
+        except Exception as error:
+            logger.warning("run %s was left, and the server could not be told to cancel it: %r", self.run_id, error)
+
+    def __del__(self) -> None:
+        follower = self._follower
+        if self._closed or follower is None or follower.done or self._loop is None:
+            return
+
+        async def leave() -> None:
+            await follower.disconnect()
+            if self._owner and follower.started:
+                await self._stop()
+
+        self._closed = True
+        self._loop.call(partial(spawn, leave, f"leaving run {self.run_id}"))

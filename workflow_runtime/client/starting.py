@@ -1,0 +1,313 @@
+"""The verbs that set a run going on a server: starting, continuing, forking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, overload
+from urllib.parse import quote
+
+import msgspec
+
+from ..core.filters import Sieve, stream_sieve
+from ..engine.clock import new_run_id
+from ..model.errors import AlreadyAnswered, InputError, RunNotPaused
+from ..model.media import Audio, File, Image, Video
+from ..model.run import WorkflowRunOutput
+from ..model.text import builtins
+from .errors import RunExists
+from .follower import FINAL, Follower
+from .run import RemoteRun
+from .transport import Transport
+from .wire import Wire
+
+__all__ = ["StartVerbs"]
+
+_ENDS = FINAL | {"WorkflowPaused"}  # of what one call started
+
+
+class StartVerbs:
+    transport: Transport
+    wire: Wire
+    path: str
+
+    def run(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> RemoteRun:
+        """A run on the server: ``await`` it for its output, or ``async for`` over it for its events.
+
+        Nothing is asked of the server before that. The parameters are those of ``Workflow.arun``; values are sent as JSON.
+        With ``background=True`` leaving it early leaves the run alone.
+
+        Raises:
+            RunExists: The server has a run of the ``run_id`` that was chosen.
+            InputError, SessionBusy, ...: As of a local run; nothing was started.
+        """
+        chosen = run_id or new_run_id()
+        media = {"audio": audio, "images": images, "videos": videos, "files": files}
+        start = {
+            "run_id": chosen,
+            "input": input,
+            "additional_data": additional_data,
+            "user_id": user_id,
+            "session_id": session_id,
+            "session_state": session_state,
+            "dependencies": dependencies,
+            "metadata": metadata,
+            **{name: [_inline(item) for item in items] for name, items in media.items() if items},
+        }
+        return self._launch(
+            chosen,
+            f"{self.path}/runs",
+            _body(start),
+            (RunExists,),
+            0,
+            _sieve(stream_events, stream_executor_events),
+            owner=not background,
+        )
+
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[True],
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> RemoteRun: ...
+
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: Literal[False] | None = None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
+
+    @overload
+    def arun(
+        self,
+        input: Any = None,
+        additional_data: dict[str, Any] | None = None,
+        user_id: str | None = None,
+        run_id: str | None = None,
+        session_id: str | None = None,
+        session_state: dict[str, Any] | None = None,
+        audio: Sequence[Audio] | None = None,
+        images: Sequence[Image] | None = None,
+        videos: Sequence[Video] | None = None,
+        files: Sequence[File] | None = None,
+        *,
+        stream: bool | None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+        dependencies: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> RemoteRun | Coroutine[Any, Any, WorkflowRunOutput]: ...
+
+    def arun(
+        self, *args: Any, stream: bool | None = None, background: bool | None = False, **options: Any
+    ) -> RemoteRun | Coroutine[Any, Any, WorkflowRunOutput]:
+        """The same as of a local workflow: a RemoteRun with ``stream=True``, else a coroutine of the output.
+
+        With ``background=True`` and no stream it is the coroutine of the PENDING output.
+        """
+        run = self.run(*args, background=background, **options)
+        return run if stream else _started(run) if background else run.result()
+
+    # -- continuing ----------------------------------------------------------------------------------------------------
+
+    def continue_run(
+        self,
+        run_response: WorkflowRunOutput | None = None,
+        *,
+        run_id: str | None = None,
+        step_requirements: Sequence[Any] | None = None,
+        answers: Mapping[str, Mapping[str, Any]] | None = None,
+        stream_events: bool | None = None,
+        stream_executor_events: bool | None = None,
+        background: bool | None = False,
+    ) -> RemoteRun:
+        """Go on with a paused run: ``await`` the output, or ``async for`` over the events from here on.
+
+        The run is ``run_response`` or that of ``run_id``. The answers are those that were put into ``step_requirements``
+        (default: the requirements of ``run_response``), and ``answers``: by requirement id, as
+        ``StepRequirement.answer`` takes them.
+
+        Raises:
+            RunNotPaused, AlreadyAnswered, PlanChanged, InputError: As of a local run; nothing was changed.
+        """
+        wanted = run_id or (run_response.run_id if run_response is not None else None)
+        if not wanted:
+            raise ValueError("name the run: give run_response or run_id")
+        asked: Sequence[Any] = step_requirements or ()
+        if step_requirements is None and run_response is not None:
+            asked = [*(run_response.step_requirements or ()), *(run_response.error_requirements or ())]
+        given = {item.id: item.given() for item in asked if item.answered_at is None and item.is_resolved}
+        path = f"{self.path}/runs/{quote(wanted, safe='')}"
+        return self._launch(
+            wanted,
+            f"{path}/continue",
+            _body({"answers": {**given, **(answers or {})}}),
+            (RunNotPaused, AlreadyAnswered),
+            run_response.last_seq if run_response is not None else None,
+            _sieve(stream_events, stream_executor_events),
+            owner=not background,
+        )
+
+    @overload
+    def acontinue_run(
+        self, run_response: WorkflowRunOutput | None = None, *, stream: Literal[True], **options: Any
+    ) -> RemoteRun: ...
+
+    @overload
+    def acontinue_run(
+        self, run_response: WorkflowRunOutput | None = None, *, stream: Literal[False] | None = None, **options: Any
+    ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
+
+    def acontinue_run(
+        self,
+        run_response: WorkflowRunOutput | None = None,
+        *,
+        stream: bool | None = None,
+        background: bool | None = False,
+        **options: Any,
+    ) -> RemoteRun | Coroutine[Any, Any, WorkflowRunOutput]:
+        """``continue_run`` with the return types of a local workflow's ``acontinue_run``."""
+        run = self.continue_run(run_response, background=background, **options)
+        return run if stream else _started(run) if background else run.result()
+
+    async def fork(
+        self,
+        run_id: str,
+        at: str | int | None = None,
+        session_state: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
+        *,
+        session_id: str | None = None,
+        new_run_id: str | None = None,
+        background: bool = False,
+    ) -> WorkflowRunOutput:
+        """Start a new run that shares what another one had done before ``at``, and wait for it. See ``Workflow.fork``."""
+        chosen = new_run_id or _new_run_id()
+        body = {
+            "at": at,
+            "session_state": session_state,
+            "outputs": outputs,
+            "session_id": session_id,
+            "new_run_id": chosen,
+            "background": True,
+        }
+        path = f"{self.path}/runs/{quote(run_id, safe='')}/fork"
+        await self.transport.call("POST", path, body=_body(body), heard=(RunExists,))
+        run = self._launch(chosen, "", None, (), 0, None, owner=not background)
+        return await (run.read() if background else run.result())
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _launch(
+        self,
+        run_id: str,
+        start: str,
+        body: dict[str, Any] | None,
+        heard: tuple[type[Any], ...],
+        after: int | None,
+        sieve: Sieve | None,
+        *,
+        owner: bool,
+    ) -> RemoteRun:
+        """A run that ``body`` sets going (None: it goes already). ``after``: its newest event before; None: ask."""
+        path = f"{self.path}/runs/{quote(run_id, safe='')}"
+
+        async def read() -> WorkflowRunOutput:
+            return self.wire.output(await self.transport.call("GET", path))
+
+        async def cancel() -> bool:
+            found = await self.transport.call("POST", f"{path}/cancel")
+            return bool(found["cancelled"])
+
+        async def follow(quietly: bool) -> Follower:
+            position = after if after is not None else (await read()).last_seq
+            follower = partial(Follower, self.transport, self.wire, run_id, path, ends=_ENDS, after=position)
+            if body is None:
+                return follower(query=_QUIET if quietly else None)
+            if quietly:
+                await self.transport.call("POST", start, body={**body, "stream": False}, heard=heard)
+                return follower(query=_QUIET)
+            return follower(first=("POST", start, {**body, "stream": True}), heard=heard)
+
+        return RemoteRun(run_id, follow, read, cancel, sieve=sieve, owner=owner)
+
+
+_QUIET = {"kinds": "WorkflowPaused"}  # and the final event, which always comes
+_new_run_id: Callable[[], str] = new_run_id
+
+
+async def _started(run: RemoteRun) -> WorkflowRunOutput:
+    """The output of a background run as it is when the server has it."""
+    await run.begin(quietly=True)
+    return await run.read()
+
+
+def _sieve(stream_events: bool | None, stream_executor_events: bool | None) -> Sieve | None:
+    return stream_sieve(bool(stream_events), stream_executor_events is not False)
+
+
+def _body(fields: dict[str, Any]) -> dict[str, Any]:
+    """``fields`` as JSON that the server reads, for a run that goes on whether this client is connected or not."""
+    try:
+        plain = {name: builtins(value) for name, value in fields.items() if value is not None}
+        msgspec.json.encode(plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"this cannot be sent as JSON: {error}") from error
+    return {**plain, "background": True}
+
+
+def _inline(item: Any) -> Any:
+    """A medium without a file of this machine: the bytes themselves."""
+    if getattr(item, "filepath", None) is None:
+        return item
+    return msgspec.structs.replace(item, filepath=None, content=item.get_content_bytes())
