@@ -125,7 +125,12 @@ def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
             assert name in importlib.import_module(module).__all__, f"{path.relative_to(PACKAGE)}: {module}.{name}"
 
 
-BELOW_SERVER = ("workflow_runtime.storage.base", "workflow_runtime.storage.registry", "workflow_runtime.model.codec")
+BELOW_SERVER = (
+    "workflow_runtime.storage.base",
+    "workflow_runtime.storage.registry",
+    "workflow_runtime.model.codec",
+    "workflow_runtime.model.text",
+)
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
 OPTIONAL_TELEMETRY = {"opentelemetry"}  # looked for by each run, and loaded where it is installed
 OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
-from .. import Runtime, Workflow
-from ..storage.base import BaseDb
+from .. import BaseDb, Runtime, Workflow
 from ..storage.registry import open_url
 from .auth import Authenticate
-from .http.routes import http_routes
+from .guard import Guard
+from .http.call import Call, answering, as_json
+from .http.openapi import openapi_document
+from .http.operations import OPERATIONS
+from .http.websocket import socket_route
 from .limits import Limits
 from .service import Service
+from .shutdown import told_to_end
 
-__all__ = ["workflow_app"]
+__all__ = ["service_of", "serving_span", "workflow_app"]
 
 
 def workflow_app(
@@ -24,9 +32,12 @@ def workflow_app(
     *,
     db: BaseDb | str | None = None,
     auth: Authenticate | None = None,
+    origins: Sequence[str] = (),
+    hosts: Sequence[str] | None = None,
     limits: Limits | None = None,
     grace: float = 10.0,
     recover: bool = True,
+    title: str = "Workflows",
 ) -> Starlette:
     """An ASGI app that serves ``workflows``; its lifespan owns a Runtime.
 
@@ -34,27 +45,84 @@ def workflow_app(
 
     Args:
         db: For the workflows that have none.
-        auth: Finds out who asks, from a request or a socket: a User, a user id, or None for nobody.
+        auth: Finds out who asks, from a request or a socket: a User, a user id, or None for nobody. None: nobody is
+            asked, and the app answers to loopback addresses only.
+        origins: Origins such as "https://app.example.com" whose pages may call this server; others may not.
+        hosts: Names that the server is known under; None: with ``auth`` any, else the loopback's.
         limits: How much one client may ask for.
         grace: Seconds that running runs get to end when the app is shut down; what is still going then goes on in the
             next process that has the database (without one it is cancelled).
         recover: Take over runs whose process died.
+        title: What the OpenAPI document is called.
     """
+    service = service_of(workflows, db=db, limits=limits, grace=grace)
+    middleware = [Middleware(Guard, auth=auth, origins=origins, hosts=hosts)]
+    if origins:
+        allowed = Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
+            expose_headers=["X-Run-Id"],
+        )
+        middleware.insert(0, allowed)
+    app = Starlette(
+        routes=[*_routes(service, openapi_document(title, secured=auth is not None)), socket_route(service, auth)],
+        middleware=middleware,
+        lifespan=serving_span(service, recover=recover),
+    )
+    app.state.service = service
+    return app
+
+
+def service_of(
+    workflows: Workflow | Iterable[Workflow],
+    *,
+    db: BaseDb | str | None = None,
+    limits: Limits | None = None,
+    grace: float = 10.0,
+) -> Service:
+    """The service over these workflows; ``db`` becomes the database of those that have none."""
     workflows = [workflows] if isinstance(workflows, Workflow) else list(workflows)
     shared = open_url(db) if isinstance(db, str) else db
     for workflow in workflows:
         if workflow.db is None and shared is not None:
             workflow.db = shared
-    service = Service(workflows, limits=limits)
+        workflow.to_svg()  # what draws is loaded now, not by a request
+    return Service(workflows, limits=limits, grace=grace)
+
+
+def serving_span(
+    service: Service, *, recover: bool = True
+) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
+    """The lifespan of an app that serves ``service``."""
 
     @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[dict[str, Any]]:
-        async with Runtime(*workflows, grace=grace, recover=recover, on_exit="release") as runtime:
+    async def span(app: Any) -> AsyncIterator[dict[str, Any]]:
+        runtime = Runtime(*service.workflows.values(), grace=service.grace, recover=recover, on_exit="release")
+        with told_to_end(service.stop):
             try:
-                yield {"runtime": runtime}
+                async with runtime:
+                    service.started = True
+                    try:
+                        yield {"runtime": runtime}
+                    finally:
+                        service.stop()
+                        service.started = False
             finally:
-                service.stop()
+                for _, db in service.databases():
+                    await db.aclose()
 
-    app = Starlette(routes=http_routes(service, auth), lifespan=lifespan)
-    app.state.service = service
-    return app
+    return span
+
+
+def _routes(service: Service, document: dict[str, Any]) -> list[BaseRoute]:
+    async def openapi(call: Call) -> Response:
+        return as_json(document)
+
+    rows = [(row.path, row.endpoint, row.method, row.name) for row in OPERATIONS]
+    rows.append(("/openapi.json", openapi, "GET", "openapi"))
+    return [
+        Route(path, answering(service, endpoint), methods=[method], name=name) for path, endpoint, method, name in rows
+    ]

@@ -20,6 +20,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         readers_per_run: Streams and sockets that may follow one run at once.
         heartbeat: Between two signs of life of a stream that has nothing to say.
         send_timeout: How long a reader may take nothing of what is sent to it before it is disconnected.
+        runs_per_socket: Runs that one WebSocket may follow at once.
         retry: What a browser's EventSource is told to wait before it connects again.
     """
 
@@ -29,6 +30,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     frame: int = 1024 * 1024
     connections_per_user: int = 200
     readers_per_run: int = 200
+    runs_per_socket: int = 32
     heartbeat: float = 15.0
     send_timeout: float = 30.0
     retry: float = 1.0

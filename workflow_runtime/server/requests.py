@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .. import Audio, File, Image, Video
+from .. import Audio, File, Image, RunStatus, Video
 
-__all__ = ["Identifier", "StartRun"]
+__all__ = [
+    "AnswerRun",
+    "ChangeSession",
+    "ChangeState",
+    "EventsQuery",
+    "ForkRun",
+    "GraphQuery",
+    "Identifier",
+    "PendingQuery",
+    "RunsQuery",
+    "SessionsQuery",
+    "StartRun",
+    "StreamQuery",
+]
 
-# Printable, and short enough to be a key in every database.
+# Without control characters, and short enough to be a key in every database.
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
-class StartRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A misspelt field is an error: a wrong ``sesion_id`` must not start a conversation of its own."""
+
+
+class StartRun(Body, frozen=True, kw_only=True):
     """A run to start. ``stream`` and ``background`` say who waits: nobody with ``background``, else this request.
 
     ``user_id`` counts only where nobody is asked who they are; otherwise it must be the caller's own.
@@ -35,3 +53,71 @@ class StartRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     videos: list[Video] | None = None
     audio: list[Audio] | None = None
     files: list[File] | None = None
+
+
+class AnswerRun(Body, frozen=True, kw_only=True):
+    """Answers to a paused run: by requirement id in ``answers``, or in ``step_requirements`` as the requirements
+    themselves with their answers put in. Neither: go on with what is answered already."""
+
+    answers: dict[str, dict[str, Any]] = {}
+    step_requirements: list[dict[str, Any]] = []
+    stream: bool = False
+    stream_events: bool = True
+    background: bool = False
+    session_id: Identifier | None = None
+    user_id: Identifier | None = None
+
+
+class ForkRun(Body, frozen=True, kw_only=True):
+    """A fork: ``at`` is the path of the step to run again, or the seq of a stored event; ``outputs`` maps paths to
+    contents that count as done."""
+
+    at: Annotated[str, msgspec.Meta(max_length=2000)] | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    session_state: dict[str, Any] | None = None
+    outputs: dict[str, Any] | None = None
+    background: bool = False
+
+
+class ChangeSession(Body, frozen=True, kw_only=True):
+    session_name: Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
+
+
+class ChangeState(Body, frozen=True, kw_only=True):
+    """Keys to set in the session's state; others stay."""
+
+    session_state: dict[str, Any]
+
+
+class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """``after``: a seq, or an event's id such as 1-42; the header Last-Event-ID wins over it."""
+
+    after: str | None = None
+
+
+class EventsQuery(StreamQuery, frozen=True, kw_only=True):
+    """``kinds``: names of events, with commas between them; ``path``: a glob over paths. The final event always comes."""
+
+    kinds: str | None = None
+    path: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+
+
+class PendingQuery(msgspec.Struct, frozen=True, kw_only=True):
+    session_id: Identifier | None = None
+    limit: Limit = 100
+
+
+class RunsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    session_id: Identifier | None = None
+    status: RunStatus | None = None
+    limit: Limit = 50
+    before: str | None = None
+
+
+class SessionsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    workflow_id: Identifier | None = None
+    limit: Limit = 50
+    before: str | None = None
+
+
+class GraphQuery(msgspec.Struct, frozen=True, kw_only=True):
+    format: Literal["mermaid", "svg", "dot"] = "mermaid"

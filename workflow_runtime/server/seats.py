@@ -24,22 +24,35 @@ class Seats:
         self.users: Counter[str | None] = Counter()
         self.runs: Counter[str] = Counter()
 
+    def refuse_full(self, user: User) -> None:
+        """Refused (429) when this user has no seat left; to be asked before something is started for a stream."""
+        if self.users[user.user_id] >= self._limits.connections_per_user:
+            raise Refused(429, "too_many_connections", "too many open streams; close one first")
+
     @contextmanager
     def taken(self, user: User, run_id: str | None = None) -> Iterator[None]:
         """A seat, given back at the end. Refused (429) when there is none."""
-        if self.users[user.user_id] >= self._limits.connections_per_user:
-            raise Refused(429, "too_many_connections", "too many open streams; close one first")
-        if run_id is not None and self.runs[run_id] >= self._limits.readers_per_run:
-            raise Refused(429, "too_many_readers", "too many readers follow this run")
+        self.refuse_full(user)
         _add(self.users, user.user_id, 1)
-        if run_id is not None:
-            _add(self.runs, run_id, 1)
+        try:
+            if run_id is None:
+                yield
+            else:
+                with self.following(run_id):
+                    yield
+        finally:
+            _add(self.users, user.user_id, -1)
+
+    @contextmanager
+    def following(self, run_id: str) -> Iterator[None]:
+        """A reader's place at a run. Refused (429) when there is none."""
+        if self.runs[run_id] >= self._limits.readers_per_run:
+            raise Refused(429, "too_many_readers", "too many readers follow this run")
+        _add(self.runs, run_id, 1)
         try:
             yield
         finally:
-            _add(self.users, user.user_id, -1)
-            if run_id is not None:
-                _add(self.runs, run_id, -1)
+            _add(self.runs, run_id, -1)
 
 
 def _add(counter: Counter[_K], key: _K, number: int) -> None:

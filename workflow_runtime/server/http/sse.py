@@ -16,7 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from ... import Event, ReaderTooSlow
 from ...model.codec import event_frame
+from ..errors import Refused
 from ..limits import Limits
+from .call import refusal
 
 __all__ = ["EventStream", "Source", "frame"]
 
@@ -73,6 +75,8 @@ class EventStream(Response):
                 if scope["method"] != "HEAD":
                     await self._stream(receive, send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Refused as refused:  # there is no seat
+            await refusal(refused, scope["path"])(scope, receive, send)
         finally:
             await self._source.aclose()
 

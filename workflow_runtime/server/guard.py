@@ -1,0 +1,142 @@
+"""What every request passes before a route sees it: where it comes from, who asks; and what every answer says of itself.
+
+Without authentication the app answers loopback addresses only, under loopback names only (a page of another site can make
+its own name point here). A browser that acts for another site's page says so in ``Origin``: such a request changes
+nothing, and opens no socket. Everybody else shows credentials, which a page of another site cannot.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .auth import Authenticate, authenticated
+from .errors import Refused
+from .http.call import refusal
+
+__all__ = ["Guard"]
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_OPEN = ("/health",)  # no credentials: who balances load has none
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """ASGI middleware around all routes of the app.
+
+    Args:
+        auth: As for ``workflow_app``.
+        origins: Origins such as "https://app.example.com" whose pages may call this server from a browser.
+        hosts: Names that requests may be for; None: any, or with no ``auth`` the loopback's.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        auth: Authenticate | None,
+        origins: Iterable[str] = (),
+        hosts: Iterable[str] | None = None,
+    ) -> None:
+        self._app = app
+        self._auth = auth
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._hosts = frozenset(host.lower() for host in hosts) if hosts is not None else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            self.refuse_strangers(scope)
+            await self._authenticate(scope)
+        except Exception as error:
+            if scope["type"] == "http":
+                send = _hardened(send)
+            await refusal(error, scope["path"])(scope, receive, send)
+            return
+        await self._app(scope, receive, _hardened(send) if scope["type"] == "http" else send)
+
+    def refuse_strangers(self, scope: Scope) -> None:
+        """Refused (403) where a request came to an address or name that it must not, or acts for another site."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = _name_of(host)
+        if self._auth is None and not (is_loopback_server(scope) and (self._hosts is not None or is_loopback(name))):
+            raise Refused(
+                403,
+                "loopback_only",
+                "this server asks nobody who they are, so it answers to loopback addresses only; give it auth=",
+            )
+        if self._hosts is not None and name not in self._hosts:
+            raise Refused(403, "other_host", "this server is not known under that name")
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE:
+            self._refuse_other_sites(headers, host)
+
+    def _refuse_other_sites(self, headers: Headers, host: str) -> None:
+        origin = headers.get("origin", "").lower()
+        if origin in self._origins:
+            return
+        if (origin and urlsplit(origin).netloc != host.lower()) or (
+            not origin and headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        ):
+            raise Refused(403, "other_site", "a page of another site may not do this; see origins=")
+
+    async def _authenticate(self, scope: Scope) -> None:
+        """A socket may come without credentials: it has to show them in its first message."""
+        if scope["path"].removeprefix(scope.get("root_path", "")) in _OPEN:
+            return
+        try:
+            scope["workflow_user"] = await authenticated(self._auth, HTTPConnection(scope))
+        except Refused:
+            if scope["type"] != "websocket" or "authorization" in Headers(scope=scope):
+                raise
+            scope["workflow_user"] = None
+
+
+def _hardened(send: Send) -> Send:
+    """The headers that keep a browser from making more of an answer than it is; a route's own win."""
+
+    async def harder(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return harder
+
+
+def _name_of(host: str) -> str:
+    """The host of a Host header, without its port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def is_loopback(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_server(scope: Scope) -> bool:
+    """Whether the connection came in at a loopback address, or through a socket in the file system."""
+    server = scope.get("server")
+    return server is None or server[1] is None or is_loopback(str(server[0]))

@@ -1,0 +1,101 @@
+"""What an endpoint is given and gives: the service, who asks, what was sent; JSON, or a refusal as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
+
+from ...model.text import builtins
+from ..auth import ANYBODY, User
+from ..errors import Refused, as_refused
+from ..service import Service
+
+__all__ = ["VERSION", "Call", "Endpoint", "answering", "as_json", "refusal", "user_of"]
+
+logger = logging.getLogger("workflow_runtime")
+
+_T = TypeVar("_T")
+VERSION = version("workflow-runtime")
+_ENCODER = msgspec.json.Encoder()
+_NOT_STARTED = (
+    "the lifespan of this app did not run: an app that mounts it passes lifespan=app.router.lifespan_context, and a test"
+    " client is used as a context manager"
+)
+
+
+def user_of(connection: HTTPConnection) -> User:
+    """Who asks, as the app's guard, or the dependency of a router, found out."""
+    user = connection.scope.get("workflow_user", ANYBODY)
+    assert isinstance(user, User)
+    return user
+
+
+class Call:
+    """One request to one endpoint."""
+
+    def __init__(self, service: Service, request: Request) -> None:
+        self.service = service
+        self.request = request
+        self.user = user_of(request)
+
+    def path(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+    def query(self, kind: type[_T]) -> _T:
+        """The query as ``kind``; unknown parameters are passed over. Refused (400) where one does not fit."""
+        try:
+            return msgspec.convert(dict(self.request.query_params), kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise Refused(400, "bad_request", f"the query does not fit: {error}") from None
+
+
+Endpoint = Callable[[Call], Awaitable[Response]]
+
+
+def answering(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint for Starlette. What it raises becomes a refusal; what nobody expected is logged, and not told."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            if not service.started:
+                raise Refused(503, "not_started", _NOT_STARTED)
+            return await endpoint(Call(service, request))
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody will read it
+        except Exception as error:
+            return refusal(error, f"{request.method} {request.url.path}")
+
+    return answer
+
+
+def refusal(error: Exception, what: str) -> Response:
+    """How an error is told: its status and code; a defect as 500 with an id that the log has too."""
+    refused = as_refused(error)
+    if refused is None and isinstance(error, HTTPException) and error.status_code < 500:
+        refused = Refused(error.status_code, "bad_request", str(error.detail))
+    if refused is None:
+        number = secrets.token_hex(4)
+        logger.error("%s failed (%s)", what, number, exc_info=error)
+        refused = Refused(500, "internal", f"something went wrong here; the server's log has it as {number}")
+    elif refused.status >= 500:
+        logger.warning("%s: %s: %s", what, type(error).__name__, error)
+    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    return as_json(refused.to_dict(), refused.status, headers)
+
+
+def as_json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """``data`` as JSON; values that JSON does not have as the text that people see."""
+    try:
+        body = _ENCODER.encode(data)
+    except (TypeError, ValueError, OverflowError):
+        body = json.dumps(builtins(data)).encode()  # also lone surrogates
+    return Response(body, status, headers, media_type="application/json")
