@@ -23,6 +23,8 @@ import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
 
+pytest_plugins = ("pytester",)  # for the tests of the plugin that is shipped
+
 # Pure code, then what needs a loop or a database (all that is not named), then whole programs, then killed ones.
 ORDER = (
     ("tests/core/", "tests/model/", "tests/steps/"),
