@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from functools import partial
 from typing import Any, ClassVar, Literal, overload
 
-from .core.filters import skip_sieve, stream_sieve
+from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
 from .core.state import merged
 from .engine import portal
@@ -22,7 +22,8 @@ from .engine.stream import RunStream
 from .engine.sync_stream import SyncRunStream
 from .engine.telemetry import measuring, tracing
 from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
-from .model.errors import BuildError
+from .model import checks
+from .model.errors import BuildError, InputError
 from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
 from .model.run import WorkflowRunOutput
@@ -30,9 +31,9 @@ from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
 from .steps.loop import Loop
-from .steps.parallel import Map, Parallel, at_least_one
+from .steps.parallel import Map, Parallel
 from .steps.router import Router
-from .steps.step import Step, positive
+from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
 from .storage.registry import open_url
@@ -116,42 +117,47 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         retention: Retention | None = None,
         clock: Clock | None = None,
     ) -> None:
+        where = f"Workflow {checks.text(name, 'name', 'Workflow: ') or checks.text(id, 'id', 'Workflow: ')!r}: "
         self.name = name
         self.id = id or (name.lower().replace(" ", "-").replace("_", "-") if name else f"workflow-{new_id()[-12:]}")
-        self.description = description
+        self.description = checks.text(description, "description", where)
         self.steps = steps
         self.db: BaseDb | None = open_url(db) if isinstance(db, str) else db
         if self.db is not None and not isinstance(self.db, BaseDb):
             raise BuildError(f"db={db!r} is neither a BaseDb nor a URL; write for example db='sqlite:///runs.db'")
-        self.session_id = session_id
-        self.user_id = user_id
-        self.session_state = _dict("session_state", session_state)
-        self.overwrite_db_session_state = overwrite_db_session_state
-        self.debug_mode = bool(debug_mode)
-        self.stream = stream
-        self.stream_events = stream_events
-        self.stream_executor_events = stream_executor_events
-        self.store_events = store_events
-        self.events_to_skip = list(events_to_skip or ())
-        self.store_executor_outputs = store_executor_outputs
+        self.session_id = checks.text(session_id, "session_id", where)
+        self.user_id = checks.text(user_id, "user_id", where)
+        self.session_state = checks.mapping(session_state, "session_state", where)
+        self.overwrite_db_session_state = checks.flag(overwrite_db_session_state, "overwrite_db_session_state", where)
+        self.debug_mode = bool(checks.flag(debug_mode, "debug_mode", where))
+        self.stream = checks.flag(stream, "stream", where)
+        self.stream_events = checks.flag(stream_events, "stream_events", where)
+        self.stream_executor_events = checks.flag(stream_executor_events, "stream_executor_events", where)
+        self.store_events = checks.flag(store_events, "store_events", where)
+        self.events_to_skip = named_events(events_to_skip, "events_to_skip") or []
+        self.store_executor_outputs = checks.flag(store_executor_outputs, "store_executor_outputs", where)
         as_handler(websocket_handler)  # a TypeError now instead of at the first run
         self.websocket_handler = websocket_handler
         check_schema(input_schema)
         self.input_schema = input_schema
-        self.metadata = _dict("metadata", metadata)
-        self.dependencies = _dict("dependencies", dependencies)
-        self.add_workflow_history_to_steps = add_workflow_history_to_steps
-        self.num_history_runs = num_history_runs
-        self.cache_session = cache_session
-        self.telemetry = telemetry
-        self.durability = _one_of("durability", durability, _DURABILITY)
-        self.session_policy = _one_of("session_policy", session_policy, _POLICIES)
-        self.run_timeout = positive(run_timeout, "run_timeout", self.id)
-        self.lease, self.evict_after, self.buffer_size = lease, evict_after, buffer_size
-        positive(lease, "lease", self.id)
-        if evict_after < 0:
-            raise BuildError(f"evict_after={evict_after} must not be negative (0: at once)")
-        at_least_one(buffer_size, "buffer_size", self.id)
+        self.metadata = checks.mapping(metadata, "metadata", where)
+        self.dependencies = checks.mapping(dependencies, "dependencies", where)
+        self.add_workflow_history_to_steps = checks.flag(
+            add_workflow_history_to_steps, "add_workflow_history_to_steps", where
+        )
+        self.num_history_runs = checks.number(
+            num_history_runs, "num_history_runs", where, least=0, whole=True, none="all"
+        )
+        self.cache_session = checks.flag(cache_session, "cache_session", where)
+        self.telemetry = checks.flag(telemetry, "telemetry", where)
+        self.durability = checks.one_of(durability, "durability", _DURABILITY, where)
+        self.session_policy = checks.one_of(session_policy, "session_policy", _POLICIES, where)
+        self.run_timeout = checks.seconds(run_timeout, "run_timeout", where)
+        self.lease = checks.seconds(lease, "lease", where, none=None)
+        self.evict_after = checks.seconds(evict_after, "evict_after", where, zero=True, none=None)
+        self.buffer_size = checks.number(buffer_size, "buffer_size", where, least=1, whole=True)
+        if retention is not None and not isinstance(retention, Retention):
+            raise BuildError(f"{where}retention={retention!r} must be a Retention; write retention=Retention(runs=...)")
         self.retention = retention
         self.clock: Clock = clock or SystemClock()
         self._default_sessions: dict[str | None, str] = {}
@@ -251,6 +257,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
         """The call's session, else the workflow's own, else one per user that lives as long as this object."""
+        checks.text(session_id, "session_id", error=InputError)
+        checks.text(user_id, "user_id", error=InputError)
         if session_id or self.session_id:
             return str(session_id or self.session_id)
         known = self._default_sessions.get(user_id)
@@ -554,6 +562,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
         True if it was found so; then its terminal event follows within milliseconds of its next await. spec: cancel_run.
         """
+        checks.text(run_id, "run_id", error=InputError)
         run = find_live(run_id)
         if run is not None:
             if run.loop.is_here():
@@ -565,6 +574,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
+        checks.text(run_id, "run_id", error=InputError)
         run = find_live(run_id)
         if run is not None:
             return self.cancel_run(run_id)
@@ -573,15 +583,3 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
 def _cancel(run: Execution) -> None:
     run.cancel("cancel_run")
-
-
-def _dict(what: str, value: Any) -> dict[str, Any] | None:
-    if value is not None and not isinstance(value, dict):
-        raise BuildError(f"{what} must be a dict, got {type(value).__name__}")
-    return value
-
-
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise BuildError(f"{what}={value!r} is not one of {', '.join(known)}")
-    return value

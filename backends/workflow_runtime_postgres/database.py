@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from workflow_runtime.model.checks import number, seconds, text
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
@@ -102,7 +103,13 @@ class PostgresDb(BaseDb):
     ) -> None:
         if None not in (url, db_url) or None not in (schema, db_schema):
             raise BuildError("PostgresDb takes url or db_url, and schema or db_schema, not both")
-        self.id = id
+        where = "PostgresDb: "
+        number(min_size, "min_size", where, least=0, whole=True, none="0")
+        number(max_size, "max_size", where, least=1, whole=True, none="10")
+        number(statement_cache_size, "statement_cache_size", where, least=0, whole=True)
+        seconds(retry_for, "retry_for", where, zero=True, none=None)
+        seconds(command_timeout, "command_timeout", where, none=None)
+        self.id = text(id, "id", where)
         self.settings = locate(
             db_url if url is None else url,
             schema=db_schema if schema is None else schema,

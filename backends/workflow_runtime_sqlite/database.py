@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from workflow_runtime.model.checks import number, seconds, text
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
@@ -85,7 +86,9 @@ class SqliteDb(BaseDb):
             raise BuildError("SqliteDb takes one of path_or_url, db_file and db_url, not several")
         if synchronous not in ("FULL", "NORMAL", "EXTRA"):
             raise BuildError(f"synchronous={synchronous!r}; it is 'FULL', 'NORMAL' or 'EXTRA'")
-        self.id = id
+        seconds(busy_timeout, "busy_timeout", "SqliteDb: ", zero=True, none=None)
+        number(max_pages, "max_pages", "SqliteDb: ", least=1, whole=True, none="no limit")
+        self.id = text(id, "id", "SqliteDb: ")
         self.location = locate(given[0] if given else None)
         self.synchronous = synchronous
         self._watch = Watch()

@@ -179,14 +179,14 @@ async def test_retention_prunes_text_then_events_then_runs(again: Again) -> None
     async with Runtime(workflow, retention=Retention(deltas=3600, events=3600, runs=3600)) as runtime:
         assert runtime.report.pruned == 0
     assert "StepContent" in await kinds()
-    async with Runtime(workflow, retention=Retention(deltas=-1)) as runtime:
+    async with Runtime(workflow, retention=Retention(deltas=0)) as runtime:
         assert runtime.report.pruned > 0
     assert "StepContent" not in await kinds()
     assert "StepCompleted" in await kinds()
-    async with Runtime(workflow, retention=Retention(events=-1)):
+    async with Runtime(workflow, retention=Retention(events=0)):
         assert await kinds() == set()
     assert await workflow.aget_run(output.run_id) is not None
-    async with Runtime(workflow, retention=Retention(runs=-1)):
+    async with Runtime(workflow, retention=Retention(runs=0)):
         assert await workflow.aget_run(output.run_id) is None
 
 

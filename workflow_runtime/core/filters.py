@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..model import checks
 from ..model import events as ev
+from ..model.checks import nearest
+from ..model.enums import RunEvent, TeamRunEvent, WorkflowRunEvent
+from ..model.errors import BuildError
 from ..model.events import CustomEvent, Event
 from ..model.executor_events import ExecutorEvent
 
-__all__ = ["Sieve", "event_name", "skip_sieve", "stream_sieve", "subscription_sieve"]
+__all__ = ["Sieve", "event_name", "named_events", "skip_sieve", "stream_sieve", "subscription_sieve"]
 
 Sieve = Callable[[Event], bool]
 
@@ -72,22 +76,65 @@ def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | N
     return shows
 
 
+def named_events(given: Iterable[Any] | None, what: str) -> list[Any] | None:
+    """``given`` as a list of event names, enum members and event classes. BuildError for what names no event: a typo
+    would skip, or show, nothing."""
+    if given is None:
+        return None
+    if isinstance(given, (str, type)) or not isinstance(given, Iterable):
+        raise BuildError(f"{what}={given!r} must be a list of events; write {what}=[{given!r}]")
+    found = list(given)
+    for item in found:
+        if isinstance(item, type):
+            if not issubclass(item, (ev.WorkflowEvent, CustomEvent)):
+                raise BuildError(f"{what} names the class {item.__name__}, which is no event")
+        elif not isinstance(item, str):
+            raise BuildError(f"{what} holds {item!r}; an event is its name, a member of WorkflowRunEvent or its class")
+        elif item not in _known_names():
+            hint = (
+                nearest(item, _known_names()) or "; for an event of your own give its class, or 'CustomEvent' for all"
+            )
+            raise BuildError(f"{what}: there is no event {str(item)!r}{hint}")
+    return found
+
+
+def _known_names() -> frozenset[str]:
+    names: set[str] = set(map(str, (*WorkflowRunEvent, *RunEvent, *TeamRunEvent)))
+    kinds: list[type[Any]] = [CustomEvent]
+    while kinds:  # those of the user's own that are loaded
+        kind = kinds.pop()
+        names.add(event_name(kind))
+        kinds.extend(kind.__subclasses__())
+    return frozenset(names)
+
+
+def _among(names: frozenset[str]) -> Sieve:
+    """Events with one of these names; "CustomEvent" stands for all of the user's own, whatever they are called."""
+    custom = CustomEvent.event in names
+    return lambda event: event.event in names or (custom and isinstance(event, CustomEvent))
+
+
 def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
     """What is stored: everything but the named events; None for everything."""
     skipped = frozenset(map(event_name, events_to_skip or ()))
-    return (lambda event: event.event not in skipped) if skipped else None
+    if not skipped:
+        return None
+    among = _among(skipped)
+    return lambda event: not among(event)
 
 
 def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve | None:
     """Events of these names (None: all) whose path matches the glob ``path``; terminal events always pass."""
-    names = None if kinds is None else frozenset(map(event_name, kinds))
-    if names is None and path is None:
+    wanted = named_events(kinds, "kinds")
+    checks.text(path, "path")
+    if wanted is None and path is None:
         return None
+    among = None if wanted is None else _among(frozenset(map(event_name, wanted)))
 
     def shows(event: Event) -> bool:
         if event.nested_depth == 0 and event.event in ("WorkflowCompleted", "WorkflowCancelled", "WorkflowError"):
             return True
-        if names is not None and event.event not in names:
+        if among is not None and not among(event):
             return False
         return path is None or _matches(event.path, path)
 

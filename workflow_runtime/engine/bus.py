@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
+from ..model import checks
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 
 __all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow", "Text"]
@@ -117,10 +118,8 @@ class Buffer:
     __slots__ = ("_drained", "_error", "_events", "_wake", "closed", "full", "last_seq", "policy", "sieve", "size")
 
     def __init__(self, size: int = 256, policy: str = "block", sieve: Sieve | None = None) -> None:
-        if policy not in POLICIES:
-            raise ValueError(f"policy={policy!r} is not one of {', '.join(POLICIES)}")
-        if size < 1:
-            raise ValueError(f"a buffer holds at least 1 event, got size={size}")
+        checks.one_of(policy, "policy", POLICIES, error=ValueError)
+        checks.number(size, "size", "a buffer: ", least=1, whole=True, error=ValueError)
         self.size = size
         self.policy = policy
         self.sieve = sieve

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import anyio.from_thread
 
 from ..core.plan import Node, segment
+from ..model import checks
 from ..model import events as ev
-from ..model.errors import EngineError
+from ..model.enums import OnTimeout
+from ..model.errors import EngineError, InputError
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..steps.build import build_step
@@ -125,6 +127,8 @@ class RunContext:
 
     def progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
         """Say how far this step is: ``done`` of ``total``, in any unit."""
+        checks.number(done, "done", "progress(): ", error=InputError)
+        checks.number(total, "total", "progress(): ", none="unknown", error=InputError)
         self._on_loop(self._progress, done, total, text)
 
     def _publish(self, event: Event) -> None:
@@ -158,6 +162,10 @@ class RunContext:
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """The result of ``function`` (sync or async), computed once per step of this run: a retry, a continuation or a
         recovery gets the recorded value. The value must be storable if the run has a database."""
+        if not isinstance(key, str) or not callable(function):
+            raise InputError(
+                f"once({key!r}, {function!r}) takes a text and a function; write once('name', lambda: ...)"
+            )
         path = f"{self.path}!once:{key}"
         record = self._frame.recorded(path)
         if record is not None:
@@ -171,6 +179,7 @@ class RunContext:
 
     async def sleep(self, seconds: float) -> None:
         """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
+        checks.seconds(seconds, "seconds", "sleep(): ", zero=True, none=None, error=InputError)
         frame = self._frame
         path = f"{self.path}!sleep:{self._sleeps}"
         self._sleeps += 1
@@ -200,6 +209,8 @@ class RunContext:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
         """
+        checks.seconds(timeout, "timeout", "ask(): ", error=InputError)
+        checks.one_of(on_timeout, "on_timeout", OnTimeout, "ask(): ", error=InputError)
         self._mark()
         number = self._asks
         self._asks += 1

@@ -6,25 +6,24 @@ import inspect
 import json
 from typing import Any
 
+from ..model import checks
 from ..model.errors import BuildError, InputError
 from ..model.media import Audio, File, Image, Media, Video
 from ..model.text import is_model
 
-__all__ = ["check_call", "check_schema", "checked_input", "refuse_unknown"]
+__all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
 
 _IDS = ("run_id", "session_id", "user_id")
 _DICTS = ("additional_data", "session_state", "dependencies", "metadata")
+_FLAGS = ("stream", "stream_events", "stream_executor_events", "background")
 _MEDIA: dict[str, type[Media]] = {"images": Image, "videos": Video, "audio": Audio, "files": File}
 
 
 def check_call(call: dict[str, Any]) -> None:
     """InputError for an argument of ``run`` that is of the wrong kind, before anything starts. None is always right."""
-    for name in _IDS:
-        if call[name] is not None and not isinstance(call[name], str):
-            raise InputError(f"{name}={call[name]!r} must be a text; write {name}=str(...)")
+    check_ids(call)
     for name in _DICTS:
-        if call[name] is not None and not isinstance(call[name], dict):
-            raise InputError(f"{name} must be a dict, got {type(call[name]).__name__}")
+        checks.mapping(call[name], name, error=InputError)
     for name, kind in _MEDIA.items():
         items = call[name]
         if items is None:
@@ -37,6 +36,14 @@ def check_call(call: dict[str, Any]) -> None:
                     f"{name} holds a {type(item).__name__}; write {kind.__name__}(url=...), {kind.__name__}(filepath=...)"
                     f" or {kind.__name__}(content=...)"
                 )
+
+
+def check_ids(call: dict[str, Any]) -> None:
+    """InputError for an id that is no text and a flag that is no bool, among the arguments that a verb has."""
+    for name in _IDS:
+        checks.text(call.get(name), name, error=InputError)
+    for name in (*_FLAGS, "allow_plan_change"):
+        checks.flag(call.get(name), name, error=InputError)
 
 
 def check_schema(schema: Any) -> None:

@@ -101,6 +101,7 @@ async def _from_memory(asked: Continuation) -> Execution:
     output = asked.output
     if output is None:
         raise RunNotFound(f"run {asked.run_id!r}: without a database, continue_run needs the paused output itself")
+    refuse_other_session(asked, output.session_id)
     refuse_unless_paused(output.status, asked.run_id)
     if not isinstance(output.journal, Journal):
         raise RunNotPaused(
@@ -127,9 +128,9 @@ async def _from_memory(asked: Continuation) -> Execution:
 
 async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     row = await db.load_run(asked.run_id)
-    if row is None or asked.session_id not in (None, row.session_id):
-        where = f" in session {asked.session_id}" if asked.session_id is not None else ""
-        raise RunNotFound(f"Could not find run with id {asked.run_id}{where}; check the id and the workflow's db")
+    if row is None:
+        raise RunNotFound(f"Could not find run with id {asked.run_id}; check the id and the workflow's db")
+    refuse_other_session(asked, row.session_id)
     allowed = {RunStatus.paused, RunStatus.pending} if asked.cancel_reason is not None else {RunStatus.paused}
     if row.status not in allowed:
         refuse_unless_paused(row.status, asked.run_id)
@@ -247,6 +248,15 @@ def _execution(
     run.cancel_reason = asked.cancel_reason
     register(run)
     return run
+
+
+def refuse_other_session(asked: Continuation, session_id: str | None) -> None:
+    """RunNotFound when the caller named another session than the run's."""
+    if asked.session_id not in (None, session_id):
+        raise RunNotFound(
+            f"Could not find run with id {asked.run_id} in session {asked.session_id}: it is of another session; leave"
+            " session_id out, or give the run's own"
+        )
 
 
 def refuse_unless_paused(status: RunStatus, run_id: str) -> None:

@@ -13,8 +13,9 @@ import anyio
 import msgspec
 
 from ..core.filters import skip_sieve
+from ..model import checks
 from ..model.codec import event_names
-from ..model.errors import RunNotPaused, StorageError
+from ..model.errors import BuildError, RunNotPaused, StorageError
 from ..model.retention import Retention
 from ..storage.base import BaseDb
 from .clock import SystemClock
@@ -66,14 +67,22 @@ class Runtime:
         on_exit: str = "cancel",
         interval: float = 1.0,
     ) -> None:
-        if on_exit not in ("cancel", "release"):
-            raise ValueError(f"on_exit={on_exit!r} is not one of cancel, release")
+        where = "Runtime: "
+        for workflow in workflows:
+            if not callable(getattr(workflow, "definition", None)):
+                several = isinstance(workflow, (list, tuple))
+                raise BuildError(
+                    f"{where}{workflow!r} is no Workflow; "
+                    + ("write Runtime(*workflows)" if several else "give the workflows whose runs it looks after")
+                )
+        if retention is not None and not isinstance(retention, Retention):
+            raise BuildError(f"{where}retention={retention!r} must be a Retention; write Retention(runs=...)")
         self.workflows = list(workflows)
-        self.grace = grace
-        self.recover = recover
+        self.grace = checks.seconds(grace, "grace", where, zero=True, none=None)
+        self.recover = checks.flag(recover, "recover", where)
         self.retention = retention
-        self.on_exit = on_exit
-        self.interval = interval
+        self.on_exit = checks.one_of(on_exit, "on_exit", ("cancel", "release"), where)
+        self.interval = checks.seconds(interval, "interval", where, none=None)
         self.report = RuntimeReport()
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from ..core.filters import Sieve
-from ..model import codec
-from ..model.errors import RunNotFound, StorageError
+from ..model import checks, codec
+from ..model.errors import InputError, RunNotFound, StorageError
 from ..model.events import Event, StepContentEvent
 from ..storage.base import BaseDb, EventRow
 from .bus import Buffer, ReaderTooSlow, content_after
@@ -34,7 +34,8 @@ class Subscription:
     ) -> None:
         self._buffer: Buffer | None = None  # first: a refused argument must leave something to finalise
         self._run: Execution | None = None
-        self.run_id = run_id
+        self.run_id = checks.text(run_id, "run_id", error=InputError)
+        Buffer(size, policy)  # refused now, not when the run is found to be live
         self._epoch, self.last_seq = parse_after(after)
         self._db = db
         self._sieve = sieve
@@ -196,7 +197,8 @@ class Subscription:
 
 def parse_after(after: int | str) -> tuple[int | None, int]:
     """(epoch, seq) of an event's ``id``, or (None, seq) of a plain number. ValueError for anything else."""
-    if isinstance(after, int):
+    if not isinstance(after, str):
+        checks.number(after, "after", least=0, whole=True, error=InputError)
         return None, after
     epoch, _, seq = after.rpartition("-")
     if not (seq.isdigit() and (epoch.isdigit() or not epoch)):

@@ -36,6 +36,9 @@ class WebSocketHandler:
     """
 
     def __init__(self, websocket: SupportsSendText, size: int = 256, policy: str = "coalesce") -> None:
+        if not callable(getattr(websocket, "send_text", None)):
+            raise TypeError(f"a websocket needs an async send_text(str) method; {type(websocket).__name__} has none")
+        Buffer(size, policy)  # a ValueError now instead of at the first run
         self.websocket = websocket
         self.size = size
         self.policy = policy
@@ -49,9 +52,7 @@ def as_handler(given: Any) -> WebSocketHandler | None:
     """A handler (or None) as it is; any object with an async ``send_text`` wrapped. TypeError for anything else."""
     if given is None or isinstance(given, WebSocketHandler):
         return given
-    if callable(getattr(given, "send_text", None)):
-        return WebSocketHandler(given)
-    raise TypeError(f"a websocket needs an async send_text(str) method; {type(given).__name__} has none")
+    return WebSocketHandler(given)
 
 
 class Sending:

@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import msgspec
 
+from . import checks
+
 __all__ = ["Retention"]
 
 
@@ -20,3 +22,10 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     events: float | timedelta | None = None
     runs: float | timedelta | None = None
     max_payload: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("deltas", "events", "runs"):
+            age = getattr(self, name)
+            seconds = age.total_seconds() if isinstance(age, timedelta) else age
+            checks.number(seconds, name, "Retention: ", least=0, none="for ever")
+        checks.number(self.max_payload, "max_payload", "Retention: ", least=0, whole=True, none="no limit")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+
+from . import checks
+from .errors import BuildError
 
 __all__ = ["Retry"]
 
@@ -23,10 +28,17 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"Retry(attempts={self.attempts}): at least 1 attempt is needed")
-        if self.delay < 0 or self.backoff < 0 or not 0 <= self.jitter <= 1:
-            raise ValueError("Retry: delay and backoff must not be negative, jitter must be between 0 and 1")
+        where = "Retry: "
+        checks.number(self.attempts, "attempts", where, least=1, whole=True)
+        checks.number(self.backoff, "backoff", where, least=0)
+        checks.number(self.jitter, "jitter", where, least=0, most=1)
+        checks.seconds(self.delay, "delay", where, zero=True, none=None)
+        checks.seconds(self.max_delay, "max_delay", where, zero=True, none=None)
+        checks.seconds(self.timeout, "timeout", where)
+        kinds: Any = self.on
+        for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise BuildError(f"Retry: on holds {kind!r}, which is no exception class")
 
     def pause(self, failed_attempt: int, random: float) -> float:
         """Seconds to wait after attempt ``failed_attempt`` (from 1) failed; ``random`` is in [0, 1)."""

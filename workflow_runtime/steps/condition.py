@@ -11,14 +11,15 @@ from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import Record
 from ..core.plan import Node
+from ..model import checks
 from ..model import events as ev
 from ..model.enums import OnError
-from ..model.errors import BuildError, StorageError
+from ..model.errors import StorageError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
 from .container import ContainerNode, run_sequence
 from .frame import Frame
-from .step import allow_guards, positive
+from .step import allow_guards
 
 __all__ = ["Condition", "ConditionNode"]
 
@@ -48,16 +49,13 @@ class Condition:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.name = name
-        self.description = description
+        self.name = checks.text(name, "name", "Condition: ")
+        self.description = checks.text(description, "description", f"Condition {name!r}: ")
         self.steps = _list(steps)
         self.else_steps = _list(else_steps)
         self.evaluator = evaluator
-        self.timeout = positive(timeout, "timeout", name)
-        try:
-            self.on_error = OnError(on_error).value
-        except ValueError:
-            raise BuildError(f"Condition {name!r}: on_error={on_error!r} is not one of fail, skip, pause") from None
+        self.timeout = checks.seconds(timeout, "timeout", f"Condition {name!r}: ")
+        self.on_error = checks.one_of(on_error, "on_error", OnError, f"Condition {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject
         )

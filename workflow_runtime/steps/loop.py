@@ -10,14 +10,14 @@ from ..core.cel import CelExpression, compile_cel, loop_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import OPEN, Record
+from ..model import checks
 from ..model import events as ev
-from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
 from .container import ContainerNode, run_sequence
 from .frame import Frame
 from .signals import Rejected
-from .step import allow_guards, positive
+from .step import allow_guards
 
 __all__ = ["Loop", "LoopNode"]
 
@@ -60,15 +60,14 @@ class Loop:
         *,
         timeout: float | None = None,
     ) -> None:
-        if max_iterations < 1:
-            raise BuildError(f"Loop {name!r}: max_iterations={max_iterations} must be at least 1")
-        self.name = name
-        self.description = description
+        checks.number(max_iterations, "max_iterations", f"Loop {name!r}: ", least=1, whole=True)
+        self.name = checks.text(name, "name", "Loop: ")
+        self.description = checks.text(description, "description", f"Loop {name!r}: ")
         self.steps = list(steps) if isinstance(steps, (list, tuple)) else [steps]
         self.max_iterations = max_iterations
         self.end_condition = end_condition
         self.forward_iteration_output = forward_iteration_output
-        self.timeout = positive(timeout, "timeout", name)
+        self.timeout = checks.seconds(timeout, "timeout", f"Loop {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation,
             confirmation_message=confirmation_message,

@@ -10,6 +10,7 @@ from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import Record
 from ..core.plan import Node
+from ..model import checks
 from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
@@ -17,7 +18,7 @@ from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text
 from .container import ContainerNode
 from .frame import Frame
-from .step import allow_guards, positive
+from .step import allow_guards
 
 __all__ = ["Map", "MapNode", "Parallel", "ParallelNode"]
 
@@ -50,13 +51,16 @@ class Parallel:
             name, steps = steps[0], steps[1:]
         if not steps:
             raise BuildError(f"Parallel {name!r} has no steps; give it at least one branch")
-        self.name = name
-        self.description = description
+        where = f"Parallel {name!r}: "
+        self.name = checks.text(name, "name", "Parallel: ")
+        self.description = checks.text(description, "description", where)
         self.steps = list(steps)
-        self.max_concurrency = at_least_one(max_concurrency, "max_concurrency", name)
+        self.max_concurrency = checks.number(
+            max_concurrency, "max_concurrency", where, least=1, whole=True, none="no limit"
+        )
         self.wait_for = _wait_for(wait_for, len(steps), name)
-        self.fail_fast = fail_fast
-        self.timeout = positive(timeout, "timeout", name)
+        self.fail_fast = checks.flag(fail_fast, "fail_fast", where)
+        self.timeout = checks.seconds(timeout, "timeout", where)
         self.human_review = human_review or HumanReview()
         allow_guards(self.human_review, "Parallel", name, ("requires_confirmation",))
 
@@ -87,21 +91,18 @@ class Map:
     ) -> None:
         if not (callable(over) or isinstance(over, str)):
             raise BuildError(f"Map {name!r}: over={over!r} must be a callable or a dotted path such as 'input.items'")
-        self.name = name
-        self.description = description
+        where = f"Map {name!r}: "
+        self.name = checks.text(name, "name", "Map: ")
+        self.description = checks.text(description, "description", where)
         self.step = step
         self.over = over
-        self.max_concurrency = at_least_one(max_concurrency, "max_concurrency", name)
-        self.fail_fast = fail_fast
-        self.timeout = positive(timeout, "timeout", name)
+        self.max_concurrency = checks.number(
+            max_concurrency, "max_concurrency", where, least=1, whole=True, none="no limit"
+        )
+        self.fail_fast = checks.flag(fail_fast, "fail_fast", where)
+        self.timeout = checks.seconds(timeout, "timeout", where)
         self.human_review = human_review or HumanReview()
         allow_guards(self.human_review, "Map", name, ("requires_confirmation",))
-
-
-def at_least_one(value: int | None, what: str, name: str | None) -> int | None:
-    if value is not None and value < 1:
-        raise BuildError(f"{name!r}: {what}={value} must be at least 1 (None: no limit)")
-    return value
 
 
 def _wait_for(value: str | int, branches: int, name: str | None) -> int | None:
@@ -109,7 +110,7 @@ def _wait_for(value: str | int, branches: int, name: str | None) -> int | None:
         return None
     if value == "first":
         return 1
-    if isinstance(value, int) and 1 <= value <= branches:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= branches:
         return value
     raise BuildError(f"Parallel {name!r}: wait_for={value!r} must be 'all', 'first' or a number from 1 to {branches}")
 

@@ -11,6 +11,7 @@ from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import Record
 from ..core.plan import Node
+from ..model import checks
 from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
@@ -18,7 +19,7 @@ from ..model.step_io import StepOutput
 from .container import ContainerNode, run_placed
 from .frame import Frame
 from .reviewing import reviewed
-from .step import allow_guards, positive
+from .step import allow_guards
 
 __all__ = ["Router", "RouterNode"]
 
@@ -55,12 +56,12 @@ class Router:
     ) -> None:
         if not choices:
             raise BuildError(f"Router {name!r} has no choices; give it at least one step")
-        self.name = name
-        self.description = description
+        self.name = checks.text(name, "name", "Router: ")
+        self.description = checks.text(description, "description", f"Router {name!r}: ")
         self.choices = list(choices)
         self.selector = selector
         self.allow_multiple_selections = allow_multiple_selections
-        self.timeout = positive(timeout, "timeout", name)
+        self.timeout = checks.seconds(timeout, "timeout", f"Router {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_user_input=requires_user_input,
             user_input_message=user_input_message,

@@ -9,6 +9,7 @@ from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import DONE, OPEN, Record
 from ..core.plan import Node, Plan
+from ..model import checks
 from ..model import events as ev
 from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
@@ -79,20 +80,29 @@ class Step:
         timeout: float | None = None,
         offload: bool = True,
     ) -> None:
+        checks.text(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
         self.executor_kind = one_executor(name, given)
         self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
         active = given[self.executor_kind]
         marks = getattr(executor, "__workflow_pause__", {})
         self.name = name or marks.get("name") or _default_name(self.executor_kind, active)
-        self.step_id = step_id
-        self.description = description
-        self.skip_on_failure = skip_on_failure
-        self.strict_input_validation = strict_input_validation
-        self.add_workflow_history = add_workflow_history
-        self.num_history_runs = num_history_runs
-        self.offload = offload
-        self.timeout = positive(timeout, "timeout", self.name)
+        where = f"Step {self.name!r}: "
+        self.step_id = checks.text(step_id, "step_id", where)
+        self.description = checks.text(description, "description", where)
+        self.skip_on_failure = checks.flag(skip_on_failure, "skip_on_failure", where)
+        self.strict_input_validation = checks.flag(strict_input_validation, "strict_input_validation", where)
+        self.add_workflow_history = checks.flag(add_workflow_history, "add_workflow_history", where)
+        self.num_history_runs = checks.number(
+            num_history_runs, "num_history_runs", where, least=0, whole=True, none="as the workflow says"
+        )
+        self.offload = checks.flag(offload, "offload", where)
+        self.timeout = checks.seconds(timeout, "timeout", where)
+        if retry is not None and not isinstance(retry, Retry):
+            raise BuildError(f"{where}retry={retry!r} must be a Retry; write retry=Retry(attempts=...)")
+        checks.number(max_retries, "max_retries", where, least=0, whole=True)
+        checks.number(hitl_max_retries, "hitl_max_retries", where, least=0, whole=True)
+        checks.seconds(hitl_timeout, "hitl_timeout", where)
         if retry is None and max_retries:
             retry = Retry(attempts=max_retries + 1)
         self.retry = retry
@@ -112,10 +122,7 @@ class Step:
         )
         policy = on_error or self.human_review.on_error or ("skip" if skip_on_failure else "fail")
         self.on_error_given = on_error
-        try:
-            self.on_error = OnError(policy).value
-        except ValueError:
-            raise BuildError(f"Step {self.name!r}: on_error={policy!r} is not one of fail, skip, pause") from None
+        self.on_error = checks.one_of(policy, "on_error", OnError, where)
         allow_guards(
             self.human_review,
             "Step",
@@ -140,12 +147,6 @@ def one_executor(name: str | None, given: dict[str, Any]) -> str:
     if not found:
         raise BuildError(f"Step {name!r} must have one executor: agent=, team=, executor=, or workflow=")
     raise BuildError(f"Step {name!r} can only have one executor type. Provided: {', '.join(found)}")
-
-
-def positive(value: float | None, what: str, name: str | None) -> float | None:
-    if value is not None and value <= 0:
-        raise BuildError(f"{name!r}: {what}={value} must be more than 0 seconds (None: no limit)")
-    return value
 
 
 def allow_guards(review: HumanReview, kind: str, name: str | None, allowed: tuple[str, ...]) -> None:

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import Record
+from ..model import checks
 from ..model import events as ev
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
 from .container import ContainerNode, run_sequence
 from .frame import Frame
-from .step import allow_guards, positive
+from .step import allow_guards
 
 __all__ = ["Steps", "StepsNode"]
 
@@ -35,10 +36,10 @@ class Steps:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.name = name
-        self.description = description
+        self.name = checks.text(name, "name", "Steps: ")
+        self.description = checks.text(description, "description", f"Steps {name!r}: ")
         self.steps = list(steps or ())
-        self.timeout = positive(timeout, "timeout", name)
+        self.timeout = checks.seconds(timeout, "timeout", f"Steps {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Literal, overload
 
 from ..core.filters import skip_sieve
+from ..engine.inputs import check_ids
 from ..engine.resume import Continuation, prepare_continued
 from ..engine.stream import RunStream
 from ..engine.sync_stream import SyncRunStream
 from ..engine.websocket import as_handler
+from ..model.errors import InputError
 from ..model.run import WorkflowRunOutput
 from .base import Verbs
 
@@ -97,6 +99,16 @@ class ContinueVerbs(Verbs):
             ValueError: No run was named, it is unknown, or nothing of what is open was answered.
             PlanChanged: The workflow's steps no longer fit the stored run.
         """
+        check_ids({name: value for name, value in locals().items() if name != "self"})
+        if run_response is not None and not isinstance(run_response, WorkflowRunOutput):
+            raise InputError(
+                f"run_response must be the paused WorkflowRunOutput, got {type(run_response).__name__};"
+                " to name a stored run write run_id="
+            )
+        if isinstance(step_requirements, (str, dict)) or not isinstance(step_requirements, Iterable | None):
+            raise InputError(
+                f"step_requirements must be a list of answered requirements, got {type(step_requirements).__name__}"
+            )
         if run_response is None and not run_id:
             raise ValueError("Either run_response or (run_id and session_id) must be provided.")
         wanted = run_id or (run_response.run_id if run_response is not None else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from types import NoneType
 from typing import Any
 
 from ..core.filters import skip_sieve, subscription_sieve
@@ -16,9 +17,9 @@ from ..engine.recovery import recover_runs
 from ..engine.resume import Continuation, load_output, output_of, prepare_continued
 from ..engine.sessions import refuse_other_user, storage_needed
 from ..engine.subscription import Subscription
-from ..model import codec
+from ..model import checks, codec
 from ..model.enums import RunStatus
-from ..model.errors import RunNotFound, RunNotPaused
+from ..model.errors import InputError, RunNotFound, RunNotPaused
 from ..model.run import WorkflowRunOutput
 from ..storage.base import RunFilter
 from .base import Verbs
@@ -32,6 +33,7 @@ class RunVerbs(Verbs):
     async def aget_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
         """The run as it is now, running ones included; None if it is unknown, or not of the session that was named.
         spec: get_run."""
+        _check_run(run_id, session_id)
         live = find_live(run_id)
         if live is not None:
             found: WorkflowRunOutput | None = live.output
@@ -48,6 +50,7 @@ class RunVerbs(Verbs):
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
         """The stored output of a run; None (and a warning) if there is none. spec: get_run_output."""
+        _check_run(run_id, session_id)
         if self.db is None:
             logger.warning("get_run_output(%r): the workflow has no db, so nothing is stored", run_id)
             return None
@@ -120,6 +123,7 @@ class RunVerbs(Verbs):
 
     async def history(self, run_id: str) -> list[HistoryEntry]:
         """The journal of a run: each node with its times, attempt and output, in the order of first writes."""
+        _check_run(run_id)
         db = storage_needed(self.db, "history()")
         row = await db.load_run(run_id)
         if row is None:
@@ -156,6 +160,12 @@ class RunVerbs(Verbs):
         Raises:
             RunNotFound, LookupError: No such run, step or event.
         """
+        _check_run(run_id, session_id)
+        _check_run(new_run_id)
+        if not isinstance(at, (str, int, NoneType)) or isinstance(at, bool):
+            raise InputError(f"at={at!r} must be a step's path or the seq of an event")
+        checks.mapping(session_state, "session_state", error=InputError)
+        checks.mapping(outputs, "outputs", error=InputError)
         storage_needed(self.db, "fork()")
         prepare = await prepare_fork(
             self.definition(),
@@ -210,3 +220,9 @@ class RunVerbs(Verbs):
             return False
         paused.status, paused.content = RunStatus.cancelled, f"Run {run_id} was cancelled"
         return True
+
+
+def _check_run(run_id: Any, session_id: Any = None) -> None:
+    """InputError for ids that are no text; None is none."""
+    checks.text(run_id, "run_id", error=InputError)
+    checks.text(session_id, "session_id", error=InputError)

@@ -9,8 +9,8 @@ from ..core.state import changes, snapshot
 from ..engine import portal
 from ..engine.clock import new_id
 from ..engine.sessions import decode_session, load_runs, refuse_other_user
-from ..model import codec
-from ..model.errors import ConcurrentWrite, SessionNotFound, StorageError
+from ..model import checks, codec
+from ..model.errors import ConcurrentWrite, InputError, SessionNotFound, StorageError
 from ..model.metrics import SessionMetrics
 from ..model.session import WorkflowChatInteraction, WorkflowSession
 from ..storage.base import Batch, SessionPatch, SessionRow
@@ -42,6 +42,7 @@ class SessionVerbs(Verbs):
         if self.db is None:
             logger.warning("get_session: the workflow has no db, so no session is stored")
             return None
+        check_last(last_n_runs)
         chosen = self.resolve_session(session_id, user_id or self.user_id)
         row = await self.db.load_session(chosen)
         if row is None:
@@ -89,7 +90,7 @@ class SessionVerbs(Verbs):
     ) -> WorkflowSession:
         """Set the name, or make one of the description and the time. The updated session."""
         row = await self._row(session_id)
-        name = session_name
+        name = checks.text(session_name, "session_name", error=InputError)
         if autogenerate:
             import time
 
@@ -107,8 +108,9 @@ class SessionVerbs(Verbs):
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
         """Set these keys, whatever others are writing; the state after it."""
+        checks.mapping(updates, "updates", error=InputError)
         row = await self._row(session_id)
-        await self._write_state(row.session_id, snapshot(updates), row.state)
+        await self._write_state(row.session_id, snapshot(updates or {}), row.state)
         return await self.aget_session_state(row.session_id)
 
     def update_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
@@ -129,7 +131,8 @@ class SessionVerbs(Verbs):
                 raise
             return []
         assert self.db is not None
-        if last_n_runs is not None and last_n_runs <= 0:
+        check_last(last_n_runs)
+        if last_n_runs == 0:
             return []
         session = decode_session(row)
         session.runs = list(await load_runs(self.db, row.session_id, last_n_runs))
@@ -146,6 +149,10 @@ class SessionVerbs(Verbs):
         Of the state what was changed since the session was read is written, so that what others have stored meanwhile
         under other keys stays.
         """
+        if not isinstance(session, WorkflowSession):
+            raise InputError(
+                f"session must be a WorkflowSession, got {type(session).__name__}; get_session() gives one"
+            )
         if self.db is None:
             return
         known = await self.db.load_session(session.session_id)
@@ -162,6 +169,7 @@ class SessionVerbs(Verbs):
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete the session with all its runs. False if there was none."""
+        checks.text(session_id, "session_id", error=InputError)
         if self.db is None:
             return False
         if user_id is not None:
@@ -219,3 +227,8 @@ class SessionVerbs(Verbs):
                 return
             except ConcurrentWrite as conflict:
                 expected.update(conflict.current)
+
+
+def check_last(last_n_runs: Any) -> None:
+    """InputError unless it is a number of runs, or None for all."""
+    checks.number(last_n_runs, "last_n_runs", least=0, whole=True, none="all", error=InputError)

@@ -1,0 +1,100 @@
+"""Checks of what users write into constructors and calls. Each gives the value back or raises an error that names the fix.
+
+``where`` is put before the message ("Step 'x': "); ``error`` is the class to raise, a ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from numbers import Integral, Real
+from typing import Any
+
+from .errors import BuildError
+
+__all__ = ["flag", "mapping", "nearest", "number", "one_of", "seconds", "text"]
+
+
+def number(
+    value: Any,
+    what: str,
+    where: str = "",
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    whole: bool = False,
+    none: str | None = None,
+    error: type[Exception] = BuildError,
+) -> Any:
+    """A number between ``least`` and ``most``, both inclusive. ``none`` says what None means; without it None is refused."""
+    if value is None and none is not None:
+        return value
+    kind: Any = Integral if whole else Real
+    found: Any = value
+    or_none = f" (None: {none})" if none is not None else ""
+    if isinstance(value, bool) or not isinstance(value, kind) or value != value:
+        raise error(f"{where}{what}={value!r} must be a {'whole ' if whole else ''}number{or_none}")
+    if least is not None and found < least:
+        said = "must not be negative" if least == 0 else f"must be at least {least:g}"
+        raise error(f"{where}{what}={value!r} {said}{or_none}")
+    if most is not None and found > most:
+        raise error(f"{where}{what}={value!r} must be at most {most:g}{or_none}")
+    return value
+
+
+def seconds(
+    value: Any,
+    what: str,
+    where: str = "",
+    *,
+    zero: bool = False,
+    none: str | None = "no limit",
+    error: type[Exception] = BuildError,
+) -> Any:
+    """A number of seconds, more than 0 (with ``zero``: or 0)."""
+    if isinstance(value, timedelta):
+        raise error(f"{where}{what}={value!r} must be a number of seconds; write {what}=...total_seconds()")
+    number(value, what, where, least=0 if zero else None, none=none, error=error)
+    if value is not None and not zero and value <= 0:
+        raise error(f"{where}{what}={value!r} must be more than 0 seconds" + (f" (None: {none})" if none else ""))
+    return value
+
+
+def text(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:
+    """A text or None."""
+    if value is not None and not isinstance(value, str):
+        raise error(f"{where}{what}={value!r} must be a text; write {what}=str(...)")
+    return value
+
+
+def flag(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:
+    """True, False or None. A text such as "no" would count as true."""
+    if value is None or (isinstance(value, int) and value in (0, 1)):
+        return value
+    raise error(f"{where}{what}={value!r} must be True or False")
+
+
+def mapping(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:
+    """A dict or None."""
+    if value is not None and not isinstance(value, dict):
+        raise error(f"{where}{what} must be a dict, got {type(value).__name__}")
+    return value
+
+
+def one_of(value: Any, what: str, known: Iterable[str], where: str = "", *, error: type[Exception] = BuildError) -> str:
+    """One of the texts ``known``, as a plain text."""
+    names = list(known)
+    if not isinstance(value, str) or value not in names:
+        raise error(f"{where}{what}={value!r} is not one of {', '.join(names)}{nearest(value, names)}")
+    return str(value)
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for a name that looks like a known one, else nothing."""
+    if not isinstance(name, str):
+        return ""
+    import difflib  # where something is wrong already
+
+    by_case = {str(item).lower(): str(item) for item in known}
+    found = difflib.get_close_matches(name.lower().replace("_", ""), by_case, n=1, cutoff=0.6)
+    return f"; did you mean {by_case[found[0]]!r}?" if found else ""
