@@ -31,6 +31,7 @@ _SAID = {
     413: "Too large",
     415: "Another content type is needed",
     429: "Too many open connections",
+    501: "The server lacks an optional package for this",
     503: "The server stops, or its database cannot be reached",
 }
 _RUN: dict[str, Any] = {

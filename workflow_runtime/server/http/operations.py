@@ -16,7 +16,7 @@ from ..requests import (
     SessionsQuery,
     StartRun,
 )
-from . import runs, sessions, workflows
+from . import protocols, runs, sessions, workflows
 from .call import Endpoint
 
 __all__ = ["OPERATIONS", "Operation"]
@@ -114,6 +114,14 @@ OPERATIONS: tuple[Operation, ...] = (
         body=ForkRun,
         answers=_STARTED,
         refusals=(404, 409, 413, 415),
+    ),
+    Operation(
+        "POST",
+        "/workflows/{workflow_id}/agui",
+        protocols.run_agent,
+        "Run the workflow as an agent of AG-UI: a RunAgentInput in, its events out",
+        answers={200: SSE},
+        refusals=(404, 409, 413, 429, 501),
     ),
     Operation(
         "GET",
