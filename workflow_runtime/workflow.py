@@ -23,6 +23,7 @@ from .engine.sync_stream import SyncRunStream
 from .engine.telemetry import measuring, tracing
 from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
 from .model import checks
+from .model.codec import encode_value
 from .model.errors import BuildError, InputError
 from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
@@ -216,6 +217,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             observers.append(debug_log)
         if self.telemetry:
             observers.extend((tracing, measuring))
+        steps = [{"name": node.name, "type": node.kind} for node in plan.root]
+        outline = {"workflow_id": self.id, "name": self.name, "steps": steps}
         return Definition(
             workflow=self,
             id=self.id,
@@ -242,6 +245,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             cache=self._session_cache if self.cache_session else None,
             description=self.description,
             observers=tuple(observers),
+            outline=outline,
+            stored_outline=encode_value(outline),
         )
 
     def inner_plan(self, workflow: Any) -> Plan:

@@ -27,7 +27,7 @@ from ..storage.base import Fence
 from .bus import Buffer, Bus
 from .clock import new_id
 from .ending import PAUSED, copy_output, finish
-from .heartbeat import unwatch, watch
+from .heartbeat import Heart, unwatch, watch
 from .loops import Loop, current_loop, spawn
 from .parking import Parking
 from .pauses import Pauses
@@ -72,6 +72,7 @@ class Execution:
         "failure",
         "finishing",
         "forked_from",
+        "heart",
         "id",
         "journal",
         "last_output",
@@ -155,6 +156,7 @@ class Execution:
         self.opening: Callable[[], None] | None = None
         self.forked_from: str | None = None
         self.lease_renewed = created_at
+        self.heart: Heart | None = None
         self.waking: list[str] | None = None
         self.turn: Turn | None = None
         if request.store_events and output.events is None:

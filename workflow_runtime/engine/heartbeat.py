@@ -1,15 +1,14 @@
-"""The heartbeat: one task per loop that keeps the leases of its runs and hears of cancel requests. spec: decisions 6."""
+"""The heartbeat: one timer per loop that keeps the leases of its runs and hears of cancel requests. spec: decisions 6."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
-
-import anyio
+import weakref
+from typing import TYPE_CHECKING, Any
 
 from ..model.errors import Fenced, StorageError
 from ..storage.base import BaseDb, Fence
-from .loops import spawn
+from .loops import later, loop_key, spawn
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -19,21 +18,22 @@ __all__ = ["unwatch", "watch"]
 logger = logging.getLogger("workflow_runtime")
 
 LOOK_SECONDS = 0.1  # how often requests to cancel are looked up: one small read per database and loop
-_hearts: dict[int, Heart] = {}
+_hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
 
 
 def watch(run: Execution) -> None:
     """Look after ``run`` until it ends. The first run of a loop starts the loop's heart, the last one stops it."""
-    heart = _hearts.get(run.loop_key)
-    if heart is None or heart.stopped:
-        heart = _hearts[run.loop_key] = Heart(run.loop_key)
-        spawn(heart.beat, "workflow_runtime heartbeat")
+    key = loop_key()
+    heart = _hearts.get(key)
+    if heart is None or not heart.runs:
+        heart = _hearts[key] = Heart()
     heart.runs[run.id] = run
+    run.heart = heart
 
 
 def unwatch(run: Execution) -> None:
     """The run needs no looking after any more."""
-    heart = _hearts.get(run.loop_key)
+    heart, run.heart = run.heart, None
     if heart is not None and heart.runs.pop(run.id, None) is not None and not heart.runs:
         heart.stop()
 
@@ -41,30 +41,25 @@ def unwatch(run: Execution) -> None:
 class Heart:
     """The runs of one loop that have a database."""
 
-    def __init__(self, loop_key: int) -> None:
+    __slots__ = ("__weakref__", "runs", "stop")
+
+    def __init__(self) -> None:
         self.runs: dict[str, Execution] = {}
-        self.stopped = False
-        self._loop_key = loop_key
-        self._idle = anyio.Event()
+        self.stop = later(LOOK_SECONDS, self._beat)
 
-    def stop(self) -> None:
-        self.stopped = True
-        self._idle.set()
+    def _beat(self) -> None:
+        spawn(self._work, "workflow_runtime heartbeat")  # a task only for runs that live so long
 
-    async def beat(self) -> None:
-        try:
-            while not self.stopped:
-                with anyio.move_on_after(LOOK_SECONDS):
-                    await self._idle.wait()
-                for db, runs in self._by_database().items():
-                    try:
-                        await self._look(db, runs)
-                    except StorageError as error:  # the database is away: the leases may run out, the fence is safe
-                        logger.warning("the heartbeat could not reach the database: %s", error)
-        finally:
-            self.stopped = True
-            if _hearts.get(self._loop_key) is self:
-                del _hearts[self._loop_key]
+    async def _work(self) -> None:
+        for db, runs in self._by_database().items():
+            try:
+                await self._look(db, runs)
+            except StorageError as error:  # the database is away: the leases may run out, the fence is safe
+                logger.warning("the heartbeat could not reach the database: %s", error)
+            except Exception:
+                logger.exception("the heartbeat failed")
+        if self.runs:
+            self.stop = later(LOOK_SECONDS, self._beat)
 
     def _by_database(self) -> dict[BaseDb, list[Execution]]:
         found: dict[BaseDb, list[Execution]] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from ..core.journal import Journal
-from ..core.state import merged
+from ..core.state import copied, merged
 from ..model import codec
 from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
@@ -130,9 +130,8 @@ def _describe(run: Execution) -> None:
         session.metadata = metadata
         run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
     if session.workflow_data is None:
-        steps = [{"name": node.name, "type": node.kind} for node in definition.plan.root]
-        session.workflow_data = {"workflow_id": definition.id, "name": definition.name, "steps": steps}
-        run.workflow_data = codec.encode_value(session.workflow_data)
+        session.workflow_data = copied(definition.outline)
+        run.workflow_data = definition.stored_outline
 
 
 async def _refuse_taken(request: RunRequest) -> None:

@@ -14,10 +14,15 @@ from typing import Any, Protocol
 
 import sniffio
 
-__all__ = ["Loop", "current_loop", "spawn"]
+__all__ = ["Loop", "current_loop", "later", "loop_key", "soon", "spawn"]
 
 logger = logging.getLogger("workflow_runtime")
 _tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
+
+
+def _on_trio() -> bool:
+    # Trio says so for as long as it runs, also in its callbacks, and in turns of a host's loop it does not.
+    return sniffio.thread_local.name == "trio"
 
 
 class Loop(Protocol):
@@ -74,7 +79,43 @@ class _TrioLoop:
 
 def current_loop() -> Loop:
     """The loop that runs this code."""
-    return _TrioLoop() if sniffio.current_async_library() == "trio" else _AsyncioLoop()
+    return _TrioLoop() if _on_trio() else _AsyncioLoop()
+
+
+def loop_key() -> Any:
+    """The running loop itself, for tables with weak keys: another loop of the same thread is another one."""
+    if _on_trio():
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+    return asyncio.get_running_loop()
+
+
+def soon(function: Callable[[], None]) -> None:
+    """Call ``function`` in the loop's next turn: a task's start for those who may not need a task at all."""
+    if _on_trio():
+        import trio
+
+        trio.lowlevel.current_trio_token().run_sync_soon(function)
+    else:
+        asyncio.get_running_loop().call_soon(function)
+
+
+def later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    """Call ``function`` after ``seconds``; what is returned calls it off. It keeps no loop from ending."""
+    if not _on_trio():
+        return asyncio.get_running_loop().call_later(seconds, function).cancel
+    import trio
+
+    scope = trio.CancelScope()
+
+    async def wait() -> None:
+        with scope:
+            await trio.sleep(seconds)
+            function()
+
+    trio.lowlevel.spawn_system_task(wait)
+    return scope.cancel
 
 
 def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -86,7 +127,7 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
         except Exception:
             logger.exception("the task %s of workflow_runtime failed", name)
 
-    if sniffio.current_async_library() == "trio":
+    if _on_trio():
         import trio
 
         trio.lowlevel.spawn_system_task(guarded, name=name)

@@ -22,7 +22,7 @@ from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
 from .bus import Text
-from .loops import spawn
+from .loops import soon, spawn
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -42,11 +42,12 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
     """The journal record as a row. UnserializableError names the step's path."""
     where = record.path
+    decision, value = record.decision, record.value
     outcome = _Outcome(
         kind=record.kind,
-        decision=codec.seal(record.decision, f"{where}: decision"),
-        output=codec.seal_output(record.output, where) if record.output is not None else None,
-        value=codec.seal(record.value, f"{where}: value"),
+        decision=None if decision is None else codec.seal(decision, f"{where}: decision"),
+        output=None if record.output is None else codec.seal_output(record.output, where),
+        value=None if value is None else codec.seal(value, f"{where}: value"),
     )
     return StepRow(
         run_id=run_id,
@@ -94,7 +95,7 @@ class Recorder:
         self._events: list[EventRow] = []
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._flushing = False
         self._editing = False
         self._sealed = False
@@ -184,6 +185,12 @@ class Recorder:
             await self.commit()
         elif self.durability == "async" and not self._flushing:
             self._flushing = True
+            soon(self._begin_flush)
+
+    def _begin_flush(self) -> None:
+        if self.run.finishing:
+            self._flushing = False  # a run that never waited: all of it goes with its end
+        else:
             spawn(self._flush, f"flush {self.run.id}")
 
     async def _flush_soon(self) -> None:

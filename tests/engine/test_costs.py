@@ -1,0 +1,72 @@
+"""What a run makes the event loop do, in counts and not in times: the price list of D14."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflow_runtime import BaseDb, InMemoryDb, Parallel, Step, StepInput, Workflow
+from workflow_runtime.backends import SqliteDb
+
+
+async def same(step_input: StepInput) -> Any:
+    return step_input.input
+
+
+class Tasks:
+    """The tasks that a loop was asked for, by name."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> Any:
+        self.names.append(str(options.get("name") or getattr(work, "__qualname__", work)))
+        options.pop("name", None)
+        return asyncio.Task(work, loop=loop, **options)
+
+
+def started(workflow: Workflow, runs: int) -> list[str]:
+    """The tasks that ``runs`` awaited runs start beside their caller's."""
+    tasks = Tasks()
+
+    async def main() -> None:
+        await workflow.arun("to open what is opened once")
+        asyncio.get_running_loop().set_task_factory(tasks)
+        for number in range(runs):
+            output = await workflow.arun(number, session_id=f"s{number}")
+            assert output.content == number
+        asyncio.get_running_loop().set_task_factory(None)
+
+    asyncio.run(main())
+    return tasks.names
+
+
+@pytest.fixture(params=["nothing", "memory", "sqlite"])
+def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseDb | None]:
+    makers: dict[str, Any] = {
+        "nothing": lambda: None,
+        "memory": InMemoryDb,
+        "sqlite": lambda: SqliteDb(tmp_path / "runs.db"),
+    }
+    db: BaseDb | None = makers[request.param]()
+    yield db
+    if db is not None:
+        asyncio.run(db.aclose())
+
+
+@pytest.mark.parametrize("durability", ["async", "sync", "exit"])
+def test_an_awaited_run_starts_no_task(keeper: BaseDb | None, durability: Any) -> None:
+    steps = [Step(f"step{number}", executor=same) for number in range(5)]
+    workflow = Workflow(name="costs", steps=steps, db=keeper, durability=durability, store_events=keeper is not None)
+    names = started(workflow, 10)
+    assert [name for name in names if "heartbeat" not in name] == [], "one beats where a disk takes very long"
+
+
+def test_a_parallel_starts_a_task_for_each_branch_and_no_other() -> None:
+    branches = Parallel(*(Step(f"branch{number}", executor=same) for number in range(7)), name="all")
+    last = Step("last", executor=lambda step_input: step_input.input, offload=False)
+    assert len(started(Workflow(name="costs", steps=[branches, last]), 3)) == 21
