@@ -44,6 +44,16 @@ PEERS: dict[str, Peer] = {
     "limit": Peer((), ("asyncpg", "uvloop"), "limit/__init__.py"),
     "agno": Peer(("agno<3", "fastapi"), _AGNO, "agno.py", "agno"),  # 2.9 cannot import its workflows without fastapi
     "agno3": Peer(("agno>=3",), _AGNO, "agno.py", "agno"),
+    "langgraph": Peer(
+        ("langgraph",),
+        ("langgraph-checkpoint-sqlite", "langgraph-checkpoint-postgres", "psycopg[binary,pool]"),
+        "langgraph.py",
+        "langgraph",
+    ),
+    "llamaindex": Peer(("llama-index-workflows",), (), "llamaindex.py", "llama-index-workflows"),
+    "pydantic-graph": Peer(("pydantic-graph",), (), "pydantic_graph.py", "pydantic-graph"),
+    "burr": Peer(("apache-burr",), ("aiosqlite", "asyncpg"), "burr.py", "apache-burr"),
+    "dbos": Peer(("dbos",), ("aiosqlite",), "dbos.py", "dbos"),
 }
 
 

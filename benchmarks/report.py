@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.bench.cases import CASES
-from workflow_runtime.bench.rounds import Figure, Row, from_data, names
+from workflow_runtime.bench.rounds import Figure, Row, from_data
 
 __all__ = ["markdown"]
 
@@ -32,14 +32,14 @@ def conditions(result: dict[str, Any]) -> str:
 
 def table(rows: list[Row]) -> str:
     """One case: a line for each figure, a column for each library, and below it why a figure is missing."""
-    columns = list(names({"": rows}))
+    columns = list(rows[0].figures)
     goals = any(row.goal is not None for row in rows)
     lines = [
         "| | unit | " + " | ".join(columns) + (" | goal |" if goals else " |"),
         "|---|---|" + "---|" * (len(columns) + goals),
     ]
     for row in rows:
-        cells = [_cell(row.figures.get(name, Figure())) for name in columns]
+        cells = [_cell(row.figures[name]) for name in columns]
         goal = [_number(row.goal) if row.goal is not None else ""] if goals else []
         lines.append("| " + " | ".join([row.label, row.unit, *cells, *goal]) + " |")
     return "\n".join(lines) + _reasons(rows)
@@ -62,9 +62,10 @@ def _number(value: float) -> str:
 
 
 def _reasons(rows: list[Row]) -> str:
-    reasons: dict[str, set[str]] = {}
+    reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         for name, figure in row.figures.items():
             if figure.median is None and figure.reason:
-                reasons.setdefault(f"{name}: {figure.reason}", set()).add(row.label)
-    return "\n\n" + " ".join(f"{reason}." for reason in reasons) if reasons else ""
+                reasons.setdefault(figure.reason, {})[name] = None
+    told = [f"{', '.join(who)}: {reason}." for reason, who in reasons.items()]
+    return "\n\n" + " ".join(told) if told else ""

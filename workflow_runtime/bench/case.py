@@ -35,6 +35,7 @@ class Case:
         function: The adapter's function that it calls (``contract.py``).
         measure: Yields the figures one by one; raises NotDone if the work was not done.
         goals: The figures that this library has set itself, by (label, unit).
+        postgres: It needs a PostgreSQL database.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case:
     function: str
     measure: Callable[[Any, Bench], Iterator[Found]]
     goals: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    postgres: bool = False
 
 
 def did(wanted: Any, found: Any) -> None:

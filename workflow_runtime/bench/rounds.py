@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,7 +16,7 @@ from typing import Any
 
 from .case import Case
 
-__all__ = ["Figure", "Row", "Subject", "Tables", "machine", "measure"]
+__all__ = ["Figure", "Row", "Subject", "Tables", "as_data", "from_data", "machine", "measure"]
 
 WORKER = Path(__file__).with_name("worker.py")
 
@@ -74,6 +75,7 @@ def measure(
     folder: Path,
     postgres: Callable[[], str] | None = None,
     limit: float = 600.0,
+    patience: float = 60.0,
     say: Callable[[str], None] = lambda line: None,
 ) -> Tables:
     """Run every case ``rounds`` times for every subject, A B C A B C.
@@ -85,7 +87,8 @@ def measure(
         toy: Small, to see that all works.
         folder: Where files may be written, on the disk that is to be measured.
         postgres: Gives the URL of a new, empty database at each call.
-        limit: Seconds after which one process is ended; what it had found counts, and it is not tried again.
+        limit: Seconds after which one process is ended; what it had found counts.
+        patience: A library that took longer for a case than these seconds is not asked for it again: one round counts.
         say: Is told what goes on.
 
     Returns:
@@ -94,12 +97,13 @@ def measure(
     tables: Tables = {}
     for case in cases:
         rows: dict[tuple[str, str], Row] = {}
-        out: dict[str, str] = {}  # who is not tried again, and why
+        out: dict[str, str] = {}  # who is not asked again, and why
         for number in range(rounds):
             for subject in subjects:
                 if subject.name in out:
                     continue
                 say(f"{case.name} {number + 1}/{rounds} {subject.name}")
+                began = time.monotonic()
                 found, problem = _once(case, subject, toy=toy, folder=folder, postgres=postgres, limit=limit)
                 for one in found:
                     if one["label"]:
@@ -110,12 +114,15 @@ def measure(
                             figure.rounds.append(one["value"])
                     else:
                         problem = one["reason"]
+                if time.monotonic() - began > patience:
+                    out[subject.name] = "it took too long"
                 if problem:
                     out[subject.name] = problem
                     say(f"    {subject.name}: {problem}")
         for row in rows.values():
             for subject in subjects:
                 row.figures.setdefault(subject.name, Figure(reason=out.get(subject.name, "not measured")))
+            row.figures = {subject.name: row.figures[subject.name] for subject in subjects}
         if not rows:
             rows["", ""] = Row("", "", figures={name: Figure(reason=reason) for name, reason in out.items()})
         tables[case.name] = list(rows.values())
@@ -129,7 +136,7 @@ def _once(
     command: list[str | Path] = [subject.python, "-P", WORKER, subject.adapter, case.name]
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as place:
         command += ["--folder", place]
-        if postgres is not None:
+        if postgres is not None and case.postgres:
             command += ["--postgres", postgres()]
         command += [flag for flag, wanted in (("--toy", toy), ("--uvloop", subject.uvloop)) if wanted]
         try:
@@ -180,8 +187,3 @@ def from_data(data: dict[str, Any]) -> Tables:
 def _row(data: dict[str, Any]) -> Row:
     figures = {name: Figure(**figure) for name, figure in data["figures"].items()}
     return Row(data["label"], data["unit"], data["goal"], figures)
-
-
-def names(tables: Tables) -> Iterable[str]:
-    """The libraries that the tables tell of, in their order."""
-    return dict.fromkeys(name for rows in tables.values() for row in rows for name in row.figures)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..case import Case, Found, did
 from ..clock import Bench
+from .saving import lightly
 
 __all__ = ["CASES"]
 
@@ -21,7 +22,7 @@ def growth(adapter: Any, bench: Bench) -> Iterator[Found]:
     took: list[float] = []
 
     async def work() -> None:
-        async with adapter.saved(f"sqlite:///{bench.folder}/growth.db", 1, "exit", False) as saved:
+        async with lightly(adapter, f"sqlite:///{bench.folder}/growth.db", 1) as saved:
             did(1, await saved.run("another"))  # to warm up
             for _ in range(runs):
                 start = time.perf_counter()
@@ -68,7 +69,8 @@ def stall(adapter: Any, bench: Bench) -> Iterator[Found]:
     before, runs = bench.size(300, 4), bench.size(100, 4)
 
     async def work() -> tuple[Watch, Watch]:
-        async with adapter.saved(f"sqlite:///{bench.folder}/stall.db", 3, "exit", False) as saved:
+        async with lightly(adapter, f"sqlite:///{bench.folder}/stall.db", 3) as saved:
+            did(3, await saved.run("first"))  # alone: some make their tables in it
             await _crowd(saved, [f"warm{number}" for number in range(4)])
             with Watch() as apart:
                 await _crowd(saved, [f"s{number}" for number in range(runs)])
