@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+from pydantic import BaseModel, Field
 
 from workflow_runtime import Parallel, Router, RunContext, Step, StepInput, UserInputField, Workflow
+from workflow_runtime.testing import Reply, ScriptedAgent
 
 
 async def shout(step_input: StepInput) -> str:
@@ -54,6 +56,36 @@ form = Workflow(
                 UserInputField(name="copies", field_type="int"),
                 UserInputField(name="size", required=False),
             ],
+        )
+    ],
+)
+
+
+class Address(BaseModel):
+    street: str
+    zip: str = Field(pattern=r"^\d{5}$")
+
+
+class Delivery(BaseModel):
+    copies: int = Field(ge=1, le=5)
+    address: Address
+
+
+model = Workflow(
+    name="Model", steps=[Step(name="order", executor=repeat, requires_user_input=True, user_input_schema=Delivery)]
+)
+agent = Workflow(
+    name="Agent",
+    steps=[
+        Step(
+            name="act",
+            agent=ScriptedAgent(
+                "bot",
+                Reply(
+                    asks=[{"id": "t1", "tool_execution": {"tool_name": "search", "external_execution_required": True}}],
+                    then=str,
+                ),
+            ),
         )
     ],
 )

@@ -128,6 +128,41 @@ def test_an_answer_is_given_by_options_and_the_run_goes_on(
     assert wfr("continue", f"flows:{flow}", "r1", "--json").json["content"] == content
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--set", "copies=2", "--set", "address.street=Main", "--set", "address.zip=12345"),
+        ("--set", "copies=2", "--set", 'address={"street": "Main", "zip": "12345"}'),
+        ("--answer", '{"user_input": {"copies": 2, "address": {"street": "Main", "zip": "12345"}}}'),
+    ],
+)
+def test_a_model_is_set_by_its_parts_or_whole(wfr: Wfr, options: tuple[str, ...]) -> None:
+    wfr("run", "flows:model", "hi", "--run-id", "r1")
+    assert wfr("answer", "r1", *options).code == 0
+    found = wfr("continue", "flows:model", "r1", "--json").json["content"]["answer"]["user_input"]
+    assert found == {"copies": 2, "address": {"street": "Main", "zip": "12345"}}
+
+
+def test_what_waits_says_which_answer_fits(wfr: Wfr) -> None:
+    wfr("run", "flows:model", "hi", "--run-id", "r1")
+    (found,) = wfr("pending", "--json").json
+    assert found["schema"]["properties"]["user_input"]["properties"]["copies"]["maximum"] == 5
+    said = wfr("answer", "r1", "--answer", '{"user_input": {"copies": 9, "address": {"street": "", "zip": "1"}}}')
+    assert said.code == 2
+    assert "copies' must be at most 5" in said.err
+    assert "address.zip'" in said.err
+
+
+def test_an_agents_question_is_answered_as_json(wfr: Wfr) -> None:
+    wfr("run", "flows:agent", "hi", "--run-id", "r1")
+    said = wfr("answer", "r1", "--yes")
+    assert said.code == 2
+    assert "--answer JSON" in said.err
+    whole = {"executor_requirements": [{"id": "t1", "external_execution_result": "nothing found"}]}
+    assert wfr("answer", "r1", "--answer", json.dumps(whole)).code == 0
+    assert "nothing found" in wfr("continue", "flows:agent", "r1", "--json").json["content"]
+
+
 def test_an_output_is_replaced_by_a_file(wfr: Wfr, tmp_path: Path) -> None:
     wfr("run", "flows:review", "hi", "--run-id", "r1")
     assert wfr("answer", "r1", "--edit", str(tmp_path / "none")).code == 2

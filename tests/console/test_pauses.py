@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import BaseModel, Field
 from rich.console import Console
 
 from workflow_runtime import (
@@ -13,6 +14,7 @@ from workflow_runtime import (
     InMemoryDb,
     Parallel,
     Router,
+    RunContext,
     RunStatus,
     Step,
     StepInput,
@@ -79,6 +81,41 @@ async def test_a_form_is_filled_field_by_field_and_checked_at_once() -> None:
     assert person.defaults == ["2", "", ""]
     assert "whole number" in person.refused[0]
     assert "one of A4, A3" in drawn
+
+
+class Address(BaseModel):
+    street: str
+    zip: str = Field(pattern=r"^\d{5}$")
+
+
+class Order(BaseModel):
+    copies: int = Field(ge=1, le=5, description="how many to print")
+    rush: bool = False
+    address: Address
+
+
+async def test_a_model_is_filled_by_its_parts_and_what_it_demands_is_checked_at_once() -> None:
+    person = Person("9", "2", "", "Main [b]street[/b]", "123", "12345")
+    output, drawn = await show(asking(requires_user_input=True, user_input_schema=Order), person)
+    address = {"street": "Main [b]street[/b]", "zip": "12345"}
+    assert output.content == {"user_input": {"copies": 2, "rush": False, "address": address}}
+    assert [text.split(",")[0] for text in person.refused] == [
+        "Field 'copies' must be at most 5",
+        "Field 'address.zip' value '123' does not match the pattern '^\\\\d{5}$'",
+    ]
+    assert "copies  whole number, at least 1, at most 5  how many to print" in drawn
+    assert person.defaults == ["", "no", "", ""]
+
+
+async def test_a_model_that_is_asked_for_in_the_middle_of_a_step_is_filled_alike() -> None:
+    async def order(step_input: StepInput, run_context: RunContext) -> str:
+        found = await run_context.ask("Where to?", schema=Address)
+        return f"{type(found).__name__} {found.zip}"
+
+    person = Person("Main", "x", "12345")
+    output, _ = await show(Workflow(name="W", steps=[Step(name="order", executor=order)], db=InMemoryDb()), person)
+    assert output.content == "Address 12345"
+    assert len(person.refused) == 1
 
 
 async def test_without_a_schema_names_and_values_are_asked_for() -> None:
@@ -230,7 +267,6 @@ async def test_not_interactive_asks_nobody() -> None:
 
 
 async def test_a_step_that_asks_in_its_middle_is_answered_too() -> None:
-    from workflow_runtime import RunContext
 
     async def order(step_input: StepInput, run_context: RunContext) -> str:
         return f"table for {await run_context.ask('How many?', schema=int)}"

@@ -268,6 +268,10 @@ def answer(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try the failed step again.")] = False,
     skip: Annotated[bool, typer.Option("--skip", help="Go on without the failed step.")] = False,
+    whole: Annotated[
+        str | None,
+        typer.Option("--answer", metavar="JSON", help="The whole answer, of the schema in wfr pending --json."),
+    ] = None,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
@@ -275,7 +279,7 @@ def answer(
     from .people import Answer
     from .people import answer as work
 
-    given = Answer(step, yes, no, feedback, value or (), choose or (), edit, retry, skip)
+    given = Answer(step, yes, no, feedback, value or (), choose or (), edit, retry, skip, whole)
     perform(partial(work, db, _console(), run_id, given, as_json=as_json), as_json=as_json)
 
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import BaseDb, ErrorRequirement, RunStatus, StepRequirement
-from ..console.ask import Requirement, ask, question
-from ..console.fields import choice, parse
+from ..console.ask import Requirement, ask, form_of, question
+from ..console.fields import Blank, choice, filled, parse
 from ..console.person import Interrupted, Left
 from ..model import codec
 from ..storage.base import RequirementRow
@@ -43,12 +43,12 @@ class Answer:
     edit: str | None = None
     retry: bool = False
     skip: bool = False
+    whole: str | None = None
 
     @property
     def is_given(self) -> bool:
-        return bool(
-            self.yes or self.no or self.values or self.choices or self.edit is not None or self.retry or self.skip
-        )
+        said = (self.yes, self.no, self.values, self.choices, self.retry, self.skip)
+        return any(said) or self.edit is not None or self.whole is not None
 
 
 def answer(url: str | None, console: Console, run_id: str, given: Answer, *, as_json: bool) -> Work:
@@ -115,65 +115,83 @@ def _chosen(rows: Sequence[RequirementRow], step: str | None) -> list[Requiremen
 def _apply(item: Requirement, given: Answer) -> None:
     """The options as an answer. Stop names what does not fit."""
     try:
-        if isinstance(item, ErrorRequirement):
+        if given.whole is not None:
+            item.answer(_json(given.whole, "--answer"))
+        elif isinstance(item, ErrorRequirement):
             if given.retry == given.skip:
                 raise ValueError("the step failed; answer with --retry or --skip")
-            if given.retry:
-                item.retry()
-            else:
-                item.skip()
-            return
-        _apply_to_step(item, given)
+            item.answer({"decision": "retry" if given.retry else "skip"})
+        else:
+            item.answer(_answer_of(item, given))
     except ValueError as error:
         raise Stop(Code.usage, f"{item.step_name or item.path}: {error}") from None
-    if not item.is_resolved:
-        raise Stop(Code.usage, f"{item.step_name or item.path}: that is no whole answer; it asks for {_wanted(item)}")
 
 
-def _apply_to_step(item: StepRequirement, given: Answer) -> None:
+def _answer_of(item: StepRequirement, given: Answer) -> dict[str, Any]:
+    """What the options say, in the names of ``StepRequirement.answer``."""
     if given.retry or given.skip:
         raise ValueError("--retry and --skip answer a failed step; this one asks for " + _wanted(item))
+    for option, said, asked in (
+        ("output to --edit", given.edit is not None, item.requires_output_review),
+        ("form to --set", given.values, item.requires_user_input),
+        ("routes to --choose", given.choices, item.requires_route_selection),
+    ):
+        if said and not asked:
+            raise ValueError(f"it has no {option}; it asks for {_wanted(item)}")
     if given.no:
-        item.reject(given.feedback)
-        return
-    if given.edit is not None and not item.requires_output_review:
-        raise ValueError("it has no output to --edit; it asks for " + _wanted(item))
+        return {"confirmed": False, "rejection_feedback": given.feedback}
+    if (item.requires_user_input and not given.values) or (item.requires_route_selection and not given.choices):
+        raise ValueError(f"that is no whole answer; it asks for {_wanted(item)}")
+    answer: dict[str, Any] = {}
+    if "confirmed" in item.schema()["properties"]:
+        answer["confirmed"] = True
+    elif given.yes:
+        raise ValueError(f"it takes no --yes; give the --answer as JSON: {_wanted(item)}")
     if given.edit is not None:
         content = item.step_output.content if item.step_output is not None else None
-        item.edit(given.edit if isinstance(content, str) or content is None else json.loads(given.edit))
-        return
-    if given.values and not item.requires_user_input:
-        raise ValueError("it has no form to --set; it asks for " + _wanted(item))
-    if given.choices and not item.requires_route_selection:
-        raise ValueError("it has no routes to --choose; it asks for " + _wanted(item))
+        is_text = isinstance(content, str) or content is None
+        answer["edited_output"] = given.edit if is_text else _json(given.edit, "--edit")
     if given.values:
-        item.set_user_input(**_values(item, given.values))
+        answer["user_input"] = _values(item, given.values)
     if given.choices:
-        item.select(*(choice(name, item.available_choices or []) for name in given.choices))
-    for asked in item.executor_requirements or ():
-        asked.setdefault("confirmation", given.yes)
-    if given.yes or given.values or given.choices:
-        item.confirm()
+        answer["selected_choices"] = [choice(name, item.available_choices or []) for name in given.choices]
+    return answer
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{option} is no JSON: {error}") from None
 
 
 def _values(item: StepRequirement, pairs: Sequence[str]) -> dict[str, Any]:
-    fields = {field.name: field for field in item.user_input_schema or ()}
-    found: dict[str, Any] = {}
+    """``name=value`` by the form's lines; an object is set whole as JSON, or by its parts (``address.zip=12345``)."""
+    fields = {blank.name: blank for blank in form_of(item)}
+    tops = {blank.path[0] for blank in fields.values() if len(blank.path) > 1}
+    whole: dict[str, Any] = {}
+    found: list[tuple[Blank, Any]] = []
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise ValueError(f"--set {pair!r}: write name=value")
-        if fields and name not in fields:
+        if name in fields:
+            found.append((fields[name], parse(fields[name], text)))
+        elif name in tops:
+            whole[name] = _json(text, f"--set {name}")
+        elif fields:
             raise ValueError(f"there is no field {name!r}; the form has {', '.join(fields)}")
-        found[name] = parse(fields[name], text) if name in fields else text
-    return found
+        else:
+            whole[name] = text
+    return {**whole, **filled(found)}
 
 
 def _wanted(item: StepRequirement) -> str:
     wants = {
-        "--yes or --no": item.needs_confirmation or item.needs_output_review or item.needs_executor_resolution,
+        "--yes or --no": item.needs_confirmation or item.needs_output_review,
         "--set name=value": item.needs_user_input,
         "--choose NAME": item.needs_route_selection,
+        "--answer JSON (wfr pending --json has its schema)": item.needs_executor_resolution,
     }
     return " and ".join(option for option, wanted in wants.items() if wanted) or "nothing"
 

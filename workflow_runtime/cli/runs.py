@@ -221,7 +221,13 @@ async def pending(
     items = [(row, codec.decode_requirement(row.data)) for row in rows]
     if as_json:
         data = [
-            {"kind": item.kind, **item.to_dict(), "run_id": row.run_id, "workflow_id": row.workflow_id}
+            {
+                "kind": item.kind,
+                **item.to_dict(),
+                "run_id": row.run_id,
+                "workflow_id": row.workflow_id,
+                "schema": item.schema(),
+            }
             for row, item in items
         ]
         console.out(json.dumps(data, ensure_ascii=False, default=str), highlight=False)

@@ -1,9 +1,11 @@
-"""Answering the questions of a paused run: what is asked is shown, the answer is typed, and put into the requirement."""
+"""Answering the questions of a paused run: what is asked is shown, the answer is typed, and put into the requirement.
+
+What may be answered is ``requirement.schema()``; what is typed becomes plain JSON of that schema for ``answer()``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,18 +16,27 @@ from ..view.clean import clean, one_line, shorten
 from ..view.rows import counted
 from ..view.tree import as_text
 from . import panels
-from .fields import choice, choices, default_text, hint, parse
+from .fields import Blank, blanks, choice, choices, default_text, filled, hint, offered, parse
 from .person import Prompter
 
-__all__ = ["ask", "question"]
+__all__ = ["Requirement", "ask", "form_of", "question"]
 
 Requirement = StepRequirement | ErrorRequirement
+Said = tuple[dict[str, Any], str]
+"""The answer, and the same in a few words."""
+
 _REJECTED = {
     "skip": "the step is skipped",
     "cancel": "the run is cancelled",
     "else": "the other branch is taken",
     "retry": "the step is done again",
 }
+
+
+def form_of(item: StepRequirement) -> list[Blank]:
+    """The lines of the form that a person fills in; none where it names no fields."""
+    schema = item.schema()
+    return blanks(schema["properties"].get("user_input", {}), schema.get("$defs", {}))
 
 
 def question(item: Requirement, console: Console, markdown: bool, number: str = "") -> RenderableType:
@@ -48,15 +59,15 @@ def _asked(item: StepRequirement, markdown: bool) -> list[RenderableType]:
         parts.append(Text(clean(said)))
     if item.requires_output_review and item.step_output is not None:
         parts.append(panels.content(item.step_output.content, markdown))
-    elif item.step_input is not None and not said:
+    elif item.step_input is not None and item.step_input.previous_step_content is not None and not said:
         parts.append(panels.content(item.step_input.previous_step_content, markdown, most=12, longest=60))
     for number, name in enumerate(item.available_choices or (), 1):
         parts.append(Text(f"{number}. {one_line(name)}"))
-    for field in item.user_input_schema or ():
-        line = Text(one_line(field.name), style="bold")
-        line.append(f"  {hint(field)}", style="not bold dim")
-        if field.description:
-            line.append(f"  {one_line(field.description)}", style="not bold")
+    for blank in form_of(item):
+        line = Text(one_line(blank.name), style="bold")
+        line.append(f"  {hint(blank)}", style="not bold dim")
+        if blank.schema.get("description"):
+            line.append(f"  {one_line(blank.schema['description'])}", style="not bold")
         parts.append(line)
     for asked in item.executor_requirements or ():
         parts.append(Text(shorten(clean(as_text(asked.get("tool_execution") or asked)), 2000)))
@@ -72,24 +83,36 @@ async def ask(item: Requirement, prompter: Prompter) -> str:
         Interrupted, Left: Ctrl-C or Ctrl-D. Nothing was answered.
     """
     if isinstance(item, ErrorRequirement):
-        if await _letter(prompter, "retry or skip?", {"r": "retry", "s": "skip"}) == "r":
-            item.retry()
-            return "retry"
-        item.skip()
-        return "skip"
-    if item.needs_output_review:
-        return await _review(item, prompter)
+        letter = await _letter(prompter, "retry or skip?", {"r": "retry", "s": "skip"})
+        answer, said = {"decision": "retry" if letter == "r" else "skip"}, "retry" if letter == "r" else "skip"
+    elif item.needs_output_review:
+        answer, said = await _review(item, prompter)
+    else:
+        answer, said = await _parts(item, prompter)
+    item.answer(answer)
+    return said
+
+
+async def _parts(item: StepRequirement, prompter: Prompter) -> Said:
+    """Everything that is not a review: a confirmation first, then what has to be filled in or chosen."""
     if item.needs_confirmation and await _letter(prompter, "go on?", {"y": "yes", "n": "no"}) == "n":
         return await _reject(item, prompter)
+    answer: dict[str, Any] = {}
     said = "yes"
     if item.needs_user_input:
-        said = await _form(item, prompter)
+        schema = item.schema()
+        answer["user_input"] = await _form(form_of(item), prompter)
+        said = _in_words(answer["user_input"])
+        if "confirmed" in schema["properties"]:
+            answer["confirmed"] = True
     if item.needs_route_selection:
-        said = await _route(item, prompter)
+        answer["selected_choices"] = await _route(item, prompter)
+        said = ", ".join(map(one_line, answer["selected_choices"]))
     if item.needs_executor_resolution:
-        said = await _executor(item, prompter)
-    item.confirm()
-    return said
+        answer["executor_requirements"], said = await _executor(item, prompter)
+    elif item.requires_confirmation:
+        answer["confirmed"] = True
+    return answer, said
 
 
 async def _letter(prompter: Prompter, label: str, offered: dict[str, str]) -> str:
@@ -106,13 +129,14 @@ async def _letter(prompter: Prompter, label: str, offered: dict[str, str]) -> st
     return meant(await prompter.line(f"{label} [{shown}]", check=meant, words=list(offered.values())))
 
 
-async def _reject(item: StepRequirement, prompter: Prompter) -> str:
-    feedback = await prompter.line(f"what is wrong? ({_REJECTED.get(item.on_reject, item.on_reject)})")
-    item.reject(feedback.strip() or None)
-    return "no" + (f": {shorten(one_line(feedback.strip()), 60)}" if feedback.strip() else "")
+async def _reject(item: StepRequirement, prompter: Prompter) -> Said:
+    text = await prompter.line(f"what is wrong? ({_REJECTED.get(item.on_reject, item.on_reject)})")
+    feedback = text.strip() or None
+    said = "no" + (f": {shorten(one_line(feedback), 60)}" if feedback else "")
+    return {"confirmed": False, "rejection_feedback": feedback}, said
 
 
-async def _review(item: StepRequirement, prompter: Prompter) -> str:
+async def _review(item: StepRequirement, prompter: Prompter) -> Said:
     loop = item.kind == "iteration_review"
     offered = {"a": "accept", "r": "reject"} if loop else {"a": "accept", "e": "edit", "r": "reject"}
     label = "accept (ends the loop) or reject?" if loop else "accept, edit or reject?"
@@ -121,15 +145,13 @@ async def _review(item: StepRequirement, prompter: Prompter) -> str:
         if letter == "r":
             return await _reject(item, prompter)
         if letter == "a":
-            item.confirm()
-            return "accepted"
+            return {"confirmed": True}, "accepted"
         try:
             edited = await _edited(item.step_output.content if item.step_output is not None else None, prompter)
         except ValueError as error:
             label = f"{one_line(error)}. accept, edit or reject?"
             continue
-        item.edit(edited)
-        return "edited"
+        return {"confirmed": True, "edited_output": edited}, "edited"
 
 
 async def _edited(content: Any, prompter: Prompter) -> Any:
@@ -143,29 +165,30 @@ async def _edited(content: Any, prompter: Prompter) -> Any:
         raise ValueError(f"that is no JSON: {error}") from None
 
 
-async def _form(item: StepRequirement, prompter: Prompter) -> str:
-    """Each field on a line of its own; without a schema, ``name=value`` lines until an empty one."""
-    values: dict[str, Any] = {}
-    for field in item.user_input_schema or ():
+async def _form(lines: list[Blank], prompter: Prompter) -> dict[str, Any]:
+    """Each line of the form; without any, ``name=value`` lines until an empty one."""
+    if not lines:
+        return await _pairs(prompter)
+    values: list[tuple[Blank, Any]] = []
+    for blank in lines:
         text = await prompter.line(
-            f"{field.name} ({hint(field)}):",
-            default=default_text(field),
-            check=lambda text, field=field: parse(field, text),  # type: ignore[misc]  # bound in this turn of the loop
-            words=[
-                str(value) for value in field.allowed_values or (["yes", "no"] if field.field_type == "bool" else [])
-            ],
+            f"{one_line(blank.name)} ({hint(blank)}):",
+            default=default_text(blank),
+            check=lambda text, blank=blank: parse(blank, text),  # type: ignore[misc]  # bound in this turn of the loop
+            words=offered(blank),
         )
-        value = parse(field, text)
-        if value is not None:
-            values[field.name] = value
-    while not item.user_input_schema:
+        values.append((blank, parse(blank, text)))
+    return filled(values)
+
+
+async def _pairs(prompter: Prompter) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    while True:
         line = await prompter.line("name=value (empty ends):", check=_pair if values else _first_pair)
         if not line.strip():
-            break
+            return values
         name, _, value = line.partition("=")
         values[name.strip()] = value.strip()
-    item.set_user_input(**values)
-    return shorten(", ".join(f"{one_line(name)}={one_line(as_text(value))}" for name, value in values.items()), 80)
 
 
 def _pair(text: str) -> None:
@@ -178,7 +201,15 @@ def _first_pair(text: str) -> None:
         raise ValueError("write name=value")
 
 
-async def _route(item: StepRequirement, prompter: Prompter) -> str:
+def _in_words(values: dict[str, Any]) -> str:
+    """``copies=2, address={"street": "Main"}``."""
+    shown = (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values.values())
+    return shorten(
+        ", ".join(f"{one_line(name)}={one_line(value)}" for name, value in zip(values, shown, strict=True)), 80
+    )
+
+
+async def _route(item: StepRequirement, prompter: Prompter) -> list[str]:
     offered = item.available_choices or []
     many = item.allow_multiple_selections
     text = await prompter.line(
@@ -186,36 +217,32 @@ async def _route(item: StepRequirement, prompter: Prompter) -> str:
         check=lambda text: choices(text, offered) if many else choice(text, offered),
         words=offered,
     )
-    chosen = choices(text, offered) if many else [choice(text, offered)]
-    item.select(*chosen)
-    return ", ".join(map(one_line, chosen))
+    return choices(text, offered) if many else [choice(text, offered)]
 
 
-async def _executor(item: StepRequirement, prompter: Prompter) -> str:
-    """The questions of an agent: tools to approve, results to supply."""
+async def _executor(item: StepRequirement, prompter: Prompter) -> tuple[list[dict[str, Any]], str]:
+    """The questions of an agent: tools to approve, forms to fill in, results to supply."""
+    answers: list[dict[str, Any]] = []
     said: list[str] = []
-    for asked in item.executor_requirements or ():
-        name = _tool(asked)
-        if asked.get("external_execution") or asked.get("requires_external_execution"):
-            asked["external_execution_result"] = await prompter.line(f"the result of {name}:")
-            said.append(f"{name}: a result")
-        elif asked.get("user_input_schema") or asked.get("user_feedback_schema"):
-            key = "user_input" if asked.get("user_input_schema") else "user_feedback"
-            asked[key] = await _tool_input(asked[f"{key}_schema"], prompter)
-            said.append(f"{name}: input")
-        elif await _letter(prompter, f"allow {name}?", {"y": "yes", "n": "no"}) == "y":
-            asked["confirmation"] = True
-            said.append(f"{name}: yes")
+    schemas = item.schema()["properties"]["executor_requirements"]["items"]["anyOf"]
+    for asked, schema in zip(item.executor_requirements or (), schemas, strict=True):
+        name = one_line(_tool(asked))
+        answer: dict[str, Any] = {"id": asked.get("id")}
+        if "anyOf" not in schema:
+            answer["confirmation"] = await _letter(prompter, f"allow {name}?", {"y": "yes", "n": "no"}) == "y"
+            if not answer["confirmation"]:
+                answer["confirmation_note"] = (await prompter.line("why not?")).strip() or None
+            said.append(f"{name}: {'yes' if answer['confirmation'] else 'no'}")
         else:
-            asked["confirmation"] = False
-            asked["confirmation_note"] = (await prompter.line("why not?")).strip() or None
-            said.append(f"{name}: no")
-    return ", ".join(map(one_line, said))
-
-
-async def _tool_input(schema: Sequence[Any], prompter: Prompter) -> dict[str, str]:
-    names = [part.get("name", "value") if isinstance(part, dict) else str(part) for part in schema]
-    return {name: await prompter.line(f"{name}:") for name in names}
+            need, wanted = next(iter(schema["anyOf"][0]["properties"].items()))
+            if wanted.get("type") == "object":
+                answer[need] = await _form(blanks(wanted, {}), prompter)
+                said.append(f"{name}: input")
+            else:
+                answer[need] = await prompter.line(f"the result of {name}:")
+                said.append(f"{name}: a result")
+        answers.append(answer)
+    return answers, ", ".join(said)
 
 
 def _tool(asked: dict[str, Any]) -> str:
