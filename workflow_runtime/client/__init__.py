@@ -10,6 +10,8 @@ from __future__ import annotations
 from .client import Client, WorkflowClient
 from .errors import (
     ConnectionLost,
+    EventsGone,
+    NoSuchPlace,
     NotAuthenticated,
     NotAuthorized,
     RemoteRunError,
@@ -25,6 +27,8 @@ from .views import Page, RunSummary
 __all__ = [
     "Client",
     "ConnectionLost",
+    "EventsGone",
+    "NoSuchPlace",
     "NotAuthenticated",
     "NotAuthorized",
     "Page",

@@ -10,6 +10,8 @@ from ..model.run import WorkflowRunOutput
 
 __all__ = [
     "ConnectionLost",
+    "EventsGone",
+    "NoSuchPlace",
     "NotAuthenticated",
     "NotAuthorized",
     "RemoteRunError",
@@ -50,6 +52,17 @@ class RunExists(ServerError):
     """A run of the chosen id exists already. Nothing was started."""
 
 
+class EventsGone(known.StorageError):
+    """The run has ended and its events are not stored any more. Its output is."""
+
+
+class NoSuchPlace(ServerError, LookupError):
+    """The run has no such step, or no stored event of that number."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
 class TooManyRequests(ServerError):
     """The server has a limit and this went over it."""
 
@@ -85,10 +98,18 @@ _BY_CODE: dict[str, type[WorkflowRuntimeError]] = {
     "bad_input": known.InputError,
     "bad_answer": known.InputError,
     "bad_request": known.InputError,
+    "bad_media": known.InputError,
+    "unanswered": known.InputError,
+    "no_database": known.StorageError,
     "storage": known.StorageError,
+    "events_gone": EventsGone,
 }
 _BY_STATUS: dict[int, type[ServerError]] = {401: NotAuthenticated, 403: NotAuthorized, 429: TooManyRequests}
-_BY_OWN_CODE: dict[str, type[ServerError]] = {"workflow_not_found": WorkflowNotFound, "run_exists": RunExists}
+_BY_OWN_CODE: dict[str, type[ServerError]] = {
+    "workflow_not_found": WorkflowNotFound,
+    "run_exists": RunExists,
+    "no_such_place": NoSuchPlace,
+}
 
 
 def refusal(status: int, body: Any) -> WorkflowRuntimeError:

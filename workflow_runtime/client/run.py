@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
-from .errors import run_failure
+from .errors import EventsGone, run_failure
 from .follower import Follower
 
 __all__ = ["RemoteRun"]
@@ -100,8 +101,9 @@ class RemoteRun:
         """
         if self._follower is None and not self._closed:
             await self.begin(quietly=True)
-        while not self._closed and await self._guarded(self._next) is not None:
-            pass
+        with suppress(EventsGone):  # it ended before it could be followed; how, the output says
+            while not self._closed and await self._guarded(self._next) is not None:
+                pass
         output = await self.read()
         if output.status is RunStatus.error:
             raise run_failure(output)

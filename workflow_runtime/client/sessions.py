@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from ..model.errors import SessionNotFound
 from ..model.session import WorkflowSession
 from ..model.text import builtins
@@ -21,7 +23,7 @@ class SessionVerbs:
     async def aget_session(self, session_id: str) -> WorkflowSession | None:
         """The session; None if the server does not know it (or it is another user's)."""
         try:
-            return WorkflowSession.from_dict(await self.transport.call("GET", _of(session_id)))
+            return _session(await self.transport.call("GET", _of(session_id)))
         except SessionNotFound:
             return None
 
@@ -44,7 +46,7 @@ class SessionVerbs:
     async def aset_session_name(self, session_id: str, session_name: str) -> WorkflowSession:
         """Set the name. The updated session."""
         found = await self.transport.call("PATCH", _of(session_id), body={"session_name": session_name})
-        return WorkflowSession.from_dict(found)
+        return _session(found)
 
     async def adelete_session(self, session_id: str) -> bool:
         """Delete the session with all its runs. False if there was none."""
@@ -57,3 +59,10 @@ class SessionVerbs:
 
 def _of(session_id: str) -> str:
     return f"/sessions/{quote(session_id, safe='')}"
+
+
+def _session(found: dict[str, Any]) -> WorkflowSession:
+    fields = {**found, "session_metrics": found.get("metrics")}
+    return msgspec.convert(
+        {name: fields[name] for name in WorkflowSession.__struct_fields__ if name in fields}, WorkflowSession
+    )

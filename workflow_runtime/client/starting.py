@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, overload
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..core.filters import Sieve, stream_sieve
-from ..engine.clock import new_run_id
+from ..engine.clock import new_run_id as make_id
 from ..model.errors import AlreadyAnswered, InputError, RunNotPaused
 from ..model.media import Audio, File, Image, Video
 from ..model.run import WorkflowRunOutput
@@ -59,7 +59,7 @@ class StartVerbs:
             RunExists: The server has a run of the ``run_id`` that was chosen.
             InputError, SessionBusy, ...: As of a local run; nothing was started.
         """
-        chosen = run_id or new_run_id()
+        chosen = run_id or make_id()
         media = {"audio": audio, "images": images, "videos": videos, "files": files}
         start = {
             "run_id": chosen,
@@ -232,14 +232,13 @@ class StartVerbs:
         background: bool = False,
     ) -> WorkflowRunOutput:
         """Start a new run that shares what another one had done before ``at``, and wait for it. See ``Workflow.fork``."""
-        chosen = new_run_id or _new_run_id()
+        chosen = new_run_id or make_id()
         body = {
             "at": at,
             "session_state": session_state,
             "outputs": outputs,
             "session_id": session_id,
-            "new_run_id": chosen,
-            "background": True,
+            "run_id": chosen,
         }
         path = f"{self.path}/runs/{quote(run_id, safe='')}/fork"
         await self.transport.call("POST", path, body=_body(body), heard=(RunExists,))
@@ -283,7 +282,6 @@ class StartVerbs:
 
 
 _QUIET = {"kinds": "WorkflowPaused"}  # and the final event, which always comes
-_new_run_id: Callable[[], str] = new_run_id
 
 
 async def _started(run: RemoteRun) -> WorkflowRunOutput:

@@ -89,4 +89,4 @@ class RunVerbs:
 
 async def pending(transport: Transport, path: str, session_id: str | None) -> list[Requirement]:
     found = await transport.call("GET", path, query={"session_id": session_id})
-    return [requirement_from_dict(item) for item in found["pending"]]
+    return [requirement_from_dict(item["requirement"]) for item in found["pending"]]

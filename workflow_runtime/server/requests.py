@@ -70,11 +70,13 @@ class AnswerRun(Body, frozen=True, kw_only=True):
 
 class ForkRun(Body, frozen=True, kw_only=True):
     """A fork: ``at`` is the path of the step to run again, or the seq of a stored event; ``outputs`` maps paths to
-    contents that count as done."""
+    contents that count as done; ``run_id`` becomes the new run's, so that a fork whose answer was lost is not made twice."""
 
     at: Annotated[str, msgspec.Meta(max_length=2000)] | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     session_state: dict[str, Any] | None = None
     outputs: dict[str, Any] | None = None
+    run_id: Identifier | None = None
+    session_id: Identifier | None = None
     background: bool = False
 
 

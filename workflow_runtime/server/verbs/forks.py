@@ -7,6 +7,7 @@ from ..auth import User
 from ..errors import Refused
 from ..requests import ForkRun
 from .people import PeopleVerbs
+from .runs import refuse_ids
 
 __all__ = ["ForkVerbs"]
 
@@ -24,13 +25,22 @@ class ForkVerbs(PeopleVerbs):
         PENDING output with ``background``.
 
         Raises:
-            Refused: There is no such step or event (404), or the workflow stores nothing (409).
+            Refused: There is no such step or event (404), the workflow stores nothing, or the new id is taken (409).
         """
-        workflow, _ = await self.mine(user, workflow_id, run_id)
+        workflow, source = await self.mine(user, workflow_id, run_id)
         if workflow.db is None:
             raise Refused(409, "no_database", "this workflow stores nothing, so there is nothing to fork from")
+        await refuse_ids(workflow, source.user_id, fork.session_id, fork.run_id)
         try:
-            forked = await workflow.fork(run_id, fork.at, fork.session_state, fork.outputs, background=True)
+            forked = await workflow.fork(
+                run_id,
+                fork.at,
+                fork.session_state,
+                fork.outputs,
+                session_id=fork.session_id,
+                new_run_id=fork.run_id,
+                background=True,
+            )
         except RunNotFound:
             raise
         except LookupError as error:

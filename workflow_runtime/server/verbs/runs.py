@@ -15,7 +15,7 @@ from ..rows import MOST, Page, RunSummary, page_of, parse_cursor, run_summary
 from ..served_run import ServedRun
 from .base import Verbs
 
-__all__ = ["RunVerbs"]
+__all__ = ["RunVerbs", "refuse_ids"]
 
 _LARGEST = 2**63 - 1  # what databases count with
 
@@ -59,12 +59,7 @@ class RunVerbs(Verbs):
         if user.scope is not None and start.user_id not in (None, user.scope):
             raise Refused(403, "other_user", "user_id is not yours; leave it out")
         user_id = user.scope or start.user_id
-        if start.session_id is not None and user_id is not None and workflow.db is not None:
-            session = await workflow.db.load_session(start.session_id)
-            if session is not None and session.user_id != user_id:
-                raise SessionNotFound("no such session")
-        if start.run_id is not None and await _is_taken(workflow, start.run_id):
-            raise Refused(409, "run_exists", "a run of this id exists; leave run_id out to get a new one")
+        await refuse_ids(workflow, user_id, start.session_id, start.run_id)
         for item in (*(start.images or ()), *(start.videos or ()), *(start.audio or ()), *(start.files or ())):
             if item.filepath is not None:
                 raise Refused(400, "bad_media", "filepath names a file of the server; send url or content")
@@ -144,6 +139,16 @@ class RunVerbs(Verbs):
         """True if the run was running, pending or paused, here or in another process."""
         workflow, _ = await self.mine(user, workflow_id, run_id)
         return await workflow.acancel_run(run_id)
+
+
+async def refuse_ids(workflow: Workflow, user_id: str | None, session_id: str | None, run_id: str | None) -> None:
+    """SessionNotFound for a session of another user; Refused (409) for the id of a run that is there."""
+    if session_id is not None and user_id is not None and workflow.db is not None:
+        session = await workflow.db.load_session(session_id)
+        if session is not None and session.user_id != user_id:
+            raise SessionNotFound("no such session")
+    if run_id is not None and await _is_taken(workflow, run_id):
+        raise Refused(409, "run_exists", "a run of this id exists; leave run_id out to get a new one")
 
 
 async def _is_taken(workflow: Workflow, run_id: str) -> bool:
