@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from workflow_runtime import BaseDb, RunContext, RunStatus, Runtime, Step, StepInput, Workflow
+from workflow_runtime import BaseDb, HumanReview, RunContext, RunStatus, Runtime, Step, StepInput, Workflow
 from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +171,17 @@ async def test_a_runtime_is_the_lifespan_of_an_application(again: Again) -> None
         await gate.entered.wait()
         gate.open.set()
     assert runtime.report.drained == [output.run_id]
+
+
+async def test_a_cancelled_pause_of_a_background_run_is_told_to_its_readers(again: Again) -> None:
+    asks = Step("pay", executor=lambda step_input: "paid", human_review=HumanReview(requires_confirmation=True))
+    workflow = Workflow(name="w", db=again(), steps=[asks])
+    run_id = str((await workflow.arun("x", background=True)).run_id)
+    async with workflow.subscribe(run_id) as events:
+        names = []
+        async for event in events:
+            names.append(event.event)
+            if event.event == "WorkflowPaused":
+                assert await Workflow(name="w", db=again(), steps=[asks]).acancel_run(run_id)
+    assert names[-2:] == ["WorkflowPaused", "WorkflowCancelled"]
+    assert [event.event async for event in workflow.subscribe(run_id)] == names, "whoever comes later sees it too"

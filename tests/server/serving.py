@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,18 +37,7 @@ class Served:
 
     def call(self, function: Any, *args: Any) -> Any:
         """The result of ``await function(*args)`` in the server's loop."""
-        done = threading.Event()
-        found: list[Any] = []
-
-        async def work() -> None:
-            try:
-                found.append(await function(*args))
-            finally:
-                done.set()
-
-        self._loop.call_soon_threadsafe(lambda: setattr(self, "_task", self._loop.create_task(work())))
-        assert done.wait(10), "the server's loop did not answer"
-        return found[0]
+        return asyncio.run_coroutine_threadsafe(function(*args), self._loop).result(10)
 
     def start(self) -> None:
         self._thread.start()
@@ -72,8 +62,6 @@ class Served:
             self._started.set()
 
     async def _serve(self) -> None:
-        import asyncio
-
         self._loop = asyncio.get_running_loop()
 
         async def tell() -> None:

@@ -184,6 +184,52 @@ def recover(
 
 
 @app.command()
+def serve(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="MODULE:NAME...", help="Workflows: module:name, or path/to/file.py:name.")
+    ],
+    host: Annotated[str, typer.Option("--host", help="The address; beyond loopback --auth or --jwt is needed.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: a free one.")] = 8000,
+    auth: Annotated[
+        str | None, typer.Option("--auth", metavar="MODULE:NAME", help="What tells who a request is from.")
+    ] = None,
+    jwt: Annotated[bool, typer.Option("--jwt", help="Callers show a token; WFR_JWT_KEY and others say which.")] = False,
+    origin: Annotated[
+        list[str] | None, typer.Option("--origin", help="An origin whose pages may call the server; repeatable.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option("--allowed-host", help="A name the server is known under; repeatable.")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, help="Seconds that runs get to end when the server is stopped.")
+    ] = 10.0,
+    log_level: Annotated[str, typer.Option("--log-level", help="critical, error, warning, info or debug.")] = "info",
+    db: Db = None,
+) -> None:
+    """Serve workflows over HTTP: runs, events, answers, sessions."""
+    from .codes import leave
+    from .serve import serve
+
+    leave(
+        lambda: serve(
+            targets,
+            host=host,
+            port=port,
+            db=db,
+            auth=auth,
+            jwt=jwt,
+            origins=origin or [],
+            hosts=allowed_host or [],
+            grace=grace,
+            log_level=log_level,
+        ),
+        as_json=False,
+    )
+
+
+@app.command()
 def runs(
     session: Session = None,
     user: User = None,

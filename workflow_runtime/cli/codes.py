@@ -23,7 +23,7 @@ from .. import (
 )
 from ..view.clean import clean
 
-__all__ = ["Code", "Stop", "Work", "code_of", "perform"]
+__all__ = ["Code", "Stop", "Work", "code_of", "leave", "perform"]
 
 
 class Code(IntEnum):
@@ -78,9 +78,14 @@ def perform(prepare: Callable[[], Work], *, as_json: bool) -> None:
 
     ``prepare`` does what may block (importing the user's module, reading files) and gives the async rest.
     """
+    leave(lambda: anyio.run(prepare()), as_json=as_json)
+
+
+def leave(work: Callable[[], Code | None], *, as_json: bool) -> None:
+    """Do ``work`` and leave with its code (None: done); what stops it is one line on stderr."""
     code: Code | None
     try:
-        code = anyio.run(prepare())
+        code = work()
     except Stop as stop:
         _say(stop.message, "", as_json)
         code = stop.code

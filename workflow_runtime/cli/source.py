@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ from .. import BaseDb, Workflow
 from ..storage.registry import open_url
 from .codes import Code, Stop
 
-__all__ = ["ENV", "database", "load", "parse_input", "parse_seconds", "stand_in"]
+__all__ = ["ENV", "database", "load", "load_all", "named", "parse_input", "parse_seconds", "stand_in"]
 
 ENV = "WFR_DB"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -30,6 +30,32 @@ def load(target: str, db: str | None) -> Workflow:
     Raises:
         Stop: There is none; the message says what was looked for.
     """
+    return load_all([target], db)[0]
+
+
+def load_all(targets: Sequence[str], db: str | None) -> list[Workflow]:
+    """Several workflows; one database object for all that get theirs from ``db`` or the environment."""
+    found = [_workflow(target) for target in targets]
+    shared: BaseDb | None = None
+    for workflow in found:
+        url = db or (os.environ.get(ENV) if workflow.db is None else None)
+        if url:
+            shared = shared or open_url(url)
+            workflow.db = shared
+    return found
+
+
+def _workflow(target: str) -> Workflow:
+    found = named(target)
+    if not isinstance(found, Workflow) and callable(found):
+        found = found()
+    if not isinstance(found, Workflow):
+        raise Stop(Code.usage, f"{target} is a {type(found).__name__}, not a Workflow or a function that makes one")
+    return found
+
+
+def named(target: str) -> Any:
+    """What ``module:name`` or ``path/to/file.py:name`` names. Stop says what was looked for."""
     place, colon, name = target.rpartition(":")
     if not colon or not place or not name:
         raise Stop(Code.usage, f"{target!r} names no workflow; write module:workflow or path/to/file.py:workflow")
@@ -41,13 +67,6 @@ def load(target: str, db: str | None) -> Workflow:
             hint = f"; it has {', '.join(offered)}" if offered else ""
             raise Stop(Code.usage, f"{place} has no {name!r}{hint}")
         found = getattr(found, part)
-    if not isinstance(found, Workflow) and callable(found):
-        found = found()
-    if not isinstance(found, Workflow):
-        raise Stop(Code.usage, f"{target} is a {type(found).__name__}, not a Workflow or a function that makes one")
-    url = db or (os.environ.get(ENV) if found.db is None else None)
-    if url:
-        found.db = open_url(url)
     return found
 
 

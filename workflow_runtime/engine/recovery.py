@@ -74,12 +74,10 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     )
     if claimed is None:
         return None
-    logged = store_events or bool(await db.load_events(row.run_id, limit=1))
     asked = Continuation(
         definition=definition,
         run_id=row.run_id,
         store_events=store_events,
-        keep_log=logged,
         skip=skip,
         background=True,
     )

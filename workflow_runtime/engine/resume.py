@@ -181,7 +181,9 @@ def _unpark(run: Execution, asked: Continuation, accepted: list[Requirement], ep
 
 
 async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Journal, pauses: Pauses) -> Execution:
-    """The execution of a claimed row."""
+    """The execution of a claimed row. A log that was begun is kept on, whoever goes on with the run: it has readers."""
+    if not asked.keep_log and await db.load_events(row.run_id, limit=1):
+        asked = msgspec.structs.replace(asked, keep_log=True)
     output = codec.decode_run(row.data)
     output.epoch, output.status = row.attempt, RunStatus.running
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)

@@ -110,6 +110,7 @@ def serving_span(
                     finally:
                         service.stop()
                         service.started = False
+                        runtime.grace = service.grace_left()
             finally:
                 for _, db in service.databases():
                     await db.aclose()

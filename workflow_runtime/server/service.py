@@ -7,6 +7,7 @@ into the background cancels it; a server that stops does not.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,9 +24,17 @@ class Service(ForkVerbs, SessionVerbs):
     Every verb takes the ``User`` who asks. What belongs to another user is not there: RunNotFound, SessionNotFound.
     """
 
+    _told_at = 0.0
+
     def stop(self) -> None:
         """Streams end, so that the server can close; the runs stay for the next process."""
-        self.stopping.set()
+        if not self.stopping.is_set():
+            self._told_at = time.monotonic()
+            self.stopping.set()
+
+    def grace_left(self) -> float:
+        """What is left of ``grace`` seconds since ``stop()``."""
+        return max(0.0, self.grace - (time.monotonic() - self._told_at))
 
     @asynccontextmanager
     async def reading(self, user: User, run_id: str | None = None) -> AsyncIterator[None]:

@@ -29,6 +29,9 @@ _HEADERS = {
 }
 
 
+_CLOSE_SECONDS = 1.0
+
+
 class Source(Protocol):
     """Where a stream's events come from; empty at the end."""
 
@@ -74,7 +77,8 @@ class EventStream(Response):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 if scope["method"] != "HEAD":
                     await self._stream(receive, send)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                with anyio.move_on_after(_CLOSE_SECONDS):  # the server cuts the connection of who takes not even this
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         except Refused as refused:  # there is no seat
             await refusal(refused, scope["path"])(scope, receive, send)
         finally:
