@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test format lint types faults check bench bench-peers docs clean
+.PHONY: help setup demo test format lint types faults mermaid check bench bench-peers docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ types: $(VENV)/.dev  ## Check types with mypy --strict and pyright
 
 faults: $(VENV)/.dev  ## Run only the tests that kill processes and take their runs over
 	$(BIN)/python -m pytest tests/faults
+
+mermaid: $(VENV)/.dev  ## Let the real Mermaid parser read pictures of 500 random workflows (needs npm)
+	$(BIN)/python tests/view/check_mermaid.py
 
 check:  ## Run what CI runs, in a clean clone of the last commit
 	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && git clone --quiet . "$$clone" && bash "$$clone/.ci/run"

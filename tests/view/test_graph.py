@@ -155,6 +155,11 @@ def test_hostile_names_are_text_in_every_form() -> None:
     assert 'label="x\\"];' in found.to_dot()
 
 
+def test_mermaid_takes_no_part_of_a_name_for_a_directive_or_a_formula() -> None:
+    text = mermaid("w", [Outline(path="0", name="%%{init: 1}%% $$x$$")], {})
+    assert text == 'flowchart TD\n  n1["#37;#37;{init: 1}#37;#37; #36;#36;x#36;#36;"]\n'
+
+
 def test_states_colour_what_has_run() -> None:
     found = workflow()
     assert "class n1 done" in found.to_mermaid({"0.find": "done"})

@@ -11,7 +11,10 @@ from .layout import title_of
 __all__ = ["dot", "mermaid"]
 
 COLORS = {"done": "#2e7d32", "failed": "#c62828", "running": "#0277bd", "waiting": "#6a1b9a", "skipped": "#b26a00"}
-_MERMAID = {'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;"}
+_MERMAID = {
+    '"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;", "\\": "#92;",
+    "%": "#37;", "$": "#36;",  # directives and formulas are looked for before quotes are
+}  # fmt: skip
 
 
 def mermaid(name: str, outline: Sequence[Outline], states: Mapping[str, str]) -> str:
