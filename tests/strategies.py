@@ -30,7 +30,7 @@ from workflow_runtime import (
 )
 from workflow_runtime.testing import ScriptedAgent
 
-__all__ = ["Branch", "Leaf", "Tree", "leaves", "make_step", "trees"]
+__all__ = ["Branch", "Leaf", "Tree", "executor", "leaves", "make_step", "trees"]
 
 KINDS = ("function", "inline", "coroutine", "generator", "async generator", "object", "agent")
 DEEDS = ("text", "text", "text", "dict", "none", "skip", "stop", "note")
@@ -61,10 +61,16 @@ class Tree:
     roots: tuple[Leaf | Branch, ...]
 
     def workflow(
-        self, *, make_leaf: Callable[[Leaf, str], Any] | None = None, name: str = "tree", **options: Any
+        self,
+        *,
+        make_leaf: Callable[[Leaf, str], Any] | None = None,
+        decorate: Callable[[Any, str], None] | None = None,
+        name: str = "tree",
+        **options: Any,
     ) -> Workflow:
-        """The workflow; its steps are named s0, s1, ... in declared order."""
-        steps = _Builder(make_leaf or make_step).all(self.roots)
+        """The workflow; its steps are named s0, s1, ... in declared order. ``decorate`` may change each step before it
+        becomes part of another."""
+        steps = _Builder(make_leaf or make_step, decorate).all(self.roots)
         return Workflow(name=name, steps=steps, **options)
 
 
@@ -101,8 +107,9 @@ def _branches(inner: st.SearchStrategy[Leaf | Branch]) -> st.SearchStrategy[Bran
 
 
 class _Builder:
-    def __init__(self, make_leaf: Callable[[Leaf, str], Any]) -> None:
+    def __init__(self, make_leaf: Callable[[Leaf, str], Any], decorate: Callable[[Any, str], None] | None) -> None:
         self.make_leaf = make_leaf
+        self.decorate = decorate
         self.count = 0
 
     def all(self, nodes: tuple[Leaf | Branch, ...]) -> list[Any]:
@@ -111,9 +118,11 @@ class _Builder:
     def one(self, node: Leaf | Branch) -> Any:
         number = self.count
         self.count += 1
-        if isinstance(node, Leaf):
-            return self.make_leaf(node, f"s{number}")
-        return self.branch(node, f"{node.kind}{number}")
+        name = f"s{number}" if isinstance(node, Leaf) else f"{node.kind}{number}"
+        made = self.make_leaf(node, name) if isinstance(node, Leaf) else self.branch(node, name)
+        if self.decorate is not None:
+            self.decorate(made, name)
+        return made
 
     def branch(self, node: Branch, name: str) -> Any:
         children = self.all(node.children)
@@ -151,16 +160,32 @@ def _chooses(bits: int) -> Callable[..., list[str]]:
     return choose
 
 
-def make_step(leaf: Leaf, name: str) -> Step:
-    """The step that a leaf describes. What it says depends on its name, its input and the step before it."""
+def make_step(leaf: Leaf, name: str, ran: list[str] | None = None) -> Step:
+    """The step that a leaf describes. What it says depends on its name, its input and the step before it. Every time that
+    its body runs, its name goes into ``ran``."""
     if leaf.kind == "agent":
-        return Step(name=name, agent=ScriptedAgent(name, f"{name} says so"))
+        agent = ScriptedAgent(name, f"{name} says so")
+        agent.calls = _Calls(name, ran if ran is not None else [])
+        return Step(name=name, agent=agent)
     policy = "skip" if leaf.does == "skip" else "fail"
-    return Step(name=name, executor=_executor(leaf, name), on_error=policy, offload=leaf.kind != "inline")
+    return Step(name=name, executor=executor(leaf, name, ran), on_error=policy, offload=leaf.kind != "inline")
 
 
-def _executor(leaf: Leaf, name: str) -> Any:
+class _Calls(list[dict[str, Any]]):
+    def __init__(self, name: str, ran: list[str]) -> None:
+        self.name, self.ran = name, ran
+
+    def append(self, given: dict[str, Any]) -> None:
+        self.ran.append(self.name)
+        super().append(given)
+
+
+def executor(leaf: Leaf, name: str, ran: list[str] | None = None) -> Any:
+    """The executor of a leaf that is not an agent."""
+
     def answer(step_input: StepInput, session_state: dict[str, Any]) -> Any:
+        if ran is not None:
+            ran.append(name)
         if leaf.does == "skip":
             raise ValueError(f"{name} cannot")
         if leaf.does == "note":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
@@ -56,18 +57,18 @@ class _Branches:
         self._strands = strands
         self._fail_fast = fail_fast
         self._wait_for = wait_for
-        self._limiter = anyio.Semaphore(max_concurrency) if max_concurrency is not None else None
+        self._places = _Places(max_concurrency, strands) if max_concurrency is not None else None
 
     async def branch(self, position: int, thunk: Thunk) -> None:
         try:
-            if self._limiter is None:
+            if self._places is None:
                 output = await thunk()
             else:
-                await self._place(self._limiter)
+                await self._places.take()
                 try:
                     output = await thunk()
                 finally:
-                    self._limiter.release()
+                    self._places.give()
         except Suspended:
             self.suspended += 1
         except Rejected as signal:
@@ -87,17 +88,6 @@ class _Branches:
             if self.left:  # the last branch hands its strand back to the container
                 self._strands.change(-1)
 
-    async def _place(self, limiter: anyio.Semaphore) -> None:
-        """Wait for one of ``max_concurrency`` places."""
-        try:
-            limiter.acquire_nowait()
-        except anyio.WouldBlock:
-            self._strands.change(-1)
-            try:
-                await limiter.acquire()
-            finally:
-                self._strands.busy += 1
-
     @property
     def _enough(self) -> bool:
         return self._wait_for is not None and self.succeeded >= self._wait_for
@@ -114,6 +104,40 @@ class _Branches:
         if self.suspended and not self._enough:
             raise Suspended
         return self.outputs
+
+
+class _Places:
+    """``max_concurrency`` places, first come, first served. A strand that is given one counts as busy from then on, not
+    only once its task runs, or the run could seem quiet in between."""
+
+    def __init__(self, count: int, strands: Strands) -> None:
+        self._free = count
+        self._strands = strands
+        self._queue: deque[anyio.Event] = deque()
+
+    async def take(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        given = anyio.Event()
+        self._queue.append(given)
+        self._strands.change(-1)
+        try:
+            await given.wait()
+        except BaseException:
+            if given.is_set():
+                self.give()
+            else:
+                self._queue.remove(given)
+                self._strands.busy += 1
+            raise
+
+    def give(self) -> None:
+        if self._queue:
+            self._strands.busy += 1
+            self._queue.popleft().set()
+        else:
+            self._free += 1
 
 
 def _nothing() -> None:

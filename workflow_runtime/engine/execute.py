@@ -46,7 +46,7 @@ async def execute_run(run: Execution) -> None:
             run.end()
             return
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
-        if run.parked and run.definition.db is not None:  # it is stored as paused, and stays so without this process
+        if run.evicted or (run.parked and run.definition.db is not None):  # stored as paused, it stays so without us
             run.evict()
             run.end()
             raise

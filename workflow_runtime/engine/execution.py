@@ -227,6 +227,8 @@ class Execution:
 
     def pause_parked(self) -> None:
         """Every strand waits for an answer inside a step: pause now, keep the task. Called by the last to stop."""
+        if self.parked:
+            return
         self.parked = True
         spawn(self._pause_parked, f"pause {self.id}")
 

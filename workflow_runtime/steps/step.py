@@ -235,6 +235,8 @@ class StepNode(Node):
         attempt = 1
         if record is None or record.status != OPEN:
             frame.emit(ev.StepStartedEvent, self, path)
+            if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
+                frame.enter(self, path)
         elif isinstance(record.decision, dict) and "attempt" in record.decision:  # it failed and a person was asked
             attempt = record.decision["attempt"] + 1
             if frame.ask_error(self, path, record.decision).action == "skip":
