@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test format lint types faults mermaid check bench bench-peers docs clean
+.PHONY: help setup demo browser test format lint types faults mermaid check bench bench-peers docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -31,8 +31,18 @@ demo: $(VENV)/.package  ## Survey the installed standard library: streamed live,
 	@$(BIN)/python examples/stdlib_survey.py
 
 # The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
-test: lint types docs  ## Check format, lint, types and documentation, then run all tests
+test: lint types docs browser  ## Check format, lint, types and documentation, then run all tests
 	$(BIN)/python -m pytest
+
+browser:  ## Install Chromium for the tests of the inspector, or say what to install
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing chromium"; apt-get -qq update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else \
+	  echo "the tests of the inspector need a browser: install the package chromium (sudo apt-get install chromium)" >&2; \
+	  exit 1; \
+	fi
 
 format: $(VENV)/.dev  ## Rewrite the code as the format check wants it
 	$(BIN)/ruff format .
@@ -65,7 +75,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
-	rm -rf $(VENV) site dist bench-results .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	rm -rf $(VENV) site dist bench-results screenshots .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets above install, once; pyproject.toml says what that is.

@@ -95,6 +95,14 @@ async def test_a_loop_shows_its_last_rounds_and_a_map_some_of_its_items() -> Non
 
 
 @pytest.mark.anyio
+async def test_the_steps_of_a_workflow_within_an_item_are_seen() -> None:
+    inner = Workflow(name="inner", steps=[step("deep"), step("deeper")])
+    each = Map(Step(name="nested", workflow=inner), over=lambda step_input: [1, 2], name="many")
+    (many,) = graph(await view_of(Workflow(name="w", steps=[each])), 0.0).parts
+    assert names(many.children) == [("#1", [("nested", ["deep", "deeper"])]), ("#2", [("nested", ["deep", "deeper"])])]
+
+
+@pytest.mark.anyio
 async def test_a_graph_that_grows_too_large_is_narrowed() -> None:
     inner = Loop([step("a"), step("b")], name="inner", max_iterations=4)
     many = Map(Steps(name="s", steps=[inner, step("c")]), over=lambda step_input: list(range(50)), name="many")

@@ -38,6 +38,7 @@ def workflow_app(
     grace: float = 10.0,
     recover: bool = True,
     title: str = "Workflows",
+    inspector: bool = True,
 ) -> Starlette:
     """An ASGI app that serves ``workflows``; its lifespan owns a Runtime.
 
@@ -54,6 +55,7 @@ def workflow_app(
             next process that has the database (without one it is cancelled).
         recover: Take over runs whose process died.
         title: What the OpenAPI document is called.
+        inspector: Serve pages for people at ``/inspector``.
     """
     service = service_of(workflows, db=db, limits=limits, grace=grace)
     middleware = [Middleware(Guard, auth=auth, origins=origins, hosts=hosts)]
@@ -67,8 +69,13 @@ def workflow_app(
             expose_headers=["X-Run-Id"],
         )
         middleware.insert(0, allowed)
+    routes = [*_routes(service, openapi_document(title, secured=auth is not None)), socket_route(service, auth)]
+    if inspector:
+        from .inspector import inspector_routes
+
+        routes += inspector_routes(service)
     app = Starlette(
-        routes=[*_routes(service, openapi_document(title, secured=auth is not None)), socket_route(service, auth)],
+        routes=routes,
         middleware=middleware,
         lifespan=serving_span(service, recover=recover),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import Event, HistoryEntry, RunStatus, StepOutput, WorkflowRunOutput
-from .node import State
+from .node import Node, State
 from .tree import View
 
 __all__ = ["natural", "recall"]
@@ -26,8 +26,10 @@ def recall(
     history: Iterable[HistoryEntry],
     events: Sequence[Event] = (),
     offset: float = 0.0,
+    created_at: float | None = None,
 ) -> None:
-    """Fill an empty view. ``offset`` is added to the stored times (unix seconds) to get those of the view's clock."""
+    """Fill an empty view. ``offset`` is added to the stored times (unix seconds) to get those of the view's clock;
+    ``created_at`` is when the run began, where that is known better than by the output's whole seconds."""
     for event in events:
         view.fold(event, event.created_at + offset)
     view.run_id, view.session_id = output.run_id, output.session_id
@@ -42,7 +44,7 @@ def recall(
         view.error, view.error_type = output.error, output.error_type
     elif view.status == "CANCELLED":
         view.reason = view.reason or str(output.content or "")
-    _times(view, output, entries, offset)
+    _times(view, output, entries, offset, created_at)
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
@@ -88,11 +90,14 @@ def state_of(output: StepOutput, is_round: bool = False) -> State:
     return "skipped" if isinstance(output.content, str) and _BY_PERSON.search(output.content) else "failed"
 
 
-def _times(view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry], offset: float) -> None:
+def _times(
+    view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry], offset: float, created_at: float | None
+) -> None:
     """The run's own times are whole seconds in its output; its steps know better."""
     began = min((entry.started_at for entry in entries if entry.started_at is not None), default=None)
     seconds = output.metrics.duration if output.metrics is not None else None
-    started = float(output.created_at) if began is None else min(began, output.created_at + 1.0)
+    latest = output.created_at + 1.0 if created_at is None else created_at
+    started = (float(output.created_at) if created_at is None else created_at) if began is None else min(began, latest)
     view.root.started_at = started + offset
     if RunStatus(output.status).is_final:
         ended = max((entry.finished_at for entry in entries if entry.finished_at is not None), default=started)
@@ -112,9 +117,22 @@ def _fit_into_parents(view: View, known: set[str]) -> None:
         around = node.parent
         if around is None or node.path in known or node.started_at is None or around.started_at is None:
             continue
-        node.started_at = max(node.started_at, around.started_at)
+        node.started_at = max(node.started_at, around.started_at, _follows(node))
         if node.ended_at is not None and around.ended_at is not None:
             node.ended_at = around.ended_at
+
+
+def _follows(node: Node) -> float:
+    """When the step before it was done, where steps follow each other."""
+    around = node.parent
+    if around is None or around.kind in ("Parallel", "Map"):
+        return 0.0
+    before = 0.0
+    for sibling in around.children.values():
+        if sibling is node:
+            return before
+        before = sibling.ended_at or before
+    return before
 
 
 def _sums(view: View, output: WorkflowRunOutput) -> None:

@@ -173,6 +173,8 @@ class View:
             elif known is not None:
                 name = f"{name} ({int(number) + 1})"
         parent = self.at(around) if around else self.root
+        if path in self.nodes:  # what is around it was made just now, and showed what is known to come
+            return self.at(path, name, kind)
         plain = part.partition(".")
         node = Node(path, name or (plain[2] if plain[0].isdigit() else part), kind or "Step", parent, number_of)
         node.is_named = name is not None

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ... import RunNotFound, RunStatus, RunStream, SessionNotFound, Subscription, Workflow, WorkflowRunOutput
+from ... import Event, RunNotFound, RunStatus, RunStream, SessionNotFound, Subscription, Workflow, WorkflowRunOutput
+from ...model.codec import decode_event
 from ...storage.base import RunFilter, RunRow
 from ..auth import User
 from ..errors import Refused
@@ -122,6 +123,16 @@ class RunVerbs(Verbs):
         if ended and workflow.db is not None and not await workflow.db.load_events(run_id, limit=1):
             raise Refused(410, "events_gone", "the run has ended and its events are not stored any more")
         return workflow.subscribe(run_id, position(after), kinds, path)
+
+    async def events(
+        self, user: User, workflow_id: str, run_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        """The events behind ``after`` that are stored, or where nothing is stored in memory: in order, at most ``limit``."""
+        workflow, _ = await self.mine(user, workflow_id, run_id)
+        if workflow.db is not None:
+            return [decode_event(row.data) for row in await workflow.db.load_events(run_id, after=after, limit=limit)]
+        output = await workflow.aget_run(run_id)
+        return [event for event in (output.events if output else None) or () if event.seq > after][:limit]
 
     async def has_seen_all(self, user: User, workflow_id: str, run_id: str, after: int | str) -> bool:
         """Whether nothing will follow behind ``after``: the run has ended, and that was its last event."""

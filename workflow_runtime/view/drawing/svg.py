@@ -45,7 +45,7 @@ def svg(
     name: str,
     outline: Sequence[Outline],
     states: Mapping[str, str],
-    link: Callable[[str], str] | None = None,
+    link: Callable[[str], str | None] | None = None,
 ) -> str:
     """``states`` (path to state) draws what has run in its colour, with a mark, and names the state in the tooltip.
 
@@ -86,7 +86,7 @@ def _short(part: Outline) -> Outline:
 
 
 def _linked(
-    part: Outline, states: Mapping[str, str], link: Callable[[str], str] | None, inner: Iterator[str]
+    part: Outline, states: Mapping[str, str], link: Callable[[str], str | None] | None, inner: Iterator[str]
 ) -> Iterator[str]:
     """A box or a frame as a group, or as a link: its state on it, its place in the tooltip."""
     state = states.get(part.path, "")
