@@ -91,10 +91,11 @@ def expanded(events: Iterable[Any]) -> list[Any]:
                 found.append(
                     msgspec.structs.replace(
                         event,
-                        seq=event.seq + position,
+                        seq=event.seqs[position] if event.seqs else event.seq + position,
                         delta=event.delta[start : start + length],
                         lengths=None,
                         last_seq=None,
+                        seqs=None,
                     )
                 )
                 start += length

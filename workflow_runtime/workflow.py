@@ -19,6 +19,7 @@ from .engine.inputs import check_call, check_schema, checked_input, refuse_unkno
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
 from .engine.stream import RunStream
+from .engine.subscription import Subscription
 from .engine.sync_stream import SyncRunStream
 from .engine.telemetry import measuring, tracing
 from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
@@ -457,8 +458,16 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 return await start_hosted(prepared, buffer)
 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.
-            buffer = self._buffer("coalesce" if background else "block", stream_events, stream_executor_events)
-            return RunStream(run_id, start, buffer, owner=not background)
+            logged = background and self.db is not None
+            policy = "disconnect" if logged else "coalesce" if background else "block"
+            buffer = self._buffer(policy, stream_events, stream_executor_events)
+
+            def follow(after: int) -> Subscription:
+                return Subscription(
+                    self.db, run_id, after=after, sieve=buffer.sieve, policy=policy, size=self.buffer_size
+                )
+
+            return RunStream(run_id, start, buffer, owner=not background, follow=follow if logged else None)
         return self._detach(prepared)
 
     async def _detach(self, prepared: Callable[[], Awaitable[Execution]]) -> WorkflowRunOutput:

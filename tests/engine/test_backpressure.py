@@ -11,7 +11,8 @@ import anyio.lowlevel
 import pytest
 from verbs import expanded, listen, names, of_kind
 
-from workflow_runtime import BaseDb, Parallel, ReaderTooSlow, RunStatus, Step, Workflow
+from workflow_runtime import BaseDb, InMemoryDb, Parallel, ReaderTooSlow, RunContext, RunStatus, Step, Workflow
+from workflow_runtime.engine.recorder import MOST_ROWS
 
 pytestmark = pytest.mark.anyio
 
@@ -191,6 +192,37 @@ async def test_a_slow_subscriber_without_a_log_gets_what_its_policy_says(policy:
     assert source.made == 2000, "the run was not held up"
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_slow_reader_of_a_background_run_with_branches_gets_everything_from_the_log(db: BaseDb) -> None:
+    async def braided() -> AsyncIterator[str]:
+        for _ in range(2000):
+            yield "x"
+            await anyio.lowlevel.checkpoint()
+
+    branches = Parallel(Step(name="left", executor=braided), Step(name="right", executor=braided))
+    workflow = Workflow(name="w", steps=[branches], db=db, buffer_size=16)
+    stream = workflow.arun(background=True, stream=True, stream_events=True)
+    with anyio.fail_after(20):
+        first = await stream.__anext__()
+        async for event in workflow.subscribe(stream.run_id):  # the run ends; its stream has not been read meanwhile
+            last = event.seq
+        rest, error = await listen(stream)
+    assert error is None
+    numbers = [event.seq for event in expanded([first, *rest])]
+    assert numbers == list(range(1, last + 1))
+    assert names(rest)[-1] == "WorkflowCompleted"
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_an_event_s_id_is_where_its_reader_goes_on_also_behind_merged_text(stored: bool) -> None:
+    workflow = Workflow(name="w", steps=[Source(500).step("async")], db=InMemoryDb(), store_events=stored)
+    stream = workflow.arun(background=True, stream=True, stream_events=True)
+    events, _ = await listen(workflow.subscribe(stream.run_id)) if await stream.__anext__() else ([], None)
+    merged = next(event for event in events if getattr(event, "lengths", None))
+    rest, _ = await listen(workflow.subscribe(stream.run_id, after=merged.id))
+    assert next(event.seq for event in expanded(rest)) == merged.last_seq + 1
+
+
 async def _prime(subscription: Any, go: anyio.Event) -> None:
     async with anyio.create_task_group() as group:
 
@@ -201,3 +233,50 @@ async def _prime(subscription: Any, go: anyio.Event) -> None:
         for _ in range(10):
             await anyio.lowlevel.checkpoint()
         go.set()
+
+
+class Stuck(InMemoryDb):
+    """A database whose commits of events wait until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = anyio.Event()
+        self.most = 0
+
+    async def commit(self, batch: Any) -> None:
+        if batch.events:
+            self.most = max(self.most, len(batch.events))
+            await self.go.wait()
+        await super().commit(batch)
+
+
+@pytest.mark.parametrize("edits", [False, True])
+async def test_a_run_waits_for_a_database_that_cannot_keep_up_with_its_log(until: Until, edits: bool) -> None:
+    made = 0
+
+    async def rows(run_context: RunContext) -> AsyncIterator[int]:
+        nonlocal made
+        for made in range(1, 20_001):  # counted
+            yield made
+
+    async def in_an_edit(run_context: RunContext) -> AsyncIterator[int]:
+        async with run_context.edit_state():  # while it is held nothing can be committed, so nothing can be waited for
+            async for row in rows(run_context):
+                yield row
+
+    db = Stuck()
+    workflow = Workflow(steps=[in_an_edit if edits else rows], db=db, store_events=True)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: workflow.arun(run_id="r"))
+            if not edits:
+                await until(lambda: made >= MOST_ROWS - 10)
+                for _ in range(50):
+                    await anyio.lowlevel.checkpoint()
+                assert made <= MOST_ROWS + 10
+            db.go.set()
+    output = await workflow.aget_run_output("r")
+    assert output is not None
+    assert (output.status, made) == (RunStatus.completed, 20_000)
+    assert [event.seq for event in output.events or ()] == list(range(1, output.last_seq + 1))
+    assert edits or db.most <= MOST_ROWS + 10

@@ -6,10 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
-from verbs import expanded, names
+from verbs import expanded, names, of_kind
 
 from workflow_runtime import ReaderTooSlow, StepContentEvent, StepStartedEvent
-from workflow_runtime.engine.bus import POLICIES, Buffer, Bus, content_after
+from workflow_runtime.engine import bus as bus_module
+from workflow_runtime.engine.bus import POLICIES, Buffer, Bus
+from workflow_runtime.engine.merging import content_after
 
 
 def chunk(seq: int, text: Any = "x", path: str = "0.a", attempt: int = 1) -> StepContentEvent:
@@ -68,15 +70,75 @@ def test_coalesce_merges_adjacent_text_and_loses_none() -> None:
     [
         (chunk(4), chunk(5, path="1.b")),
         (chunk(4), chunk(5, attempt=2)),
-        (chunk(4), chunk(6)),
         (chunk(4), chunk(5, {"row": 1})),
         (chunk(4, 7), chunk(5)),
     ],
-    ids=["another step", "another attempt", "a gap", "no text", "no text before"],
+    ids=["another step", "another attempt", "no text", "no text before"],
 )
 def test_coalesce_merges_only_what_follows_on(last: Any, following: Any) -> None:
     buffer = fill("coalesce", milestone(1), milestone(2), milestone(3), last, following)
     assert all_of(buffer) == [milestone(1), milestone(2), milestone(3), last, following]
+
+
+def test_coalesce_merges_the_text_of_interleaved_branches_each_for_itself() -> None:
+    events = [chunk(seq, f"{seq} ", path=f"0.{'ab'[seq % 2]}") for seq in range(1, 1001)]
+    buffer = fill("coalesce", *events)
+    assert len(buffer) == 6, "four that filled it, and one text for each branch"
+    found = all_of(buffer)
+    assert sorted(expanded(found), key=lambda event: event.seq) == events, "none is lost, each with its number"
+    assert found[-1].seqs == list(range(6, 1001, 2))
+    assert buffer.last_seq == 1000
+
+
+def test_coalesce_moves_no_text_over_a_milestone() -> None:
+    texts = [chunk(5), chunk(6, path="1.b"), chunk(7), milestone(8), chunk(9), chunk(10, path="1.b"), chunk(11)]
+    buffer = fill("coalesce", *(milestone(seq) for seq in range(1, 5)), *texts)
+    found = all_of(buffer)[4:]
+    assert [(event.event, event.path, getattr(event, "seqs", None)) for event in found] == [
+        ("StepContent", "0.a", [5, 7]),
+        ("StepContent", "1.b", None),
+        ("StepStarted", "0.a", None),
+        ("StepContent", "0.a", [9, 11]),
+        ("StepContent", "1.b", None),
+    ]
+
+
+def test_text_that_waited_does_not_grow_over_a_milestone_that_came_while_there_was_room() -> None:
+    buffer = fill("coalesce", *(milestone(seq) for seq in range(1, 5)), chunk(5), chunk(6, path="1.b"))
+    for _ in range(4):
+        buffer.take_nowait()
+    for event in (milestone(7), milestone(8), chunk(9), chunk(10)):
+        buffer.offer(event)
+    assert [event.seq for event in all_of(buffer)] == [5, 6, 7, 8, 9]
+
+
+def test_a_buffer_that_keeps_numbers_together_merges_only_what_follows_on() -> None:
+    buffer = Buffer(4, "coalesce", apart=False)
+    for seq in range(1, 200):
+        buffer.offer(chunk(seq, path=f"0.{'ab'[seq % 2]}"))
+    assert len(buffer) == 16 * 4
+    assert all(event.seqs is None for event in all_of(buffer))
+
+
+def test_under_coalesce_the_oldest_text_goes_when_too_much_waits_and_no_milestone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_module, "_MOST_TEXT", 10_000)
+    monkeypatch.setattr(bus_module, "LARGE", 1_000)
+    buffer = fill("coalesce", *(milestone(seq) for seq in range(1, 5)))
+    for seq in range(5, 2005):
+        buffer.offer(milestone(seq) if seq % 500 == 0 else chunk(seq, "x" * 100, path=f"0.{'ab'[seq % 2]}"))
+    found = all_of(buffer)
+    assert sum(len(event.delta) for event in of_kind(found, "StepContent")) <= 11_000
+    assert [event.seq for event in of_kind(found, "StepStarted")] == [1, 2, 3, 4, 500, 1000, 1500, 2000]
+    assert found[-1].last_seq == 2004, "what is newest is there"
+
+
+def test_under_coalesce_other_deltas_go_before_a_milestone_does() -> None:
+    rows = [chunk(seq, {"row": seq}) for seq in range(1, 1000)]
+    buffer = fill("coalesce", milestone(0), *rows, milestone(1000))
+    assert len(buffer) == 16 * 4
+    assert [event.seq for event in of_kind(all_of(buffer), "StepStarted")] == [0, 1000]
 
 
 def test_drop_lets_the_oldest_deltas_go_and_no_milestone() -> None:
@@ -98,7 +160,7 @@ async def test_disconnect_closes_the_reader_with_where_to_resume() -> None:
     assert [event.seq for event in seen if event is not None] == [1, 2, 3, 4]
     with pytest.raises(ReaderTooSlow, match=r"after=") as raised:
         await buffer.take()
-    assert raised.value.last_seq == 0, "what it had taken when it was disconnected"
+    assert raised.value.last_seq == 4, "what it had taken"
     assert await buffer.take() is None
 
 
@@ -141,9 +203,11 @@ def test_unknown_policies_and_sizes_are_refused() -> None:
 
 
 def test_merging_text_costs_the_same_per_chunk_however_much_there_is() -> None:
-    buffer = fill("coalesce", *(chunk(seq, "y" * 10) for seq in range(1, 200_001)))  # a square of it would take minutes
+    texts = (chunk(seq, "y" * 10) for seq in range(1, 200_001))  # a square of it would take minutes
+    buffer = fill("coalesce", *texts, size=64)
     found = all_of(buffer)
-    assert len(found[-1].delta) == (200_000 - 3) * 10
+    assert sum(len(event.delta) for event in found) == 200_000 * 10
+    assert len(found) < 400
 
 
 @pytest.mark.parametrize(("after", "rest", "first"), [(0, "abbccc", 1), (1, "bbccc", 2), (2, "ccc", 3)])

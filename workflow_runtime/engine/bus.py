@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import msgspec
@@ -17,11 +17,13 @@ import msgspec
 from ..core.filters import Sieve
 from ..model import checks
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
+from .merging import LARGE, Text
 
-__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow", "Text"]
+__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow"]
 
 POLICIES = ("block", "coalesce", "drop", "disconnect")
 _MOST = 16  # a buffer that does not block holds at most this many times its size, milestones included
+_MOST_TEXT = 16 * 1024 * 1024  # and about so many bytes of merged text
 _DELTAS = ("StepContent", "StepProgress", "RunContent", "TeamRunContent", "ReasoningContentDelta")
 
 
@@ -33,6 +35,15 @@ class ReaderTooSlow(RuntimeError):
         self.last_seq = last_seq
 
 
+class SlowLog(Protocol):
+    """What keeps the log, as far as a run waits for it."""
+
+    @property
+    def behind(self) -> bool: ...
+
+    async def drained(self) -> None: ...
+
+
 class Bus:
     """Numbers events and hands each to every subscriber, in the order of subscription.
 
@@ -40,7 +51,7 @@ class Bus:
     it. One in ``observers`` may not hurt: if it raises it is detached and ``on_broken`` is told.
     """
 
-    __slots__ = ("behind", "observers", "on_broken", "readers", "seq", "strict")
+    __slots__ = ("behind", "log", "observers", "on_broken", "readers", "seq", "strict")
 
     def __init__(self, seq: int = 0) -> None:
         self.seq = seq
@@ -49,6 +60,7 @@ class Bus:
         self.readers: list[Buffer] = []
         self.on_broken: Callable[[Callable[[Event], None], Exception], None] | None = None
         self.behind = False
+        self.log: SlowLog | None = None
 
     def publish(self, event: Event) -> None:
         """Number and deliver ``event``, whose ``seq`` must be the next number."""
@@ -83,9 +95,11 @@ class Bus:
                     self.on_broken(observer, error)
 
     async def settle(self) -> None:
-        """Wait until no reader that may hold the run up is full. Returns at once if none is."""
+        """Wait until no reader that may hold the run up is full, nor the log. Returns at once if none is."""
         while self.behind:
-            slow = next((reader for reader in self.readers if reader.policy == "block" and reader.full), None)
+            slow = next((reader for reader in self.readers if reader.policy == "block" and reader.full), self.log)
+            if slow is self.log and self.log is not None and not self.log.behind:
+                slow = None
             if slow is None:
                 self.behind = False
                 return
@@ -110,23 +124,35 @@ class Bus:
 class Buffer:
     """What a reader has not taken yet; at most ``size`` events, then ``policy`` decides.
 
-    block: the run waits for the reader. coalesce: adjacent text deltas of one step merge. drop: the oldest deltas go,
-    milestones never. disconnect: the reader is closed with ReaderTooSlow; under coalesce and drop too, when milestones
-    have filled it 16 times over.
+    block: the run waits for the reader. coalesce: text of one step merges, with ``apart`` also over other steps' text that
+    waits between, never over a milestone; then numbers of one event lie between those of another, see
+    ``StepContentEvent.seqs``. drop: the oldest deltas go, milestones never. disconnect: the reader is closed with
+    ReaderTooSlow.
+
+    Under coalesce the oldest text goes too, once more than ``_MOST_TEXT`` of it waits, and other deltas once the buffer is
+    filled 16 times over; under coalesce and drop the reader is disconnected when milestones have done that.
     """
 
-    __slots__ = ("_drained", "_error", "_events", "_wake", "closed", "full", "last_seq", "policy", "sieve", "size")
+    __slots__ = (
+        "_apart", "_drained", "_error", "_events", "_open", "_text", "_wake",
+        "closed", "full", "last_seq", "policy", "sieve", "size",
+    )  # fmt: skip
 
-    def __init__(self, size: int = 256, policy: str = "block", sieve: Sieve | None = None) -> None:
+    def __init__(
+        self, size: int = 256, policy: str = "block", sieve: Sieve | None = None, *, apart: bool = True
+    ) -> None:
         checks.one_of(policy, "policy", POLICIES, error=ValueError)
         checks.number(size, "size", "a buffer: ", least=1, whole=True, error=ValueError)
         self.size = size
         self.policy = policy
         self.sieve = sieve
+        self._apart = apart
         self.full = False
         self.closed = False
         self.last_seq = 0
         self._events: deque[Event | Text] = deque()
+        self._open: dict[tuple[str, int], Text] = {}  # waiting text that more may be merged into
+        self._text = 0
         self._wake: anyio.Event | None = None
         self._drained: anyio.Event | None = None
         self._error: BaseException | None = None
@@ -139,41 +165,71 @@ class Buffer:
     def offer(self, event: Event) -> None:
         if self.closed or (self.sieve is not None and not self.sieve(event)):
             return
-        events = self._events
+        waiting: Event | Text = event
         if self.full and self.policy != "block":
-            if self.policy == "disconnect" or len(events) >= _MOST * self.size:
+            if self.policy == "disconnect":
                 self.close(ReaderTooSlow(self.last_seq))
                 return
-            if self._make_room(event):
+            squeezed = self._squeezed(event)
+            if squeezed is None:
                 return
-        events.append(event)
-        if len(events) >= self.size:
+            waiting = squeezed
+            if len(self._events) >= _MOST * self.size and not self._drop_oldest():
+                self.close(ReaderTooSlow(self.last_seq))
+                return
+        self._events.append(waiting)
+        if len(self._events) >= self.size:
             self.full = True
         if self._wake is not None:
             self._wake.set()
             self._wake = None
 
-    def _make_room(self, event: Event) -> bool:
-        """Under coalesce or drop: True when ``event`` needs no place of its own any more."""
+    def _squeezed(self, event: Event) -> Event | Text | None:
+        """Of a full buffer, under coalesce or drop: what ``event`` is to wait as; None when it needs no place."""
         if event.event not in _DELTAS:
-            return False  # milestones may exceed the size: none is lost while the reader lives
-        if self.policy == "coalesce" and self._merge(event):
-            return True
+            self._open.clear()  # text does not move over a milestone
+            return event  # milestones may exceed the size: none is lost while the reader lives
+        if self.policy == "drop":
+            return event if self._drop_oldest() else None
+        if not (isinstance(event, StepContentEvent) and isinstance(event.delta, str)):
+            return event
+        key = event.path, event.attempt
+        text = self._open.get(key) or self._opened(key, event.seq)
+        if text is not None and text.cost < LARGE and text.add(event, apart=self._apart):
+            self._text += text.cost_of(event)
+            return None
+        while self._text > _MOST_TEXT and self._drop_oldest():
+            pass
+        text = self._open[key] = Text(event)
+        self._text += text.cost
+        return text
+
+    def _opened(self, key: tuple[str, int], seq: int) -> Text | None:
+        """What waits last as a text to add to, if the chunk ``seq`` follows on from it."""
+        last = self._events[-1] if self._events else None
+        if not (isinstance(last, StepContentEvent) and isinstance(last.delta, str)):
+            return None
+        if (last.path, last.attempt) != key or last.seq + 1 != seq:
+            return None
+        text = self._events[-1] = self._open[key] = Text(last)
+        self._text += text.cost
+        return text
+
+    def _drop_oldest(self) -> bool:
+        """Let the oldest delta go; False when only milestones wait."""
         for position, waiting in enumerate(self._events):
             if waiting.event in _DELTAS:
-                if self.policy == "drop":
-                    del self._events[position]
-                    return False
-                break
-        return self.policy == "drop"
+                del self._events[position]
+                self._forget(waiting)
+                return True
+        return False
 
-    def _merge(self, event: Event) -> bool:
-        last = self._events[-1] if self._events else None
-        if not (isinstance(event, StepContentEvent) and isinstance(event.delta, str)):
-            return False
-        if isinstance(last, StepContentEvent) and isinstance(last.delta, str):
-            last = self._events[-1] = Text(last)
-        return isinstance(last, Text) and last.add(event)
+    def _forget(self, taken: Event | Text) -> None:
+        """``taken`` does not wait any more."""
+        if isinstance(taken, Text):
+            self._text -= taken.cost
+            if self._open.get(taken.key) is taken:
+                del self._open[taken.key]
 
     async def drained(self) -> None:
         """Wait until the reader has taken half of it, or has gone."""
@@ -196,6 +252,7 @@ class Buffer:
         """The reader has gone: keep nothing, hold nobody up."""
         self.closed = True
         self._events.clear()
+        self._open.clear()
         self._has_room()
 
     # -- the reader's side ---------------------------------------------------------------------------------------------
@@ -206,8 +263,9 @@ class Buffer:
             return None
         event = self._events.popleft()
         if isinstance(event, Text):
+            self._forget(event)
             event = event.merged()
-        self.last_seq = getattr(event, "last_seq", None) or event.seq
+        self.last_seq = max(self.last_seq, getattr(event, "last_seq", None) or event.seq)
         if self.full and len(self._events) <= self.size // 2:
             self._has_room()
         return event
@@ -221,7 +279,7 @@ class Buffer:
             if self.closed:
                 if self._error is not None:
                     error, self._error = self._error, None
-                    raise error
+                    raise ReaderTooSlow(self.last_seq) if isinstance(error, ReaderTooSlow) else error
                 return None
             if self._wake is None:
                 self._wake = anyio.Event()
@@ -239,53 +297,10 @@ class Buffer:
 
     def _has_room(self) -> None:
         self.full = False
+        self._open.clear()  # while it is not full, milestones are taken without a look at what waits
         if self._drained is not None:
             self._drained.set()
             self._drained = None
-
-
-class Text:
-    """Adjacent chunks of one attempt of a step, not yet joined: joining at every chunk would cost their square."""
-
-    __slots__ = ("first", "last_seq", "parts")
-    event = "StepContent"
-
-    def __init__(self, first: StepContentEvent) -> None:
-        self.first = first
-        self.last_seq = first.seq
-        self.parts: list[str] = [first.delta]
-
-    def add(self, event: StepContentEvent) -> bool:
-        """False when ``event`` does not continue this text."""
-        first = self.first
-        if event.seq != self.last_seq + 1 or (first.path, first.attempt) != (event.path, event.attempt):
-            return False
-        self.parts.append(event.delta)
-        self.last_seq = event.seq
-        return True
-
-    def merged(self) -> StepContentEvent:
-        if len(self.parts) == 1:
-            return self.first
-        merged: StepContentEvent = msgspec.structs.replace(
-            self.first,
-            delta="".join(self.parts),
-            last_seq=self.last_seq,
-            lengths=[len(part) for part in self.parts],
-        )
-        return merged
-
-
-def content_after(event: StepContentEvent, after: int) -> StepContentEvent:
-    """The part of a merged chunk whose numbers are larger than ``after``."""
-    if event.lengths is None or after < event.seq:
-        return event
-    seen = after - event.seq + 1
-    fields: dict[str, Any] = {name: getattr(event, name) for name in event.__struct_fields__}
-    fields["seq"] = after + 1
-    fields["delta"] = event.delta[sum(event.lengths[:seen]) :]
-    fields["lengths"] = event.lengths[seen:]
-    return StepContentEvent(**fields)
 
 
 def stamp(event: Event, fields: dict[str, Any]) -> Event:

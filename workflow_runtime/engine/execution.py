@@ -171,6 +171,7 @@ class Execution:
                 created=created,
             )
             self.bus.strict.append(self.recorder.accept)
+            self.bus.log = self.recorder
             journal.changed = {}
         self.bus.strict.append(self._project)
         self.bus.on_broken = self._observer_broke

@@ -21,8 +21,8 @@ from ..model.errors import ConcurrentWrite, StorageError, UnserializableError
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
-from .bus import Text
 from .loops import soon, spawn
+from .merging import LARGE, Text
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -78,6 +78,7 @@ def row_to_record(row: StepRow) -> Record:
 
 
 _TEXT_SECONDS = 0.03
+MOST_ROWS = 4096  # of the log that wait for the database before the run waits, too
 
 
 class Recorder:
@@ -99,6 +100,8 @@ class Recorder:
         self._flushing = False
         self._editing = False
         self._sealed = False
+        self._committing = False
+        self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
 
@@ -108,7 +111,7 @@ class Recorder:
             return
         if isinstance(event, StepContentEvent) and isinstance(event.delta, str):
             text = self._text
-            if text is None or not text.add(event):
+            if text is None or text.cost > LARGE or not text.add(event):
                 self._close_text()
                 self._text = Text(event)
             if not self._flushing and self.durability != "exit" and not self.run.finishing:
@@ -141,6 +144,8 @@ class Recorder:
                 data=data,
             )
         )
+        if len(self._events) >= MOST_ROWS:
+            self.run.bus.behind = True
 
     def begin(self) -> None:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
@@ -177,6 +182,29 @@ class Recorder:
                 )
         self._steps[record.path] = row
 
+    # -- memory --------------------------------------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        """True while so much of the log waits for the database that the run shall wait. Not in an edit of the session
+        state, which no commit gets past, and not with "exit", which stores nothing before the end."""
+        held = self._lock.locked() and not self._committing
+        return len(self._events) >= MOST_ROWS and self.durability != "exit" and not held and not self.run.finishing
+
+    async def drained(self) -> None:
+        """Wait for the next commit."""
+        if not self._flushing:
+            self._flushing = True
+            spawn(self._flush, f"flush {self.run.id}")
+        if self._drained is None:
+            self._drained = anyio.Event()
+        await self._drained.wait()
+
+    def _has_room(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set()
+
     # -- committing ----------------------------------------------------------------------------------------------------
 
     async def milestone(self) -> None:
@@ -207,6 +235,7 @@ class Recorder:
             self.run.fail(error)
         finally:
             self._flushing = False
+            self._has_room()
 
     def _dirty(self) -> bool:
         return bool(self._steps or self._events or self._text or not self.created)
@@ -256,6 +285,7 @@ class Recorder:
                 if batch.is_empty:
                     return
                 try:
+                    self._committing = True
                     await self.db.commit(batch)
                 except ConcurrentWrite as conflict:
                     for item in asked:
@@ -268,12 +298,15 @@ class Recorder:
                     for item in asked:
                         run.pauses.changed.setdefault(item.id, item)
                     raise
+                finally:
+                    self._committing = False
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, row in steps.items():
                     if self._steps.get(path) is row:
                         del self._steps[path]
                 del self._events[:events]
                 run.state_base = after
+                self._has_room()
                 return
 
     async def commit_edit(self) -> None:

@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
+from ..core.lifecycle import TERMINAL_EVENTS
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
-from .bus import Buffer
+from .bus import Buffer, ReaderTooSlow
 
 if TYPE_CHECKING:
     from .execution import Execution
+    from .subscription import Subscription
 
 __all__ = ["RunStream"]
 
 
 class RunStream:
     """Async iterator over the events of one run; starts it at the first read.
+
+    Of a background run, which waits for nobody, a reader that falls far behind is served from the log; without a database
+    text merges, as ``engine.bus.Buffer`` says.
 
     Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
     the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
@@ -36,12 +41,15 @@ class RunStream:
         buffer: Buffer,
         *,
         owner: bool = True,
+        follow: Callable[[int], Subscription] | None = None,
     ) -> None:
         self.run_id = run_id
         self._start: Callable[[Buffer], Awaitable[Execution]] | None = start
         self._buffer = buffer
         self._owner = owner
         self._run: Execution | None = None
+        self._follow = follow
+        self._log: Subscription | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -60,7 +68,7 @@ class RunStream:
         try:
             if self._start is not None:
                 await self._begin()
-            event = await self._buffer.take()
+            event = await self._take()
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
@@ -100,10 +108,32 @@ class RunStream:
         try:
             if self._start is not None:
                 await self._begin()
-            return await self._buffer.take_some()
+            first = await self._take()
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
+        events = [first] if first is not None else []
+        while first is not None and (first := self._buffer.take_nowait()) is not None:
+            events.append(first)
+        return events
+
+    async def _take(self) -> Event | None:
+        """The next event, None after the last. A reader that its buffer could not wait for goes on from the run's log."""
+        if self._log is None:
+            try:
+                return await self._buffer.take()
+            except ReaderTooSlow as slow:
+                if self._follow is None:
+                    raise
+                self._log = self._follow(slow.last_seq)
+        async for event in self._log:
+            if event.nested_depth == 0 and event.event in TERMINAL_EVENTS:
+                await self._log.aclose()  # a pause, too, ends a stream
+            return event
+        run = self._run
+        if run is not None and isinstance(run.raised, Exception):
+            raise run.raised
+        return None
 
     async def _begin(self) -> None:
         start, self._start = self._start, None

@@ -11,9 +11,10 @@ from ..model import checks, codec
 from ..model.errors import InputError, RunNotFound, StorageError
 from ..model.events import Event, StepContentEvent
 from ..storage.base import BaseDb, EventRow
-from .bus import Buffer, ReaderTooSlow, content_after
+from .bus import Buffer, ReaderTooSlow
 from .execution import Execution
 from .host import find_finished, find_live
+from .merging import content_after
 
 __all__ = ["Subscription"]
 
@@ -175,14 +176,16 @@ class Subscription:
     # -- taking --------------------------------------------------------------------------------------------------------
 
     def _take(self, events: list[Event]) -> None:
-        """Accept what is new; the same event may come from the log and from the bus."""
+        """Accept what is new; the same event may come from the log and from the bus. Among ``events`` merged ones may
+        overlap, so what is new is what lies behind all that was taken before them."""
+        before = self.last_seq
         for event in events:
             last = getattr(event, "last_seq", None) or event.seq
-            if last <= self.last_seq:
+            if last <= before:
                 continue
-            if isinstance(event, StepContentEvent) and event.seq <= self.last_seq:
-                event = content_after(event, self.last_seq)
-            self.last_seq = last
+            if isinstance(event, StepContentEvent) and event.seq <= before:
+                event = content_after(event, before)
+            self.last_seq = max(self.last_seq, last)
             if self._sieve is None or self._sieve(event):
                 self._ready.append(event)
             if event.nested_depth == 0 and event.event in _FINAL:

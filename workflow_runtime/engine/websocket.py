@@ -61,7 +61,9 @@ class Sending:
     def __init__(self, run: Execution, handler: WebSocketHandler) -> None:
         self._run = run
         self._handler = handler
-        self._buffer = run.bus.attach(Buffer(handler.size, handler.policy))
+        logged = run.recorder is not None and run.recorder.keeps_log
+        # A client of a logged run may go on from the log: what it got must have an end.
+        self._buffer = run.bus.attach(Buffer(handler.size, handler.policy, apart=not logged))
         self._sent = 0
         self._done = anyio.Event()
 

@@ -52,6 +52,7 @@ _SCALAR_FIELDS = set(WorkflowEvent.__struct_fields__) | {
     "attempt",
     "last_seq",
     "lengths",
+    "seqs",
     "metrics",
     "images",
     "videos",

@@ -192,13 +192,20 @@ class StepStartedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True
 class StepContentEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepContent"):
     """One chunk that a generator yielded; ``attempt`` is the step's.
 
-    A stored one may cover several chunks of text: up to ``last_seq``, each of ``lengths`` characters.
+    A stored one, and one for a slow reader, may cover several chunks of text: those from ``seq`` to ``last_seq``, each of
+    ``lengths`` characters. For a slow reader of parallel branches whose run keeps no log, numbers of other events may lie
+    between them; then ``seqs`` are its own. ``id`` is that of its last chunk: a place to go on from.
     """
 
     delta: Any = None
     attempt: int = 1
     last_seq: int | None = None
     lengths: list[int] | None = None
+    seqs: list[int] | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.epoch}-{self.last_seq or self.seq}"
 
     @property
     def content(self) -> Any:
