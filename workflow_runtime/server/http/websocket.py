@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 from starlette.routing import WebSocketRoute
 from starlette.types import Scope
@@ -42,6 +43,7 @@ logger = logging.getLogger("workflow_runtime")
 
 _AUTH_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
+_FLUSH = 64 * 1024
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -61,6 +63,7 @@ class Socket:
         self._auth = auth
         self._user: User | None = websocket.scope.get("workflow_user")
         self._sending = anyio.Lock()
+        self._unseen = 0
         self._following: dict[str, anyio.CancelScope] = {}
         self._group: anyio.abc.TaskGroup | None = None
         self._actions: dict[type[Frame], Callable[[Any], Awaitable[None]]] = {
@@ -159,6 +162,10 @@ class Socket:
             for frame in frames:
                 with anyio.fail_after(self._service.limits.send_timeout):
                     await self._websocket.send_text(frame.decode())
+                self._unseen += len(frame)
+                if self._unseen > _FLUSH:  # the loop has to turn before a full socket is seen to be full
+                    self._unseen = 0
+                    await anyio.lowlevel.checkpoint()
 
     # -- actions -------------------------------------------------------------------------------------------------------
 
