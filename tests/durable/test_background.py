@@ -146,7 +146,7 @@ async def test_a_durable_sleep_goes_on_where_it_was_when_its_process_ended(again
     first = make()
     async with Runtime(first, grace=0.01, on_exit="release") as runtime:
         output = await first.arun("x", background=True)
-        await clock.wait_sleeping()
+        await clock.wait_sleeping(2)  # the step, and the Runtime between its rounds
         clock.advance(90)
     assert runtime.report.released == [output.run_id]
     second = make()

@@ -66,6 +66,11 @@ class Node:
         for child in self.children:
             yield from child.walk(path + "/")
 
+    @property
+    def policies(self) -> HumanReview | None:
+        """Deadline and limits of the questions of this node, also of those that are no guards (a failed step, a tool)."""
+        return self.review
+
     def nested(self) -> Sequence[Node]:
         """The nodes that share this node's namespace of names: its children."""
         return self.children

@@ -33,6 +33,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     paused = _paused_before(frame, path)
     if paused is not None:
         answered = resolved(frame, node, path, paused["round"])
+        if isinstance(answered, StepOutput):
+            return answered
         verb, is_async = _verb(executor, "acontinue_run", "continue_run")
         arguments = _continue_arguments(paused["output"], answered, verb)
     else:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..model import events as ev
 from ..model.errors import UnserializableError
 from ..model.requirements import StepRequirement
+from ..model.step_io import StepOutput
 from ..model.text import builtins
 from ..model.values import seal
-from ..steps.signals import Suspended
+from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int
     """Record the paused output, ask its questions, and stop this branch: raises Suspended."""
     frame.enter(node, path, {"round": number, "output": _storable(found)})
     requirements = [_as_dict(item) for item in getattr(found, "requirements", None) or ()]
+    for position, item in enumerate(requirements):
+        item.setdefault("id", str(position))  # an answer names its question
     executor = node.declared.active_executor
     requirement = asking.question(
         node,
@@ -61,11 +64,23 @@ def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int
     raise Suspended
 
 
-def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, Any]]:
-    """The answered requirements of the executor; Suspended while there is one without an answer."""
+def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, Any]] | StepOutput:
+    """The answered requirements of the executor, or the output of a step that is skipped since nobody answered in time.
+
+    Raises:
+        Suspended: There is one without an answer.
+        Rejected: Nobody answered in time, and then the run is cancelled.
+    """
     answer = frame.run.pauses.get(f"{frame.run.id}:{path}@executor{number}")
     if not isinstance(answer, StepRequirement) or answer.answered_at is None:
         raise Suspended
+    if answer.confirmed is False and answer.needs_executor_resolution:
+        verdict = asking.verdict_before(answer)
+        if verdict.action == "cancel":
+            raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
+        text = f"Step {node.name} skipped: nobody answered"
+        skipped: StepOutput = node.output(text, success=False, error=verdict.reason, skipped=True)
+        return skipped
     if frame.run.pauses.use(answer.id):
         frame.emit(
             ev.StepExecutorContinuedEvent,

@@ -107,7 +107,7 @@ def due(pauses: Pauses, now: float) -> list[Requirement]:
 
 def question(node: Node, path: str, run_id: str, now: float, tag: str, **fields: Any) -> StepRequirement:
     """A new requirement of ``node``, with the policies of its review."""
-    review = node.review
+    review = node.policies
     base: dict[str, Any] = {
         "id": f"{run_id}:{path}@{tag}",
         "path": path,

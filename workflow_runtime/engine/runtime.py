@@ -125,12 +125,24 @@ class Runtime:
         assert self._stopped is not None
         try:
             while not self._stopping.is_set():
-                with anyio.move_on_after(self.interval):
-                    await self._stopping.wait()
+                await self._pause(self._stopping)
                 if not self._stopping.is_set():
                     await self._round()
         finally:
             self._stopped.set()
+
+    async def _pause(self, stopping: anyio.Event) -> None:
+        """Until the next round or the end. By the workflows' clock, which in a test is one that the test moves."""
+        clock = self.workflows[0].clock if self.workflows else SystemClock()
+        async with anyio.create_task_group() as tasks:
+
+            async def end() -> None:
+                await stopping.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(end)
+            await clock.sleep(self.interval)
+            tasks.cancel_scope.cancel()
 
     async def _round(self) -> None:
         """One look at what is due. A database that is away is a warning; the next round tries again."""

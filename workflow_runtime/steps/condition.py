@@ -87,6 +87,10 @@ class ConditionNode(ContainerNode):
         elif callable(evaluator):
             self.evaluate = bind(evaluator, supplied=STEP_NAMES, default="step_input", where=where)
 
+    @property
+    def policies(self) -> HumanReview:
+        return self.declared.human_review
+
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
     ) -> tuple[StepOutput, dict[str, Any]]:

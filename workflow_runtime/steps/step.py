@@ -195,6 +195,10 @@ class StepNode(Node):
                 declared.executor, supplied=STEP_NAMES, default="step_input", where=f"Step {self.name!r}"
             )
 
+    @property
+    def policies(self) -> HumanReview:
+        return self.declared.human_review
+
     def nested(self) -> tuple[Node, ...]:
         return ()
 

@@ -1,5 +1,6 @@
 """Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; executors that play a
-script (``ScriptedAgent``, ``ScriptedTeam``, ``Reply``); a clock that a test moves (``FakeClock``).
+script (``ScriptedAgent``, ``ScriptedTeam``, ``Reply``); a person who does (``answers``); a clock that a test moves
+(``FakeClock``).
 
 Nothing here is imported by the rest of the package; pytest and hypothesis are loaded when a name is first asked for.
 """
@@ -13,8 +14,19 @@ if TYPE_CHECKING:
     from .clock import FakeClock
     from .contract import DbContract
     from .model import DbModel
+    from .people import ScriptedPerson, answers
 
-__all__ = ["DbContract", "DbModel", "FakeClock", "Reply", "ScriptedAgent", "ScriptedOutput", "ScriptedTeam"]
+__all__ = [
+    "DbContract",
+    "DbModel",
+    "FakeClock",
+    "Reply",
+    "ScriptedAgent",
+    "ScriptedOutput",
+    "ScriptedPerson",
+    "ScriptedTeam",
+    "answers",
+]
 
 _ASSERTING = ("contract_commits", "contract_leases", "contract_reads", "contract_watch", "model")
 _MODULES = {
@@ -24,6 +36,8 @@ _MODULES = {
     "Reply": "agents",
     "ScriptedAgent": "agents",
     "ScriptedOutput": "agents",
+    "ScriptedPerson": "people",
+    "answers": "people",
     "ScriptedTeam": "agents",
 }
 

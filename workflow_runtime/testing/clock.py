@@ -20,7 +20,8 @@ class FakeClock:
         random: What ``random()`` returns, in [0, 1): 0.5 means half of a back-off's jitter.
 
     ``slept`` lists the seconds of every sleep that was begun, in order. Timeouts (``Step(timeout=...)``) are scopes of
-    the event loop and are not moved by this clock. One clock may be used by several loops and threads.
+    the event loop and are not moved by this clock. One clock may be used by several loops and threads. A ``Runtime`` sleeps
+    on the clock of its first workflow between its rounds, so ``advance`` fires the deadlines that have come.
     """
 
     def __init__(self, start: float = 1_700_000_000.0, *, random: float = 0.5) -> None:
