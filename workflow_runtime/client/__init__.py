@@ -20,6 +20,7 @@ from .errors import (
     TooManyRequests,
     WorkflowNotFound,
 )
+from .remote import RemoteWorkflow
 from .run import RemoteRun
 from .subscription import RemoteSubscription
 from .views import Page, RunSummary
@@ -35,6 +36,7 @@ __all__ = [
     "RemoteRun",
     "RemoteRunError",
     "RemoteSubscription",
+    "RemoteWorkflow",
     "RunExists",
     "RunSummary",
     "ServerError",

@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 import httpx2
 
+from ..engine.merging import content_after
 from ..model.errors import WorkflowRuntimeError
-from ..model.events import Event
+from ..model.events import Event, StepContentEvent
 from .errors import ConnectionLost
 from .transport import Backoff, Transport, Unreachable
 from .wire import Wire
@@ -32,7 +33,7 @@ class Follower:
         path: The run's, from the server's root.
         first: A request (method, path, body) whose answer is the beginning of the events; it starts or continues the run.
             Once it was heard, the rest is read from the run's log, as it is without ``first``.
-        heard: Refusals of a repeated ``first`` which say that it was heard before.
+        heard: Refusals of a repeated ``first`` which say that it was heard before; ``repeated``: it is one.
         after: Where to begin: a seq, or an event's id.
         query: ``kinds`` and ``path``, as the server takes them.
     """
@@ -47,6 +48,7 @@ class Follower:
         ends: frozenset[str],
         first: tuple[str, str, Any] | None = None,
         heard: tuple[type[WorkflowRuntimeError], ...] = (),
+        repeated: bool = False,
         after: int | str = 0,
         query: Mapping[str, Any] | None = None,
     ) -> None:
@@ -59,10 +61,10 @@ class Follower:
         self._ends = ends
         self._first = first
         self._heard = heard
-        self._tried = False
+        self._tried = repeated
         self._query = dict(query or {})
         self._position = str(after)
-        self._epoch, self._seq = _parts(after)
+        self._epoch, self._seq = self._known = _parts(after)
         self._backoff = Backoff(transport.reconnect)
         self._open: _Stream | None = None
         self._over = False  # whether the run was known to have ended before this connection was made
@@ -136,6 +138,7 @@ class Follower:
         finally:
             self._tried = True
         self._open, self._fruitful = stream, not self.started
+        self._known = (self._epoch, self._seq)
         self.started = True
 
     async def _read(self) -> Event | None:
@@ -154,10 +157,15 @@ class Follower:
         event = self._wire.event(frame.data)
         self._backoff.reset()
         last = getattr(event, "last_seq", None) or event.seq
-        if event.epoch <= self._epoch and last <= self._seq:
+        # Known is what was read before this connection: within one, merged text may overlap what stands between its parts.
+        epoch, seq = self._known
+        if event.epoch <= epoch and last <= seq:
             return None
-        self._epoch, self._seq, self._fruitful = event.epoch, last, True
-        self._position = f"{event.epoch}-{last}"
+        if isinstance(event, StepContentEvent) and event.epoch <= epoch and event.seq <= seq:
+            event = content_after(event, seq)
+        self._seq = max(self._seq, last) if event.epoch == self._epoch else last
+        self._epoch, self._fruitful = event.epoch, True
+        self._position = f"{self._epoch}-{self._seq}"
         if event.nested_depth == 0 and event.event in self._ends:
             self.done = True
             await self.disconnect()

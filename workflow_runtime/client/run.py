@@ -109,6 +109,11 @@ class RemoteRun:
             raise run_failure(output)
         return output
 
+    async def acancel(self) -> None:
+        """Cancel the run on the server, also from a task that is being cancelled; a few seconds are waited for that."""
+        with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
+            await self._stop()
+
     async def aclose(self) -> None:
         """Leave. A run that is not in the background and still goes on is cancelled, and the server has heard of it."""
         follower, left = self._follower, not self._closed
@@ -117,8 +122,7 @@ class RemoteRun:
             return
         await follower.disconnect()
         if left and self._owner and not follower.done:
-            with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                await self._stop()
+            await self.acancel()
 
     async def begin(self, *, quietly: bool = False) -> None:
         """Start the run; the server has heard of it when this returns. ``quietly``: its events are not of interest."""
@@ -145,8 +149,7 @@ class RemoteRun:
             if self._follower is None:  # it may have been heard, so it is told all the same
                 self._closed = True
                 if self._owner:
-                    with anyio.move_on_after(_LEAVE_SECONDS, shield=True):
-                        await self._stop()
+                    await self.acancel()
             else:
                 await self.aclose()
             raise

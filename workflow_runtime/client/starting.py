@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, overload
 from urllib.parse import quote
 
+import anyio.to_thread
 import msgspec
 
 from ..core.filters import Sieve, stream_sieve
@@ -49,11 +52,13 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        attach: bool = False,
     ) -> RemoteRun:
         """A run on the server: ``await`` it for its output, or ``async for`` over it for its events.
 
         Nothing is asked of the server before that. The parameters are those of ``Workflow.arun``; values are sent as JSON.
-        With ``background=True`` leaving it early leaves the run alone.
+        With ``background=True`` leaving it early leaves the run alone. With ``attach=True`` a run of ``run_id`` that is
+        there already is followed from its beginning, in the place of an error.
 
         Raises:
             RunExists: The server has a run of the ``run_id`` that was chosen.
@@ -70,7 +75,7 @@ class StartVerbs:
             "session_state": session_state,
             "dependencies": dependencies,
             "metadata": metadata,
-            **{name: [_inline(item) for item in items] for name, items in media.items() if items},
+            **{name: list(items) for name, items in media.items() if items},
         }
         return self._launch(
             chosen,
@@ -80,6 +85,7 @@ class StartVerbs:
             0,
             _sieve(stream_events, stream_executor_events),
             owner=not background,
+            attach=attach,
         )
 
     @overload
@@ -170,12 +176,15 @@ class StartVerbs:
         stream_events: bool | None = None,
         stream_executor_events: bool | None = None,
         background: bool | None = False,
+        attach: bool = False,
+        after: int | None = None,
     ) -> RemoteRun:
         """Go on with a paused run: ``await`` the output, or ``async for`` over the events from here on.
 
         The run is ``run_response`` or that of ``run_id``. The answers are those that were put into ``step_requirements``
         (default: the requirements of ``run_response``), and ``answers``: by requirement id, as
-        ``StepRequirement.answer`` takes them.
+        ``StepRequirement.answer`` takes them. With ``attach=True`` a run that was continued before is followed, in the
+        place of RunNotPaused. ``after`` is the number of the last event that was seen; default: the newest there is.
 
         Raises:
             RunNotPaused, AlreadyAnswered, PlanChanged, InputError: As of a local run; nothing was changed.
@@ -193,9 +202,10 @@ class StartVerbs:
             f"{path}/continue",
             _body({"answers": {**given, **(answers or {})}}),
             (RunNotPaused, AlreadyAnswered),
-            run_response.last_seq if run_response is not None else None,
+            after if after is not None else run_response.last_seq if run_response is not None else None,
             _sieve(stream_events, stream_executor_events),
             owner=not background,
+            attach=attach,
         )
 
     @overload
@@ -257,8 +267,10 @@ class StartVerbs:
         sieve: Sieve | None,
         *,
         owner: bool,
+        attach: bool = False,
     ) -> RemoteRun:
-        """A run that ``body`` sets going (None: it goes already). ``after``: its newest event before; None: ask."""
+        """A run that ``body`` sets going (None: it goes already). ``after``: its newest event before; None: ask.
+        ``heard`` are the refusals which say that it went already, by an earlier try or, with ``attach``, by any."""
         path = f"{self.path}/runs/{quote(run_id, safe='')}"
 
         async def read() -> WorkflowRunOutput:
@@ -269,18 +281,23 @@ class StartVerbs:
             return bool(found["cancelled"])
 
         async def follow(quietly: bool) -> Follower:
+            nonlocal body
+            if body is not None and _has_files(body):
+                body = await anyio.to_thread.run_sync(_inlined, body)
             position = after if after is not None else (await read()).last_seq
             follower = partial(Follower, self.transport, self.wire, run_id, path, ends=_ENDS, after=position)
             if body is None:
                 return follower(query=_QUIET if quietly else None)
             if quietly:
-                await self.transport.call("POST", start, body={**body, "stream": False}, heard=heard)
+                quiet = {**body, "stream": False}
+                await self.transport.call("POST", start, body=quiet, heard=heard, repeated=attach)
                 return follower(query=_QUIET)
-            return follower(first=("POST", start, {**body, "stream": True}), heard=heard)
+            return follower(first=("POST", start, {**body, "stream": True}), heard=heard, repeated=attach)
 
         return RemoteRun(run_id, follow, read, cancel, sieve=sieve, owner=owner)
 
 
+_MEDIA = ("audio", "images", "videos", "files")
 _QUIET = {"kinds": "WorkflowPaused"}  # and the final event, which always comes
 
 
@@ -304,8 +321,17 @@ def _body(fields: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "background": True}
 
 
-def _inline(item: Any) -> Any:
-    """A medium without a file of this machine: the bytes themselves."""
-    if getattr(item, "filepath", None) is None:
+def _has_files(body: dict[str, Any]) -> bool:
+    return any("filepath" in item for name in _MEDIA for item in body.get(name, ()))
+
+
+def _inlined(body: dict[str, Any]) -> dict[str, Any]:
+    """``body`` with the bytes of this machine's files in the place of their names. Reads them."""
+    return {**body, **{name: [_bytes_of(item) for item in body[name]] for name in _MEDIA if name in body}}
+
+
+def _bytes_of(item: dict[str, Any]) -> dict[str, Any]:
+    if "filepath" not in item:
         return item
-    return msgspec.structs.replace(item, filepath=None, content=item.get_content_bytes())
+    content = base64.b64encode(Path(item["filepath"]).read_bytes()).decode()
+    return {**{name: value for name, value in item.items() if name != "filepath"}, "content": content}

@@ -115,16 +115,17 @@ class Transport:
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         heard: tuple[type[WorkflowRuntimeError], ...] = (),
+        repeated: bool = False,
     ) -> Any:
         """The JSON of an answer. A lost connection is tried again, so the call must be safe to make twice: where the
         first one may have been heard, a refusal of ``heard`` says just that, and gives None.
+        ``repeated``: this is not the first one.
 
         Raises:
             ConnectionLost: No answer for ``reconnect`` seconds.
             WorkflowRuntimeError: What the server refused.
         """
         backoff = Backoff(self.reconnect)
-        repeated = False
         while True:
             try:
                 status, found = await self._once(method, path, query, body)

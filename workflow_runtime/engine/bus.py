@@ -19,7 +19,7 @@ from ..model import checks
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 from .merging import LARGE, Text
 
-__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow"]
+__all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow", "is_foreign", "stamp"]
 
 POLICIES = ("block", "coalesce", "drop", "disconnect")
 _MOST = 16  # a buffer that does not block holds at most this many times its size, milestones included
@@ -304,7 +304,13 @@ class Buffer:
 
 
 def stamp(event: Event, fields: dict[str, Any]) -> Event:
-    """An event of the user's own (or an executor's) with the run's common fields."""
+    """An event of the user's own (or an executor's) with the run's common fields.
+
+    One of another run, which is what a step does somewhere else, keeps what it says of its own steps: it is one level
+    deeper, at a path below the step's, as events of a nested workflow are.
+    """
+    if is_foreign(event, fields["run_id"]):
+        fields = _below(event, fields)
     if isinstance(event, CustomEvent):
         copy = CustomEvent.__new__(type(event))
         copy.__dict__.update(event.__dict__)
@@ -313,3 +319,23 @@ def stamp(event: Event, fields: dict[str, Any]) -> Event:
     known = {name: value for name, value in fields.items() if name in event.__struct_fields__}
     replaced: WorkflowEvent = msgspec.structs.replace(event, **known)
     return replaced
+
+
+def is_foreign(event: Event, run_id: str) -> bool:
+    """True for an event that another run has published."""
+    return event.run_id is not None and event.run_id != run_id
+
+
+def _below(event: Event, fields: dict[str, Any]) -> dict[str, Any]:
+    place = fields["path"]
+    inner = f"{place}/{event.path}" if event.path else place
+    return {
+        **{name: fields[name] for name in ("seq", "epoch", "created_at", "run_id", "session_id")},
+        "path": inner,
+        "step_id": inner if event.step_id in (None, event.path) else event.step_id,
+        "parent_step_id": f"{place}/{event.parent_step_id}" if event.parent_step_id else place,
+        "nested_depth": fields["nested_depth"] + 1 + event.nested_depth,
+        "last_seq": None,  # it has one number here, however many it had there
+        "lengths": None,
+        "seqs": None,
+    }

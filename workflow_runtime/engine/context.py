@@ -105,6 +105,12 @@ class RunContext:
         """True once the run is being cancelled: a loop in a worker thread should look at it and return."""
         return self._frame.run.cancelled
 
+    @property
+    def released(self) -> bool:
+        """True once this process has let go of the run, and another one goes on with it: what the step has begun
+        elsewhere is to be left alone, and found again by ``idempotency_key``."""
+        return self._frame.run.evicted
+
     # -- events --------------------------------------------------------------------------------------------------------
 
     def emit(self, event: Event | dict[str, Any] | None = None, **fields: Any) -> None:

@@ -36,7 +36,7 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
         if isinstance(answered, StepOutput):
             return answered
         verb, is_async = _verb(executor, "acontinue_run", "continue_run")
-        arguments = _continue_arguments(paused["output"], answered, verb)
+        arguments = _continue_arguments(paused["output"], answered, verb, RunContext(frame, node, path, attempt))
     else:
         verb, is_async = _verb(executor, "arun", "run")
         arguments = _arguments(frame, node, path, step_input, attempt, verb)
@@ -80,7 +80,7 @@ def _paused_before(frame: Frame, path: str) -> dict[str, Any] | None:
     return decision if isinstance(decision, dict) and "round" in decision else None
 
 
-def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any) -> dict[str, Any]:
+def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any, context: RunContext) -> dict[str, Any]:
     given = {
         "run_response": apply_answers(output, answered),
         "requirements": answered,
@@ -91,6 +91,7 @@ def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any) 
     parameters = inspect.signature(verb).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return given
+    given["run_context"] = context
     return {name: value for name, value in given.items() if name in parameters}
 
 

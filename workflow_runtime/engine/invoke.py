@@ -18,7 +18,7 @@ from ..core.plan import Node
 from ..model import events as ev
 from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
-from .bus import stamp
+from .bus import is_foreign, stamp
 from .context import RunContext
 from .said import FunctionNode
 
@@ -181,6 +181,8 @@ class Chunks:
             return False
         if self._said is None or not self._said.again():
             frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))
+        if is_foreign(event, frame.run.id):
+            return False  # another run's, whose output has what came of it
         if isinstance(event, ExecutorEvent) and event.event in ("RunContent", "TeamRunContent"):
             frame.run.streams[self._path] = self._attempt
             self.parts.append(event.content)
