@@ -35,14 +35,15 @@ def serve(
     from ..server import Limits, workflow_app
     from ..server.running import bind, refuse_open_door, server_for
 
-    who = _jwt_auth() if jwt else named(auth) if auth is not None else None
+    who: Any = _jwt_auth() if jwt else named(auth) if auth is not None else None
     if who is not None and not callable(who):
         raise Stop(Code.usage, f"--auth {auth} is a {type(who).__name__}, not something to call with a request")
+    authenticate: Any = who  # what it gives for a request, the request finds out
     limits = Limits()
     try:
         refuse_open_door(host, who is not None)
         app = workflow_app(
-            load_all(targets, db), auth=who, origins=origins, hosts=hosts or None, limits=limits, grace=grace
+            load_all(targets, db), auth=authenticate, origins=origins, hosts=hosts or None, limits=limits, grace=grace
         )
     except ValueError as error:
         raise Stop(Code.usage, str(error)) from None
