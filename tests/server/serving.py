@@ -17,7 +17,7 @@ from workflow_runtime.server import Service, workflow_app
 class Served:
     """A server that runs. ``url`` is without a slash at its end; ``call`` runs a coroutine function on its loop."""
 
-    def __init__(self, app: Any, service: Service, **config: Any) -> None:
+    def __init__(self, app: Any, service: Service | None, **config: Any) -> None:
         self.app = app
         self.service = service
         self._server = uvicorn.Server(
@@ -48,7 +48,8 @@ class Served:
     def stop(self) -> None:
         """As SIGTERM does, which only a main thread gets."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self.service.stop)
+            if self.service is not None:
+                self._loop.call_soon_threadsafe(self.service.stop)
             self._server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive(), "uvicorn did not stop"

@@ -59,6 +59,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}  # some apps that mount others put a slash there
         try:
             self.refuse_strangers(scope)
             await self._authenticate(scope)

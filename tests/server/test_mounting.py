@@ -1,0 +1,143 @@
+"""The same routes in other people's apps: FastAPI's router, and mounted in FastAPI, Starlette and Litestar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from fastapi import Depends, FastAPI, HTTPException
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from workflow_runtime.server import User, create_router, workflow_app
+
+from .flows import chat, greeting, url_of
+from .serving import Served
+from .sse import frames_of
+
+Run = Callable[[Any], httpx.Client]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """``run(app)``: a client of a real uvicorn that runs this app."""
+    with ExitStack() as stack:
+
+        def start(app: Any) -> httpx.Client:
+            server = Served(app, None)
+            server.start()
+            stack.callback(server.stop)
+            return stack.enter_context(httpx.Client(base_url=server.url, timeout=10))
+
+        yield start
+
+
+def caller(connection: HTTPConnection) -> str:
+    """How this app tells who asks."""
+    name = connection.headers.get("x-name")
+    if name is None:
+        raise HTTPException(418, "who is this?")
+    return name
+
+
+def in_fastapi(tmp_path: Path) -> tuple[Any, str]:
+    app = FastAPI()
+    app.include_router(create_router([greeting(), chat()], db=url_of(tmp_path)), prefix="/api")
+    return app, "/api"
+
+
+def mounted_in_fastapi(tmp_path: Path) -> tuple[Any, str]:
+    inner = workflow_app([greeting(), chat()], db=url_of(tmp_path))
+    app = FastAPI(lifespan=inner.router.lifespan_context)
+    app.mount("/flows", inner)
+    return app, "/flows"
+
+
+def mounted_in_starlette(tmp_path: Path) -> tuple[Any, str]:
+    inner = workflow_app([greeting(), chat()], db=url_of(tmp_path))
+    return Starlette(routes=[Mount("/flows", inner)], lifespan=inner.router.lifespan_context), "/flows"
+
+
+def mounted_in_litestar(tmp_path: Path) -> tuple[Any, str]:
+    from litestar import Litestar, asgi
+
+    inner = workflow_app([greeting(), chat()], db=url_of(tmp_path))
+    return Litestar(
+        [asgi("/flows", is_mount=True, copy_scope=True)(inner)], lifespan=[inner.router.lifespan_context]
+    ), "/flows"
+
+
+@pytest.mark.parametrize("place", [in_fastapi, mounted_in_fastapi, mounted_in_starlette, mounted_in_litestar])
+def test_the_routes_work_wherever_they_are(run: Run, tmp_path: Path, place: Any) -> None:
+    app, prefix = place(tmp_path)
+    client = run(app)
+    done = client.post(f"{prefix}/workflows/greeting/runs", json={"input": "you"}).json()
+    assert done["content"] == "hello you"
+    with client.stream("POST", f"{prefix}/workflows/chat/runs", json={"stream": True}) as answer:
+        assert [frame.event for frame in frames_of(answer.iter_lines())][-1] == "WorkflowCompleted"
+    assert client.get(f"{prefix}/workflows/greeting/runs/none").status_code == 404
+    assert client.get(f"{prefix}/health").json()["status"] == "ok"
+    with connect(f"ws://127.0.0.1:{client.base_url.port}{prefix}/workflows/ws") as socket:
+        socket.send(json.dumps({"action": "subscribe", "run_id": done["run_id"]}))
+        names = [json.loads(socket.recv(5))["event"] for _ in range(3)]
+    assert names == ["connected", "subscribed", "WorkflowStarted"]
+
+
+def test_a_router_stands_in_the_apps_document_and_asks_the_apps_own_dependency(run: Run, tmp_path: Path) -> None:
+    app = FastAPI()
+    app.include_router(create_router(greeting(), db=url_of(tmp_path), auth=caller))
+
+    @app.get("/mine")
+    def mine(name: str = Depends(caller)) -> str:
+        return name
+
+    client = run(app)
+    document = client.get("/openapi.json").json()
+    start = document["paths"]["/workflows/{workflow_id}/runs"]["post"]
+    assert start["operationId"] == "start_run"
+    assert "session_id" in start["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert [one["name"] for one in start["parameters"]] == ["workflow_id"]
+    assert "/mine" in document["paths"]
+    assert client.post("/workflows/greeting/runs", json={}).status_code == 418, "as the app answers"
+    ann = {"x-name": "ann"}
+    done = client.post("/workflows/greeting/runs", json={"input": 1}, headers=ann).json()
+    assert done["user_id"] == "ann"
+    url = f"/workflows/greeting/runs/{done['run_id']}"
+    assert client.get(url, headers=ann).status_code == 200
+    assert client.get(url, headers={"x-name": "ben"}).status_code == 404
+    address = f"ws://127.0.0.1:{client.base_url.port}/workflows/ws"
+    with connect(address, additional_headers={"x-name": "ben"}) as socket:
+        socket.send(json.dumps({"action": "subscribe", "run_id": done["run_id"]}))
+        assert [json.loads(socket.recv(5))["event"] for _ in range(2)] == ["connected", "error"]
+    with pytest.raises(InvalidStatus), connect(address):
+        pass
+    evil = {**ann, "origin": "https://evil.example"}
+    assert client.post("/workflows/greeting/runs", json={}, headers=evil).json()["code"] == "other_site"
+
+
+def test_a_dependency_may_give_a_user_and_must_give_one(run: Run) -> None:
+    app = FastAPI()
+    found: list[Any] = [User("ann", {"team": 1})]
+    app.include_router(create_router(greeting(), auth=lambda: found[0]))
+    client = run(app)
+    assert client.post("/workflows/greeting/runs", json={}).json()["user_id"] == "ann"
+    for nobody in (None, "", User(None), 7):
+        found[0] = nobody
+        assert client.get("/workflows").status_code == 401, nobody
+
+
+def test_an_app_whose_lifespan_does_not_run_says_so() -> None:
+    app = workflow_app(greeting())
+    client = TestClient(app, base_url="http://127.0.0.1")
+    assert "lifespan" in client.get("/workflows").json()["detail"]
+    with client:
+        assert client.get("/workflows").status_code == 200
