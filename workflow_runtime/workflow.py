@@ -119,7 +119,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         retention: Retention | None = None,
         clock: Clock | None = None,
     ) -> None:
-        where = f"Workflow {checks.text(name, 'name', 'Workflow: ') or checks.text(id, 'id', 'Workflow: ')!r}: "
+        called = checks.text(name, "name", "Workflow: ") or checks.text(id, "id", "Workflow: ")
+        where = f"Workflow {called!r}: " if called else "Workflow: "
         self.name = name
         self.id = id or (name.lower().replace(" ", "-").replace("_", "-") if name else f"workflow-{new_id()[-12:]}")
         self.description = checks.text(description, "description", where)
@@ -274,7 +275,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
         definition = self.definition()
-        refuse_unknown(call["kwargs"], definition.function)
+        refuse_unknown(call, definition.function)
         check_call(call)
         user_id = call["user_id"] or self.user_id
         given = checked_input(call["input"], self.input_schema)

@@ -56,9 +56,11 @@ def _is_model_class(schema: Any) -> bool:
     return isinstance(schema, type) and hasattr(schema, "model_validate")
 
 
-def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
-    """TypeError for a keyword of ``run`` that is no parameter of it, and that ``function`` (the workflow's own, in its
-    callable form) does not ask for: a misspelt ``session_id`` must not start a conversation of its own."""
+def refuse_unknown(call: dict[str, Any], function: Any) -> None:
+    """TypeError for a keyword of ``run`` (in ``call["kwargs"]``) that is no parameter of it, and that ``function`` (the
+    workflow's own, in its callable form) does not ask for: a misspelt ``session_id`` must not start a conversation of
+    its own."""
+    kwargs: dict[str, Any] = call["kwargs"]
     if not kwargs:
         return
     known = inspect.signature(function).parameters.values() if function is not None else ()
@@ -66,10 +68,12 @@ def refuse_unknown(kwargs: dict[str, Any], function: Any) -> None:
         return
     unknown = sorted(kwargs.keys() - {parameter.name for parameter in known})
     if unknown:
-        raise TypeError(
-            f"run() got an unexpected keyword argument {unknown[0]!r}; what steps are to see goes into additional_data="
-            " or dependencies=, and only a workflow whose steps= is a function takes arguments of its own"
+        rule = (
+            "; what steps are to see goes into additional_data= or dependencies=, and only a workflow whose steps= is a"
+            " function takes arguments of its own"
         )
+        hint = checks.nearest(unknown[0], call) or rule
+        raise TypeError(f"run() got an unexpected keyword argument {unknown[0]!r}{hint}")
 
 
 def checked_input(value: Any, schema: Any) -> Any:

@@ -263,8 +263,9 @@ def refuse_other_session(asked: Continuation, session_id: str | None) -> None:
 
 def refuse_unless_paused(status: RunStatus, run_id: str) -> None:
     if status != RunStatus.paused:
+        onward = "; fork() runs it again from one of its steps" if RunStatus(status).is_final else ""
         raise RunNotPaused(
-            f"Cannot continue a run that is not paused. Current status: {RunStatus(status).value} (run {run_id})"
+            f"Cannot continue a run that is not paused. Current status: {RunStatus(status).value} (run {run_id}){onward}"
         )
 
 
@@ -308,7 +309,9 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
         parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
             [f"unresolved error requirements: {errors}"] if errors else []
         )
-        raise ValueError(f"Cannot continue run - {'; '.join(parts)}")
+        refused = ValueError(f"Cannot continue run - {'; '.join(parts)}")
+        refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
+        raise refused
     return accepted
 
 

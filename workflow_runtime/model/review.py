@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from . import checks
 from .enums import OnError, OnReject, OnTimeout
 from .step_io import StepOutput
 
@@ -34,10 +35,10 @@ class HumanReview(msgspec.Struct, omit_defaults=True):
     on_timeout: str = OnTimeout.cancel.value
 
     def __post_init__(self) -> None:
-        self.on_reject = OnReject(self.on_reject).value
-        self.on_timeout = OnTimeout(self.on_timeout).value
+        self.on_reject = checks.one_of(self.on_reject, "on_reject", OnReject, error=ValueError)
+        self.on_timeout = checks.one_of(self.on_timeout, "on_timeout", OnTimeout, error=ValueError)
         if self.on_error is not None:
-            self.on_error = OnError(self.on_error).value
+            self.on_error = checks.one_of(self.on_error, "on_error", OnError, error=ValueError)
         if self.requires_output_review and self.requires_iteration_review:
             raise ValueError(
                 "requires_output_review and requires_iteration_review cannot be used together: "

@@ -217,7 +217,9 @@ class MapNode(ContainerNode):
         else:
             found = look_up(str(self.declared.over), step_input, frame.state)
         if isinstance(found, (str, bytes)) or not hasattr(found, "__iter__"):
-            raise TypeError(f"Map {self.name!r}: over gave {type(found).__name__}, not a collection of items")
+            raise TypeError(
+                f"Map {self.name!r}: over gave {type(found).__name__}, not a collection of items; let it return a list"
+            )
         return list(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from ..model.checks import nearest
 from ..model.errors import BuildError
 from .base import BaseDb
 
@@ -31,7 +32,8 @@ def load_backend(scheme: str) -> Any:
         if point.name == scheme:
             return point.load()
     known = ", ".join(f"{name}://" for name in backend_names()) or "none"
-    raise BuildError(f"no database backend for {scheme!r}; installed: {known}. Install one, or pass a BaseDb object")
+    hint = nearest(scheme, backend_names()) or ". Install one, or pass a BaseDb object"
+    raise BuildError(f"no database backend for {scheme!r}; installed: {known}{hint}")
 
 
 def open_url(url: str) -> BaseDb:

@@ -87,7 +87,8 @@ class Registry:
             return next(iter(short.values()))
         known = ", ".join(self.names()) or "nothing"
         why = "several things of this name are" if short else "it is not"
-        raise BuildError(f"{what} needs {name!r}, and {why} in the registry, which knows {known}")
+        told = f"which knows {known}; pass registry=Registry(...) with it"
+        raise BuildError(f"{what} needs {name!r}, and {why} in the registry, {told}")
 
 
 def _last(name: str) -> str:
