@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,28 @@ def test_a_parallel_starts_a_task_for_each_branch_and_no_other() -> None:
     branches = Parallel(*(Step(f"branch{number}", executor=same) for number in range(7)), name="all")
     last = Step("last", executor=lambda step_input: step_input.input, offload=False)
     assert len(started(Workflow(name="costs", steps=[branches, last]), 3)) == 21
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_run_that_ended_leaves_nothing_for_the_garbage_collector(keeper: BaseDb | None, stream: bool) -> None:
+    workflow = Workflow(name="costs", steps=[Step("one", executor=same), Step("two", executor=same)], db=keeper)
+
+    async def some(count: int) -> None:
+        for number in range(count):
+            if stream:
+                async for _ in workflow.arun(number, stream=True, stream_events=True):
+                    pass
+            else:
+                await workflow.arun(number)
+
+    async def main() -> int:
+        await some(3)
+        gc.collect()
+        gc.disable()
+        try:
+            await some(50)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(main()) < 50, "an object that leads to itself in each run"

@@ -8,7 +8,7 @@ only the iteration is added at run time, so a node's place never depends on timi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..model.errors import BuildError
@@ -55,7 +55,7 @@ class Node:
         self.timeout = timeout
         self.top = top
 
-    async def execute(self, frame: Any, flow: Any) -> StepOutput:
+    def execute(self, frame: Any, flow: Any) -> Coroutine[Any, Any, StepOutput]:
         """Run this node at the place that ``frame`` stands at, with the input that ``flow`` has gathered."""
         raise NotImplementedError
 

@@ -55,9 +55,9 @@ class Bus:
 
     def __init__(self, seq: int = 0) -> None:
         self.seq = seq
-        self.strict: list[Callable[[Event], None]] = []
-        self.observers: list[Callable[[Event], None]] = []
-        self.readers: list[Buffer] = []
+        self.strict: tuple[Callable[[Event], Any], ...] = ()
+        self.observers: tuple[Callable[[Event], None], ...] = ()
+        self.readers: tuple[Buffer, ...] = ()
         self.on_broken: Callable[[Callable[[Event], None], Exception], None] | None = None
         self.behind = False
         self.log: SlowLog | None = None
@@ -86,11 +86,11 @@ class Bus:
                 self.behind = True
 
     def _observe(self, event: Event) -> None:
-        for observer in tuple(self.observers):
+        for observer in self.observers:
             try:
                 observer(event)
             except Exception as error:
-                self.observers.remove(observer)
+                self.observers = tuple(other for other in self.observers if other is not observer)
                 if self.on_broken is not None:
                     self.on_broken(observer, error)
 
@@ -106,13 +106,12 @@ class Bus:
             await slow.drained()
 
     def attach(self, reader: Buffer) -> Buffer:
-        self.readers.append(reader)
+        self.readers = (*self.readers, reader)
         return reader
 
     def detach(self, reader: Buffer) -> None:
         """Forget a reader. A run that waits for it goes on."""
-        if reader in self.readers:
-            self.readers.remove(reader)
+        self.readers = tuple(other for other in self.readers if other is not reader)
         reader.abandon()
 
     def close(self, error: BaseException | None = None) -> None:

@@ -32,7 +32,9 @@ async def execute_run(run: Execution) -> None:
     try:
         with run.scope:
             try:
-                outcome = await _walk(run)
+                frame = await _opened(run)
+                limit = run.definition.run_timeout
+                outcome = await (_passes(run, frame) if limit is None else _limited(run, frame, limit))
             except Suspended:
                 outcome = PAUSED
             except Rejected as rejected:
@@ -55,9 +57,9 @@ async def execute_run(run: Execution) -> None:
     if run.recorder is None:
         await finish(run, outcome)  # waits for nothing
     else:
-        with anyio.move_on_after(_FINISH_SECONDS, shield=True) as limit:
+        with anyio.move_on_after(_FINISH_SECONDS, shield=True) as shield:
             await finish(run, outcome)
-        if limit.cancelled_caught:
+        if shield.cancelled_caught:
             run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
     run.end()
     if cancelled_outside is not None:
@@ -73,7 +75,9 @@ async def refuse_run(run: Execution, error: Exception) -> None:
     run.end()
 
 
-async def _walk(run: Execution) -> Any:
+async def _opened(run: Execution) -> Frame:
+    """Say that the run goes; where its steps stand. It is over before they are walked, so that it is not kept by a run
+    that waits."""
     if run.cancelled:  # while it waited for its turn
         await anyio.lowlevel.checkpoint()
     frame = root_frame(run)
@@ -89,9 +93,10 @@ async def _walk(run: Execution) -> Any:
         raise Rejected(run.cancel_reason)
     elif run.pauses.open and run.opening is None:
         raise Suspended  # some were answered, not all: the run stays paused
-    limit = run.definition.run_timeout
-    if limit is None:
-        return await _passes(run, frame)
+    return frame
+
+
+async def _limited(run: Execution, frame: Frame, limit: float) -> Any:
     with anyio.move_on_after(limit) as scope:
         return await _passes(run, frame)
     if scope.cancelled_caught:

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -58,6 +58,7 @@ class Execution:
     __slots__ = (
         "__weakref__",
         "_ended",
+        "_parking",
         "_unparked",
         "attempts",
         "bus",
@@ -83,7 +84,6 @@ class Execution:
         "output",
         "owner",
         "parked",
-        "parking",
         "partials",
         "pauses",
         "raised",
@@ -149,7 +149,7 @@ class Execution:
         self.workflow_data: bytes | None = None
         self._ended: anyio.Event | None = None
         self._unparked: anyio.Event | None = None
-        self.parking = Parking(self)
+        self._parking: Parking | None = None
         self.parked = False
         self.evicted = False
         self.finishing = False
@@ -166,15 +166,27 @@ class Execution:
             self.recorder = Recorder(
                 self,
                 self.definition.db,
-                keep_log=request.store_events or request.keep_log,
+                keep_log=self.logged,
                 sieve=request.skip,
                 created=created,
             )
-            self.bus.strict.append(self.recorder.accept)
+            self.bus.strict = (self.recorder.accept, self._project)
             self.bus.log = self.recorder
             journal.changed = {}
-        self.bus.strict.append(self._project)
-        self.bus.on_broken = self._observer_broke
+        else:
+            self.bus.strict = (self._project,)
+
+    @property
+    def parking(self) -> Parking:
+        """Its steps that wait for answers; made for the first branches, or the first question."""
+        if self._parking is None:
+            self._parking = Parking(self)
+        return self._parking
+
+    @property
+    def logged(self) -> bool:
+        """Whether its log is stored, for whoever reads it while it lives or later."""
+        return self.definition.db is not None and (self.request.store_events or self.request.keep_log)
 
     # -- the projector: events folded into the output ------------------------------------------------------------------
 
@@ -185,6 +197,11 @@ class Execution:
             skip = self.request.skip
             if skip is None or skip(event):
                 output.events.append(event)
+
+    def observe(self, observer: Callable[[Event], None]) -> None:
+        """Show all further events to ``observer``; if it fails it is logged and detached."""
+        self.bus.observers = (*self.bus.observers, observer)
+        self.bus.on_broken = self._observer_broke
 
     def _observer_broke(self, observer: Any, error: Exception) -> None:
         logger.error("run %s: the observer %r failed and was detached", self.id, observer, exc_info=error)
@@ -269,10 +286,10 @@ class Execution:
 
     async def release(self) -> None:
         """Stop working on the run without ending it, and give its lease up: another process goes on with it at once."""
+        db, recorder = self.definition.db, self.recorder
         self.evict()
         await self.wait_ended()
-        db = self.definition.db
-        if db is not None and self.recorder is not None and self.recorder.created:
+        if db is not None and recorder is not None and recorder.created:
             fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
             await db.renew(fence, lease_until=self.clock.time() - 1)
 
@@ -332,6 +349,13 @@ class Execution:
         self.bus.close(self.raised if isinstance(self.raised, Exception) else None)
         if self._ended is not None:
             self._ended.set()
+
+    def let_go(self) -> None:
+        """Nothing will happen to the run any more: drop what leads back to it, so that it goes with its last reader and
+        not when the garbage collector comes to it. What is published now is still refused."""
+        self.bus.strict = (partial(status_after, self.output.status),)
+        self.bus.observers = ()
+        self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 
     # -- session -------------------------------------------------------------------------------------------------------
 

@@ -148,7 +148,7 @@ def register(run: Execution) -> Execution:
     for make in run.definition.observers:
         observer = make(run)
         if observer is not None:
-            run.bus.observers.append(observer)
+            run.observe(observer)
     with _lock:
         _live[run.id] = run
     return run
@@ -171,6 +171,7 @@ async def _execute(run: Execution) -> None:
                 await run.turn.give_up()
         unwatch(run)
         _forget(run)
+        run.let_go()
 
 
 async def _take_turn(run: Execution) -> None:
@@ -199,6 +200,7 @@ async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
     middle: then the run must be able to outlive this call."""
     run: Execution = await prepare()
+    del prepare  # and what it holds
     if run.definition.plan.hosted or run.waking is not None:
         return await _run_hosted(run)
     await _execute(run)

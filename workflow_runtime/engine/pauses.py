@@ -25,7 +25,7 @@ class Pauses:
 
     def __init__(self, known: list[Requirement] | None = None) -> None:
         self.by_id: dict[str, Requirement] = {item.id: item for item in known or ()}
-        self.fresh: set[str] = set()
+        self.fresh: dict[str, None] = {}
         self.changed: dict[str, Requirement] = {}
 
     @property
@@ -45,10 +45,9 @@ class Pauses:
 
     def use(self, requirement_id: str) -> bool:
         """True the first time that an answer is used after it was given."""
-        if requirement_id in self.fresh:
-            self.fresh.discard(requirement_id)
-            return True
-        return False
+        known = requirement_id in self.fresh
+        self.fresh.pop(requirement_id, None)
+        return known
 
 
 def merge_answers(known: Pauses, given: list[Requirement], now: float) -> list[Requirement]:

@@ -113,7 +113,7 @@ async def _from_memory(asked: Continuation) -> Execution:
     pauses = Pauses(requirements)
     for item in _answers(asked, pauses):
         pauses.add(item)
-        pauses.fresh.add(item.id)
+        pauses.fresh[item.id] = None
     parked = find_parked(asked.run_id)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
     if parked is not None and parked.loop.is_here():
@@ -165,7 +165,7 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
         parked.evict()  # the run went on elsewhere meanwhile
     for item in accepted:
         pauses.by_id[item.id] = item
-        pauses.fresh.add(item.id)
+        pauses.fresh[item.id] = None
     return await execution_of(asked, db, claimed, journal, pauses)
 
 
@@ -173,7 +173,7 @@ def _unpark(run: Execution, asked: Continuation, accepted: list[Requirement], ep
     """The run whose steps still wait here, with its answers, ready to be woken."""
     for item in accepted:
         run.pauses.by_id[item.id] = item
-        run.pauses.fresh.add(item.id)
+        run.pauses.fresh[item.id] = None
     run.epoch = run.output.epoch = epoch
     run.cancel_reason = asked.cancel_reason
     run.reopen([item.id for item in accepted])

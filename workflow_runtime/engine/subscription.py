@@ -107,7 +107,7 @@ class Subscription:
         try:
             events = await buffer.take_some()
         except ReaderTooSlow:
-            logged = self._run is not None and self._run.recorder is not None and self._run.recorder.keeps_log
+            logged = self._run is not None and self._run.logged
             self._detach()
             if not logged:
                 raise
@@ -128,7 +128,7 @@ class Subscription:
 
     async def _attach(self, run: Execution) -> None:
         """Join the live events. What the bus has published before is in the log, or still with the recorder."""
-        logged = run.recorder is not None and run.recorder.keeps_log
+        logged = run.logged
         self._known = True
         self._run = run
         self._buffer = run.bus.attach(Buffer(self._size, "disconnect" if logged else self._policy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from ..core.binding import STEP_NAMES, Binding, bind, callable_name
@@ -168,6 +169,10 @@ def content_type(content: Any) -> str:
     return type(content).__name__ if content is not None else "str"
 
 
+async def _recorded(output: StepOutput) -> StepOutput:
+    return output
+
+
 class StepNode(Node):
     """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
 
@@ -202,16 +207,17 @@ class StepNode(Node):
     def nested(self) -> tuple[Node, ...]:
         return ()
 
-    async def execute(self, frame: Frame, flow: Flow) -> StepOutput:
+    def execute(self, frame: Frame, flow: Flow) -> Coroutine[Any, Any, StepOutput]:
+        # Not a coroutine around another one: those of a waiting run are most of its memory.
         path = frame.prefix + self.segment
         record = frame.recorded(path) if frame.replaying else None
         if self.review is not None:
-            return await self._guarded(frame, flow, path, record)
+            return self._guarded(frame, flow, path, record)
         if record is not None and record.status == DONE and record.output is not None:
-            return record.output
+            return _recorded(record.output)
         if self.timeout is None:
-            return await self._attempts(frame, flow, path, record, None)
-        return await self._limited(frame, flow, path, record, None)
+            return self._attempts(frame, flow, path, record, None)
+        return self._limited(frame, flow, path, record, None)
 
     async def _limited(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
