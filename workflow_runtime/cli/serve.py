@@ -33,7 +33,7 @@ def serve(
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise Stop(Code.usage, "wfr serve needs the extra: pip install 'workflow-runtime[cli,server]'")
     from ..server import Limits, workflow_app
-    from ..server.running import bind, refuse_open_door, server_for
+    from ..server.running import bind, refuse_open_door, run, server_for
 
     who: Any = _jwt_auth() if jwt else named(auth) if auth is not None else None
     if who is not None and not callable(who):
@@ -52,7 +52,7 @@ def serve(
         at = listening.getsockname()
         sys.stderr.write(f"wfr: serving {', '.join(app.state.service.workflows)} at http://{host}:{at[1]}\n")
         sys.stderr.flush()
-        server.run(sockets=[listening])
+        run(server, listening)
 
 
 def _jwt_auth() -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -11,7 +13,7 @@ import uvicorn
 from .guard import is_loopback
 from .limits import Limits
 
-__all__ = ["bind", "refuse_open_door", "server_for"]
+__all__ = ["bind", "refuse_open_door", "run", "server_for"]
 
 
 def refuse_open_door(host: str, has_auth: bool) -> None:
@@ -48,4 +50,19 @@ def bind(server: uvicorn.Server, limits: Limits) -> socket.socket:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None and listening.family in (socket.AF_INET, socket.AF_INET6):
         listening.setsockopt(socket.IPPROTO_TCP, option, int(limits.send_timeout * 1000))
+    listening.listen(server.config.backlog)  # who connects from now on waits until the app has started
     return listening
+
+
+def run(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, and return: uvicorn raises the signal again when it is done, which ends nothing."""
+
+    def told(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
