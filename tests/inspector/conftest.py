@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from server.serving import Served, serving
 
 from workflow_runtime import Workflow
+
+from .relay import Relay
 
 SCREENSHOTS = Path(__file__).parent.parent.parent / "screenshots"  # git-ignored: to be looked at
 FLAGS = [
@@ -97,6 +99,13 @@ def served() -> Iterator[Callable[..., Served]]:
             return pool.submit(stack.enter_context, serving(list(workflows), **options)).result()
 
         yield make
+
+
+@pytest.fixture
+def relayed(served: Callable[..., Served]) -> Iterator[Callable[..., Relay]]:
+    """``relayed(*workflows)``: a server at the end of a line that can be cut."""
+    with ExitStack() as stack:
+        yield lambda *workflows: stack.enter_context(closing(Relay(served(*workflows).port)))
 
 
 def keep(page: Page, name: str, **options: Any) -> None:

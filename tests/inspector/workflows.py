@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import Annotated, Any
@@ -30,20 +30,27 @@ XSS = (
 
 
 class Gate:
-    """Steps wait for it; a test opens it from its own thread."""
+    """A step waits for it; a test lets it say something, and opens it, from its own thread."""
 
     def __init__(self) -> None:
-        self._open = threading.Event()
+        self._said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def tell(self, text: str) -> None:
+        self._said.put(text)
 
     def open(self) -> None:
-        self._open.set()
+        self._said.put(None)
 
-    def close(self) -> None:
-        self._open.clear()
-
-    async def wait(self) -> None:
-        while not self._open.is_set():
-            await anyio.sleep(0.01)
+    async def texts(self) -> AsyncIterator[str]:
+        """What is told, until it is opened; open once, it stays so."""
+        while True:
+            while self._said.empty():
+                await anyio.sleep(0.01)
+            text = self._said.get()
+            if text is None:
+                self._said.put(None)
+                return
+            yield text
 
 
 class Meal(Enum):
@@ -135,12 +142,13 @@ def every_shape(db: BaseDb | None) -> Workflow:
 
 
 def streaming(db: BaseDb | None, gate: Gate) -> Workflow:
-    """Streams a line, waits for the gate, streams another one, and ends."""
+    """Streams a line, then what the gate is told until it is opened, and an end."""
 
     async def write(step_input: StepInput) -> AsyncIterator[str]:
         yield "Once upon a time\n"
-        await gate.wait()
-        yield "  there was an end."
+        async for text in gate.texts():
+            yield text
+        yield " an end."
 
     async def read(step_input: StepInput) -> str:
         return f"read: {step_input.previous_step_content}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import htpy as h
@@ -83,7 +85,7 @@ async def answer_run(visit: Visit, form: FormData) -> Response:
         except ValueError as error:
             if isinstance(error, RunNotPaused) or as_refused(error) is not None:
                 raise
-            filled = filled._replace(errors={**filled.errors, "": _in_words(error)})
+            filled = filled._replace(errors=_by_field(error, filled.raw))
         else:
             if not is_partial(visit):
                 return RedirectResponse(visit.links.run(run_id), 303)
@@ -95,10 +97,20 @@ async def answer_run(visit: Visit, form: FormData) -> Response:
     return Response(page(visit, "Answer", again), 422, media_type="text/html")
 
 
-def _in_words(error: ValueError) -> str:
-    """The lines of the check, without the one that says what was checked."""
+_FIELD = re.compile(r"Field '([^']+)' (.*)")
+
+
+def _by_field(error: ValueError, known: Mapping[str, Any]) -> dict[str, str]:
+    """What does not fit, by the field that it was typed into; what has none stands above the form."""
     first, _, rest = str(error).partition("\n")
-    return rest.replace("  - ", "") if rest else first
+    found: dict[str, str] = {}
+    for line in (rest or first).replace("  - ", "").split("\n"):
+        named = _FIELD.fullmatch(line)
+        name = "/" + named[1].replace(".", "/") if named else ""
+        told = named[2] if named and name in known else line
+        name = name if name in known else ""
+        found[name] = f"{found[name]}\n{told}" if name in found else told[:1].upper() + told[1:]
+    return found
 
 
 async def cancel_run(visit: Visit, form: FormData) -> Response:

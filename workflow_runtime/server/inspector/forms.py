@@ -91,6 +91,13 @@ def _offered(schema: Mapping[str, Any]) -> list[Any]:
     return [item for item in found if item is not None]
 
 
+def _label(key: str, schema: Any) -> str:
+    """The field's own title, or its name in words; a model's title would say what it is, not what it is for."""
+    if isinstance(schema, Mapping) and isinstance(schema.get("title"), str):
+        return str(schema["title"])
+    return key.replace("_", " ").capitalize() if key.isidentifier() else key
+
+
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 
@@ -154,7 +161,7 @@ class _Drawer:
             for part in self.draw(
                 _resolved(sub, self.root),
                 f"{name}/{_escaped(key)}",
-                (_resolved(sub, self.root).get("title") if isinstance(sub, Mapping) else None) or key,
+                _label(key, sub),
                 required=key in required,
                 depth=depth + 1,
                 default=known.get(key, MISSING),

@@ -100,7 +100,7 @@ def _filters(visit: Visit, filters: Filters) -> h.Element:
         {"hx-get": visit.links.home, "hx-select": "#home", "hx-target": "#home", "hx-swap": "outerMorph"},
         action=visit.links.home,
         role="search",
-        hx_trigger="change, submit",
+        hx_trigger="input delay:300ms, submit",
         hx_push_url="true",
     )[
         h.label[

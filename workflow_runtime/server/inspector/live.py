@@ -50,10 +50,10 @@ class LiveRun:
             group.start_soon(self._read)
             while True:
                 ended, self._news = self._ended, anyio.Event()
-                if self._run.view.status in _FINAL:  # the journal has the times to the millisecond
+                if ended or self._run.view.status in _FINAL:  # the journal has the times to the millisecond
                     self._run = await load_run(self._visit, self._run.run_id)
                 await put(b"".join(self._changes()))
-                if ended or self._run.view.status in _FINAL:
+                if self._run.view.status in _FINAL or ended:
                     await put(b"event: end\ndata: end\n\n")
                     group.cancel_scope.cancel()
                     return

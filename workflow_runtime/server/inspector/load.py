@@ -6,12 +6,14 @@ import json
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import anyio.to_thread
 from starlette.requests import Request
 
 from ... import Event, HistoryEntry, Workflow, WorkflowRunOutput
+from ...storage.base import RunRow
 from ...view.recall import recall
 from ...view.tree import View
 from ..auth import User
@@ -65,28 +67,28 @@ class LogPage(NamedTuple):
 
 
 async def load_run(visit: Visit, run_id: str) -> Loaded:
-    """The run with its view; RunNotFound where this user has none of that id."""
+    """The run with its view; RunNotFound where this user has none of that id.
+
+    Events first, then the status, then the journal: a run that ends meanwhile is seen as ended with all of its steps, or
+    as going on, with its last events still to come.
+    """
     service, user = visit.service, visit.user
-    workflow = service.workflow(await service.workflow_of(user, run_id))
-    output = await service.run(user, workflow.id, run_id)
-    _, row = await service.mine(user, workflow.id, run_id)
-    created_at = row.created_at if isinstance(row.created_at, float) else None
-    history = await service.history(user, workflow.id, run_id) if workflow.db is not None else []
-    after = output.last_seq - _LAST_EVENTS if output.last_seq > _MOST_EVENTS else 0
-    events: list[Event] = list(output.events or ()) if workflow.db is None else []
-    while workflow.db is not None:
-        page = await service.events(user, workflow.id, run_id, after=after, limit=_PAGE)
+    workflow_id = await service.workflow_of(user, run_id)
+    workflow, row = await service.mine(user, workflow_id, run_id)
+    newest = row.seq if isinstance(row, RunRow) else row.last_seq
+    after = newest - _LAST_EVENTS if newest > _MOST_EVENTS else 0
+    events: list[Event] = []
+    while page := await service.events(user, workflow_id, run_id, after=after, limit=_PAGE):
         events.extend(page)
+        after = last_of(page[-1])
         if len(page) < _PAGE:
             break
-        after = last_of(page[-1])
+    output = await service.run(user, workflow_id, run_id)
+    history = await service.history(user, workflow_id, run_id) if workflow.db is not None else []
     now = time.time()
-    if len(events) + len(history) > _IN_THREAD:
-        view = await anyio.to_thread.run_sync(_view, workflow, output, history, events, created_at)
-    else:
-        view = _view(workflow, output, history, events, created_at)
-    seq = max(view.seq, last_of(events[-1]) if events else 0)
-    return Loaded(workflow, output, view, history, now, seq)
+    make = partial(_view, workflow, output, history, events, row.created_at if isinstance(row, RunRow) else None)
+    view = await anyio.to_thread.run_sync(make) if len(events) + len(history) > _IN_THREAD else make()
+    return Loaded(workflow, output, view, history, now, max(view.seq, after))
 
 
 def _view(

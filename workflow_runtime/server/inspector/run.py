@@ -234,10 +234,9 @@ def _graph(visit: Visit, run: Loaded) -> h.Element:
     if found.is_cut and len(found.states) > 600:
         return h.p(".dim")["Too many steps for a picture; the timeline has them."]
     picture = svg(name, found.parts, found.states, link=lambda path: visit.links.step(run.run_id, path))
-    wide = int(picture.partition('width="')[2].partition('"')[0]) > _WIDE
-    return h.div(
-        ".graph", tabindex="0", role="region", aria_label=f"The steps of {name}", class_="wide" if wide else None
-    )[Markup(picture)]
+    width = int(picture.partition('width="')[2].partition('"')[0])
+    kind = "graph wide" if width > _WIDE else "graph"
+    return h.div(class_=kind, tabindex="0", role="region", aria_label=f"The steps of {name}")[Markup(picture)]
 
 
 # -- the run itself, where no step is chosen ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ __all__ = ["error_body", "page"]
 _HTMX = json.dumps(
     {
         "includeIndicatorCSS": False,
-        "history": False,
+        "history": "reload",
         "defaultTimeout": 20_000,
         "morphIgnore": ["data-htmx-powered", "open", "data-away"],  # what a person has opened stays open
         "sse": {"reconnectMaxDelay": 5_000},

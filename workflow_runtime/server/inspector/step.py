@@ -7,7 +7,7 @@ from typing import Any
 
 import htpy as h
 
-from ... import HistoryEntry
+from ... import HistoryEntry, StepOutput
 from ...view.clean import clean
 from ...view.diff import GONE, differences
 from ...view.gantt import spans
@@ -108,33 +108,30 @@ def _received(run: Loaded, node: Node, entries: dict[str, HistoryEntry]) -> Any:
 
 
 def _before(run: Loaded, node: Node, entries: dict[str, HistoryEntry]) -> tuple[str | None, Any]:
-    """(whose output the step got, it); the name is empty for the run's own input, None where that cannot be told."""
+    """(whose output came before the step, it); the name is empty for the run's own input, None where only the workflow
+    knows: an item, a later iteration of a loop, the first step of a nested workflow."""
     at = node
     while at.parent is not None:
         around = at.parent
-        if around.kind == "Map":
-            return None, None  # each item is of the user's own making
-        if around.kind not in ("Parallel",):
+        if around.kind in ("Steps", "Condition", "Router", "Workflow", "iteration", "item"):
             siblings = list(around.children.values())
-            place = next(index for index, sibling in enumerate(siblings) if sibling is at)
-            if around.kind == "Router" and place:
-                place = 0 if siblings[place - 1].state == "unused" else place
-            for sibling in reversed(siblings[:place]):
-                found = _given(sibling, entries)
-                if found is not None:
-                    return sibling.label, found
+            for sibling in reversed(siblings[: siblings.index(at)]):
+                entry = entries.get(sibling.path)
+                if entry is not None and entry.output is not None and not entry.output.skipped:
+                    return sibling.label, _passed_on(entry.output)
+        if around.kind in ("Map", "item") or (around.kind == "Workflow" and around.parent is not None):
+            return None, None
+        if around.kind == "Loop" and at.number != 1:
+            return None, None
         at = around
     return "", run.output.input
 
 
-def _given(node: Node, entries: dict[str, HistoryEntry]) -> Any:
-    """What a step that is done gave to the next one."""
-    if node.kind == "iteration":
-        return next(
-            (found for child in reversed(list(node.children.values())) if (found := _given(child, entries))), None
-        )
-    entry = entries.get(node.path)
-    return entry.output.content if entry is not None and entry.output is not None else None
+def _passed_on(output: StepOutput) -> Any:
+    """What the next step finds as the content before it: a container's is that of the last step that was not skipped."""
+    while output.steps and output.step_type != "Workflow":
+        output = next((step for step in reversed(output.steps) if not step.skipped), output.steps[-1])
+    return output.content
 
 
 def _changes(entry: HistoryEntry | None) -> Any:
