@@ -64,7 +64,7 @@ async def test_a_value_is_the_same_wherever_a_stored_run_keeps_it(db: BaseDb, ki
         "event content": completed,
         "session_state": (await make().aget_session_state("s"))["kept"],
         "a question's input": requirement.step_input.input,
-        "a question's outputs": (requirement.step_input.previous_step_outputs or {})["give"].content,
+        "a question's last content": requirement.step_input.previous_step_content[0][0],
     }
     assert {place: found for place, found in places.items() if not same(found, value)} == {}
     requirement.confirm()

@@ -14,6 +14,7 @@ from ..model.enums import RunStatus
 from ..model.errors import ConcurrentWrite, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
+from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.step_io import StepOutput
 from ..steps.step import content_type
@@ -154,7 +155,8 @@ def _paused(run: Execution) -> WorkflowEvent:
     requirements = list(run.pauses.by_id.values())
     output.step_requirements = [item for item in requirements if item.kind != "error"] or None  # type: ignore[misc]  # told apart by kind
     output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
-    first = run.pauses.open[0]
+    waiting = run.pauses.open
+    first = waiting[0]
     output.paused_step_index, output.paused_step_name = first.step_index, first.step_name
     output.pause_kind = {"executor": "executor", "error": None}.get(first.kind, "step")
     output.content = f"Run {run.id} is paused at step '{first.step_name}'"
@@ -163,9 +165,9 @@ def _paused(run: Execution) -> WorkflowEvent:
         paused_step_index=first.step_index,
         paused_step_name=first.step_name,
         pause_kind=output.pause_kind,
-        step_requirements=output.step_requirements,
-        error_requirements=output.error_requirements,
-        step_results=output.step_results,
+        step_requirements=[item for item in waiting if isinstance(item, StepRequirement)] or None,
+        error_requirements=[item for item in waiting if isinstance(item, ErrorRequirement)] or None,
+        step_results=output.step_results[run.results_before :],
         content=output.content,
         metadata=run.request.input.metadata,
     )

@@ -97,7 +97,7 @@ async def _opened(run: Execution) -> Frame:
 
 
 async def _limited(run: Execution, frame: Frame, limit: float) -> Any:
-    with anyio.move_on_after(limit) as scope:
+    with run.parking.limits.limit(limit, "") as scope:
         return await _passes(run, frame)
     if scope.cancelled_caught:
         raise StepTimeoutError(f"the run took longer than its run_timeout of {limit:g} s", path="", timeout=limit)

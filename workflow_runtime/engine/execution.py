@@ -89,6 +89,7 @@ class Execution:
         "raised",
         "recorder",
         "request",
+        "results_before",
         "resumed",
         "scope",
         "session",
@@ -123,6 +124,7 @@ class Execution:
         self.clock = request.definition.clock
         self.output = output
         self.last_output = output
+        self.results_before = len(output.step_results)  # when the run last began or went on
         self.state = state
         self.session = session
         self.journal = journal
@@ -248,11 +250,13 @@ class Execution:
         if self.parked:
             return
         self.parked = True
+        self.parking.limits.stop()
         spawn(self._pause_parked, f"pause {self.id}")
 
     async def _pause_parked(self) -> None:
         if self.ended or self.cancelled or self.parking.strands.busy > 0:
             self.parked = False
+            self.parking.limits.start()
             return
         await finish(self, PAUSED)
         self.parked = self.output.is_paused
@@ -304,6 +308,7 @@ class Execution:
         self._ended = None
         self.output.status = RunStatus.running
         self.waking = answered
+        self.results_before = len(self.output.step_results)
 
     async def go_on(self, answered: list[str]) -> None:
         """Wake what was answered; with questions still open the run stays paused."""
@@ -316,6 +321,7 @@ class Execution:
         elif self.pauses.open:
             self.pause_parked()
         else:
+            self.parking.limits.start()
             self.parking.wake(answered)
 
     def from_anywhere(self, buffer: Buffer, reason: str | None) -> None:

@@ -191,7 +191,7 @@ class Frame:
         return condition_variables(step_input, self.run.state, choices)
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
-        with anyio.move_on_after(timeout) as scope:
+        with self.run.parking.limits.limit(timeout, path) as scope:
             return await work
         if scope.cancelled_caught:
             raise StepTimeoutError(f"{path} took longer than its timeout of {timeout:g} s", path=path, timeout=timeout)
@@ -226,9 +226,11 @@ class Frame:
         review = node.review
         assert review is not None
         fields, schema = form_fields(review.user_input_schema)
-        # As it is stored: of the step, not of the session, and as of now.
+        # Without what the run's output has already: a question would keep all that was before it, and a run with many
+        # questions the square of that.
         seen = flow.step_input()
-        seen.workflow_session, seen.previous_step_outputs = None, dict(flow.outputs)
+        seen.workflow_session = seen.previous_step_outputs = None
+        seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
         requirement = asking.question(
             node,

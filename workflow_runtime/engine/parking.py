@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from .limits import Limits
 from .strands import Strands
 
 if TYPE_CHECKING:
@@ -22,22 +23,24 @@ __all__ = ["Parking"]
 class Parking:
     """The waiting questions of one run, by requirement id."""
 
-    __slots__ = ("_run", "_waiting", "strands")
+    __slots__ = ("_run", "_waiting", "limits", "strands")
 
     def __init__(self, run: Execution) -> None:
         self._run = run
         self._waiting: dict[str, anyio.Event] = {}
         self.strands = Strands(self._quiet)
+        self.limits = Limits()
 
     async def wait(self, key: str, path: str) -> None:
         """Until the requirement ``key`` is answered."""
         event = self._waiting.setdefault(key, anyio.Event())
-        self.strands.park(path)
-        try:
-            await event.wait()
-        finally:
-            self._waiting.pop(key, None)
-            self.strands.unpark(path)
+        with self.limits.waiting(path):
+            self.strands.park(path)
+            try:
+                await event.wait()
+            finally:
+                self._waiting.pop(key, None)
+                self.strands.unpark(path)
 
     def wake(self, keys: list[str]) -> None:
         """These were answered."""

@@ -137,6 +137,9 @@ class WorkflowCompletedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defa
 
 
 class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowPaused"):
+    """The run waits for people. The requirements are the open ones; ``step_results`` are the outputs that were finished
+    since the run began or last went on (the run's output has all of both)."""
+
     status: str = "PAUSED"
     paused_step_index: int | tuple[int, ...] | None = None
     paused_step_name: str | None = None

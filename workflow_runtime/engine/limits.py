@@ -1,0 +1,85 @@
+"""Timeouts of steps, containers and the run. They stand still while a person is waited for: nobody is too slow to answer
+by a limit that was meant for the work. (D8)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+__all__ = ["Limits"]
+
+
+class _Limit:
+    """A scope with a deadline, and how often it was stopped."""
+
+    __slots__ = ("_left", "_stops", "path", "scope")
+
+    def __init__(self, path: str, scope: anyio.CancelScope) -> None:
+        self.path = path
+        self.scope = scope
+        self._stops = 0
+        self._left = 0.0
+
+    def stop(self) -> None:
+        self._stops += 1
+        if self._stops == 1:
+            self._left = self.scope.deadline - anyio.current_time()
+            self.scope.deadline = math.inf
+
+    def start(self) -> None:
+        self._stops -= 1
+        if self._stops == 0:
+            self.scope.deadline = anyio.current_time() + self._left
+
+
+class Limits:
+    """The limits under way in one run. The paths of a run's limits differ; "" is the run's own."""
+
+    __slots__ = ("_active", "_stopped")
+
+    def __init__(self) -> None:
+        self._active: list[_Limit] = []
+        self._stopped = False
+
+    @contextmanager
+    def limit(self, seconds: float, path: str) -> Iterator[anyio.CancelScope]:
+        """As ``anyio.move_on_after``, but the time that a person takes does not count."""
+        with anyio.move_on_after(seconds) as scope:
+            limit = _Limit(path, scope)
+            if self._stopped:
+                limit.stop()
+            self._active.append(limit)
+            try:
+                yield scope
+            finally:
+                self._active.remove(limit)
+
+    @contextmanager
+    def waiting(self, path: str) -> Iterator[None]:
+        """The step at ``path`` waits for a person: its own limit stands still, also while the run works elsewhere."""
+        stopped = [limit for limit in self._active if limit.path == path]
+        for limit in stopped:
+            limit.stop()
+        try:
+            yield
+        finally:
+            for limit in stopped:
+                limit.start()
+
+    def stop(self) -> None:
+        """The run pauses: all limits stand still."""
+        if not self._stopped:
+            self._stopped = True
+            for limit in self._active:
+                limit.stop()
+
+    def start(self) -> None:
+        """The run goes on."""
+        if self._stopped:
+            self._stopped = False
+            for limit in self._active:
+                limit.start()
