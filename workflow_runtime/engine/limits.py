@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 import anyio
 
@@ -14,26 +15,39 @@ __all__ = ["Limits"]
 
 
 class _Limit:
-    """A scope with a deadline, and how often it was stopped."""
+    """As ``anyio.move_on_after``; knows how often it was stopped."""
 
-    __slots__ = ("_left", "_stops", "path", "scope")
+    __slots__ = ("_all", "_left", "_scope", "_seconds", "_stops", "path")
 
-    def __init__(self, path: str, scope: anyio.CancelScope) -> None:
+    def __init__(self, limits: Limits, seconds: float, path: str) -> None:
         self.path = path
-        self.scope = scope
+        self._all = limits
+        self._seconds = seconds
         self._stops = 0
         self._left = 0.0
+
+    def __enter__(self) -> anyio.CancelScope:
+        self._scope = anyio.move_on_after(self._seconds)
+        self._scope.__enter__()
+        self._all.add(self)
+        return self._scope
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._all.remove(self)
+        return bool(self._scope.__exit__(kind, error, trace))
 
     def stop(self) -> None:
         self._stops += 1
         if self._stops == 1:
-            self._left = self.scope.deadline - anyio.current_time()
-            self.scope.deadline = math.inf
+            self._left = self._scope.deadline - anyio.current_time()
+            self._scope.deadline = math.inf
 
     def start(self) -> None:
         self._stops -= 1
         if self._stops == 0:
-            self.scope.deadline = anyio.current_time() + self._left
+            self._scope.deadline = anyio.current_time() + self._left
 
 
 class Limits:
@@ -45,18 +59,17 @@ class Limits:
         self._active: list[_Limit] = []
         self._stopped = False
 
-    @contextmanager
-    def limit(self, seconds: float, path: str) -> Iterator[anyio.CancelScope]:
+    def limit(self, seconds: float, path: str) -> _Limit:
         """As ``anyio.move_on_after``, but the time that a person takes does not count."""
-        with anyio.move_on_after(seconds) as scope:
-            limit = _Limit(path, scope)
-            if self._stopped:
-                limit.stop()
-            self._active.append(limit)
-            try:
-                yield scope
-            finally:
-                self._active.remove(limit)
+        return _Limit(self, seconds, path)
+
+    def add(self, limit: _Limit) -> None:
+        if self._stopped:
+            limit.stop()
+        self._active.append(limit)
+
+    def remove(self, limit: _Limit) -> None:
+        self._active.remove(limit)
 
     @contextmanager
     def waiting(self, path: str) -> Iterator[None]:
