@@ -28,3 +28,10 @@ def test_an_unknown_case_is_named() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "unknown: nonsense" in done.stderr
+
+
+def test_the_server_benchmark_streams_to_its_clients(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "server.py"), "--toy"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6, "a line of each case, with and without a workflow behind it"

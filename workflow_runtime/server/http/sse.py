@@ -6,8 +6,10 @@ that comes back with ``Last-Event-ID`` gets exactly what follows.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import anyio
@@ -29,7 +31,10 @@ _HEADERS = {
 }
 
 
+logger = logging.getLogger("workflow_runtime")
+
 _CLOSE_SECONDS = 1.0
+_MOMENT = 0.002  # seconds
 
 
 class Source(Protocol):
@@ -68,8 +73,9 @@ class EventStream(Response):
         self._limits = limits
         self._seat = seat
         self._stopping = stopping
-        self._sent = 0
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
+        self._busy_since: float | None = None
+        self._last = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -93,32 +99,47 @@ class EventStream(Response):
 
             group.start_soon(until, _disconnected, receive)
             group.start_soon(until, self._stopping.wait)
-            group.start_soon(until, self._beat, send)
-            with suppress(ReaderTooSlow, TimeoutError):  # it may come back with Last-Event-ID
-                await self._events(send)
+            group.start_soon(until, self._watch, send)
+            await self._events(send)
             group.cancel_scope.cancel()
 
     async def _events(self, send: Send) -> None:
+        """Send what there is, as soon as it is there; of a flood what comes within a moment at once: a write costs more
+        than an event does."""
         await self._put(send, b"retry: %d\n\n" % int(self._limits.retry * 1000))
-        while events := await self._source.take_some():
-            await self._put(send, _joined(events))
+        try:
+            while events := await self._source.take_some():
+                await self._put(send, _joined(events))
+                await anyio.sleep(_MOMENT)
+        except ReaderTooSlow:
+            logger.info("a reader was too slow; it may come back with Last-Event-ID")
+        except Exception:  # the head is sent: that is told when the reader comes back
+            logger.exception("a stream of events ended")
 
     async def _put(self, send: Send, data: bytes) -> None:
         async with self._sending:
-            with anyio.fail_after(self._limits.send_timeout):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-        self._sent += 1
+            self._busy_since = time.monotonic()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            self._busy_since, self._last = None, time.monotonic()
 
-    async def _beat(self, send: Send) -> None:
-        """A comment whenever nothing was said for a while: proxies keep the connection, and a dead one is noticed."""
+    async def _watch(self, send: Send) -> None:
+        """A comment whenever nothing was said for a while: proxies keep the connection, and a dead one is noticed.
+        Returns when the client takes nothing for too long."""
         while True:
-            before = self._sent
-            await anyio.sleep(self._limits.heartbeat)
-            if self._sent == before:
-                try:
-                    await self._put(send, b": heartbeat\n\n")
-                except TimeoutError:
+            now = time.monotonic()
+            if self._busy_since is not None:
+                left = self._busy_since + self._limits.send_timeout - now
+                if left <= 0:
                     return
+            else:
+                left = self._last + self._limits.heartbeat - now
+                if left <= 0:
+                    left = self._limits.heartbeat
+                    with anyio.move_on_after(self._limits.send_timeout) as waited:
+                        await self._put(send, b": heartbeat\n\n")
+                    if waited.cancelled_caught:
+                        return
+            await anyio.sleep(min(left, self._limits.send_timeout))
 
 
 async def _disconnected(receive: Receive) -> None:
