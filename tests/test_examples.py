@@ -67,6 +67,13 @@ IN_ORDER: dict[str, list[str]] = {
         r"ParallelExecutionCompleted 0\.analysis\n",
         r"10 words, the longest is 'question'",
     ],
+    "fastapi_approvals.py": [
+        r"ada asks for a refund: PAUSED\ngrace sees 0 open questions\n",
+        r"the boss sees: Pay this\? Refund 120 EUR for order 7\n",
+        r"grace answers: 404 no such run\nthe boss answers: COMPLETED - paid: Refund 120 EUR",
+        r"ada reads: paid: Refund 120 EUR",
+    ],
+    "follow_in_browser.py --once": [r"\[WorkflowStarted\]", r"once\n upon\n", r" follow\n", r"\[WorkflowCompleted\]"],
     "callable_workflow.py": [r"\{'found': 37, 'tries': 3\}\nguesses: 50 25 37"],
     "sync_script.py": [
         r"COMPLETED NOTHING TO WAIT FOR!",
