@@ -75,6 +75,23 @@ IN_ORDER: dict[str, list[str]] = {
     ],
     "follow_in_browser.py --once": [r"\[WorkflowStarted\]", r"once\n upon\n", r" follow\n", r"\[WorkflowCompleted\]"],
     "callable_workflow.py": [r"\{'found': 37, 'tries': 3\}\nguesses: 50 25 37"],
+    "remote_client.py": [
+        r"left behind event 1-\d+\n5 6 7 8 9 10 \n",
+        r"PAUSED Pay this\?\nCOMPLETED paid 120\n",
+        r"StepStarted 0\.counting\n  StepStarted 0\.counting/0\.count\n  WorkflowCompleted 0\.counting\n",
+        r"StepStarted 1\.total\nWorkflowCompleted",
+    ],
+    "agui_agent.py": [
+        r"RUN_STARTED +\nSTATE_SNAPSHOT",
+        r"TEXT_MESSAGE_CONTENT +Ada, \n",
+        r"RUN_FINISHED +\n-> Send it\? \['confirmed', 'rejection_feedback'\]",
+        r"RUN_FINISHED +\n-> sent\n",
+    ],
+    "mcp_tools.py": [
+        r"tool: refund \['input'\]",
+        r"progress: 1\.0 check is done\nasked: Pay the refund\? \['confirmed', 'rejection_feedback'\]",
+        r"'status': 'COMPLETED', 'content': 'paid 120 EUR'",
+    ],
     "sync_script.py": [
         r"COMPLETED NOTHING TO WAIT FOR!",
         r"Streamed As It Is Made",

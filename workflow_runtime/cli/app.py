@@ -230,6 +230,23 @@ def serve(
 
 
 @app.command()
+def mcp(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="MODULE:NAME...", help="Workflows: module:name, or path/to/file.py:name.")
+    ],
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, help="Seconds that runs get to end when the client has gone.")
+    ] = 10.0,
+    db: Db = None,
+) -> None:
+    """Offer workflows as MCP tools on standard input and output."""
+    from .codes import leave
+    from .mcp import mcp
+
+    leave(lambda: mcp(targets, db=db, grace=grace), as_json=False)
+
+
+@app.command()
 def runs(
     session: Session = None,
     user: User = None,

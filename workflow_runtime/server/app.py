@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from .guard import Guard
 from .http.call import Call, answering, as_json
 from .http.openapi import openapi_document
 from .http.operations import OPERATIONS
+from .http.protocols import McpRoute
 from .http.websocket import socket_route
 from .limits import Limits
 from .service import Service
@@ -70,6 +71,8 @@ def workflow_app(
         )
         middleware.insert(0, allowed)
     routes = [*_routes(service, openapi_document(title, secured=auth is not None)), socket_route(service, auth)]
+    mcp = McpRoute(service)
+    routes.append(Route("/mcp", mcp, name="mcp"))
     if inspector:
         from .inspector import inspector_routes
 
@@ -77,7 +80,7 @@ def workflow_app(
     app = Starlette(
         routes=routes,
         middleware=middleware,
-        lifespan=serving_span(service, recover=recover),
+        lifespan=serving_span(service, recover=recover, beside=mcp.running),
     )
     app.state.service = service
     return app
@@ -101,9 +104,12 @@ def service_of(
 
 
 def serving_span(
-    service: Service, *, recover: bool = True
+    service: Service,
+    *,
+    recover: bool = True,
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]:
-    """The lifespan of an app that serves ``service``."""
+    """The lifespan of an app that serves ``service``; ``beside`` is open as long."""
 
     @asynccontextmanager
     async def span(app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -113,9 +119,12 @@ def serving_span(
                 async with runtime:
                     service.started = True
                     try:
-                        yield {"runtime": runtime}
+                        async with beside():
+                            try:
+                                yield {"runtime": runtime}
+                            finally:
+                                service.stop()
                     finally:
-                        service.stop()
                         service.started = False
                         runtime.grace = service.grace_left()
             finally:

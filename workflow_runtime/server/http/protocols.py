@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
+import anyio
+import anyio.abc
 import anyio.to_thread
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ..errors import Refused
-from .call import Call
+from ..service import Service
+from .call import Call, refusal
 
-__all__ = ["run_agent"]
+__all__ = ["McpRoute", "run_agent"]
 
 
 async def run_agent(call: Call) -> Response:
@@ -25,6 +31,56 @@ async def _loaded(extra: str, module: str, package: str) -> Any:
     try:
         return await anyio.to_thread.run_sync(import_module, module)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package:
+        if (error.name or "").split(".")[0] not in (package, f"{package}_types"):
             raise
         raise Refused(501, "not_installed", f"this server needs workflow-runtime[{extra}] for that") from None
+
+
+class McpRoute:
+    """MCP at one path: an ASGI app, since the protocol's own package reads the request. Its sessions live as long as the
+    app does (``running``); the package is loaded with the first request."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._group: anyio.abc.TaskGroup | None = None
+        self._manager: Any = None
+        self._loading = anyio.Lock()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """A part of the app's lifespan."""
+        async with anyio.create_task_group() as self._group:
+            yield
+            self._group.cancel_scope.cancel()
+        self._group = self._manager = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            manager = await self._started()
+        except Refused as refused:
+            await refusal(refused, scope["path"])(scope, receive, send)
+            return
+        async with anyio.create_task_group() as group:
+
+            async def until_stopped() -> None:
+                await self._service.stopping.wait()  # a session's stream of its own would stay open for ever
+                group.cancel_scope.cancel()
+
+            group.start_soon(until_stopped)
+            await manager.handle_request(scope, receive, send)
+            group.cancel_scope.cancel()
+
+    async def _started(self) -> Any:
+        async with self._loading:
+            if self._manager is None:
+                if self._group is None:
+                    raise Refused(503, "not_started", "the lifespan of this app did not run")
+                module = await _loaded("mcp", "workflow_runtime.server.mcp.http", "mcp")
+                self._manager = await self._group.start(_hold, module.session_manager(self._service))
+            return self._manager
+
+
+async def _hold(manager: Any, *, task_status: anyio.abc.TaskStatus[Any]) -> None:
+    async with manager.run():
+        task_status.started(manager)
+        await anyio.sleep_forever()

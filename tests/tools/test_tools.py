@@ -1,0 +1,158 @@
+"""Workflows as tools, spoken to by the protocol package's own client over real sockets and a real process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from server.serving import Served, serving
+
+from . import flows
+
+pytestmark = pytest.mark.anyio
+NAMES = ["shout", "typed", "asking", "failing", "endless"]
+Connect = Callable[..., Any]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server is uvicorn, and so on asyncio; the protocol's own client leaves generators open that trio complains of."""
+    return "asyncio"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    workflows = [getattr(flows, name)() for name in NAMES]
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:  # off the test's loop
+        yield pool.submit(stack.enter_context, serving(workflows, db=f"sqlite:///{tmp_path}/runs.db")).result()
+
+
+@pytest.fixture(params=["http", "http-2025", "stdio", "stdio-2025"])
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connect]:
+    """``async with connect(**options) as client``: by both transports and both eras of the protocol."""
+    transport, _, era = request.param.partition("-")
+    mode = "legacy" if era else "auto"
+    if transport == "http":
+        served: Served = request.getfixturevalue("served")
+        yield lambda **options: Client(f"{served.url}/mcp", mode=mode, **options)
+        return
+    targets = [f"{flows.__file__}:{name}" for name in NAMES]
+    command = ["-m", "workflow_runtime.cli", "mcp", *targets, "--db", f"sqlite:///{tmp_path}/runs.db"]
+
+    @asynccontextmanager
+    async def started(**options: Any) -> AsyncIterator[Client]:
+        parameters = StdioServerParameters(command=sys.executable, args=command)
+        async with Client(stdio_client(parameters), mode=mode, **options) as client:
+            yield client
+
+    yield started
+
+
+def text(result: types.CallToolResult) -> str:
+    (block,) = result.content
+    assert isinstance(block, types.TextContent)
+    return block.text
+
+
+async def test_workflows_are_tools_with_their_input_schema(connect: Connect) -> None:
+    async with connect() as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"shout-it", "typed", "asking", "failing", "endless", "answer_run"}
+        assert tools["shout-it"].description == "Says it loudly"
+        assert tools["shout-it"].input_schema["required"] == ["input"]
+        assert set(tools["typed"].input_schema["properties"]) == {"item", "count"}
+
+
+async def test_a_call_is_a_run_with_its_progress_and_result(connect: Connect) -> None:
+    told: list[tuple[float, str | None]] = []
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, message))
+
+    async with connect() as client:
+        found = await client.call_tool("shout-it", {"input": "hello"}, progress_callback=tell)
+        assert (text(found), found.is_error) == ("HELLO!", False)
+        assert found.structured_content["status"] == "COMPLETED"
+        typed = await client.call_tool("typed", {"item": "tea", "count": 2})
+        assert typed.structured_content["content"] == {"ordered": "tea", "pieces": 2}
+    assert told == [(0.5, "half way"), (1.0, "loud is done"), (2.0, "mark is done")]
+
+
+async def test_what_is_wrong_is_told_to_the_model(connect: Connect) -> None:
+    async with connect() as client:
+        failed = await client.call_tool("failing", {"input": "x"})
+        assert (text(failed), failed.is_error) == ("LookupError: nothing there", True)
+        bad = await client.call_tool("typed", {"item": "tea", "count": "many"})
+        assert bad.is_error
+        assert "count" in text(bad)
+        assert (await client.call_tool("nobody", {})).is_error
+        assert (await client.call_tool("answer_run", {"workflow_id": "asking"})).is_error
+
+
+async def test_a_pause_says_how_it_is_answered_and_is(connect: Connect) -> None:
+    async with connect() as client:
+        paused = await client.call_tool("asking", {"input": "x"})
+        data = paused.structured_content
+        assert (data["status"], paused.is_error) == ("PAUSED", False)
+        assert data["run_id"] in text(paused)
+        assert "answer_run" in text(paused)
+        asked = {item["id"].rpartition("@")[0].rpartition(".")[2]: item for item in data["requirements"]}
+        assert set(asked) == {"pay", "book"}
+        answers = {
+            asked["pay"]["id"]: {"confirmed": True},
+            asked["book"]["id"]: {"user_input": {"seats": 2, "name": "Ada"}},
+        }
+        call = {"workflow_id": "asking", "run_id": data["run_id"], "answers": answers}
+        again = await client.call_tool("answer_run", call)
+        (sure,) = again.structured_content["requirements"]
+        assert sure["message"] == "Sure?"
+        assert (await client.call_tool("answer_run", call)).is_error, "answered before"
+        done = await client.call_tool("answer_run", {**call, "answers": {sure["id"]: {"confirmed": True}}})
+        assert done.structured_content["status"] == "COMPLETED"
+
+
+async def test_a_client_that_can_ask_its_user_is_asked_by_form(connect: Connect) -> None:
+    asked: list[str] = []
+
+    async def user(context: Any, params: Any) -> types.ElicitResult:
+        asked.append(params.message)
+        properties = params.requested_schema["properties"]
+        if "seats" in properties:
+            return types.ElicitResult(action="accept", content={"seats": 2, "name": "Ada"})
+        return types.ElicitResult(action="accept", content={"confirmed": True})
+
+    async with connect(elicitation_callback=user) as client:
+        found = await client.call_tool("asking", {"input": "x"})
+        assert found.structured_content["status"] == "COMPLETED"
+        assert asked[-1] == "Sure?"
+        assert "Pay?" in asked[:2]
+
+
+async def test_a_user_who_puts_it_off_leaves_the_run_waiting(connect: Connect) -> None:
+    async def user(context: Any, params: Any) -> types.ElicitResult:
+        return types.ElicitResult(action="cancel")
+
+    async with connect(elicitation_callback=user) as client:
+        found = await client.call_tool("asking", {"input": "x"})
+        assert found.structured_content["status"] == "PAUSED"
+
+
+async def test_a_call_that_is_given_up_cancels_its_run(served: Served, until: Callable[..., Any]) -> None:
+    for mode in ("auto", "legacy"):
+        flows.began.clear()
+        flows.ended.clear()
+        async with Client(f"{served.url}/mcp", mode=mode) as client:
+            async with anyio.create_task_group() as group:
+                group.start_soon(client.call_tool, "endless", {"input": "x"})
+                await until(lambda: flows.began)
+                group.cancel_scope.cancel()
+            await until(lambda: flows.ended)
+        assert flows.began == flows.ended
