@@ -140,7 +140,13 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change)
     pauses = Pauses(await requirements_of(db, asked.run_id))
-    accepted = _answers(asked, pauses)
+    try:
+        accepted = _answers(asked, pauses)
+    except AlreadyAnswered:
+        # Another caller may have gone on with the run between the two reads above: then it is that which is to be told.
+        current = await db.load_run(asked.run_id)
+        refuse_unless_paused(current.status if current is not None else row.status, asked.run_id)
+        raise
     now = asked.definition.clock.time()
     claimed = await db.claim(
         asked.run_id,
