@@ -37,7 +37,7 @@ async def ask(
             " now; a step that asks must ask the same questions in the same order"
         )
     if answer.answered_at is None:
-        await run.parking.wait(key, path)
+        await run.parking.wait(key, path, schema)
         answer = run.pauses.get(key)
         assert isinstance(answer, StepRequirement)
     if run.pauses.use(key):
@@ -52,7 +52,7 @@ async def ask(
 def _open(
     frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
 ) -> StepRequirement:
-    if schema is None or schema in _SCALARS:
+    if _is_scalar(schema):
         fields: list[UserInputField] = [UserInputField(name="value", field_type=_SCALARS[schema or str])]
         described: dict[str, Any] | None = None
     else:
@@ -77,9 +77,13 @@ def _open(
     return requirement
 
 
+def _is_scalar(schema: Any) -> bool:
+    return schema is None or (isinstance(schema, type) and schema in _SCALARS)
+
+
 def _typed(answer: StepRequirement, schema: Any) -> Any:
     values = answer.user_input or {}
-    if schema is None or schema in _SCALARS:
+    if _is_scalar(schema):
         return values.get("value")
     if hasattr(schema, "model_validate"):
         return schema.model_validate(values)

@@ -7,7 +7,7 @@ when another process takes the run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -23,16 +23,18 @@ __all__ = ["Parking"]
 class Parking:
     """The waiting questions of one run, by requirement id."""
 
-    __slots__ = ("_run", "_waiting", "limits", "strands")
+    __slots__ = ("_run", "_waiting", "limits", "models", "strands")
 
     def __init__(self, run: Execution) -> None:
         self._run = run
         self._waiting: dict[str, anyio.Event] = {}
         self.strands = Strands(self._quiet)
         self.limits = Limits()
+        self.models: dict[str, Any] = {}  # the schemas of what is asked here, to check an answer by
 
-    async def wait(self, key: str, path: str) -> None:
-        """Until the requirement ``key`` is answered."""
+    async def wait(self, key: str, path: str, schema: Any = None) -> None:
+        """Until the requirement ``key``, whose answer is of ``schema``, is answered."""
+        self.models[key] = schema
         event = self._waiting.setdefault(key, anyio.Event())
         with self.limits.waiting(path):
             self.strands.park(path)
@@ -40,6 +42,7 @@ class Parking:
                 await event.wait()
             finally:
                 self._waiting.pop(key, None)
+                self.models.pop(key, None)
                 self.strands.unpark(path)
 
     def wake(self, keys: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -89,6 +90,32 @@ def merge_answers(known: Pauses, given: list[Requirement], now: float) -> list[R
             answered_at=first.answered_at,
         )
     return accepted
+
+
+def validated(answered: list[Requirement], model_of: Callable[[Requirement], Any]) -> list[Requirement]:
+    """``answered``, which also the models of their forms accept: a model may know more than its JSON Schema says.
+
+    Raises:
+        ValueError: A line for every field that a model refuses.
+    """
+    problems: list[str] = []
+    for item in answered:
+        model = model_of(item)
+        if isinstance(item, StepRequirement) and item.user_input is not None and hasattr(model, "model_validate"):
+            try:
+                model.model_validate(item.user_input)
+            except ValueError as error:
+                problems += [f"{item.step_name or item.path}: {line}" for line in _refused(error)]
+    if problems:
+        raise ValueError("cannot continue, nothing was changed:\n" + "\n".join(f"- {line}" for line in problems))
+    return answered
+
+
+def _refused(error: ValueError) -> list[str]:
+    """What a model says against each field."""
+    details = error.errors() if hasattr(error, "errors") else []
+    lines = [f"Field '{'.'.join(map(str, ('user_input', *item['loc'])))}': {item['msg']}" for item in details]
+    return lines or [str(error)]
 
 
 def _answered(asked: Requirement, given: Requirement, now: float) -> Requirement:

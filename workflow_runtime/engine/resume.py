@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
 from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .host import find_parked, register
-from .pauses import Pauses, Requirement, due, merge_answers
+from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
 
@@ -308,7 +309,7 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
     if given is None and asked.output is not None:
         given = [*(asked.output.step_requirements or ()), *(asked.output.error_requirements or ())]
     usable = [item for item in given or () if item.id not in late]
-    accepted = [*timed_out, *merge_answers(pauses, usable, now)]
+    accepted = [*timed_out, *validated(merge_answers(pauses, usable, now), models(asked))]
     if not accepted and pauses.open:
         steps = [item.step_name for item in pauses.open if item.kind != "error"]
         errors = [item.step_name for item in pauses.open if item.kind == "error"]
@@ -319,6 +320,19 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
         refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
         raise refused
     return accepted
+
+
+def models(asked: Continuation) -> Callable[[Requirement], Any]:
+    """Which pydantic model, if any, the form of a question is of: the workflow's own, or that of a step that waits here."""
+    parked = find_parked(asked.run_id)
+
+    def model(item: Requirement) -> Any:
+        if parked is not None and item.id in parked.parking.models:
+            return parked.parking.models[item.id]
+        node = asked.definition.plan.find(item.path)
+        return node.review.user_input_schema if node is not None and node.review is not None else None
+
+    return model
 
 
 def requirement_row(item: Requirement, run: RunRow) -> RequirementRow:

@@ -1,0 +1,201 @@
+"""run_context.ask: a question in the middle of a step. The step waits while its process lives, and is entered again where it
+does not. (decisions 5)"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import BaseModel, model_validator
+
+from workflow_runtime import (
+    AnswerRejected,
+    BaseDb,
+    InMemoryDb,
+    Parallel,
+    RunContext,
+    RunStatus,
+    Step,
+    StepChanged,
+    StepRequirement,
+    Workflow,
+    WorkflowRunOutput,
+)
+from workflow_runtime.testing import ScriptedPerson, answers
+
+pytestmark = pytest.mark.anyio
+
+
+class Trip(BaseModel):
+    days: int
+    nights: int
+
+    @model_validator(mode="after")
+    def fits(self) -> Trip:
+        if self.nights > self.days:
+            raise ValueError("more nights than days")
+        return self
+
+
+class Body:
+    """A step that asks twice, and what was done in it. ``questions`` may change between two processes."""
+
+    def __init__(self, *questions: str) -> None:
+        self.questions = questions or ("first?", "second?")
+        self.done: list[str] = []
+
+    async def ask(self, run_context: RunContext) -> str:
+        self.done.append("entered")
+        drawn = await run_context.once("draw", lambda: self.done.append("drawn") or 17)
+        found = []
+        for question in self.questions:
+            found.append(await run_context.ask(question, int))
+            self.done.append(question)
+        return f"{drawn} {found}"
+
+
+def build(body: Any, db: BaseDb | None, **options: Any) -> Workflow:
+    return Workflow(name="w", steps=[Step(name="ask", executor=getattr(body, "ask", body))], db=db, **options)
+
+
+def question(output: WorkflowRunOutput) -> StepRequirement:
+    (item,) = [item for item in output.active_step_requirements if item.answered_at is None]
+    return item
+
+
+async def through(person: ScriptedPerson, workflow: Workflow) -> WorkflowRunOutput:
+    """Let the person answer, each time only when nothing moves any more, so that what is to be evicted is."""
+    output = await workflow.arun()
+    while output.is_paused:
+        await anyio.wait_all_tasks_blocked()
+        output = await workflow.acontinue_run(output, step_requirements=person.answer(output))
+    return output
+
+
+async def reply(workflow: Workflow, output: WorkflowRunOutput, value: Any) -> WorkflowRunOutput:
+    item = question(output)
+    item.answer({"user_input": {"value": value}})
+    return await workflow.acontinue_run(output, step_requirements=[item])
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["database", "no database"])
+async def test_in_the_same_process_the_body_is_not_entered_again(db: BaseDb, stored: bool) -> None:
+    body = Body()
+    workflow = build(body, db if stored else None)
+    paused = await workflow.arun()
+    assert (question(paused).user_input_message, question(paused).kind) == ("first?", "ask")
+    again = await reply(workflow, paused, 1)
+    assert again.is_paused
+    assert question(again).user_input_message == "second?"
+    done = await reply(workflow, again, 2)
+    assert (done.status, done.content) == (RunStatus.completed, "17 [1, 2]")
+    assert body.done == ["entered", "drawn", "first?", "second?"]
+
+
+async def test_after_eviction_the_body_is_entered_again_and_gets_what_was_recorded(db: BaseDb) -> None:
+    body = Body()
+    workflow = build(body, db, evict_after=0.0)
+    output = await through(answers().fills_in("ask", value=1).fills_in("ask", value=2), workflow)
+    assert output.content == "17 [1, 2]"
+    assert body.done.count("drawn") == 1
+    assert body.done[:3] == ["entered", "drawn", "entered"]
+
+
+@pytest.mark.parametrize(
+    ("questions", "said"),
+    [
+        (("second?", "first?"), "question 1 was 'first\\?' when the step first ran and is 'second\\?' now"),
+        (("else?",), "else"),
+    ],
+)
+async def test_a_changed_order_of_questions_raises_step_changed(
+    db: BaseDb, questions: tuple[str, ...], said: str
+) -> None:
+    paused = await build(Body(), db, evict_after=0.0).arun()
+    await anyio.wait_all_tasks_blocked()
+    with pytest.raises(StepChanged, match=said):
+        await reply(build(Body(*questions), db), paused, 1)
+
+
+async def test_a_declined_question_raises_in_the_step_which_may_catch_it(db: BaseDb) -> None:
+    async def careful(run_context: RunContext) -> str:
+        try:
+            return str(await run_context.ask("Sure?", bool))
+        except AnswerRejected as error:
+            return f"no: {error}"
+
+    for body, status in ((careful, RunStatus.completed), (Body(), RunStatus.error)):
+        workflow = build(body, db)
+        paused = await workflow.arun()
+        item = question(paused)
+        item.answer({"confirmed": False, "rejection_feedback": "ask later"})
+        if status is RunStatus.error:
+            with pytest.raises(AnswerRejected, match="ask later"):
+                await workflow.acontinue_run(paused)
+        else:
+            assert str((await workflow.acontinue_run(paused)).content).startswith("no: 0.ask: 'Sure?' was declined")
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "expected"),
+    [
+        (None, {"value": "text"}, "text"),
+        (float, {"value": 1}, 1),
+        (bool, {"value": False}, False),
+        (list, {"value": [1]}, [1]),
+        ([{"name": "n", "field_type": "int"}], {"n": 4}, {"n": 4}),
+        (Trip, {"days": 3, "nights": 2}, Trip(days=3, nights=2)),
+    ],
+    ids=["text", "float", "bool", "list", "fields", "model"],
+)
+async def test_the_answer_has_the_type_that_was_asked_for(schema: Any, given: Any, expected: Any) -> None:
+    got: list[Any] = []
+
+    async def ask(run_context: RunContext) -> None:
+        got.append(await run_context.ask("What?", schema))
+
+    for evict_after in (300.0, 0.0):
+        await through(answers().fills_in("ask", **given), build(ask, InMemoryDb(), evict_after=evict_after))
+    assert got == [expected, expected]
+
+
+async def test_what_only_the_model_knows_is_checked_before_anything_changes(db: BaseDb) -> None:
+    async def ask(run_context: RunContext) -> str:
+        return str(await run_context.ask("When?", Trip))
+
+    guarded = Step(name="form", executor=lambda: "trip", requires_user_input=True, user_input_schema=Trip)
+    for workflow in (build(ask, db), Workflow(name="w2", steps=[guarded], db=db)):
+        paused = await workflow.arun()
+        item = question(paused)
+        item.answer({"user_input": {"days": 1, "nights": 2}})
+        with pytest.raises(ValueError, match=r"nothing was changed:\n- .*more nights than days"):
+            await workflow.acontinue_run(run_id=paused.run_id, step_requirements=[item])
+        item.answer({"user_input": {"days": 2, "nights": 1}})
+        done = await workflow.acontinue_run(run_id=paused.run_id, step_requirements=[item])
+        assert done.status is RunStatus.completed
+
+
+async def test_branches_that_ask_pause_once_with_all_questions_and_keep_their_places(db: BaseDb) -> None:
+    left, right = Body("left?"), Body("right?")
+    steps = [Parallel(Step(name="left", executor=left.ask), Step(name="right", executor=right.ask), name="both")]
+    workflow = Workflow(name="w", steps=steps, db=db)
+    paused = await workflow.arun()
+    assert {item.user_input_message for item in paused.active_step_requirements} == {"left?", "right?"}
+    output = await answers().fills_in("left", value=1).fills_in("right", value=2).go_on(workflow, paused)
+    assert [step.content for step in output.step_results[0].steps or ()] == ["17 [1]", "17 [2]"]
+    assert left.done.count("entered") == right.done.count("entered") == 1
+
+
+async def test_a_question_may_stand_in_a_callable_workflow_and_in_a_nested_one(db: BaseDb) -> None:
+    async def flow(run_context: RunContext) -> str:
+        first = await run_context.step("one", lambda: "one")
+        return f"{first} {await run_context.ask('How many?', int)}"
+
+    inner = Workflow(name="inner", steps=[Step(name="asks", executor=Body("n?").ask)])
+    for evict_after in (300.0, 0.0):
+        asked = answers().fills_in("flow", value=3).fills_in("asks", value=4)
+        output = await through(asked, Workflow(name="flow", steps=flow, db=db, evict_after=evict_after))
+        assert output.content == "one 3"
+        output = await through(asked, Workflow(name="outer", steps=[inner], db=db, evict_after=evict_after))
+        assert output.content == "17 [4]"
