@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from server.serving import Served, serving
 
 from workflow_runtime import Workflow
 
 from .relay import Relay
+
+expect.set_options(timeout=15_000)  # a machine that is busy with other things fails nothing
 
 SCREENSHOTS = Path(__file__).parent.parent.parent / "screenshots"  # git-ignored: to be looked at
 FLAGS = [
@@ -72,7 +74,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def make(**options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1360, "height": 900}, **options})
-        context.set_default_timeout(8000)
+        context.set_default_timeout(15_000)
         contexts.append(context)
         context.on("page", watched.watch)
         return context.new_page()

@@ -73,7 +73,7 @@ class _Maker:
         )
 
     def below(self, node: Node, row: Row | None) -> Iterable[Outline]:
-        children = list(node.children.values())
+        children = node.ordered()
         if node.kind in ("iteration", "item") and len(children) == 1 and not children[0].children:
             return []  # its only step stands in its row
         if not children or node.kind in ("Condition", "Router"):

@@ -140,6 +140,11 @@ class Node:
         for child in self.children.values():
             yield from child.walk()
 
+    def ordered(self) -> list[Node]:
+        """The children as they are shown: items by their number, whichever began first."""
+        children = list(self.children.values())
+        return sorted(children, key=lambda child: child.number or 0) if self.kind == "Map" else children
+
     def above(self) -> Iterator[Node]:
         """The containers around this node, innermost first; the root is not among them."""
         node = self.parent

@@ -146,7 +146,7 @@ def _flat(root: Node) -> list[tuple[Node, tuple[str, ...]]]:
 
 
 def _below(node: Node) -> list[Node]:
-    children = list(node.children.values())
+    children = node.ordered()
     if node.kind in ("iteration", "item") and len(children) == 1 and not children[0].children:
         return []
     return children

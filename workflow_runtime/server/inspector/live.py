@@ -53,8 +53,10 @@ class LiveRun:
                 if ended or self._run.view.status in _FINAL:  # the journal has the times to the millisecond
                     self._run = await load_run(self._visit, self._run.run_id)
                 await put(b"".join(self._changes()))
-                if self._run.view.status in _FINAL or ended:
+                final = self._run.view.status in _FINAL
+                if final:
                     await put(b"event: end\ndata: end\n\n")
+                if final or ended:  # where it is not over the page connects again
                     group.cancel_scope.cancel()
                     return
                 with anyio.move_on_after(_TICK if self._run.view.status == "RUNNING" else None):

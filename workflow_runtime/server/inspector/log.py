@@ -71,27 +71,19 @@ def _rows(visit: Visit, run_id: str, page: LogPage, query: str) -> h.Element:
             if not page.total
             else "Its events are not kept any more; the timeline comes from the journal."
         ]
-    return h.ol(".events")[[_row(visit, run_id, event) for event in page.events]]
+    return h.ol(".events", data_base=visit.links.run(run_id, "events"))[[_row(visit, event) for event in page.events]]
 
 
-def _row(visit: Visit, run_id: str, event: Event) -> h.Element:
+def _row(visit: Visit, event: Event) -> h.Element:
     data = event.to_dict()
     rest = {key: found for key, found in data.items() if key not in _COMMON}
     at = datetime.fromtimestamp(event.created_at, UTC)
-    body = f"e-{event.seq}"
-    return h.li(id=f"l-{event.seq}")[
+    return h.li(id=f"l-{event.seq}", hx_morph_skip=True)[  # what is open stays as it is: an event never changes
         h.span(".number")[f"{event.seq:,}"],
         h.time(datetime=at.isoformat().replace("+00:00", "Z"), data_clock="")[at.strftime("%H:%M:%S")],
         h.strong(class_="bad" if "Error" in event.event else None)[name_of(event.event)],
-        h.a(href=visit.links.step(run_id, event.path), data_step=event.path)[name_of(event.path)]
-        if event.path
-        else h.span,
-        h.details[
-            h.summary(
-                hx_get=visit.links.run(run_id, f"events/{event.seq}"), hx_target=f"#{body}", hx_trigger="click once"
-            )[_said(rest) or "all fields"],
-            h.div(id=body)[h.p(".dim")["…"]],
-        ],
+        h.a(href=visit.links.step(event.path), data_step=event.path)[name_of(event.path)] if event.path else h.span,
+        h.details(data_event=str(event.seq))[h.summary[_said(rest) or "all fields"]],
     ]
 
 

@@ -119,7 +119,7 @@ def _ended(visit: Visit, run: Loaded) -> h.Element | None:
     if view.status == "ERROR":
         failed = view.failed
         place = (
-            [" in ", h.a(href=visit.links.step(run.run_id, failed.path), data_step=failed.path)[where(failed)]]
+            [" in ", h.a(href=visit.links.step(failed.path), data_step=failed.path)[where(failed)]]
             if failed is not None
             else None
         )
@@ -194,7 +194,7 @@ def _line(visit: Visit, run: Loaded, row: Row) -> h.Element:
     if row.is_gap:
         return h.li(class_=f"gap d{depth}")[f"… {row.name}"]
     node = run.view.nodes[row.path]
-    address = visit.links.step(run.run_id, row.path)
+    address = visit.links.step(row.path)
     return h.li(data_state=row.state, class_=f"d{depth}")[
         h.a(href=address, data_step=row.path, title=row.path)[
             mark(row.state),
@@ -233,7 +233,7 @@ def _graph(visit: Visit, run: Loaded) -> h.Element:
         return h.p(".dim")["Its steps are known only as it runs."]
     if found.is_cut and len(found.states) > 600:
         return h.p(".dim")["Too many steps for a picture; the timeline has them."]
-    picture = svg(name, found.parts, found.states, link=lambda path: visit.links.step(run.run_id, path))
+    picture = svg(name, found.parts, found.states, link=lambda path: visit.links.step(path))
     width = int(picture.partition('width="')[2].partition('"')[0])
     kind = "graph wide" if width > _WIDE else "graph"
     return h.div(class_=kind, tabindex="0", role="region", aria_label=f"The steps of {name}")[Markup(picture)]

@@ -53,8 +53,10 @@ class Links:
     def run(self, run_id: str, part: str = "", **query: str | None) -> str:
         return _with(f"{self.home}/runs/{quote(run_id, safe='')}{f'/{part}' if part else ''}", query)
 
-    def step(self, run_id: str, path: str) -> str:
-        return self.run(run_id, step=path) + "#detail"
+    @staticmethod
+    def step(path: str) -> str:
+        """A step of the run whose page this is: relative to that, as there are hundreds of them."""
+        return f"?{urlencode({'step': path})}#detail"
 
 
 def _with(address: str, query: dict[str, str | None]) -> str:

@@ -69,6 +69,16 @@
     event.preventDefault();
     choose(link.dataset.step, true);
   });
+  document.addEventListener(
+    "toggle",
+    ({ target }) => {
+      const seq = target.dataset?.event;
+      if (!seq || !target.open || target.children.length > 1) return;
+      const body = target.appendChild(document.createElement("div"));
+      htmx.ajax("GET", `${target.closest("[data-base]").dataset.base}/${seq}`, { target: body, source: target });
+    },
+    true,
+  );
   document.addEventListener("keydown", (event) => {
     const at = document.activeElement;
     const isTyping = at && at.matches("input, textarea, select");
