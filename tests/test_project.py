@@ -158,7 +158,7 @@ EXTRA_OF_ROOM = {
     "console": {"rich", "prompt_toolkit", "markdown_it"},
     "cli": {"rich", "typer"},
     "testing": {"pytest", "hypothesis"},
-    "server": {"starlette", "uvicorn", "jwt", "fastapi", "ag_ui", "mcp", "pydantic", "htpy", "markupsafe"},
+    "server": {"starlette", "uvicorn", "jwt", "fastapi", "ag_ui", "mcp", "mcp_types", "pydantic", "htpy", "markupsafe"},
     "client": {"httpx2"},
 }
 IMPORT_NAMES = {"common-expression-language": "cel", "opentelemetry-api": "opentelemetry"}
