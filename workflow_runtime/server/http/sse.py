@@ -46,9 +46,8 @@ class Source(Protocol):
 
 
 def frame(event: Event) -> bytes:
-    seq = getattr(event, "last_seq", None) or event.seq
     name = event.event.replace("\n", " ").replace("\r", " ")  # a custom event is called what its author likes
-    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (event.epoch, seq, name.encode(), event_frame(event))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), name.encode(), event_frame(event))
 
 
 class EventStream(Response):
