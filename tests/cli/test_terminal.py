@@ -295,3 +295,18 @@ def test_ctrl_c_in_a_script_cancels_the_run_shows_it_and_is_raised(terminal: Ope
     script.sees("talk  cancelled", "Cancelled in", "interrupted")
     assert script.ends() == 0
     assert "Traceback" not in script.plain
+
+
+def test_a_shell_completes_commands_and_the_ids_of_runs(terminal: Open, tmp_path: Path) -> None:
+    beside = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PS1": "$ "}
+    assert terminal("run", "flows:hello", "hi", "--run-id", "run-of-ada").ends() == 0
+    shell = terminal("--norc", "--noprofile", program=["bash"], **beside)
+    shell.sees("$ ")
+    shell.types('eval "$(wfr --show-completion bash)"; echo is rea""dy\r')
+    shell.sees("is ready", "$ ")
+    shell.types("wfr pen\t")
+    shell.sees("wfr pending ")
+    shell.types("\x15wfr show run-\t")
+    shell.sees("wfr show run-of-ada")
+    shell.types("\x15exit\r")
+    assert shell.ends() == 0

@@ -5,12 +5,24 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import pytest
 from rich.console import Console
 
-from workflow_runtime import Parallel, Step, StepInput, Workflow
+from workflow_runtime import (
+    Audio,
+    File,
+    Image,
+    InMemoryDb,
+    Parallel,
+    RunContext,
+    Step,
+    StepInput,
+    Video,
+    Workflow,
+)
 
 from .streams import recording
 
@@ -165,3 +177,56 @@ def test_a_reader_that_goes_away_ends_the_run() -> None:
     with pytest.raises(BrokenPipeError):
         Workflow(name="W", steps=[first]).print_response("hi", console=Console(file=Gone(), width=80))
     assert ran == []
+
+
+@pytest.mark.anyio
+async def test_what_is_given_to_the_run_reaches_its_steps() -> None:
+    async def tell(step_input: StepInput, run_context: RunContext) -> list[Any]:
+        media = (step_input.images, step_input.audio, step_input.videos, step_input.files)
+        return [
+            step_input.input,
+            step_input.additional_data,
+            run_context.user_id,
+            run_context.session_id,
+            [[item.url for item in items or ()] for items in media],
+        ]
+
+    console = pipe()
+    workflow = Workflow(name="Tell", steps=[tell], db=InMemoryDb())
+    await workflow.aprint_response(
+        {"a": 1},
+        additional_data={"b": 2},
+        user_id="ada",
+        session_id="s1",
+        audio=[Audio(url="https://x.test/a.mp3")],
+        images=[Image(url="https://x.test/i.png")],
+        videos=[Video(url="https://x.test/v.mp4")],
+        files=[File(url="https://x.test/f.pdf")],
+        stream=False,
+        console=console,
+    )
+    output = await workflow.aget_last_run_output("s1")
+    assert output is not None
+    assert output.content == [
+        {"a": 1},
+        {"b": 2},
+        "ada",
+        "s1",
+        [[f"https://x.test/{name}"] for name in ("i.png", "a.mp3", "v.mp4", "f.pdf")],
+    ]
+    assert "session  s1" in written(console)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("details", [True, False])
+@pytest.mark.parametrize("times", [True, False])
+async def test_outputs_of_steps_and_times_are_shown_as_wanted(details: bool, times: bool) -> None:
+    console = pipe()
+    await Workflow(name="Two", steps=[shout, words]).aprint_response(
+        "hi", console=console, show_step_details=details, show_time=times
+    )
+    text = written(console)
+    assert ("| HI" in text) is details
+    assert bool(re.search(r"done +shout  \d+ms", text)) is times
+    assert bool(re.search(r"completed in \d", text)) is times
+    assert text.count("| two three") == 1  # the answer, in any case

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import anyio
@@ -79,9 +80,8 @@ class Notebook:
         self._shown = html
 
     def _display(self, html: str, keep: bool = False) -> Any:
-        from IPython.display import display  # type: ignore[import-not-found,unused-ignore]  # there is one in a notebook
-
-        return display(_Html(html), display_id=True) if keep else display(_Html(html))
+        show: Any = import_module("IPython.display").display  # there is one in a notebook
+        return show(_Html(html), display_id=True) if keep else show(_Html(html))
 
 
 class _Html:
