@@ -187,6 +187,7 @@ def test_what_does_not_fit_is_said_by_the_server_and_what_was_typed_stays(page: 
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_label("Age", exact=True)).to_have_accessible_description("Must be at most 150, got 400")
     expect(page.get_by_label("To", exact=True)).to_have_accessible_description(re.compile("does not match the pattern"))
+    expect(page.get_by_label("To", exact=True)).to_be_focused()
     expect(page.get_by_label("Stops")).to_have_value("PRG\nVIE\n")
     expect(page.get_by_label("bike")).to_be_checked()
     keep(page, "run-form-wrong", full_page=True)
@@ -321,6 +322,29 @@ def test_a_keyboard_is_enough(page: Page, served: Serve) -> None:
     expect(page.get_by_text("Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
+
+
+def test_a_phone_shows_all_of_it_without_turning_sideways(open_page: Callable[..., Page], served: Serve) -> None:
+    page = open_page(viewport={"width": 375, "height": 720}, device_scale_factor=2, has_touch=True, is_mobile=True)
+    server = served(every_shape(InMemoryDb()), asking(InMemoryDb()))
+
+    def fits(name: str) -> None:
+        keep(page, f"phone-{name}", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+
+    page.goto(f"{server.url}/inspector/workflows/report")
+    fits("start")
+    begin(page, server, "report")
+    status(page, "completed")
+    page.locator(".gantt a").first.tap()
+    expect(page.locator("#detail-title")).to_be_in_viewport()
+    fits("run")
+    begin(page, server, "trip")
+    page.get_by_role("button", name="Approve").tap()
+    expect(page.get_by_label("Budget", exact=True)).to_be_visible()
+    fits("form")
+    page.goto(f"{server.url}/inspector")
+    fits("home")
 
 
 def test_colours_are_the_systems_or_the_readers_choice(open_page: Callable[..., Page], served: Serve) -> None:

@@ -146,6 +146,7 @@
   document.addEventListener("htmx:after:request", ({ detail, target }) => {
     const response = detail.ctx?.response;
     if (!response) return;
+    isWrong = response.status === 422;
     const said = response.headers.get("X-Message");
     if (said) {
       isLost = false;
@@ -153,15 +154,22 @@
     } else if (response.status < 400 && target.id !== "live") back();
   });
 
+  let isWrong = false; // a form came back with what does not fit: go there
   const settle = () => {
     times();
     current();
     scroll();
+    const wrong = isWrong && document.querySelector("form [aria-invalid], form [role=alert] ~ .field :is(input, textarea)");
+    if (wrong) {
+      wrong.focus();
+      isWrong = false;
+    }
   };
   document.addEventListener("htmx:after:swap", settle);
   document.addEventListener("DOMContentLoaded", () => {
     paint();
     settle();
+    for (const graph of document.querySelectorAll(".graph")) graph.scrollLeft = (graph.scrollWidth - graph.clientWidth) / 2;
     find("theme").addEventListener("click", () => {
       theme = themes[(themes.indexOf(theme) + 1) % themes.length];
       try {
