@@ -9,11 +9,11 @@ import anyio.lowlevel
 
 from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import StepTimeoutError
 from ..steps.signals import Rejected, Suspended
 from .ending import PAUSED, Cancelled, finish
 from .execution import Execution
 from .frame import Frame, root_frame
+from .limits import limited
 from .recorder import storage_failure
 from .walk import walk_workflow
 
@@ -97,11 +97,8 @@ async def _opened(run: Execution) -> Frame:
 
 
 async def _limited(run: Execution, frame: Frame, limit: float) -> Any:
-    with run.parking.limits.limit(limit, "") as scope:
-        return await _passes(run, frame)
-    if scope.cancelled_caught:
-        raise StepTimeoutError(f"the run took longer than its run_timeout of {limit:g} s", path="", timeout=limit)
-    return None
+    message = f"the run took longer than its run_timeout of {limit:g} s"
+    return await limited(run, limit, "", _passes(run, frame), message)
 
 
 async def _passes(run: Execution, frame: Frame) -> Any:

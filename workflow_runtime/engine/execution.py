@@ -82,6 +82,7 @@ class Execution:
         "loop_key",
         "opening",
         "output",
+        "overdue",
         "owner",
         "parked",
         "partials",
@@ -140,6 +141,7 @@ class Execution:
         self.waiting: anyio.CancelScope | None = None  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
+        self.overdue: Callable[[], None] | None = None
         self.failure: BaseException | None = None
         self.raised: BaseException | None = None
         self.ended = False
@@ -236,6 +238,10 @@ class Execution:
         self.cancel_reason = self.cancel_reason or reason
         if self.waiting is not None:
             self.waiting.cancel()
+        if not self.scope.cancel_called:
+            from .stalls import expect_end  # what is slow to load is loaded by those who need it
+
+            self.overdue = expect_end(self)
         self.scope.cancel()
         return True
 
@@ -350,6 +356,8 @@ class Execution:
 
     def end(self) -> None:
         self.ended = True
+        if self.overdue is not None:
+            self.overdue()
         self.output.journal = self.journal if self.output.is_paused else None
         self.last_output = copy_output(self.output) if self.parked else self.output
         self.bus.close(self.raised if isinstance(self.raised, Exception) else None)

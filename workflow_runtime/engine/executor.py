@@ -18,7 +18,7 @@ from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, builtins
 from .context import RunContext
 from .executor_pause import apply_answers, is_paused, open_requirement, resolved
-from .invoke import Chunks
+from .invoke import Chunks, closed
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -54,7 +54,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
                 chunks.keep_partial(error)
                 raise
             finally:
-                await _closed(found)
+                if hasattr(found, "aclose"):  # nothing is read after the output object
+                    await closed(frame.run.id, path, found)
             found = chunks.output
     else:
         found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
@@ -109,14 +110,6 @@ def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> 
         if inspect.isgenerator(found):
             found.close()
     return chunks.output
-
-
-async def _closed(stream: Any) -> None:
-    """What it holds open is closed here and now, not by the garbage collector: nothing is read after the output object."""
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        with anyio.CancelScope(shield=True):
-            await close()
 
 
 def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, verb: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..core.gate import Verdict
 from ..core.journal import OPEN, Record, within
 from ..core.plan import Node
 from ..model import events as ev
-from ..model.errors import StepTimeoutError, UnserializableError
+from ..model.errors import UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.fields import form_fields
 from ..model.requirements import ErrorRequirement, StepRequirement
@@ -26,6 +26,7 @@ from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
 from .branches import run_branches
 from .invoke import call_condition, invoke
+from .limits import limited
 from .request import Definition
 
 if TYPE_CHECKING:
@@ -191,11 +192,7 @@ class Frame:
         return condition_variables(step_input, self.run.state, choices)
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
-        with self.run.parking.limits.limit(timeout, path) as scope:
-            return await work
-        if scope.cancelled_caught:
-            raise StepTimeoutError(f"{path} took longer than its timeout of {timeout:g} s", path=path, timeout=timeout)
-        return None
+        return await limited(self.run, timeout, path, work, f"{path} took longer than its timeout of {timeout:g} s")
 
     async def backoff(self, seconds: float) -> None:
         await self.run.clock.sleep(seconds)

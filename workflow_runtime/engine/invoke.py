@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,11 @@ from .said import FunctionNode
 if TYPE_CHECKING:
     from .frame import Frame
 
-__all__ = ["Chunks", "call_condition", "invoke", "run_callable"]
+__all__ = ["Chunks", "call_condition", "closed", "invoke", "run_callable"]
 
+logger = logging.getLogger("workflow_runtime")
+
+CLOSE_SECONDS = 10.0  # that the clean-up of a cancelled generator may take before it is cancelled as well
 _END = object()
 
 
@@ -37,14 +41,18 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
         frame.run.attempts[path] = attempt
     limit = node.retry.timeout if node.retry is not None else None
     if limit is not None:
-        with anyio.fail_after(limit):
-            return await _invoke(frame, node, path, step_input, attempt, binding)
+        from .limits import limited
+
+        work = _invoke(frame, node, path, step_input, attempt, binding)
+        message = f"{path}: attempt {attempt} took longer than {limit:g} s"
+        found: StepOutput = await limited(frame.run, limit, path, work, message, attempt=True)
+        return found
     if binding is not None and binding.kind == COROUTINE and binding.only_input and binding.first == "step_input":
         # The common case without a detour: an async function of the step input.
-        found = await binding.function(step_input)
-        if type(found) is StepOutput or inspect.isasyncgen(found) or inspect.isgenerator(found):
-            return await _finish(frame, node, path, found, attempt)
-        return StepOutput(found, node.name, node.step_id, "Step", "function", node.executor_name)
+        result = await binding.function(step_input)
+        if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
+            return await _finish(frame, node, path, result, attempt)
+        return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
     return await _invoke(frame, node, path, step_input, attempt, binding)
 
 
@@ -222,10 +230,24 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
                 await frame.settle()
     except BaseException as error:
         chunks.keep_partial(error)
-        with anyio.CancelScope(shield=True):
-            await generator.aclose()
+        await closed(frame.run.id, chunks._path, generator)
         raise
     return chunks.value()
+
+
+async def closed(run_id: str, path: str, generator: Any) -> None:
+    """Let an async generator clean up here and now, not when the garbage collector comes, also if the run is cancelled;
+    a clean-up that takes more than ``CLOSE_SECONDS`` is cancelled, and reported."""
+    with anyio.move_on_after(CLOSE_SECONDS, shield=True) as limit:
+        await generator.aclose()
+    if limit.cancel_called:
+        logger.warning(
+            "run %s: the generator of step %r did not close within %g s; its clean-up was cancelled",
+            run_id,
+            path,
+            CLOSE_SECONDS,
+            extra={"run_id": run_id, "step_path": path},
+        )
 
 
 async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> Any:

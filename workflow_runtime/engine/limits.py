@@ -5,13 +5,45 @@ by a limit that was meant for the work. (D8)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-__all__ = ["Limits"]
+from ..model.errors import StepTimeoutError
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["Limits", "limited"]
+
+
+async def limited(
+    run: Execution, seconds: float, path: str, work: Awaitable[Any], message: str, *, attempt: bool = False
+) -> Any:
+    """What ``work`` gives within ``seconds``.
+
+    Raises:
+        StepTimeoutError: It took longer; for an ``attempt``, which may be followed by another, a plain TimeoutError. What
+            was given in spite of being cancelled came too late to count. If ``work`` does not end at all, the run waits
+            for it, and says so in the log.
+    """
+    from .stalls import expect_timeout  # reads stacks: loaded by those who need it
+
+    with run.parking.limits.limit(seconds, path) as scope:
+        call_off = expect_timeout(run, path, seconds, scope)
+        try:
+            found = await work
+        finally:
+            call_off()
+    if scope.cancel_called:
+        caught = "" if scope.cancelled_caught else "; it caught its cancellation, and what it gave came too late"
+        if attempt:
+            raise TimeoutError(message + caught)
+        raise StepTimeoutError(message + caught, path=path, timeout=seconds)
+    return found
 
 
 class _Limit:

@@ -118,6 +118,22 @@ def later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
     return scope.cancel
 
 
+def coroutines() -> list[Any]:
+    """The coroutines of the running loop's tasks."""
+    if not _on_trio():
+        return [task.get_coro() for task in asyncio.all_tasks()]
+    import trio
+
+    found: list[Any] = []
+    tasks = [trio.lowlevel.current_root_task()]
+    while tasks:
+        task = tasks.pop()
+        if task is not None:
+            found.append(task.coro)
+            tasks.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
+    return found
+
+
 def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
     """Start a task that nobody waits for. It must not raise; if it does, that is logged, never lost."""
 

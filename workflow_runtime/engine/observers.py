@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..core.lifecycle import TERMINAL_EVENTS
 from ..model.events import Event
+from .stalls import watch_loop
 
 if TYPE_CHECKING:
     from .execution import Execution
 
 __all__ = ["debug_log"]
+
+STALL_SECONDS = 0.1  # that a loop of a run with debug_mode may stand still before it is reported
 
 _package = logging.getLogger("workflow_runtime")
 _logger = logging.getLogger("workflow_runtime.debug")
@@ -35,7 +40,10 @@ def debug_log(run: Execution) -> Callable[[Event], None]:
     if _logger.level == logging.NOTSET:
         _logger.setLevel(logging.DEBUG)
 
+    watching = _Watching(run)
+
     def write(event: Event) -> None:
+        watching.see(event)
         name = getattr(event, "step_name", None)
         detail = _detail(event)
         _logger.debug(
@@ -50,6 +58,25 @@ def debug_log(run: Execution) -> Callable[[Event], None]:
         )
 
     return write
+
+
+class _Watching:
+    """Has the run's event loop watched from its first event to its end, and again when it is continued. (D13)"""
+
+    def __init__(self, run: Execution) -> None:
+        self._release: Callable[[], None] | None = None
+        weakref.finalize(run, self._end)  # a run that was let go without an end
+
+    def see(self, event: Event) -> None:
+        if event.nested_depth == 0 and event.event in TERMINAL_EVENTS:
+            self._end()
+        elif self._release is None:
+            self._release = watch_loop(STALL_SECONDS)
+
+    def _end(self) -> None:
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
 
 def _detail(event: Event) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -23,6 +23,7 @@ from .execution import Execution
 from .host import live_runs
 from .loops import spawn
 from .recovery import expired_runs, recover_runs
+from .stalls import Stall, watch_loop
 
 __all__ = ["Runtime", "RuntimeReport"]
 
@@ -34,7 +35,8 @@ _SLICE = 200  # rows that one prune deletes at a time, so that no run waits long
 
 class RuntimeReport(msgspec.Struct, kw_only=True):
     """What a Runtime did: ids of runs that it recovered, left alone (``unknown``: their workflow is not here), saw end while
-    draining, and cancelled; how many rows it pruned; deadlines that it fired."""
+    draining, and cancelled; how many rows it pruned; deadlines that it fired; the last 100 times that the event loop stood
+    still."""
 
     recovered: list[str] = msgspec.field(default_factory=list)
     unknown: list[str] = msgspec.field(default_factory=list)
@@ -43,6 +45,7 @@ class RuntimeReport(msgspec.Struct, kw_only=True):
     cancelled: list[str] = msgspec.field(default_factory=list)
     released: list[str] = msgspec.field(default_factory=list)
     pruned: int = 0
+    stalls: list[Stall] = msgspec.field(default_factory=list)
 
 
 class Runtime:
@@ -56,6 +59,8 @@ class Runtime:
         on_exit: What happens to runs that are still going after ``grace``: "cancel" them, or "release" them, so that the
             next process goes on with them at once.
         interval: Seconds between two rounds of its work.
+        stall_after: Seconds that this event loop may stand still before the step that holds it up is reported, in the log
+            and as ``report.stalls``; None does not look.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Runtime:
         retention: Retention | None = None,
         on_exit: str = "cancel",
         interval: float = 1.0,
+        stall_after: float | None = 0.25,
     ) -> None:
         where = "Runtime: "
         for workflow in workflows:
@@ -83,6 +89,8 @@ class Runtime:
         self.retention = retention
         self.on_exit = checks.one_of(on_exit, "on_exit", ("cancel", "release"), where)
         self.interval = checks.seconds(interval, "interval", where, none=None)
+        self.stall_after = checks.seconds(stall_after, "stall_after", where, none="do not look")
+        self._release: Callable[[], None] | None = None
         self.report = RuntimeReport()
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None
@@ -92,6 +100,8 @@ class Runtime:
         self._stopping, self._stopped = anyio.Event(), anyio.Event()
         for db in self._databases():
             await db.open()
+        if self.stall_after is not None:
+            self._release = watch_loop(self.stall_after, self._stalled)
         await self._round()
         spawn(self._serve, "workflow_runtime Runtime")
         return self
@@ -106,6 +116,8 @@ class Runtime:
             self._stopping.set()
             await self._stopped.wait()
             await self._drain(mine)
+        if self._release is not None:
+            self._release()
         logger.info("Runtime ended: %s", self.report)
 
     def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[dict[str, Any]]:
@@ -117,6 +129,9 @@ class Runtime:
                 yield {"runtime": self}
 
         return span()
+
+    def _stalled(self, stall: Stall) -> None:
+        self.report.stalls = [*self.report.stalls[-99:], stall]
 
     # -- while it lives ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,264 @@
+"""What holds the event loop up is reported with the step it is in, and so is what does not end when told to. (D9, D13)"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from workflow_runtime import (
+    Condition,
+    Parallel,
+    Retry,
+    RunContext,
+    RunStatus,
+    Runtime,
+    Step,
+    StepInput,
+    Steps,
+    StepTimeoutError,
+    Workflow,
+    WorkflowCancelledEvent,
+)
+from workflow_runtime.engine import invoke, observers, stalls
+
+pytestmark = pytest.mark.anyio
+
+
+class Told(logging.Handler):
+    """The warnings of the package, and an event for code that waits for one without giving up its thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+        self.places: list[Any] = []
+        self.there = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+        self.places.append((getattr(record, "run_id", None), getattr(record, "step_path", None)))
+        self.there.set()
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    handler = Told()
+    logger = logging.getLogger("workflow_runtime")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+def hold_up(told: Told) -> None:
+    """Keep this thread from doing anything else until the watchdog has said so."""
+    while not told.there.is_set():
+        pass
+
+
+async def test_a_step_that_holds_the_loop_up_is_reported_while_it_does(told: Told) -> None:
+    async def blocks(step_input: StepInput) -> str:
+        hold_up(told)
+        return "done"
+
+    inner = Steps(name="group", steps=[Step(name="slow", executor=blocks)])
+    workflow = Workflow(name="w", steps=[Parallel(inner, Step(name="other", executor=lambda: "x"), name="both")])
+    with anyio.fail_after(20):
+        async with Runtime(workflow, stall_after=0.05) as runtime:
+            output = await workflow.arun(run_id="r")
+            while not runtime.report.stalls:
+                await anyio.lowlevel.checkpoint()
+    assert output.status is RunStatus.completed
+    first = told.texts[0]
+    assert "the event loop stands still for" in first
+    assert "step '0.both/0.group/0.slow' of run r, at" in first
+    assert "test_stalls.py" in first
+    assert "in hold_up: " in first
+    assert told.places[0] == ("r", "0.both/0.group/0.slow")
+    (stall,) = runtime.report.stalls
+    assert (stall.run_id, stall.path) == ("r", "0.both/0.group/0.slow")
+    assert stall.seconds > 0.05
+    assert "stood still for" in told.texts[1]
+
+
+@pytest.mark.parametrize("kind", ["generator", "async generator", "inline", "condition"])
+async def test_it_is_found_in_code_of_every_kind(told: Told, kind: str) -> None:
+    async def chunks(step_input: StepInput) -> AsyncIterator[str]:
+        yield "a"
+        hold_up(told)
+        yield "b"
+
+    def inline(step_input: StepInput) -> str:
+        hold_up(told)
+        return "x"
+
+    def lazily(step_input: StepInput) -> Iterator[str]:
+        yield "a"
+        hold_up(told)
+
+    def holds(step_input: StepInput) -> bool:
+        hold_up(told)
+        return True
+
+    made: dict[str, Any] = {
+        "generator": Step(name="it", executor=lazily, offload=False),
+        "async generator": Step(name="it", executor=chunks),
+        "inline": Step(name="it", executor=inline, offload=False),
+        "condition": Condition([lambda: "x"], evaluator=holds, name="it"),
+    }
+    workflow = Workflow(name="w", steps=[made[kind]])
+    with anyio.fail_after(20):
+        async with Runtime(workflow, stall_after=0.05):
+            await workflow.arun(run_id="r")
+    assert "step '0.it' of run r" in told.texts[0]
+
+
+async def test_debug_mode_watches_too_and_only_while_a_run_is_going(
+    told: Told, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.setattr(observers, "STALL_SECONDS", 0.05)
+
+    async def blocks(step_input: StepInput) -> None:
+        hold_up(told)
+
+    logging.getLogger("workflow_runtime.debug").setLevel(logging.CRITICAL)
+    try:
+        with anyio.fail_after(20):
+            await Workflow(name="w", steps=[blocks], debug_mode=True).arun(run_id="r")
+    finally:
+        logging.getLogger("workflow_runtime.debug").setLevel(logging.NOTSET)
+    assert "step '0.blocks' of run r" in told.texts[0]
+    assert not stalls._watches, "nobody wants to know any more"
+    await until(lambda: stalls._thread is None)
+
+
+async def test_without_either_no_thread_looks() -> None:
+    async def look(step_input: StepInput) -> list[str]:
+        return [thread.name for thread in threading.enumerate()]
+
+    assert "workflow_runtime watchdog" not in (await Workflow(steps=[look]).arun()).content
+
+
+async def test_a_step_that_blocks_its_own_thread_is_no_stall(told: Told) -> None:
+    go = threading.Event()
+
+    def waits(run_context: RunContext) -> str:
+        assert go.wait(20)
+        return "x"
+
+    workflow = Workflow(name="w", steps=[Parallel(waits, lambda: go.set())])
+    async with Runtime(workflow, stall_after=10.0) as runtime:
+        await workflow.arun()
+    assert (runtime.report.stalls, told.texts) == ([], [])
+
+
+# -- what does not end ---------------------------------------------------------------------------------------------------
+
+
+async def stubborn(told: Told) -> str:
+    """Catches its cancellation until it was reported."""
+    while not told.there.is_set():
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            await anyio.lowlevel.cancel_shielded_checkpoint()
+    return "came too late"
+
+
+async def test_a_step_that_catches_its_cancellation_is_reported_and_the_run_ends_as_cancelled(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stalls, "LATE_SECONDS", 0.01)
+    started = anyio.Event()
+
+    async def deaf(step_input: StepInput) -> str:
+        started.set()
+        return await stubborn(told)
+
+    workflow = Workflow(name="w", steps=[Step(name="deaf", executor=deaf)])
+    with anyio.fail_after(20):
+        stream = workflow.arun(stream=True, run_id="r")
+        async for event in stream:
+            await started.wait()
+            workflow.cancel_run("r")
+            last = event
+    assert isinstance(last, WorkflowCancelledEvent)
+    assert "run r was cancelled" in told.texts[0]
+    assert "still goes on: step '0.deaf' of run r, at" in told.texts[0]
+    assert "in stubborn:" in told.texts[0]
+    assert "catches its cancellation" in told.texts[0]
+
+
+@pytest.mark.parametrize("limit", ["step", "attempt", "run"])
+async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_does_not_count(
+    told: Told, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(stalls, "LATE_SECONDS", 0.01)
+
+    async def deaf(step_input: StepInput) -> str:
+        return await stubborn(told)
+
+    options: dict[str, Any] = {"timeout": 0.01} if limit == "step" else {}
+    if limit == "attempt":
+        options["retry"] = Retry(attempts=1, timeout=0.01)
+    workflow = Workflow(
+        name="w", steps=[Step(name="deaf", executor=deaf, **options)], run_timeout=0.01 if limit == "run" else None
+    )
+    with (
+        anyio.fail_after(20),
+        pytest.raises(TimeoutError, match=r"took longer than .*; it caught its cancellation") as e,
+    ):
+        await workflow.arun(run_id="r")
+    assert isinstance(e.value, StepTimeoutError) is (limit != "attempt")
+    assert "run r took longer than 0.01 s at" in told.texts[0]
+    assert "step '0.deaf' of run r, at" in told.texts[0]
+
+
+async def test_what_ends_in_time_is_not_reported(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalls, "LATE_SECONDS", 0.02)
+    await Workflow(steps=[Step(name="short", executor=lambda: "x", timeout=60)]).arun()
+    for seconds in (0.01, 0.1):  # while the second lasts, the first would be reported
+        with pytest.raises(StepTimeoutError, match=r"its timeout of 0\.\d+ s$"):
+            await Workflow(steps=[Step(name="long", executor=anyio.sleep_forever, timeout=seconds)]).arun()
+    assert told.texts == []
+
+
+@pytest.mark.parametrize("kind", ["step", "agent"])
+async def test_the_clean_up_of_a_cancelled_generator_has_an_end(
+    told: Told, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(invoke, "CLOSE_SECONDS", 0.01)
+    cut_off: list[str] = []
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x"
+        finally:
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                cut_off.append("clean-up")
+                raise
+
+    class Agent:
+        name = "agent"
+
+        def arun(self, input: Any) -> AsyncIterator[str]:
+            return endless()
+
+    step = Step(name="it", agent=Agent()) if kind == "agent" else Step(name="it", executor=lambda: endless())
+    workflow = Workflow(name="w", steps=[step], buffer_size=4)
+    with anyio.fail_after(20):
+        async with workflow.arun(stream=True, run_id="r") as stream:
+            async for event in stream:
+                if event.event == "StepContent":
+                    break
+    output = await stream.result()
+    assert output.status is RunStatus.cancelled
+    assert cut_off == ["clean-up"]
+    assert any("the generator of step '0.it' did not close within 0.01 s" in text for text in told.texts)
