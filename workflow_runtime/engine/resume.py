@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from ..core.plan import Plan
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import AlreadyAnswered, PlanChanged, RunNotFound, RunNotPaused
+from ..model.requirements import StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
@@ -109,9 +110,9 @@ async def _from_memory(asked: Continuation) -> Execution:
             f"run {asked.run_id!r} cannot be continued from this copy of its output: it has no journal; use the object"
             " that the run returned, or a database"
         )
-    check_plan(asked.definition.plan, output.journal, asked.allow_plan_change)
     requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
     pauses = Pauses(requirements)
+    check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
     for item in _answers(asked, pauses):
         pauses.add(item)
         pauses.fresh[item.id] = None
@@ -138,9 +139,9 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     if asked.user_id is not None and row.user_id is not None and asked.user_id != row.user_id:
         raise PermissionError(f"run {asked.run_id!r} belongs to another user")
     journal = Journal(await load_journal(db, row))
-    if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
-        check_plan(asked.definition.plan, journal, asked.allow_plan_change)
     pauses = Pauses(await requirements_of(db, asked.run_id))
+    if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
+        check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     try:
         accepted = _answers(asked, pauses)
     except AlreadyAnswered:
@@ -276,13 +277,20 @@ def refuse_unless_paused(status: RunStatus, run_id: str) -> None:
         )
 
 
-def check_plan(plan: Plan, journal: Journal, allowed: bool) -> None:
-    """PlanChanged naming the first recorded step that the plan no longer has, or has as another kind of step."""
+def check_plan(plan: Plan, journal: Journal, allowed: bool, asked: Sequence[Requirement] = ()) -> None:
+    """PlanChanged naming the first step that the run has been at, or waits at, and that the plan no longer has, or has as
+    another kind of step. ``asked``: the open questions."""
     if allowed or plan.dynamic:
         return
-    for path, record in sorted(journal.records.items(), key=lambda item: item[1].position):
-        if "!" in path:
-            continue
+    been = sorted(journal.records.values(), key=lambda record: record.position)
+    places = [(record.path, record.kind) for record in been if "!" not in record.path]
+    # What asks in its middle has a record; the other questions stand before or behind their node, which may have none.
+    places += [
+        (item.path, item.step_type)
+        for item in asked
+        if isinstance(item, StepRequirement) and item.kind != "ask" and item.step_type
+    ]
+    for path, kind in places:
         node = plan.find(path)
         if node is None:
             raise PlanChanged(
@@ -290,9 +298,9 @@ def check_plan(plan: Plan, journal: Journal, allowed: bool) -> None:
                 " restore the step, or pass allow_plan_change=True",
                 path=path,
             )
-        if node.kind != record.kind:
+        if node.kind != kind:
             raise PlanChanged(
-                f"step {path!r} is a {node.kind} now and was a {record.kind} when the run was stored;"
+                f"step {path!r} is a {node.kind} now and was a {kind} when the run was stored;"
                 " restore it, or pass allow_plan_change=True",
                 path=path,
             )
