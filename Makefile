@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo browser test format lint types faults mermaid check bench bench-peers docs clean
+.PHONY: help setup demo browser test format lint types faults mermaid check bench bench-peers bench-report bench-toy docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -70,6 +70,12 @@ bench: $(VENV)/.dev  ## Measure this library against the limit of asyncio; table
 
 bench-peers: $(VENV)/.dev  ## The same against other libraries, each installed into an environment of its own in .bench/
 	$(BIN)/python -m benchmarks --against all
+
+bench-report: $(VENV)/.dev  ## The same in 3 rounds, kept in benchmarks/results/; rewrites the tables and charts of docs/performance.md
+	$(BIN)/python -m benchmarks --against all --rounds 3 --out benchmarks/results --page docs/performance.md
+
+bench-toy: $(VENV)/.dev  ## Whether every case of every library still works, in minutes; the figures mean nothing
+	$(BIN)/python -m benchmarks --against all --rounds 1 --toy
 
 docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

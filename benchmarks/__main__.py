@@ -9,12 +9,14 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from workflow_runtime.bench.cases import CASES
-from workflow_runtime.bench.rounds import Subject, as_data, machine, measure
+from workflow_runtime.bench.rounds import Subject, as_data, from_data, machine, measure
 
+from .charts import draw
 from .environments import PEERS, prepare
-from .report import markdown
+from .report import markdown, rewrite
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
@@ -37,9 +39,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--toy", action="store_true", help="small, to see that all works: the figures mean nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "bench-results")
+    parser.add_argument("--page", type=Path, help="rewrite the tables and charts of this Markdown page")
+    parser.add_argument("--saved", type=Path, help="measure nothing: take the results of this JSON file")
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="where the environments are kept")
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for one case of one library in one round")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, help="a case that took a library longer is not measured again"
+    )
     given = parser.parse_args()
+    result = json.loads(given.saved.read_text()) if given.saved else measured(given)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = markdown(result)
+    (given.out / "results.md").write_text(text)
+    if given.page:
+        rewrite(given.page, result, given.page.parent / "charts")
+    else:
+        for name, rows in from_data(result["tables"]).items():
+            draw(name, CASES[name].title, rows, given.out)
+    print(text)
+
+
+def measured(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the command line names; the result as it is written to JSON."""
     cases = [CASES[name] for name in chosen(given.case, list(CASES), "case")]
     names = list(dict.fromkeys(["ours", *chosen(given.against, list(PEERS), "library")]))
 
@@ -50,10 +72,9 @@ def main() -> None:
     for name in names:
         say(f"installing {name}")
         subjects.append(prepare(name, given.cache))
-    given.out.mkdir(parents=True, exist_ok=True)
     before = machine()
     with ExitStack() as stack:
-        wanted = any(case.name == "postgres" for case in cases)
+        wanted = any(case.postgres for case in cases)
         server = stack.enter_context(postgres_server(fsync=True)) if wanted else None
         tables = measure(
             cases,
@@ -63,9 +84,10 @@ def main() -> None:
             folder=given.cache,
             postgres=server.new_database if server else None,
             limit=given.limit,
+            patience=given.patience,
             say=say,
         )
-    result = {
+    return {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "toy": given.toy,
@@ -74,10 +96,6 @@ def main() -> None:
         "versions": {subject.name: subject.version for subject in subjects},
         "tables": as_data(tables),
     }
-    (given.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = markdown(result)
-    (given.out / "results.md").write_text(text)
-    print(text)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""Results as Markdown."""
+"""Results as Markdown, and the tables and charts of a page of the documentation rewritten from them."""
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 from workflow_runtime.bench.cases import CASES
 from workflow_runtime.bench.rounds import Figure, Row, from_data
+from workflow_runtime.bench.table import number
 
-__all__ = ["markdown"]
+from .charts import draw
+
+__all__ = ["markdown", "rewrite"]
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -18,15 +24,33 @@ def markdown(result: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def rewrite(page: Path, result: dict[str, Any], charts: Path) -> None:
+    """Put tables and charts between the page's markers: ``<!-- bench:CASE -->`` ... ``<!-- end -->``, and what was measured
+    on between ``<!-- bench:conditions -->`` ... ``<!-- end -->``. Cases that are not in the result stay as they are."""
+    found = {"conditions": conditions(result)}
+    for name, rows in from_data(result["tables"]).items():
+        title = CASES[name].title
+        pictures = [os.path.relpath(file, page.parent) for file in draw(name, title, rows, charts)]
+        found[name] = "\n\n".join([table(rows), *(f"![{title}]({picture})" for picture in pictures)])
+
+    def put(match: re.Match[str]) -> str:
+        text = found.get(match[1])
+        return match[0] if text is None else f"<!-- bench:{match[1]} -->\n\n{text}\n\n<!-- end -->"
+
+    page.write_text(re.sub(r"<!-- bench:(\w+) -->.*?<!-- end -->", put, page.read_text(), flags=re.DOTALL))
+
+
 def conditions(result: dict[str, Any]) -> str:
     """How and on what it was measured."""
     found = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
+    toy = " **These are toy sizes: the figures mean nothing.**" if result["toy"] else ""
     return (
         f"`{result['command']}`\n\n"
         f"{result['when']}; {found['processors']} x {found['processor']}, {found['system']}, {found['python']}; load"
-        f" {found['load']} at the beginning and {found['load_after']} at the end. {versions}. Medians of"
+        f" {found['load']} at the beginning and {found['load_after']} at the end. {versions}. Medians of up to"
         f" {result['rounds']} rounds, each in a fresh process, the libraries in turn; in brackets the least and the most."
+        f"{toy}"
     )
 
 
@@ -40,7 +64,7 @@ def table(rows: list[Row]) -> str:
     ]
     for row in rows:
         cells = [_cell(row.figures[name]) for name in columns]
-        goal = [_number(row.goal) if row.goal is not None else ""] if goals else []
+        goal = [number(row.goal) if row.goal is not None else ""] if goals else []
         lines.append("| " + " | ".join([row.label, row.unit, *cells, *goal]) + " |")
     return "\n".join(lines) + _reasons(rows)
 
@@ -48,20 +72,12 @@ def table(rows: list[Row]) -> str:
 def _cell(figure: Figure) -> str:
     if figure.median is None:
         return "-"
-    spread = f" ({_number(min(figure.rounds))}..{_number(max(figure.rounds))})" if len(figure.rounds) > 1 else ""
-    return f"{_number(figure.median)}{spread}"
-
-
-def _number(value: float) -> str:
-    """Three digits that mean something."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"
+    spread = f" ({number(min(figure.rounds))}..{number(max(figure.rounds))})" if len(figure.rounds) > 1 else ""
+    return f"{number(figure.median)}{spread}"
 
 
 def _reasons(rows: list[Row]) -> str:
+    """Which library could not do something, and why."""
     reasons: dict[str, dict[str, None]] = {}
     for row in rows:
         for name, figure in row.figures.items():

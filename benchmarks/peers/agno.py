@@ -22,6 +22,8 @@ CANNOT = {
     "replay": "it keeps no log of events that can be read on its own",
     "dies": "nothing is stored before a run's end",
     "recovers": "nothing is stored before a run's end",
+    "commits": "its store is not measured by itself",
+    "drawing": "its drawing prints chunk by chunk and is not comparable",
 }
 
 

@@ -21,6 +21,8 @@ IMPORT = "from burr.core import ApplicationBuilder, State, action"
 CANNOT = {
     "parallel": "a branch is an application of its own, made in a class written for it",
     "replay": "it stores the state after each action, not events",
+    "commits": "its store is not measured by itself",
+    "drawing": "it draws no stream on a terminal",
 }
 
 

@@ -15,6 +15,8 @@ _ALWAYS = "it always has a database"
 CANNOT = dict.fromkeys(("steps", "events", "first", "parallel", "call"), _ALWAYS) | {
     "chunks": _ALWAYS,
     "replay": "it stores the outcome of each step, not events",
+    "commits": "its store is not measured by itself",
+    "drawing": "it draws no stream on a terminal",
 }
 
 

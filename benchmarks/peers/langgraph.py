@@ -17,7 +17,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 IMPORT = "from langgraph.graph import END, START, StateGraph"
-CANNOT = {"replay": "it stores the state after each step, not events"}
+CANNOT = {
+    "replay": "it stores the state after each step, not events",
+    "commits": "its store is not measured by itself",
+    "drawing": "it draws no stream on a terminal",
+}
 
 
 class Count(TypedDict):

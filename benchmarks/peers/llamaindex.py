@@ -17,6 +17,8 @@ CANNOT = {
     "paused": _STORED,
     "dies": _STORED,
     "recovers": _STORED,
+    "commits": "its store is not measured by itself",
+    "drawing": "it draws no stream on a terminal",
 }
 
 

@@ -16,6 +16,8 @@ CANNOT = {
     "paused": "it has no storage",
     "dies": "it has no storage",
     "recovers": "it has no storage",
+    "commits": "its store is not measured by itself",
+    "drawing": "it draws no stream on a terminal",
 }
 
 

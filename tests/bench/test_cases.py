@@ -19,7 +19,7 @@ LIMIT = Subject("limit", Path(sys.executable), ADAPTERS / "limit" / "__init__.py
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_case_measures_this_library_and_the_limit(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    database = request.getfixturevalue("postgres").new_database if case.name == "postgres" else None
+    database = request.getfixturevalue("postgres").new_database if case.postgres else None
     rows = measure([case], [OURS, LIMIT], rounds=1, toy=True, folder=tmp_path, postgres=database)[case.name]
     assert rows
     for row in rows:

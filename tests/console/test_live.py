@@ -1,14 +1,12 @@
-"""The live surface: few redraws, a run that no terminal can slow down, and a benchmark that can be run small."""
+"""The live surface: few redraws, and a run that no terminal can slow down."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import logging
 import threading
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -124,17 +122,3 @@ async def test_the_cursor_is_given_back_however_the_run_ends() -> None:
     with pytest.raises(ValueError, match="no"):
         await respond(Workflow(name="W", steps=[Step(name="s", executor=fail)]), "hi", console=terminal(file))
     assert file.getvalue().rindex("\x1b[?25h") > file.getvalue().rindex("\x1b[?25l")
-
-
-def test_the_benchmark_measures_what_it_says_and_the_terminal_sees_at_most_20_pictures_a_second() -> None:
-    path = Path(__file__).parents[2] / "benchmarks" / "console.py"
-    spec = importlib.util.spec_from_file_location("console_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = module.bench(10_000, 0.5, 1)
-    assert found["undrawn_cpu"] > 0
-    for name in ("drawn", "drawn_markdown"):
-        assert 0 < found[name]["redraws_per_second"] <= 20
-        assert found[name]["drawing_percent"] > 0

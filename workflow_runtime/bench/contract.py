@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
-__all__ = ["FUNCTIONS", "Adapter", "Paused", "Saved"]
+__all__ = ["FUNCTIONS", "Adapter", "Commits", "Paused", "Saved"]
 
 
 class Saved(Protocol):
@@ -41,6 +41,19 @@ class Paused(Protocol):
 
     async def go_on(self, paused: Any) -> int:
         """Say yes, and run it to its end; how many steps the result tells of."""
+        ...
+
+
+class Commits(Protocol):
+    """A store by itself, without the engine."""
+
+    async def commit(self, run: str, number: int) -> None:
+        """The checkpoint of step ``number`` of that run, each in a session of its own: the run, a step, two events, a key of
+        the session's state."""
+        ...
+
+    async def stored(self, run: str) -> tuple[int, int]:
+        """(steps, events) of the run, read back."""
         ...
 
 
@@ -118,6 +131,19 @@ class Adapter(Protocol):
 
     async def recovers(self, url: str, log: str) -> int:
         """In a new process, after the other one's death is known: bring that run to its end. Returns its steps."""
+        ...
+
+    def commits(self, url: str, relaxed: bool) -> AbstractAsyncContextManager[Commits]:
+        """The store at ``url``. ``relaxed``: SQLite does not flush every commit (synchronous=NORMAL)."""
+        ...
+
+    def drawing(
+        self, rate: int, seconds: float, terminal: TextIO | None, markdown: bool
+    ) -> Callable[[], Awaitable[int]]:
+        """A run of one step that streams ``rate`` chunks a second for ``seconds``, drawn on the terminal; None: only read.
+
+        Returns how many pictures were drawn.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from .. import __version__
-from .codes import Code, perform
+from .codes import Code, Work, perform
 from .source import ENV
 
 __all__ = ["app"]
@@ -429,3 +429,48 @@ def db_check(
     from .health import check
 
     perform(lambda: partial(check, db, _console(), limit=limit, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def bench(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:NAME | URL]", help="Put load on this workflow instead of running the cases."),
+    ] = None,
+    input: Annotated[
+        str | None, typer.Argument(help="Of each run: JSON, or text; - reads it from standard input.")
+    ] = None,
+    case: Annotated[list[str] | None, typer.Option("--case", help="Only this case; may be repeated.")] = None,
+    toy: Annotated[bool, typer.Option("--toy", help="Small, to see that all works; the figures mean nothing.")] = False,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Fresh processes of each case.")] = 3,
+    postgres: Annotated[str | None, typer.Option("--postgres", metavar="URL", help="An empty database to use.")] = None,
+    uvloop: Annotated[bool, typer.Option("--uvloop", help="Measure on uvloop.")] = False,
+    seconds: Annotated[float, typer.Option("--seconds", help="Load: for how long runs begin.")] = 10.0,
+    runs: Annotated[int | None, typer.Option("--runs", help="Load: at most so many runs.")] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Load: at most so many at once.")] = 10,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Load: arrivals a second; default: as fast as it can.")
+    ] = None,
+    one_session: Annotated[bool, typer.Option("--one-session", help="Load: all runs in one session.")] = False,
+    token: Annotated[str | None, typer.Option("--token", help="Load on a server: the bearer token.")] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure this library on this machine, or a workflow of yours under load."""
+    from ..bench.load import Load
+    from .codes import Stop
+    from .measure import measure_cases, measure_load
+    from .source import parse_input
+
+    def work() -> Work:
+        if target is None:
+            measured = partial(measure_cases, case or [], _console(), toy=toy, rounds=rounds)
+            return measured(postgres=postgres, uvloop=uvloop, as_json=as_json)
+        try:
+            load = Load(seconds=seconds, runs=runs, concurrency=concurrency, rate=rate, session=one_session)
+        except ValueError as error:
+            raise Stop(Code.usage, str(error)) from None
+        given = parse_input(input, as_text=False)
+        return measure_load(target, given, load, _console(), db=db, token=token, as_json=as_json)
+
+    perform(work, as_json=as_json)

@@ -5,9 +5,22 @@ event loop and the database cost.
 """
 
 from .plain import call, chunks, events, first, parallel, steps
-from .stored import dies, paused, recovers, replay, saved
+from .stored import commits, dies, paused, recovers, replay, saved
 
-__all__ = ["call", "chunks", "dies", "events", "first", "parallel", "paused", "recovers", "replay", "saved", "steps"]
+__all__ = [
+    "call",
+    "chunks",
+    "commits",
+    "dies",
+    "events",
+    "first",
+    "parallel",
+    "paused",
+    "recovers",
+    "replay",
+    "saved",
+    "steps",
+]
 
 IMPORT = "import asyncio, json, sqlite3"
-CANNOT = {}
+CANNOT = {"drawing": "there is nothing to compare with"}

@@ -21,8 +21,8 @@ INDEX = "CREATE INDEX IF NOT EXISTS log_session ON log (session, kind, number)"
 class Sqlite:
     """A thread that commits all that is waiting in one transaction."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, synchronous="FULL"):
+        self.path, self.synchronous = path, synchronous
         self.waiting = queue.SimpleQueue()
         self.loop = asyncio.get_running_loop()
         self.thread = threading.Thread(target=self._write)
@@ -30,7 +30,7 @@ class Sqlite:
 
     def _write(self):
         connection = sqlite3.connect(self.path, isolation_level=None)
-        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", TABLE, INDEX):
+        for statement in ("PRAGMA journal_mode=WAL", f"PRAGMA synchronous={self.synchronous}", TABLE, INDEX):
             connection.execute(statement)
         while (first := self.waiting.get()) is not None:
             group = [first]
@@ -98,8 +98,9 @@ class Postgres:
 
 
 @asynccontextmanager
-async def opened(url):
-    db = Sqlite(url.removeprefix("sqlite:///")) if url.startswith("sqlite") else await Postgres.open(url)
+async def opened(url, synchronous="FULL"):
+    sqlite = url.startswith("sqlite")
+    db = Sqlite(url.removeprefix("sqlite:///"), synchronous) if sqlite else await Postgres.open(url)
     try:
         yield db
     finally:
@@ -211,3 +212,24 @@ async def recovers(url, log):
     async with opened(url) as db:
         await go(db, log, len(await db.read("s", "step")))
         return len(await db.read("s", "step"))
+
+
+class Commits:
+    def __init__(self, db):
+        self.db = db
+
+    async def commit(self, run, number):
+        rows = [(run, "event", 2 * number + at, DATA) for at in (0, 1)]
+        await self.db.commit([*rows, (run, "run", number, "1"), (run, "step", number, DATA), (run, "key", number, "1")])
+
+    async def stored(self, run):
+        return len(await self.db.read(run, "step")), len(await self.db.read(run, "event"))
+
+
+DATA = json.dumps({"content": "x" * 200})
+
+
+@asynccontextmanager
+async def commits(url, relaxed):
+    async with opened(url, "NORMAL" if relaxed else "FULL") as db:
+        yield Commits(db)

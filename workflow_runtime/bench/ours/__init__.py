@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .commits import commits
+from .drawing import drawing
 from .plain import call, chunks, events, first, parallel, steps
 from .stored import dies, paused, recovers, replay, saved
 
@@ -10,7 +12,9 @@ __all__ = [
     "IMPORT",
     "call",
     "chunks",
+    "commits",
     "dies",
+    "drawing",
     "events",
     "first",
     "parallel",
