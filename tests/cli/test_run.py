@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from workflow_runtime.cli.app import app
 
 from .conftest import HERE, Wfr
 
@@ -156,3 +160,21 @@ def test_the_version_and_the_exit_codes_are_told(wfr: Wfr) -> None:
 
     assert wfr("--version").out.strip() == __version__
     assert "130 Ctrl-C" in wfr("--help").out
+
+
+def test_every_command_takes_a_database_and_json() -> None:
+    commands = all_commands(typer.main.get_command(app), ())
+    assert {"run", "answer", "db check"} <= set(commands)
+    for name, options in commands.items():
+        if name not in ("serve", "mcp", "bench"):  # two run until they are stopped, one makes its databases itself
+            assert {"--db", "--json"} <= options, name
+
+
+def all_commands(command: Any, above: tuple[str, ...]) -> dict[str, set[str]]:
+    """Each command's name to its options."""
+    if hasattr(command, "commands"):
+        found: dict[str, set[str]] = {}
+        for name, inner in command.commands.items():
+            found |= all_commands(inner, (*above, name))
+        return found
+    return {" ".join(above): {option for parameter in command.params for option in parameter.opts}}
