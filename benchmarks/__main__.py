@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from contextlib import ExitStack
@@ -88,7 +87,7 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
             say=say,
         )
     return {
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": f"python -m benchmarks --case {given.case} --against {given.against} --rounds {given.rounds}",
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "toy": given.toy,
         "rounds": given.rounds,

@@ -31,13 +31,21 @@ def rewrite(page: Path, result: dict[str, Any], charts: Path) -> None:
     for name, rows in from_data(result["tables"]).items():
         title = CASES[name].title
         pictures = [os.path.relpath(file, page.parent) for file in draw(name, title, rows, charts)]
-        found[name] = "\n\n".join([table(rows), *(f"![{title}]({picture})" for picture in pictures)])
+        shown = [f"![{title}]({picture})" for picture in pictures]
+        found[name] = "\n\n".join([f"**{title}.** {_when(result)}", table(rows), *shown])
 
     def put(match: re.Match[str]) -> str:
         text = found.get(match[1])
         return match[0] if text is None else f"<!-- bench:{match[1]} -->\n\n{text}\n\n<!-- end -->"
 
     page.write_text(re.sub(r"<!-- bench:(\w+) -->.*?<!-- end -->", put, page.read_text(), flags=re.DOTALL))
+
+
+def _when(result: dict[str, Any]) -> str:
+    """Beside each table of a page: its tables may come from several runs."""
+    found = result["machine"]
+    rounds = "1 round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
+    return f"{result['when']}, {rounds}, load {found['load']} to {found['load_after']}."
 
 
 def conditions(result: dict[str, Any]) -> str:

@@ -78,7 +78,10 @@ def test_a_page_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
     page.write_text("before\n<!-- bench:steps -->old<!-- end -->\nbetween\n<!-- bench:events -->kept<!-- end -->\n")
     rewrite(page, RESULT, tmp_path / "charts")
     text = page.read_text()
-    assert text.startswith("before\n<!-- bench:steps -->\n\n| | unit | ours | slow | unable | goal |")
+    assert text.startswith(
+        "before\n<!-- bench:steps -->\n\n**A step that does nothing, without a database.** 2026-01-02 03:04 UTC, 3 rounds,"
+        " load 0.5 to 0.7.\n\n| | unit | ours | slow | unable | goal |"
+    )
     assert "old" not in text
     assert "<!-- bench:events -->kept<!-- end -->" in text
     (picture,) = re.findall(r"!\[.*\]\((.*)\)", text)
