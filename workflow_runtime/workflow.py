@@ -14,7 +14,7 @@ from .engine.bus import Buffer
 from .engine.clock import Clock, SystemClock, new_id, new_run_id
 from .engine.ending import copy_output
 from .engine.execution import Execution
-from .engine.host import find_live, prepare_new, run_awaited, start_hosted
+from .engine.host import find_live, prepare_new, run_awaited, start_hosted, store_first
 from .engine.inputs import check_call, check_schema, checked_input, refuse_unknown
 from .engine.observers import debug_log
 from .engine.request import Definition, Input, RunRequest
@@ -449,8 +449,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             run = await prepare()
             if websocket is not None:
                 push(run, websocket)
-            if background and run.recorder is not None and not run.recorder.created:
-                await run.recorder.commit()  # its caller may leave as soon as it knows of the run
+            if background:
+                await store_first(run)
             return run
 
         if stream:

@@ -7,7 +7,18 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from workflow_runtime import BaseDb, HumanReview, RunContext, RunStatus, Runtime, Step, StepInput, Workflow
+from workflow_runtime import (
+    BaseDb,
+    HumanReview,
+    RunContext,
+    RunStatus,
+    Runtime,
+    Step,
+    StepInput,
+    StorageError,
+    Workflow,
+)
+from workflow_runtime.storage.base import Batch, Committed
 from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -185,3 +196,34 @@ async def test_a_cancelled_pause_of_a_background_run_is_told_to_its_readers(agai
                 assert await Workflow(name="w", db=again(), steps=[asks]).acancel_run(run_id)
     assert names[-2:] == ["WorkflowPaused", "WorkflowCancelled"]
     assert [event.event async for event in workflow.subscribe(run_id)] == names, "whoever comes later sees it too"
+
+
+async def test_a_background_stream_says_nothing_of_a_run_that_is_not_stored(again: Again) -> None:
+    gate = Gate()
+    workflow = Workflow(name="w", db=again(), steps=[Step("gate", executor=gate)], durability="exit")
+    async with workflow.arun("x", background=True, stream=True, stream_events=True) as stream:
+        await anext(aiter(stream))
+        assert (
+            await Workflow(name="w", db=again(), steps=[Step("gate", executor=gate)]).aget_run(stream.run_id)
+            is not None
+        )
+        gate.open.set()
+    assert await ended(workflow, stream.run_id) is RunStatus.completed
+
+
+async def test_a_background_run_that_cannot_be_stored_is_none(again: Again) -> None:
+    db = again()
+
+    async def away(batch: Batch) -> Committed:
+        raise StorageError("the database is away")
+
+    db.commit = away  # type: ignore[method-assign]
+    workflow = Workflow(name="w", db=db, steps=[lambda step_input: "done"])
+    async with Runtime(workflow, recover=False, grace=60) as runtime:
+        with pytest.raises(StorageError, match="away"):
+            await workflow.arun("x", run_id="lost", background=True)
+        with pytest.raises(StorageError, match="away"):
+            await workflow.arun("x", run_id="lost", background=True, stream=True).result()
+        assert await workflow.aget_run("lost") is None
+    assert runtime.report.cancelled == []
+    assert runtime.report.drained == []

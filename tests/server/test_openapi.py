@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -19,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from workflow_runtime.server.http.operations import OPERATIONS
 
-from .flows import approval, chat, failing, greeting, media
+from .flows import approval, chat, failing, greeting, media, url_of
 
 Api = Callable[..., httpx.Client]
 
@@ -33,8 +34,12 @@ def test_every_route_is_described(api: Api) -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_nothing_that_the_document_allows_breaks_the_server(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    client = api(greeting(), chat(), approval(), failing(), media())
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_nothing_that_the_document_allows_breaks_the_server(
+    api: Api, kind: str, request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = url_of(tmp_path) if kind == "sqlite" else request.getfixturevalue("postgres").new_database()
+    client = api(greeting(), chat(), approval(), failing(), media(), db=db)
     known = {
         "workflow_id": ["greeting", "chat", "approval", "failing", "media"],
         "run_id": [client.post("/workflows/approval/runs", json={"session_id": "s"}).json()["run_id"]],

@@ -336,6 +336,8 @@ def test_workflows_without_a_database_are_served_too(api: Callable[..., httpx.Cl
     done = client.post(f"/workflows/approval/runs/{run['run_id']}/continue", json={"answers": answers}).json()
     assert done["content"] == "paid, seats 1"
     assert client.get("/workflows/greeting/runs").json() == {"runs": [], "next": None}
+    gone = client.get(f"/workflows/approval/runs/{run['run_id']}/events")
+    assert (gone.status_code, gone.json()["code"]) == (410, "events_gone"), "an EventSource would come back for ever"
 
 
 def test_two_workflows_of_one_id_are_refused() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "register",
     "run_awaited",
     "start_hosted",
+    "store_first",
 ]
 
 Prepare = Callable[[], Any]
@@ -194,6 +195,19 @@ def _forget(run: Execution) -> None:
             _finished[run.id] = run.last_output
             while len(_finished) > _KEPT:
                 _finished.popitem(last=False)
+
+
+async def store_first(run: Execution) -> None:
+    """Store a run whose caller may leave as soon as it knows of it. One that cannot be stored is none: nothing waits for
+    its end, and its id finds nothing."""
+    if run.recorder is None or run.recorder.created:
+        return
+    try:
+        await run.recorder.commit()
+    except BaseException:
+        run.end()
+        _forget(run)
+        raise
 
 
 async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:

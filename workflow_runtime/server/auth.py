@@ -43,6 +43,6 @@ async def authenticated(auth: Authenticate | None, connection: HTTPConnection) -
     if inspect.isawaitable(found):
         found = await found
     user = User(found) if isinstance(found, str) else found
-    if user is None or not (user.user_id or user.is_admin):
+    if user is None or not (user.user_id or user.is_admin) or "\x00" in (user.user_id or ""):
         raise Refused(401, "unauthenticated", "who are you? Send the credentials that this server asks for")
     return user

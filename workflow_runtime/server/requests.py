@@ -25,6 +25,7 @@ __all__ = [
 
 # Without control characters, and short enough to be a key in every database.
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Key = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00]*$")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
@@ -45,7 +46,7 @@ class StartRun(Body, frozen=True, kw_only=True):
     session_id: Identifier | None = None
     run_id: Identifier | None = None
     user_id: Identifier | None = None
-    session_state: dict[str, Any] | None = None
+    session_state: dict[Key, Any] | None = None
     additional_data: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
@@ -73,7 +74,7 @@ class ForkRun(Body, frozen=True, kw_only=True):
     contents that count as done; ``run_id`` becomes the new run's, so that a fork whose answer was lost is not made twice."""
 
     at: Annotated[str, msgspec.Meta(max_length=2000)] | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    session_state: dict[str, Any] | None = None
+    session_state: dict[Key, Any] | None = None
     outputs: dict[str, Any] | None = None
     run_id: Identifier | None = None
     session_id: Identifier | None = None
@@ -87,7 +88,7 @@ class ChangeSession(Body, frozen=True, kw_only=True):
 class ChangeState(Body, frozen=True, kw_only=True):
     """Keys to set in the session's state; others stay."""
 
-    session_state: dict[str, Any]
+    session_state: dict[Key, Any]
 
 
 class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,7 +29,8 @@ def told_to_end(callback: Callable[[], None]) -> Iterator[None]:
     before: dict[int, Any] = {}
 
     def heard(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(callback)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(callback)
         handler = before[number]
         if callable(handler):
             handler(number, frame)

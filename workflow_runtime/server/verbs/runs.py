@@ -119,9 +119,12 @@ class RunVerbs(Verbs):
             Refused: ``after`` is neither (400); the run has ended and its events are gone (410).
         """
         workflow, run = await self.mine(user, workflow_id, run_id)
-        ended = isinstance(run, RunRow) and run.status.is_final and run.seq > 0
-        if ended and workflow.db is not None and not await workflow.db.load_events(run_id, limit=1):
-            raise Refused(410, "events_gone", "the run has ended and its events are not stored any more")
+        if run.status.is_final:
+            is_kept = (
+                bool(await workflow.db.load_events(run_id, limit=1)) if workflow.db is not None else run_events(run)
+            )
+            if not is_kept:
+                raise Refused(410, "events_gone", "the run has ended and its events are not stored")
         return workflow.subscribe(run_id, position(after), kinds, path)
 
     async def events(
@@ -160,6 +163,11 @@ async def refuse_ids(workflow: Workflow, user_id: str | None, session_id: str | 
             raise SessionNotFound("no such session")
     if run_id is not None and await _is_taken(workflow, run_id):
         raise Refused(409, "run_exists", "a run of this id exists; leave run_id out to get a new one")
+
+
+def run_events(run: RunRow | WorkflowRunOutput) -> bool:
+    """Whether a run that no database keeps still has its events."""
+    return isinstance(run, WorkflowRunOutput) and bool(run.events)
 
 
 async def _is_taken(workflow: Workflow, run_id: str) -> bool:
