@@ -32,6 +32,7 @@ async def limited(
     """
     from .stalls import expect_timeout  # reads stacks: loaded by those who need it
 
+    found: Any = None
     with run.parking.limits.limit(seconds, path) as scope:
         call_off = expect_timeout(run, path, seconds, scope)
         try:
