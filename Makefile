@@ -56,8 +56,8 @@ types: $(VENV)/.dev  ## Check types with mypy --strict and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-faults: $(VENV)/.dev  ## Run only the tests that kill processes and take their runs over
-	$(BIN)/python -m pytest tests/faults
+faults: $(VENV)/.dev  ## Run only the tests that kill processes and take their runs over; longer: ROUNDS=20 SEED=7
+	WORKFLOW_RUNTIME_FAULT_ROUNDS=$(or $(ROUNDS),1) WORKFLOW_RUNTIME_FAULT_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/faults
 
 mermaid: $(VENV)/.dev  ## Let the real Mermaid parser read pictures of 500 random workflows (needs npm)
 	$(BIN)/python tests/view/check_mermaid.py

@@ -17,13 +17,13 @@ __all__ = ["add_keys", "hold", "recover", "run_until_killed", "take_over"]
 
 
 def run_until_killed(
-    url: str, effects: str, run_id: str, seq: int, durability: str, seen: str, wait: bool = True
+    url: str, effects: str, run_id: str, seq: int, durability: str, seen: str, turns: int = 0, wait: bool = True
 ) -> None:
     """Run the workload and die at event ``seq``; every event that a live reader saw is a line of ``seen``."""
 
     async def main() -> None:
         workflow = build(open_url(url), Path(effects), durability=durability)
-        kill_at(workflow, seq)
+        kill_at(workflow, seq, turns)
         with open(seen, "ab", buffering=0) as file:
             async for event in workflow.arun("x", run_id=run_id, session_id="s", stream=True, stream_events=True):
                 file.write(json.dumps([event.id, event.event, event.path]).encode() + b"\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from .processes import ForkServer
 from .workload import build, executions
 
 pytestmark = pytest.mark.anyio
+
+# For a long run: make faults ROUNDS=20 SEED=7
+ROUNDS = int(os.environ.get("WORKFLOW_RUNTIME_FAULT_ROUNDS", "1"))
+SEED = int(os.environ.get("WORKFLOW_RUNTIME_FAULT_SEED", "1"))
 
 
 async def undisturbed(tmp_path: Path) -> WorkflowRunOutput:
@@ -33,10 +39,10 @@ def covered(events: list[Any]) -> list[int]:
 
 
 async def killed_and_recovered(
-    workers: ForkServer, url: str, tmp_path: Path, seq: int, durability: str
+    workers: ForkServer, url: str, tmp_path: Path, seq: int, durability: str, turns: int
 ) -> tuple[Workflow, dict[str, int], dict[str, int], list[Any]]:
     """(the workflow, executions before the kill at ``seq``, executions in all, steps that had finished at the kill)."""
-    effects, seen = tmp_path / f"effects{seq}", tmp_path / f"seen{seq}"
+    effects, seen = tmp_path / f"effects{seq}-{turns}", tmp_path / f"seen{seq}-{turns}"
     code = workers.run(
         "run_until_killed",
         url=url,
@@ -45,8 +51,9 @@ async def killed_and_recovered(
         seq=seq,
         durability=durability,
         seen=str(seen),
+        turns=turns,
     )
-    assert code == -9
+    assert code == -9 or (turns and code == 0)  # it had ended by then
     before = executions(effects)
     db = open_url(url)
     workflow = build(db, effects)
@@ -95,6 +102,14 @@ async def check_reader(workflow: Workflow, seen: Path) -> None:
         assert rest[0].event == "WorkflowResumed"
 
 
+def moments(events: int) -> Iterator[tuple[int, int]]:
+    """When to kill: at each event, then, ``ROUNDS`` - 1 times, up to 200 turns of the loop after each event."""
+    yield from ((seq, 0) for seq in range(1, events + 1))
+    chance = random.Random(SEED)
+    for _ in range(ROUNDS - 1):
+        yield from ((seq, chance.randint(1, 200)) for seq in range(1, events + 1))
+
+
 @pytest.mark.parametrize("durability", ["sync", "async"])
 async def test_a_worker_killed_at_any_event_is_recovered_with_the_same_result(
     workers: ForkServer, new_url: Callable[[], str], tmp_path: Path, durability: str
@@ -102,14 +117,14 @@ async def test_a_worker_killed_at_any_event_is_recovered_with_the_same_result(
     expected = await undisturbed(tmp_path)
     assert expected.last_seq >= 60
     lost = 0
-    for seq in range(1, expected.last_seq + 1):
+    for seq, turns in moments(expected.last_seq):
         url = new_url()
-        workflow, before, after, finished = await killed_and_recovered(workers, url, tmp_path, seq, durability)
+        workflow, before, after, finished = await killed_and_recovered(workers, url, tmp_path, seq, durability, turns)
         assert workflow.db is not None
         if await workflow.db.load_run("00_run") is None:
-            lost += 1  # killed before anything of the run was promised to be stored
+            lost += turns == 0  # killed before anything of the run was promised to be stored
         else:
-            await check(workflow, expected, before, after, finished, tmp_path / f"seen{seq}")
+            await check(workflow, expected, before, after, finished, tmp_path / f"seen{seq}-{turns}")
         await workflow.db.aclose()
     if durability == "sync":
         assert lost <= 1  # only the first event comes before the run's first commit

@@ -5,6 +5,7 @@ Every step's body appends its path to a file, so that what really ran is known w
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -110,14 +111,19 @@ def executions(effects: Path) -> dict[str, int]:
     return found
 
 
-def kill_at(workflow: Workflow, seq: int) -> None:
-    """SIGKILL this process the moment that it publishes event ``seq``."""
+def kill_at(workflow: Workflow, seq: int, turns: int = 0) -> None:
+    """SIGKILL this process the moment that it publishes event ``seq``, or so many turns of its event loop later."""
     definition = workflow.definition()
+
+    def count_down(left: int) -> None:
+        if left == 0:
+            os.kill(os.getpid(), 9)
+        asyncio.get_running_loop().call_soon(count_down, left - 1)
 
     def observe(run: Any) -> Any:
         def look(event: Any) -> None:
-            if event.seq >= seq:
-                os.kill(os.getpid(), 9)
+            if event.seq == seq:
+                count_down(turns)
 
         return look
 
