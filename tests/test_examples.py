@@ -54,6 +54,11 @@ IN_ORDER: dict[str, list[str]] = {
         r"refused: session 'ada-1' belongs to another user",
     ],
     "human_approval.py": [r"PAUSED at 'pay'", r"Refund of 120 EUR: approve", r"COMPLETED: paid: Refund of 120 EUR"],
+    "approval_service.py": [
+        r"202 COMPLETED \[\]\n202 PAUSED \['approve'\]\n",
+        r"approver: \{'item': 'boat', 'euros': 9000\}, wants \[\"confirmed\"\]\napprover: COMPLETED\n",
+        r"the service sees: boat shipped",
+    ],
     "human_approval.py reject": [r"PAUSED at 'pay'", r"EUR: reject", r"CANCELLED: .*over the limit"],
     "custom_events.py": [
         r"#3 people row 1 in step load\n#4 1/3 rows",

@@ -21,6 +21,9 @@ PROCEED, SKIP, CANCEL, ELSE, RETRY, REPLACE, CHOOSE, STOP = (
 )  # fmt: skip
 
 
+TIMED_OUT = "timed out"
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """``action`` is one of proceed, skip, cancel, else, retry, replace, choose, stop. ``additional`` reaches the step."""
 
@@ -29,6 +32,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     content: Any = None
     choices: tuple[str, ...] = ()
     reason: str | None = None
+
+    @property
+    def said(self) -> str:
+        """Why a node was skipped, for its output."""
+        return "nobody answered in time" if self.reason == TIMED_OUT else "rejected by a person"
 
 
 _REJECTED_BEFORE = {
@@ -102,12 +110,12 @@ def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement |
         )
     if answer.on_timeout != "approve":
         policy = OnReject.skip.value if answer.on_timeout == "skip" else OnReject.cancel.value
-        return msgspec.structs.replace(answer, confirmed=False, on_reject=policy, rejection_feedback="timed out")
+        return msgspec.structs.replace(answer, confirmed=False, on_reject=policy, rejection_feedback=TIMED_OUT)
     approved = copy.deepcopy(answer)
     try:
         approved.answer({"confirmed": True, "user_input": {}} if answer.requires_user_input else {"confirmed": True})
     except ValueError:
-        return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback="timed out")
+        return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback=TIMED_OUT)
     return approved
 
 

@@ -78,7 +78,7 @@ def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, 
         verdict = asking.verdict_before(answer)
         if verdict.action == "cancel":
             raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
-        text = f"Step {node.name} skipped: nobody answered"
+        text = f"Step {node.name} skipped: {verdict.said}"
         skipped: StepOutput = node.output(text, success=False, error=verdict.reason, skipped=True)
         return skipped
     if frame.run.pauses.use(answer.id):

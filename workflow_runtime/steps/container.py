@@ -115,7 +115,7 @@ class ContainerNode(Node):
 
     async def _skipped(self, frame: Frame, path: str, verdict: Verdict) -> StepOutput:
         output = StepOutput(
-            f"{self.kind} {self.name} skipped: rejected by a person",
+            f"{self.kind} {self.name} skipped: {verdict.said}",
             self.name,
             self.step_id,
             self.kind,

@@ -362,7 +362,7 @@ class StepNode(Node):
         if record is not None and record.output is not None:
             return record.output
         why = verdict.reason or "rejected"
-        text = f"Step {self.name} skipped: rejected by a person"
+        text = f"Step {self.name} skipped: {verdict.said}"
         output = self.output(text, success=False, error=why, skipped=True)
         frame.leave(self, path, output, frame.now())
         await frame.checkpoint()
