@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from rich.console import Console
 
 from workflow_runtime import (
@@ -276,3 +276,27 @@ async def test_a_step_that_asks_in_its_middle_is_answered_too() -> None:
     )
     assert output.content == "table for 4"
     assert "How many?" in drawn
+
+
+class Even(BaseModel):
+    copies: int
+
+    @field_validator("copies")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_what_only_the_model_knows_is_told_and_asked_again(stored: bool) -> None:
+    workflow = asking(requires_user_input=True, user_input_schema=Even)
+    workflow.db = InMemoryDb() if stored else None
+    person = Person("3", "4")
+    output, drawn = await show(workflow, person)
+    assert output.status == RunStatus.completed
+    assert output.content == {"user_input": {"copies": 4}}
+    assert "must be even" in drawn
+    assert drawn.count("waits for you") == 2
+    assert len(person.asked) == 2

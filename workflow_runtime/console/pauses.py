@@ -7,7 +7,7 @@ from typing import Any, Literal
 import anyio
 from rich.text import Text
 
-from .. import WorkflowRunOutput
+from .. import ErrorRequirement, WorkflowRunOutput
 from ..view.clean import one_line
 from ..view.recall import natural
 from ..view.tree import View
@@ -59,6 +59,15 @@ def newly_answered(output: WorkflowRunOutput) -> list[Requirement]:
     """What was answered here and is not stored yet."""
     found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
     return [item for item in found if item.is_resolved]
+
+
+def take_back(item: Requirement) -> None:
+    """Make the question an open one again."""
+    if isinstance(item, ErrorRequirement):
+        item.decision = None
+    else:
+        item.confirmed = item.rejection_feedback = item.user_input = item.selected_choices = None
+        item.edited_output, item.is_edited = None, False
 
 
 async def answered_elsewhere(workflow: Any, output: WorkflowRunOutput) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import AlreadyAnswered, RunNotPaused, RunStatus, WorkflowCancelledEvent, WorkflowRunOutput
-from ..view.clean import one_line, shorten
+from ..view.clean import clean, one_line, shorten
 from ..view.recall import recall
 from ..view.rows import counts
 from ..view.tree import View, as_text
@@ -19,7 +19,7 @@ from . import panels
 from .follow import Elsewhere, Known, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
-from .pauses import Outcome, answer_here, answered_elsewhere, newly_answered, still_open
+from .pauses import Outcome, answer_here, answered_elsewhere, newly_answered, still_open, take_back
 from .person import Interrupted, Prompter
 from .surface import Options, Surface, clock
 
@@ -100,7 +100,7 @@ async def converse(
             again = await _onward(workflow, output, view, surface, options, prompter, wait)
             if again is None:
                 break
-            output = await _followed(workflow, again, view, surface)
+            output = await _followed(workflow, again, view, surface, output)
     except Exception:
         await surface.say(*end(view, None, surface, options))
         raise
@@ -157,8 +157,14 @@ async def _onward(
     return stream
 
 
-async def _followed(workflow: Any, events: Stream, view: View, surface: Surface) -> WorkflowRunOutput:
-    """The same as ``follow``; where somebody else was faster in this moment, what came of that."""
+async def _followed(
+    workflow: Any, events: Stream, view: View, surface: Surface, paused: WorkflowRunOutput
+) -> WorkflowRunOutput:
+    """The same as ``follow``; where somebody else was faster in this moment, what came of that.
+
+    Answers that are refused, because a model knows more than its schema says, are taken back: the run is paused as before.
+    """
+    given, seq = newly_answered(paused), view.seq
     try:
         return await follow(workflow, events, view, surface)
     except AlreadyAnswered:
@@ -168,6 +174,14 @@ async def _followed(workflow: Any, events: Stream, view: View, surface: Surface)
         return now
     except RunNotPaused:
         return await follow(workflow, Elsewhere(workflow, events.run_id, view.seq), view, surface)
+    except ValueError as error:
+        if not given or view.seq != seq or hasattr(error, "run_output"):
+            raise
+        await surface.say(Text(clean(str(error)), style="yellow"))
+        for item in given:
+            take_back(item)
+        view.reopen(still_open(paused), clock())
+        return paused
 
 
 def person_at(console: Console, interactive: bool | None) -> Prompter | None:

@@ -113,7 +113,8 @@ def validated(answered: list[Requirement], model_of: Callable[[Requirement], Any
 
 def _refused(error: ValueError) -> list[str]:
     """What a model says against each field."""
-    details = error.errors() if hasattr(error, "errors") else []
+    told: Any = getattr(error, "errors", list)
+    details = told()
     lines = [f"Field '{'.'.join(map(str, ('user_input', *item['loc'])))}': {item['msg']}" for item in details]
     return lines or [str(error)]
 

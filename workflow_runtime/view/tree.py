@@ -144,6 +144,16 @@ class View:
         elif getattr(requirement, "decision", None) == "skip":
             node.state, node.note = "skipped", "skipped by a person"
 
+    def reopen(self, questions: list[Any], now: float) -> None:
+        """The answers were refused: these wait again."""
+        self.questions = questions
+        for requirement in questions:
+            node = self.nodes.get(_place(requirement.path))
+            if node is not None:
+                node.state, node.note = "waiting", ""
+        self.pause(now)
+        self.version += 1
+
     # -- places --------------------------------------------------------------------------------------------------------
 
     def at(self, path: str, name: str | None = None, kind: str | None = None) -> Node:
