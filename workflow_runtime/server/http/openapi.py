@@ -54,6 +54,7 @@ _ACCEPTED: dict[str, Any] = {
     "properties": {"run_id": {"type": "string"}, "session_id": {"type": "string"}, "status": {"type": "string"}},
     "required": ["run_id", "session_id", "status"],
 }
+_EVENTS = {"description": "Server-sent events: id (epoch-seq), event (its name), data (the event as a JSON object)"}
 _RUNS_OUT = ("start_run", "answer_run", "fork_run", "read_run")
 
 
@@ -115,7 +116,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
         if media:
             said["content"] = {media: {"schema": _answer(operation, status, media)}}
         if status == 200 and operation.name in ("start_run", "answer_run"):
-            said["content"][SSE] = {"schema": {"type": "string"}}
+            said["content"][SSE] = {"schema": _EVENTS}
         if operation.name == "read_graph":
             said["content"] |= {kind: {"schema": {"type": "string"}} for kind in ("image/svg+xml", "text/vnd.graphviz")}
         found[str(status)] = said
@@ -130,7 +131,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 def _answer(operation: Operation, status: int, media: str) -> dict[str, Any]:
     if media != "application/json":
-        return {"type": "string"}
+        return _EVENTS if media == SSE else {"type": "string"}
     if status == 202:
         return _ACCEPTED
     if operation.name in _RUNS_OUT:
