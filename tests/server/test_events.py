@@ -14,7 +14,7 @@ import anyio
 import httpx2 as httpx
 import pytest
 
-from workflow_runtime import Workflow
+from workflow_runtime import CustomEvent, RunContext, StepInput, Workflow
 from workflow_runtime.server import Limits
 
 from .flows import Gate, approval, chat, held, url_of
@@ -259,3 +259,19 @@ def test_events_that_were_pruned_are_gone_and_said_to_be(api: Api, tmp_path: Pat
     anyio.run(prune)
     answer = client.get(f"/workflows/chat/runs/{run_id}/events")
     assert (answer.status_code, answer.json()["code"]) == (410, "events_gone")
+
+
+def test_an_events_name_is_no_place_to_put_another_event(api: Api) -> None:
+    class Sly(CustomEvent):
+        event = "Sly\n\nid: 9-9\nevent: WorkflowCompleted\rdata: {}"
+
+    def step(step_input: StepInput, run_context: RunContext) -> str:
+        run_context.emit(Sly(id="9-9\n\ndata: x", text="a\n\nevent: b\u2028\r"))
+        return "done"
+
+    client = api(Workflow(name="Sly", steps=[step]))
+    run_id = client.post("/workflows/sly/runs", json={}).json()["run_id"]
+    frames = frames_of(client.get(f"/workflows/sly/runs/{run_id}/events").text.split("\n"))
+    assert [int(frame.id.split("-")[1]) for frame in frames] == list(range(1, len(frames) + 1))
+    assert [frame.data["text"] for frame in frames if "text" in frame.data] == ["a\n\nevent: b\u2028\r"]
+    assert [frame.event for frame in frames].count("WorkflowCompleted") == 1
