@@ -20,7 +20,7 @@ workflow = Workflow(steps=[Step("clerk", agent=agent)])
 for answer in ({"confirmed": True}, {"confirmed": False, "rejection_feedback": "ask the boss"}):
     paused = workflow.run("refund order 7")
     (question,) = paused.steps_requiring_executor_resolution
-    (asked,) = question.executor_requirements or ()
+    (asked,) = question.executor_requirements or []
     print(asked["tool_execution"])
     question.answer(answer)
     print(workflow.continue_run(paused).content)

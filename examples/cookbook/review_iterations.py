@@ -23,7 +23,7 @@ output = workflow.run("buy now")
 for verdict in (False, False, True):
     (question,) = [item for item in output.active_step_requirements if not item.is_resolved]
     assert question.step_output is not None
-    (made,) = question.step_output.steps or ()
+    (made,) = question.step_output.steps or []
     print(made.content, verdict)
     question.answer({"confirmed": verdict})
     output = workflow.continue_run(output)
