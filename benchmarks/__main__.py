@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,14 @@ def main() -> None:
         "--patience", type=float, default=60.0, help="a case that took a library longer is not measured again"
     )
     given = parser.parse_args()
-    result = json.loads(given.saved.read_text()) if given.saved else measured(given)
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    saved = given.out / "results.json"
+
+    def save(result: dict[str, Any]) -> None:
+        saved.write_text(json.dumps(result, indent=1) + "\n")
+
+    result = json.loads(given.saved.read_text()) if given.saved else measured(given, save)
+    save(result)
     text = markdown(result)
     (given.out / "results.md").write_text(text)
     if given.page:
@@ -59,8 +65,8 @@ def main() -> None:
     print(text)
 
 
-def measured(given: argparse.Namespace) -> dict[str, Any]:
-    """Measure what the command line names; the result as it is written to JSON."""
+def measured(given: argparse.Namespace, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Measure what the command line names; the result as it is written to JSON. It is saved after each case."""
     cases = [CASES[name] for name in chosen(given.case, list(CASES), "case")]
     names = list(dict.fromkeys(["ours", *chosen(given.against, list(PEERS), "library")]))
 
@@ -71,30 +77,36 @@ def measured(given: argparse.Namespace) -> dict[str, Any]:
     for name in names:
         say(f"installing {name}")
         subjects.append(prepare(name, given.cache))
-    before = machine()
+    result: dict[str, Any] = {
+        "command": f"python -m benchmarks --case {given.case} --against {given.against} --rounds {given.rounds}",
+        "toy": given.toy,
+        "rounds": given.rounds,
+        "machine": machine(),
+        "versions": {subject.name: subject.version for subject in subjects},
+        "when": {},
+        "tables": {},
+    }
     with ExitStack() as stack:
         wanted = any(case.postgres for case in cases)
         server = stack.enter_context(postgres_server(fsync=True)) if wanted else None
-        tables = measure(
-            cases,
-            subjects,
-            rounds=given.rounds,
-            toy=given.toy,
-            folder=given.cache,
-            postgres=server.new_database if server else None,
-            limit=given.limit,
-            patience=given.patience,
-            say=say,
-        )
-    return {
-        "command": f"python -m benchmarks --case {given.case} --against {given.against} --rounds {given.rounds}",
-        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "toy": given.toy,
-        "rounds": given.rounds,
-        "machine": {**before, "load_after": machine()["load"]},
-        "versions": {subject.name: subject.version for subject in subjects},
-        "tables": as_data(tables),
-    }
+        for case in cases:
+            before = machine()["load"]
+            found = measure(
+                [case],
+                subjects,
+                rounds=given.rounds,
+                toy=given.toy,
+                folder=given.cache,
+                postgres=server.new_database if server else None,
+                limit=given.limit,
+                patience=given.patience,
+                say=say,
+            )
+            now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+            result["when"][case.name] = {"when": now, "load": before, "load_after": machine()["load"]}
+            result["tables"] |= as_data(found)
+            save(result)
+    return result
 
 
 if __name__ == "__main__":

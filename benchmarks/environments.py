@@ -37,10 +37,11 @@ class Peer:
     uvloop: bool = False
 
 
+_OURS = ("asyncpg", "uvloop", "rich", "markdown-it-py", "prompt_toolkit")
 _AGNO = ("sqlalchemy", "aiosqlite", "greenlet", "asyncpg", "psycopg[binary]")
 PEERS: dict[str, Peer] = {
-    "ours": Peer((str(ROOT),), ("asyncpg", "uvloop"), shown="workflow-runtime"),
-    "ours-uvloop": Peer((str(ROOT),), ("asyncpg", "uvloop"), shown="workflow-runtime", uvloop=True),
+    "ours": Peer((str(ROOT),), _OURS, shown="workflow-runtime"),
+    "ours-uvloop": Peer((str(ROOT),), _OURS, shown="workflow-runtime", uvloop=True),
     "limit": Peer((), ("asyncpg", "uvloop"), "limit/__init__.py"),
     "agno": Peer(("agno<3", "fastapi"), _AGNO, "agno.py", "agno"),  # 2.9 cannot import its workflows without fastapi
     "agno3": Peer(("agno>=3",), _AGNO, "agno.py", "agno"),

@@ -20,7 +20,7 @@ def markdown(result: dict[str, Any]) -> str:
     """All tables of a result, with what must stand beside them."""
     parts = [conditions(result)]
     for name, rows in from_data(result["tables"]).items():
-        parts.append(f"### {CASES[name].title}\n\n{table(rows)}")
+        parts.append(f"### {CASES[name].title}\n\n{_when(result, name)}\n\n{table(rows)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -32,7 +32,7 @@ def rewrite(page: Path, result: dict[str, Any], charts: Path) -> None:
         title = CASES[name].title
         pictures = [os.path.relpath(file, page.parent) for file in draw(name, title, rows, charts)]
         shown = [f"![{title}]({picture})" for picture in pictures]
-        found[name] = "\n\n".join([f"**{title}.** {_when(result)}", table(rows), *shown])
+        found[name] = "\n\n".join([f"**{title}.** {_when(result, name)}", table(rows), *shown])
 
     def put(match: re.Match[str]) -> str:
         text = found.get(match[1])
@@ -41,11 +41,11 @@ def rewrite(page: Path, result: dict[str, Any], charts: Path) -> None:
     page.write_text(re.sub(r"<!-- bench:(\w+) -->.*?<!-- end -->", put, page.read_text(), flags=re.DOTALL))
 
 
-def _when(result: dict[str, Any]) -> str:
-    """Beside each table of a page: its tables may come from several runs."""
-    found = result["machine"]
+def _when(result: dict[str, Any], name: str) -> str:
+    """When a case was measured, and under which load: a page's tables may come from several runs."""
+    found = result["when"][name]
     rounds = "1 round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
-    return f"{result['when']}, {rounds}, load {found['load']} to {found['load_after']}."
+    return f"{found['when']}, {rounds}, load {found['load']} to {found['load_after']}."
 
 
 def conditions(result: dict[str, Any]) -> str:
@@ -55,10 +55,9 @@ def conditions(result: dict[str, Any]) -> str:
     toy = " **These are toy sizes: the figures mean nothing.**" if result["toy"] else ""
     return (
         f"`{result['command']}`\n\n"
-        f"{result['when']}; {found['processors']} x {found['processor']}, {found['system']}, {found['python']}; load"
-        f" {found['load']} at the beginning and {found['load_after']} at the end. {versions}. Medians of up to"
-        f" {result['rounds']} rounds, each in a fresh process, the libraries in turn; in brackets the least and the most."
-        f"{toy}"
+        f"{found['processors']} x {found['processor']}, {found['system']}, {found['python']}. {versions}. Medians of the"
+        f" rounds, each in a fresh process, the libraries in turn; in brackets the least and the most. A library that took"
+        f" more than a minute for a case was measured once.{toy}"
     )
 
 

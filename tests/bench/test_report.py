@@ -32,7 +32,7 @@ ROWS = [
 ]
 RESULT: dict[str, Any] = {
     "command": "python -m benchmarks --case steps",
-    "when": "2026-01-02 03:04 UTC",
+    "when": {"steps": {"when": "2026-01-02 03:04 UTC", "load": 0.5, "load_after": 0.7}},
     "toy": False,
     "rounds": 3,
     "machine": {
@@ -41,7 +41,6 @@ RESULT: dict[str, Any] = {
         "python": "CPython 3.11",
         "system": "Linux 6",
         "load": 0.5,
-        "load_after": 0.7,
     },
     "versions": {"ours": "0.1.0", "limit": ""},
     "tables": as_data({"steps": ROWS}),
@@ -61,8 +60,7 @@ def test_what_was_measured_on_stands_beside_it() -> None:
         "`python -m benchmarks --case steps`",
         "2 x P",
         "CPython 3.11",
-        "load 0.5",
-        "0.7 at the end",
+        "load 0.5 to 0.7",
         "ours 0.1.0",
     ):
         assert part in text
