@@ -247,8 +247,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             cache=self._session_cache if self.cache_session else None,
             description=self.description,
             observers=tuple(observers),
-            outline=outline,
-            stored_outline=encode_value(outline),
+            outline=encode_value(outline),
         )
 
     def inner_plan(self, workflow: Any) -> Plan:

@@ -22,8 +22,10 @@ def copied(value: Any) -> Any:
 
 def merged(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
     """A new dict: nested dicts are merged, everything else of ``over`` replaces. Neither argument is changed."""
-    result: dict[str, Any] = copied(base)
-    for key, value in (over or {}).items():
+    result: dict[str, Any] = copied(base) if base else {}
+    if not over:
+        return result
+    for key, value in over.items():
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else copied(value)
     return result
@@ -31,6 +33,8 @@ def merged(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
 
 def snapshot(state: dict[str, Any]) -> dict[str, bytes]:
     """Each key's encoded value. UnserializableError names the key."""
+    if not state:
+        return {}
     for _ in range(3):
         try:
             return {_key(key): encode_value(value, f"session_state[{key!r}]") for key, value in list(state.items())}

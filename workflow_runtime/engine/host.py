@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from ..core.journal import Journal
-from ..core.state import copied, merged
+from ..core.state import merged
 from ..model import codec
 from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
@@ -131,8 +131,8 @@ def _describe(run: Execution) -> None:
         session.metadata = metadata
         run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
     if session.workflow_data is None:
-        session.workflow_data = copied(definition.outline)
-        run.workflow_data = definition.stored_outline
+        run.workflow_data = definition.outline
+        session.workflow_data = codec.decode_value(definition.outline)
 
 
 async def _refuse_taken(request: RunRequest) -> None:

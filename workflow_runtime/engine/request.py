@@ -58,8 +58,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     cache: dict[str, Any] | None = None
     description: str | None = None
     observers: tuple[Callable[[Any], Callable[[Event], None] | None], ...] = ()
-    outline: dict[str, Any] = {}  # what a session keeps of the workflow: its id, its name and its top-level steps
-    stored_outline: bytes = b""  # the same as it is stored
+    outline: bytes = b""  # what a session keeps of the workflow, as it is stored: its id, name and top-level steps
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

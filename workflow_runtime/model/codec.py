@@ -353,7 +353,7 @@ def encode_run(output: WorkflowRunOutput) -> bytes:
     changed: dict[str, Any] = {"events": None if output.events is None else [], "journal": None}
     for name in ("input", "content", "additional_data", "dependencies", "metadata", "session_state"):
         value = getattr(output, name)
-        if not is_plain(value):
+        if value is not None and not is_plain(value):
             changed[name] = seal(value, name)
     for name in ("step_results", "step_requirements", "error_requirements"):
         value = getattr(output, name)
