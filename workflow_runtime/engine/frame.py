@@ -28,6 +28,7 @@ from .branches import run_branches
 from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
+from .step_events import step_completed, step_content, step_output, step_started
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -79,26 +80,20 @@ class Frame:
     # -- events --------------------------------------------------------------------------------------------------------
 
     def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
-        run = self.run
-        bus = run.bus
-        bus.publish(
-            kind(
-                seq=bus.seq + 1,
-                epoch=run.epoch,
-                created_at=int(run.clock.time()),
-                run_id=run.id,
-                session_id=run.request.session_id,
-                workflow_id=self.definition.id,
-                workflow_name=self.definition.name,
-                path=path,
-                step_id=node.step_id or path,
-                parent_step_id=self.parent,
-                nested_depth=self.depth,
-                step_name=node.name,  # type: ignore[call-arg]  # every event of a node has these two
-                step_index=node.index,  # pyright: ignore[reportCallIssue]  # the same
-                **fields,
-            )
-        )
+        self.run.bus.publish(kind(**self.stamps(node, path), **fields))
+
+    def started(self, node: Node, path: str) -> None:
+        self.run.bus.publish(step_started(self, node, path))
+
+    def content(self, node: Node, path: str, delta: Any, attempt: int) -> None:
+        """Publish a chunk that the step said in its attempt ``attempt``."""
+        self.run.bus.publish(step_content(self, node, path, delta, attempt))
+
+    def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
+        bus = self.run.bus
+        if told:
+            bus.publish(step_output(self, node, path, output))
+        bus.publish(step_completed(self, node, path, output))
 
     def emit_run(self, kind: type[WorkflowEvent], path: str, **fields: Any) -> None:
         """An event of a nested workflow as a whole."""

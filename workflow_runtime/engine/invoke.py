@@ -16,7 +16,6 @@ import msgspec
 
 from ..core.binding import ASYNC_GENERATOR, COROUTINE, GENERATOR, Binding
 from ..core.plan import Node
-from ..model import events as ev
 from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
@@ -174,7 +173,7 @@ class Chunks:
             frame.run.streams[self._path] = self._attempt
             self.parts.append(chunk)
             if self._said is None or not self._said.again():
-                frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+                frame.content(self._node, self._path, chunk, self._attempt)
             return False
         return self._event(chunk)
 
@@ -185,7 +184,7 @@ class Chunks:
             frame.run.streams[self._path] = self._attempt
             self.parts.append(chunk)
             if self._said is None or not self._said.again():
-                frame.emit(ev.StepContentEvent, self._node, self._path, delta=chunk, attempt=self._attempt)
+                frame.content(self._node, self._path, chunk, self._attempt)
             return False
         if self._said is None or not self._said.again():
             frame.run.bus.publish(stamp(event, frame.stamps(self._node, self._path)))

@@ -34,6 +34,12 @@ class Frame(Protocol):
     def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
         """Number, stamp and publish an event of ``node``."""
 
+    def started(self, node: Node, path: str) -> None:
+        """Publish that a step has started."""
+
+    def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
+        """Publish that a step is done, and with ``told`` before that its output as an event of its own."""
+
     async def settle(self) -> None:
         """Wait for readers that the run must not outrun."""
 

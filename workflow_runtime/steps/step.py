@@ -244,7 +244,7 @@ class StepNode(Node):
         started = frame.now()
         attempt = 1
         if record is None or record.status != OPEN:
-            frame.emit(ev.StepStartedEvent, self, path)
+            frame.started(self, path)
             if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
                 frame.enter(self, path)
         elif isinstance(record.decision, dict) and "attempt" in record.decision:  # it failed and a person was asked
@@ -320,19 +320,7 @@ class StepNode(Node):
         return f"Step {self.name} {said}"
 
     def _completed(self, frame: Frame, path: str, output: StepOutput) -> None:
-        if self.top and self.executor_type == "function":
-            frame.emit(ev.StepOutputEvent, self, path, step_output=output)
-        frame.emit(
-            ev.StepCompletedEvent,
-            self,
-            path,
-            content=output.content,
-            content_type=content_type(output.content),
-            images=output.images,
-            videos=output.videos,
-            audio=output.audio,
-            step_response=output,
-        )
+        frame.completed(self, path, output, told=self.top and self.executor_type == "function")
 
     def output(self, content: Any, **fields: Any) -> StepOutput:
         """An output of this step around ``content``."""
