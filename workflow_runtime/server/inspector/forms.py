@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import htpy as h
 
 from ...view.clean import clean, one_line
+from .words import kept
 
 __all__ = ["Filled", "fields", "read"]
 
@@ -271,12 +272,14 @@ class _Drawer:
                     value=given,
                     autocomplete="off",
                 )
-            return h.textarea(**about, **limits, rows="2")[given]
+            return h.textarea(**about, **limits, rows="2")[kept(given)]
         if shown is None:
             lines = list(default) if kind == "lines" and isinstance(default, (list, tuple)) else None
             shown = _pretty(default) if lines is None else "\n".join(map(str, lines))
         hint = "one per line" if kind == "lines" else "JSON"
-        return h.textarea(**about, rows="3", placeholder=hint, required=wanted and kind == "json", class_="code")[shown]
+        return h.textarea(**about, rows="3", placeholder=hint, required=wanted and kind == "json", class_="code")[
+            kept(shown)
+        ]
 
     def typed(self, name: str) -> list[str] | None:
         """What was typed into the field before; None where the form is new."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from contextlib import suppress
 
 import anyio
+import anyio.to_thread
 import htpy as h
 from markupsafe import Markup, escape
 
@@ -19,18 +20,20 @@ from ... import Event, ReaderTooSlow, Subscription
 from ...view.clean import clean
 from ...view.node import Node, Tail
 from .load import Loaded, Visit, last_of, load_run
-from .run import PARTS, live_steps, stream_id, text_of_stream
+from .run import PARTS, live_steps, now_part, stream_id, text_of_stream
 
 __all__ = ["LiveRun"]
 
 _TOGETHER = 0.1  # seconds for which changes are gathered
 _TICK = 1.0  # seconds between two pictures of a run in which nothing happens but time
+_SHARE = 0.1  # of the time at most goes into drawing one page
+_LARGE = 60  # nodes
 _MOST_TEXT = 64_000  # characters that are added to a text before it is put anew, cut
 _FINAL = ("COMPLETED", "CANCELLED", "ERROR")
 
 
 class LiveRun:
-    """What one open page is sent. ``changes`` is to be written to the socket as it comes."""
+    """What one open page is sent."""
 
     def __init__(self, visit: Visit, run: Loaded, source: Subscription) -> None:
         self._visit = visit
@@ -43,33 +46,49 @@ class LiveRun:
         self._told = run.seq
         self._news = anyio.Event()
         self._ended = False
+        self._lock = anyio.Lock()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send until the run has ended."""
+        """Send until the run has ended, or its events cannot be had any more; then the page connects again."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._read)
-            while True:
-                ended, self._news = self._ended, anyio.Event()
-                if ended or self._run.view.status in _FINAL:  # the journal has the times to the millisecond
-                    self._run = await load_run(self._visit, self._run.run_id)
-                await put(b"".join(self._changes()))
-                final = self._run.view.status in _FINAL
-                if final:
-                    await put(b"event: end\ndata: end\n\n")
-                if final or ended:  # where it is not over the page connects again
-                    group.cancel_scope.cancel()
-                    return
-                with anyio.move_on_after(_TICK if self._run.view.status == "RUNNING" else None):
-                    await self._news.wait()
-                    await anyio.sleep(_TOGETHER)
+            with suppress(TimeoutError):  # a page that takes nothing any more
+                await self._send(put)
+            group.cancel_scope.cancel()
+
+    async def _send(self, put: Callable[[bytes], Awaitable[None]]) -> None:
+        while True:
+            ended, self._news = self._ended, anyio.Event()
+            if ended or self._run.view.status in _FINAL:  # the journal has the times to the millisecond
+                self._run = await load_run(self._visit, self._run.run_id)
+            began = time.perf_counter()
+            changes = await self._drawn()
+            cost = time.perf_counter() - began
+            await put(changes)
+            if self._run.view.status in _FINAL:
+                await put(b"event: end\ndata: end\n\n")
+                return
+            if ended:
+                return
+            with anyio.move_on_after(_TICK if self._run.view.status == "RUNNING" else None):
+                await self._news.wait()
+            await anyio.sleep(max(_TOGETHER, cost * (1 / _SHARE - 1)))
+
+    async def _drawn(self) -> bytes:
+        """The parts that changed. A large run is drawn in a thread; what happens to it meanwhile waits so long."""
+        async with self._lock:
+            if len(self._run.view.nodes) < _LARGE:
+                return b"".join(self._changes())
+            return await anyio.to_thread.run_sync(lambda: b"".join(self._changes()))
 
     async def _read(self) -> None:
         view = self._run.view
         try:
             while events := await self._source.take_some():
-                now = time.time()
-                for event in events:
-                    self._fold(event, now)
+                async with self._lock:
+                    now = time.time()
+                    for event in events:
+                        self._fold(event, now)
                 self._news.set()
                 if view.status in _FINAL:
                     break
@@ -85,46 +104,45 @@ class LiveRun:
             self._touched.add(event.path)
 
     def _changes(self) -> Iterator[bytes]:
-        run = self._run._replace(now=time.time())
-        texts, first = self._text_parts(run), not self._sent
-        parts = []
-        for name, part in PARTS.items():
-            html = str(h.fragment[part(self._visit, run)]) if name != "now" else ""
-            key = html if name != "now" else ",".join(f"{stream_id(node)}{node.state}" for node in live_steps(run))
-            if self._sent.get(name) != key:
-                if name == "now":
-                    html = str(h.fragment[part(self._visit, run)])
-                    self._texts = {stream_id(node): _mark(node) for node in live_steps(run)}
-                    texts = []
-                self._sent[name] = key
-                parts.append(_partial(f"#{name}", "innerMorph", Markup(html)))
-        parts += texts
+        run, is_first = self._run._replace(now=time.time()), not self._sent
+        parts = [*self._changed_parts(run), *self._streamed(run)]
         if parts:
             yield _message("".join(parts))
-        if self._touched and not first:
-            yield f"event: steps\ndata: {_json(sorted(self._touched)[:50])}\n\n".encode()
+        if self._touched and not is_first:
+            yield f"event: steps\ndata: {json.dumps(sorted(self._touched)[:50])}\n\n".encode()
         self._touched.clear()
         if self._seq > self._told:
             self._told = self._seq
             yield b"event: log\ndata: %d\n\n" % self._seq
 
-    def _text_parts(self, run: Loaded) -> list[str]:
-        """What was streamed since the last time, to be added; or all of it, where a step began anew."""
-        parts = []
-        for node in live_steps(run):
-            ident = stream_id(node)
-            known = self._texts.get(ident)
-            if known is None or node.tail is None:
-                continue
-            tail, sent, since = known
-            if tail is not node.tail or tail.size - since > _MOST_TEXT:
-                parts.append(_partial(f"#{ident}", "innerHTML", escape(text_of_stream(node))))
-                self._texts[ident] = _mark(node)
-            elif tail.size > sent:
-                added = tail.text()[-(tail.size - sent) :]
-                parts.append(_partial(f"#{ident}", "beforeend", escape(clean(added))))
-                self._texts[ident] = (tail, tail.size, since)
-        return parts
+    def _changed_parts(self, run: Loaded) -> Iterator[str]:
+        for name, part in PARTS.items():
+            html = str(h.fragment[part(self._visit, run)])
+            if self._sent.get(name) != html:
+                self._sent[name] = html
+                yield _partial(f"#{name}", "innerMorph", Markup(html))
+
+    def _streamed(self, run: Loaded) -> Iterator[str]:
+        """The steps that stream, where others do so than before; else what each has streamed since."""
+        live = live_steps(run)
+        shown = ",".join(f"{stream_id(node)}{node.state}" for node in live)
+        if self._sent.get("now") != shown:
+            self._sent["now"] = shown
+            self._texts = {stream_id(node): _mark(node) for node in live}
+            yield _partial("#now", "innerMorph", Markup(h.fragment[now_part(self._visit, run)]))
+            return
+        for node in live:
+            yield from self._more_text(stream_id(node), node)
+
+    def _more_text(self, ident: str, node: Node) -> Iterator[str]:
+        """What is to be added; or all of it, where the step began anew or the page has much of it."""
+        tail, sent, since = self._texts[ident]
+        if node.tail is not tail or tail.size - since > _MOST_TEXT:
+            self._texts[ident] = _mark(node)
+            yield _partial(f"#{ident}", "innerHTML", escape(text_of_stream(node)))
+        elif tail.size > sent:
+            self._texts[ident] = (tail, tail.size, since)
+            yield _partial(f"#{ident}", "beforeend", escape(clean(tail.text()[-(tail.size - sent) :])))
 
 
 def _mark(node: Node) -> tuple[Tail, int, int]:
@@ -139,7 +157,3 @@ def _partial(target: str, swap: str, html: Markup) -> str:
 def _message(html: str) -> bytes:
     lines = html.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "".join(f"data: {line}\n" for line in lines).encode("utf-8", "replace") + b"\n"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value)

@@ -14,7 +14,7 @@ from ...view.tree import as_text
 from .forms import Filled, fields, read
 from .load import Visit
 from .safety import CSRF_FIELD
-from .words import key_of, name_of, value, when
+from .words import kept, key_of, name_of, value, when
 
 __all__ = ["answer_of", "question"]
 
@@ -114,7 +114,7 @@ def _edit(item: Any, parts: Mapping[str, Any], key: str, filled: Filled | None) 
         h.summary["Change the output"],
         h.div(".field")[
             h.label(for_=f"edit-{key}")["Output" if isinstance(_output(item), str) else "Output (JSON)"],
-            h.textarea(id=f"edit-{key}", name="edited", rows="6", class_="code")[typed],
+            h.textarea(id=f"edit-{key}", name="edited", rows="6", class_="code")[kept(typed)],
             h.p(".problem")[error] if error else None,
         ],
     ]
@@ -139,7 +139,7 @@ def _buttons(parts: Mapping[str, Any], key: str, filled: Filled | None) -> h.Ele
             rows="1",
             aria_label="Why, if you reject it (optional)",
             placeholder="Why, if you reject it",
-        )[filled.raw.get("feedback", [""])[-1] if filled else ""]
+        )[kept(filled.raw.get("feedback", [""])[-1]) if filled else ""]
         if "rejection_feedback" in parts
         else None,
     ]

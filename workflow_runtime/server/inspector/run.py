@@ -19,9 +19,9 @@ from .home import asked
 from .load import Loaded, Visit
 from .questions import question
 from .safety import CSRF_FIELD
-from .words import badge, key_of, mark, name_of, preview, took, value, when
+from .words import badge, kept, key_of, mark, name_of, preview, took, value, when
 
-__all__ = ["PARTS", "live_steps", "run_detail", "run_page", "stream_id", "text_of_stream"]
+__all__ = ["PARTS", "button", "live_steps", "now_part", "run_detail", "run_page", "stream_id", "text_of_stream"]
 
 _MOST_ROWS = 80
 _LONGEST_STREAM = 16_000
@@ -43,7 +43,7 @@ def run_page(visit: Visit, run: Loaded, step: str, detail: Any, log: Any) -> Ite
                 h.h2("#graph-title")["Graph"], h.div("#graph")[_graph(visit, run)]
             ],
             h.div(".right")[
-                h.div("#now")[_now(visit, run)],
+                h.div("#now")[now_part(visit, run)],
                 h.section(
                     "#detail.panel",
                     aria_labelledby="detail-title",
@@ -160,12 +160,12 @@ def text_of_stream(node: Node) -> str:
     return clean(node.tail.text()[-_LONGEST_STREAM:]) if node.tail is not None else ""
 
 
-def _now(visit: Visit, run: Loaded) -> Iterable[Any]:
+def now_part(visit: Visit, run: Loaded) -> Iterable[Any]:
     return [
         h.section(".panel.now", aria_label=f"Text of {where(node)}")[
             h.h3(data_state=node.state)[mark(node.state), " ", where(node)],
             h.pre(f"#{stream_id(node)}.stream", tabindex="0", aria_label="Streamed text", role="log")[
-                text_of_stream(node)
+                kept(text_of_stream(node))
             ],
         ]
         for node in live_steps(run)
@@ -269,4 +269,4 @@ def _media(output: Any) -> h.Element | None:
     return h.ul(".media")[[h.li[kind.rstrip("s"), ": ", preview(url or name or "", 200)] for kind, name, url in found]]
 
 
-PARTS: dict[str, Part] = {"head": _head, "waiting": _waiting, "timeline": _timeline, "graph": _graph, "now": _now}
+PARTS: dict[str, Part] = {"head": _head, "waiting": _waiting, "timeline": _timeline, "graph": _graph}

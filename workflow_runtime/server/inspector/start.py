@@ -16,7 +16,7 @@ from ...view.tree import View
 from .forms import Filled, fields
 from .load import Visit
 from .safety import CSRF_FIELD
-from .words import name_of
+from .words import kept, name_of
 
 __all__ = ["input_form", "start"]
 
@@ -53,7 +53,7 @@ def input_form(visit: Visit, workflow: Workflow, schema: dict[str, Any] | None, 
         if schema is not None
         else h.div(".field")[
             h.label(for_="in")["Input"],
-            h.textarea("#in", name="text", rows="5", autofocus=True)["\n".join(typed.get("text", []))],
+            h.textarea("#in", name="text", rows="5", autofocus=True)[kept("\n".join(typed.get("text", [])))],
             h.label(".inline")[
                 h.input(type="checkbox", name="is_json", value="1", checked=bool(typed.get("is_json"))), " it is JSON"
             ],

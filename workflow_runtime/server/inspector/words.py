@@ -17,7 +17,19 @@ from ...view.drawing.icons import ICONS
 from ...view.rows import duration
 from ...view.tree import as_text
 
-__all__ = ["Links", "badge", "key_of", "mark", "name_of", "preview", "status_state", "text_of", "took", "value", "when"]
+__all__ = [
+    "Links",
+    "badge",
+    "kept",
+    "key_of",
+    "mark",
+    "name_of",
+    "preview",
+    "status_state",
+    "took",
+    "value",
+    "when",
+]
 
 LONGEST_VALUE = 20_000
 _STATES = {
@@ -44,9 +56,6 @@ class Links:
     def runs(self, **query: str | None) -> str:
         return _with(self.home, query)
 
-    def list(self, **query: str | None) -> str:
-        return _with(f"{self.home}/list", query)
-
     def workflow(self, workflow_id: str) -> str:
         return f"{self.home}/workflows/{quote(workflow_id, safe='')}"
 
@@ -69,11 +78,6 @@ def key_of(text: str) -> str:
     return hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def text_of(found: Any, longest: int = LONGEST_VALUE) -> str:
-    """A value as text that is safe to show, cut where it is very long."""
-    return shorten(clean(as_text(found)), longest)
-
-
 def name_of(found: object) -> str:
     return one_line(found)
 
@@ -93,7 +97,12 @@ def value(found: Any, label: str, longest: int = LONGEST_VALUE) -> h.Element:
     said = clean(as_text(found))
     left = len(said) - longest
     more = h.p(".dim")[f"{left:,} more characters are not shown here."] if left > 0 else None
-    return h.div(".value")[h.pre(tabindex="0", role="region", aria_label=label)[said[:longest]], more]
+    return h.div(".value")[h.pre(tabindex="0", role="region", aria_label=label)[kept(said[:longest])], more]
+
+
+def kept(text: str) -> str:
+    """``text`` for a ``pre`` or ``textarea``: HTML leaves the line end out that comes first in one."""
+    return f"\n{text}" if text.startswith("\n") else text
 
 
 def status_state(status: str) -> str:
