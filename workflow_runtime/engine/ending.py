@@ -8,10 +8,11 @@ import msgspec
 
 from ..core.state import snapshot
 from ..core.unfinished import unfinished
+from ..model import codec
 from ..model import events as ev
 from ..model.codec import seal, seal_output
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, UnserializableError
+from ..model.errors import ConcurrentWrite, Fenced, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.requirements import ErrorRequirement, StepRequirement
@@ -33,6 +34,7 @@ class Cancelled:
 
 
 PAUSED = object()
+_LIGHT = 16 * 1024  # bytes of an outcome or an event that is kept where the database has no room for all
 
 
 async def finish(run: Execution, outcome: Any) -> None:
@@ -41,7 +43,7 @@ async def finish(run: Execution, outcome: Any) -> None:
     if isinstance(outcome, (Cancelled, BaseException)):
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials)
         run.output.step_results = [*run.output.step_results, *left]
-    salvage = False
+    salvage = lightened = False
     for _ in range(10):
         event, error = _terminal(run, outcome)
         if salvage:
@@ -52,6 +54,9 @@ async def finish(run: Execution, outcome: Any) -> None:
             run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
             continue
         except Exception as failure:
+            if salvage and not lightened and not isinstance(failure, Fenced) and _lighten(run):
+                lightened = True  # there may be room for the end, though not for all that led to it
+                continue
             if salvage:
                 # The failure itself cannot be stored either: the caller is told, the database keeps what it has.
                 _close_unsaved(run, event)
@@ -76,6 +81,21 @@ def _leave_out(run: Execution) -> None:
     except UnserializableError:
         output.session_state = None
     output.step_results = [step for step in output.step_results if _storable(step)]
+
+
+def _lighten(run: Execution) -> bool:
+    """What is left to store without what is large in it: a step whose outcome is not stored counts as not finished. False
+    when nothing is."""
+    output = run.output
+    kept = [step for step in output.step_results if _is_light(step)]
+    found = run.recorder is not None and run.recorder.lighten(_LIGHT)
+    found = found or len(kept) < len(output.step_results)
+    output.step_results = kept
+    return found
+
+
+def _is_light(step: StepOutput) -> bool:
+    return len(codec.encode_plain(seal_output(step, step.step_name or ""), "")) <= _LIGHT
 
 
 def _storable(step: StepOutput) -> bool:

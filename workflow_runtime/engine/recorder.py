@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import DONE, MEMO, Record
+from ..core.journal import DONE, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, snapshot
 from ..model import codec
@@ -375,6 +375,24 @@ class Recorder:
             answered_at=item.answered_at,
             data=codec.encode_requirement(item),
         )
+
+    def lighten(self, most: int) -> bool:
+        """Keep of what is not committed yet no more than ``most`` bytes each: events without their payload, a large outcome
+        as that of a step that was begun. False when nothing was larger."""
+        self._close_text()
+        found = False
+        for position, row in enumerate(self._events):
+            if len(row.data) > most:
+                found = True
+                event = codec.without_payload(codec.decode_event(row.data), len(row.data))
+                self._events[position] = msgspec.structs.replace(row, data=codec.encode_event(event))
+        for path, step in self._steps.items():
+            if len(step.data or b"") + len(step.state or b"") > most:
+                found = True
+                kind = codec.decode_typed(step.data or b"{}", _Outcome).kind
+                data = codec.encode_plain(_Outcome(kind=kind), path)
+                self._steps[path] = msgspec.structs.replace(step, status=OPEN, data=data, state=None, finished_at=None)
+        return found
 
     def retract(self, seq: int) -> None:
         """Forget a collected event: its commit was refused and nobody saw it."""
