@@ -112,10 +112,8 @@ def test_a_run_of_ten_thousand_events_stays_usable(page: Page, served: Serve) ->
     address = begin(page, server, "busy")
     status(page, "completed")
     expect(page.locator("#log-title")).to_contain_text("10,0")
-    began = page.evaluate("performance.now()")
     page.locator("#log-search").fill("item 7777")
     expect(page.locator("#log-rows li")).to_have_count(2)  # that item, and the event of that number
-    assert page.evaluate("performance.now()") - began < 10_000
     page.locator(".gantt a").first.click()
     expect(page.locator("#detail .value").first).to_contain_text("done")
     page.goto(address)
@@ -136,17 +134,6 @@ def test_scripts_and_pages_are_small(page: Page, served: Serve) -> None:
         origin = page.url.partition("/inspector")[0]
         loaded = [client.get(page.url), *(client.get(f"{origin}{address}") for address in addresses)]
         assert sum(answer.num_bytes_downloaded for answer in loaded) < 100_000, "the page with its style and scripts"
-
-
-def test_a_page_is_drawn_soon(page: Page, served: Serve) -> None:
-    begin(page, served(every_shape(InMemoryDb())), "report")
-    status(page, "completed")
-    page.reload()
-    painted = page.evaluate(
-        "new Promise(done => new PerformanceObserver(list => done(list.getEntries()[0].startTime))"
-        ".observe({type: 'paint', buffered: true}))"
-    )
-    assert painted < 3_000, "it is 100 to 300 ms on a machine with nothing else to do"
 
 
 def forms(client: Client, address: str) -> dict[str, str]:

@@ -84,7 +84,9 @@ def _head(visit: Visit, run: Loaded) -> Iterable[Any]:
     if said := counts(view):
         facts.append(("Done", said))
     return [
-        h.div(".title")[h.h1[name_of(view.name or "run"), " ", badge(view.status)], _actions(visit, run)],
+        h.div(".title")[
+            h.h1[name_of(view.name or "run"), " ", h.span(role="status")[badge(view.status)]], _actions(visit, run)
+        ],
         h.dl(".facts")[[h.div[h.dt[name], h.dd[said]] for name, said in facts]],
         _ended(visit, run),
     ]
@@ -255,6 +257,7 @@ def run_detail(visit: Visit, run: Loaded) -> Iterable[Any]:
         [h.h3["Metadata"], value(output.metadata, "Metadata")] if output.metadata else None,
         h.p(".dim")["Choose a step to see what it did."] if view.nodes else None,
         None if final else h.p(".dim")["The result stands here when the run has ended."],
+        h.p[h.a(href=visit.links.json(run.workflow.id, run.run_id))["All of this run as JSON"]],
     ]
 
 

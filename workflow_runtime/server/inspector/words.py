@@ -31,7 +31,7 @@ __all__ = [
     "when",
 ]
 
-LONGEST_VALUE = 20_000
+LONGEST_VALUE = 10_000  # of a page with several of them; the whole run is there as JSON
 _STATES = {
     "PENDING": "pending",
     "RUNNING": "running",
@@ -58,6 +58,9 @@ class Links:
 
     def workflow(self, workflow_id: str) -> str:
         return f"{self.home}/workflows/{quote(workflow_id, safe='')}"
+
+    def json(self, workflow_id: str, run_id: str) -> str:
+        return f"{self.root}/workflows/{quote(workflow_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     def run(self, run_id: str, part: str = "", **query: str | None) -> str:
         return _with(f"{self.home}/runs/{quote(run_id, safe='')}{f'/{part}' if part else ''}", query)
