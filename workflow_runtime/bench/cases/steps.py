@@ -56,6 +56,7 @@ def call(adapter: Any, bench: Bench) -> Iterator[Found]:
         did(1, await awaited())
 
     yield Found("the same awaited", "us wall", bench.wall(work) * 1e6)
+    yield Found("the same awaited", "us CPU", bench.cpu(work) * 1e6)
 
 
 CASES = (

@@ -49,7 +49,7 @@ class Commits:
         await self.db.commit(checkpoint(run, number))
 
     async def stored(self, run: str) -> tuple[int, int]:
-        return len(await self.db.load_steps(run)), len(await self.db.load_events(run))
+        return len(await self.db.load_steps(run)), len(await self.db.load_events(run, limit=1_000_000))
 
 
 @asynccontextmanager
