@@ -25,9 +25,9 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """``served(steps, **workflow)``: a server of one workflow ``flow`` with these steps."""
     with ExitStack() as stack:
 
-        def serve(steps: Any, **fields: Any) -> Served:
+        def serve(steps: Any, auth: Any = None, **fields: Any) -> Served:
             workflow = Workflow(name="flow", steps=steps, db=f"sqlite:///{tmp_path}/runs.db", **fields)
-            return stack.enter_context(serving(workflow))
+            return stack.enter_context(serving(workflow, auth=auth))
 
         yield serve
 
@@ -38,12 +38,13 @@ def ask(text: str = "hello", **fields: Any) -> ag.RunAgentInput:
     return ag.RunAgentInput(**{**given, **fields})
 
 
-def talk(server: Served, asked: ag.RunAgentInput) -> Reader:
+def talk(server: Served, asked: ag.RunAgentInput, **headers: str) -> Reader:
     """The reader of one run, fed with what comes over the wire."""
     reader = Reader(asked.messages, asked.state)
     url = f"{server.url}/workflows/flow/agui"
     body = asked.model_dump_json(by_alias=True)
-    with httpx2.stream("POST", url, content=body, headers={"Content-Type": "application/json"}) as answer:
+    sent = {"Content-Type": "application/json", **headers}
+    with httpx2.stream("POST", url, content=body, headers=sent) as answer:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
@@ -55,9 +56,9 @@ def talk(server: Served, asked: ag.RunAgentInput) -> Reader:
     return reader
 
 
-def refused(server: Served, body: Any) -> tuple[int, str]:
+def refused(server: Served, body: Any, **sent: str) -> tuple[int, str]:
     content = body if isinstance(body, (str, bytes)) else body.model_dump_json(by_alias=True)
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **sent}
     answer = httpx2.post(f"{server.url}/workflows/flow/agui", content=content, headers=headers)
     return answer.status_code, answer.json()["code"]
 
@@ -215,3 +216,15 @@ def test_a_front_end_that_leaves_cancels_its_run(served: Callable[..., Served]) 
         next(answer.iter_lines())
         assert began.wait(5)
     assert ended.wait(5)
+
+
+def test_a_thread_is_its_users_alone(served: Callable[..., Served]) -> None:
+    users = {"a": "ada", "b": "bob"}
+    step = Step("pay", executor=shout, requires_confirmation=True)
+    server = served([step], auth=lambda request: users.get(request.headers.get("x-key", "")))
+    (pay,) = talk(server, ask(), **{"X-Key": "a"}).outcome.interrupts
+    entry = ag.ResumeEntry(interrupt_id=pay.id, status="resolved", payload={"confirmed": True})
+    assert refused(server, ask(run_id="r2", resume=[entry])) == (401, "unauthenticated")
+    assert refused(server, ask(run_id="r2", resume=[entry]), **{"X-Key": "b"}) == (409, "not_interrupted")
+    assert refused(server, ask(run_id="r2"), **{"X-Key": "b"}) == (404, "session_not_found")
+    assert talk(server, ask(run_id="r2", resume=[entry]), **{"X-Key": "a"}).result == "HELLO"

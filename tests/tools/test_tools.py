@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from server.serving import Served, serving
 
 from . import flows
@@ -156,3 +158,33 @@ async def test_a_call_that_is_given_up_cancels_its_run(served: Served, until: Ca
                 group.cancel_scope.cancel()
             await until(lambda: flows.ended)
         assert flows.began == flows.ended
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_run_is_its_users_alone(tmp_path: Path, mode: str) -> None:
+    users = {"a": "ada", "b": "bob"}
+
+    def who(request: Any) -> str | None:
+        return users.get(request.headers.get("x-key", ""))
+
+    @asynccontextmanager
+    async def connection(server: Served, key: str) -> AsyncIterator[Client]:
+        async with (
+            httpx2.AsyncClient(headers={"X-Key": key}) as http,
+            Client(streamable_http_client(f"{server.url}/mcp", http_client=http), mode=mode) as client,
+        ):
+            yield client
+
+    db = f"sqlite:///{tmp_path}/runs.db"
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        server = pool.submit(stack.enter_context, serving(flows.asking(), db=db, auth=who)).result()
+        async with connection(server, "a") as ada:
+            data = (await ada.call_tool("asking", {"input": "x"})).structured_content
+            answers = {item["id"]: {"confirmed": False} for item in data["requirements"]}
+            call = {"workflow_id": "asking", "run_id": data["run_id"], "answers": answers}
+            async with connection(server, "b") as bob:
+                refused = await bob.call_tool("answer_run", call)
+                assert (refused.is_error, refused.structured_content) == (True, {"code": "run_not_found"})
+            assert not (await ada.call_tool("answer_run", call)).is_error
+        async with httpx2.AsyncClient() as nobody:
+            assert (await nobody.post(f"{server.url}/mcp", json={})).status_code == 401
