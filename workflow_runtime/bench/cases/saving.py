@@ -34,20 +34,22 @@ def postgres(adapter: Any, bench: Bench) -> Iterator[Found]:
 def _way(adapter: Any, bench: Bench, url: str, durability: str, events: bool) -> Iterator[Found]:
     label = f'"{durability}"{", events" if events else ""}'
     for steps in (3, 10):
-        rows = [(f"{steps} steps, {label}, one at a time", "ms/run", 1)]
-        if steps == 3:
-            rows += [(f"{steps} steps, {label}, {places} at a time", "runs/s", places) for places in (32, 100)]
-        found: list[float | None]
+        places = (1, 32, 100) if steps == 3 else (1,)
+        rows = [row for number in places for row in _rows(f"{steps} steps, {label}", number)]
         try:
             opened = adapter.saved(url, steps, durability, events)
-            found = bench.run(partial(_figures, opened, bench, steps, rows))
+            values = bench.run(partial(_figures, opened, bench, steps, places))
         except NotImplementedError as error:
-            found = [None] * len(rows)
-            reason = str(error)
+            yield from (Found(text, unit, None, str(error)) for text, unit in rows)
         else:
-            reason = ""
-        for (text, unit, _), value in zip(rows, found, strict=True):
-            yield Found(text, unit, value, reason)
+            yield from (Found(text, unit, value) for (text, unit), value in zip(rows, values, strict=True))
+
+
+def _rows(label: str, places: int) -> list[tuple[str, str]]:
+    """The (label, unit) of each figure of ``_figures`` for so many places."""
+    if places == 1:
+        return [(f"{label}, one at a time", "ms/run"), (f"{label}, one at a time", "ms CPU/run")]
+    return [(f"{label}, {places} at a time", "runs/s")]
 
 
 _sessions = counter()
@@ -57,40 +59,43 @@ _sessions = counter()
 async def lightly(adapter: Any, url: str, steps: int) -> AsyncIterator[Any]:
     """The adapter's ``saved`` at the lightest durability that the library has."""
     async with AsyncExitStack() as stack:
+        found = None
         for durability in ("exit", "async", "sync"):
-            with suppress(NotImplementedError):
-                yield await stack.enter_async_context(adapter.saved(url, steps, durability, False))
-                return
-        raise NotImplementedError("it stores in none of the ways that are measured")
+            if found is None:
+                with suppress(NotImplementedError):
+                    found = await stack.enter_async_context(adapter.saved(url, steps, durability, False))
+        if found is None:
+            raise NotImplementedError("it stores in none of the ways that are measured")
+        yield found
 
 
-async def _figures(opened: Any, bench: Bench, steps: int, rows: list[tuple[str, str, int]]) -> list[float | None]:
-    """The figure of each row: ms of a run, or runs per second."""
-    found: list[float | None] = []
+async def _figures(opened: Any, bench: Bench, steps: int, places: tuple[int, ...]) -> list[float]:
+    """For each number of places what ``_rows`` names: ms on the wall and of CPU of a run, or runs per second."""
+    found: list[float] = []
     async with opened as saved:
         did(steps, await saved.run(f"{next(_sessions)}-first"))  # alone: some make their tables in it
-        for _, unit, places in rows:
+        for number in places:
             mark = f"{next(_sessions)}"
-            rate = await _rate(saved, mark, places, bench.size(2 * places, 4), steps)
-            runs = bench.size(max(4 * places, min(4000, int(rate))), 4)
-            rate = await _rate(saved, f"{mark}b", places, runs, steps)
-            for number in range(0, runs, max(1, runs // 20)):
-                did(steps, await saved.stored(f"{mark}b-{number}"))
-            found.append(1e3 / rate if unit == "ms/run" else rate)
+            wall, _ = await _spent(saved, mark, number, bench.size(2 * number, 4), steps)
+            runs = bench.size(max(4 * number, min(4000, int(1 / wall))), 4)
+            wall, cpu = await _spent(saved, f"{mark}b", number, runs, steps)
+            for run in range(0, runs, max(1, runs // 20)):
+                did(steps, await saved.stored(f"{mark}b-{run}"))
+            found += [wall * 1e3, cpu * 1e3] if number == 1 else [1 / wall]
     return found
 
 
-async def _rate(saved: Any, mark: str, places: int, runs: int, steps: int) -> float:
-    """Runs per second, ``places`` at a time, each in a session of its own."""
+async def _spent(saved: Any, mark: str, places: int, runs: int, steps: int) -> tuple[float, float]:
+    """(wall, CPU) seconds for one of so many runs, ``places`` at a time, each in a session of its own."""
     numbers = iter(range(runs))
 
     async def work() -> None:
         for number in numbers:
             did(steps, await saved.run(f"{mark}-{number}"))
 
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(work() for _ in range(places)))
-    return runs / (time.perf_counter() - start)
+    return (time.perf_counter() - wall) / runs, (time.process_time() - cpu) / runs
 
 
 CASES = (
