@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,14 @@ async def work(step_input: Any) -> AsyncIterator[str]:
         await anyio.sleep(0.02)
 
 
-job = Workflow(name="Job", steps=[Step(f"part {n}", executor=work) for n in range(4)], telemetry=False)
+async def gate(step_input: Any) -> Any:
+    """Waits until the file that JOB_GATE names is there."""
+    while not os.path.exists(os.environ.get("JOB_GATE", "/")):
+        await anyio.sleep(0.02)
+    return step_input.previous_step_content
+
+
+job = Workflow(name="Job", steps=[Step("first", executor=work), Step("second", executor=work), gate], telemetry=False)
 
 
 def by_name(connection: Any) -> str | None:
