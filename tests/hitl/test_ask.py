@@ -22,6 +22,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
+from workflow_runtime.engine.resume import requirement_row
 from workflow_runtime.testing import ScriptedPerson, answers
 
 pytestmark = pytest.mark.anyio
@@ -199,3 +200,47 @@ async def test_a_question_may_stand_in_a_callable_workflow_and_in_a_nested_one(d
         assert output.content == "one 3"
         output = await through(asked, Workflow(name="outer", steps=[inner], db=db, evict_after=evict_after))
         assert output.content == "17 [4]"
+
+
+async def test_questions_of_branches_may_be_answered_one_by_one_while_their_steps_wait(db: BaseDb) -> None:
+    bodies = {"left": Body("left?"), "right": Body("right?")}
+    steps = [Parallel(*(Step(name=name, executor=body.ask) for name, body in bodies.items()), name="both")]
+    workflow = Workflow(name="w", steps=steps, db=db, store_events=True)
+    output = await workflow.arun()
+    for name, value in (("right", 2), ("left", 1)):
+        (item,) = [item for item in output.active_step_requirements if item.step_name == name]
+        item.answer({"user_input": {"value": value}})
+        output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
+    assert output.status is RunStatus.completed
+    assert [step.content for step in output.step_results[0].steps or ()] == ["17 [1]", "17 [2]"]
+    assert [body.done.count("entered") for body in bodies.values()] == [1, 1]
+    assert [event.event for event in output.events or ()].count("StepContinued") == 2
+
+
+async def test_an_answer_that_another_process_stored_wakes_the_step_that_waits_here(db: BaseDb) -> None:
+    workflow = build(Body("n?"), db)
+    paused = await workflow.arun()
+    item = question(paused)
+    item.answer({"user_input": {"value": 5}})
+    row = await db.load_run(str(paused.run_id))
+    assert row is not None
+    item.answered_at = workflow.clock.time()
+    await db.answer([requirement_row(item, row)])  # as the command "wfr answer" does
+    done = await workflow.acontinue_run(run_id=paused.run_id)
+    assert (done.status, done.content) == (RunStatus.completed, "17 [5]")
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["same process", "another process"])
+async def test_every_answer_is_told_once_though_others_were_open_when_it_came(db: BaseDb, waits: bool) -> None:
+    def make() -> Workflow:
+        gates = [Step(name=name, executor=lambda: "x", requires_confirmation=True) for name in ("a", "b", "c")]
+        return Workflow(name="w", steps=[Parallel(*gates, name="all")], db=db, store_events=True)
+
+    workflow = make()
+    output = await workflow.arun()
+    for item in output.active_step_requirements:
+        item.confirm()
+        workflow = workflow if waits else make()
+        output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
+    told = [event.path for event in output.events or () if event.event == "StepContinued"]
+    assert sorted(told) == ["0.all/0.a", "0.all/1.b", "0.all/2.c"]

@@ -280,7 +280,7 @@ class Execution:
         self._unparked = unparked = anyio.Event()
         with anyio.move_on_after(self.definition.evict_after):
             await unparked.wait()
-        if self.parked and self.output.last_seq == seq:
+        if not unparked.is_set() and self.parked and self.output.last_seq == seq:
             self.evict()
 
     def evict(self) -> None:

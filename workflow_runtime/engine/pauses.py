@@ -51,6 +51,13 @@ class Pauses:
         return known
 
 
+def unused(pauses: Pauses) -> list[Requirement]:
+    """The answers that no node has used yet: those that were given after the last question was asked. (A walk that
+    uses answers ends the run or asks anew.)"""
+    last = max((item.created_at or 0.0 for item in pauses.by_id.values()), default=0.0)
+    return [item for item in pauses.by_id.values() if item.answered_at is not None and item.answered_at > last]
+
+
 def merge_answers(known: Pauses, given: list[Requirement], now: float) -> list[Requirement]:
     """The answers in ``given`` that are new and complete, as copies with ``answered_at``; nothing is changed yet.
 

@@ -19,7 +19,7 @@ from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
 from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .host import find_parked, register
-from .pauses import Pauses, Requirement, due, merge_answers, validated
+from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
 
@@ -115,11 +115,11 @@ async def _from_memory(asked: Continuation) -> Execution:
     check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
     for item in _answers(asked, pauses):
         pauses.add(item)
-        pauses.fresh[item.id] = None
+    _refresh(pauses)
     parked = find_parked(asked.run_id)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
     if parked is not None and parked.loop.is_here():
-        return _unpark(parked, asked, [pauses.by_id[key] for key in pauses.fresh], parked.epoch + 1)
+        return _unpark(parked, asked, pauses, parked.epoch + 1)
     state = output.session_state if output.session_state is not None else {}
     fresh = msgspec.structs.replace(
         output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results)
@@ -166,25 +166,32 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     except AlreadyAnswered:
         await db.commit(Batch(run=msgspec.structs.replace(claimed, status=RunStatus.paused, updated_at=now)))
         raise
+    for item in accepted:
+        pauses.by_id[item.id] = item
+    _refresh(pauses)
     parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
         if parked.epoch == row.attempt:
-            return _unpark(parked, asked, accepted, claimed.attempt)
+            return _unpark(parked, asked, pauses, claimed.attempt)
         parked.evict()  # the run went on elsewhere meanwhile
-    for item in accepted:
-        pauses.by_id[item.id] = item
-        pauses.fresh[item.id] = None
     return await execution_of(asked, db, claimed, journal, pauses)
 
 
-def _unpark(run: Execution, asked: Continuation, accepted: list[Requirement], epoch: int) -> Execution:
-    """The run whose steps still wait here, with its answers, ready to be woken."""
-    for item in accepted:
-        run.pauses.by_id[item.id] = item
-        run.pauses.fresh[item.id] = None
+def _refresh(pauses: Pauses) -> None:
+    """Note which answers no node has used: those of now, and those that came while others were open still."""
+    for item in unused(pauses):
+        pauses.fresh[item.id] = None
+
+
+def _unpark(run: Execution, asked: Continuation, known: Pauses, epoch: int) -> Execution:
+    """The run whose steps still wait here, with all the answers that are ``known`` now, ready to be woken."""
+    for item in known.by_id.values():
+        if item.answered_at is not None and item.id in {waiting.id for waiting in run.pauses.open}:
+            run.pauses.by_id[item.id] = item
+            run.pauses.fresh[item.id] = None
     run.epoch = run.output.epoch = epoch
     run.cancel_reason = asked.cancel_reason
-    run.reopen([item.id for item in accepted])
+    run.reopen([item.id for item in run.pauses.by_id.values() if item.answered_at is not None])
     return run
 
 
