@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from server.serving import Served
 
-from workflow_runtime import RunStatus, WorkflowCompletedEvent
+from workflow_runtime import RunStatus, Step, StepInput, Workflow, WorkflowCompletedEvent
 from workflow_runtime.client import Client
 
 from .flows import greeting, talking
@@ -35,3 +35,19 @@ async def test_a_run_is_streamed_as_typed_events(served: Callable[..., Served], 
         assert isinstance(events[-1], WorkflowCompletedEvent)
         assert {event.run_id for event in events} == {run.run_id}
         assert (await run.result()).content == events[-1].content == wanted[-1].content
+
+
+async def test_a_server_without_a_database_serves_the_client_too(served: Callable[..., Served]) -> None:
+    def greet(step_input: StepInput) -> str:
+        return f"hello {step_input.input}"
+
+    server = served(Workflow(name="Greeting", steps=[greet, Step("ask", executor=greet, requires_confirmation=True)]))
+    async with Client(server.url) as client:
+        greeting_ = client.workflow("greeting")
+        paused = await greeting_.run("you")
+        assert paused.is_paused
+        paused.active_step_requirements[0].confirm()
+        assert (await greeting_.continue_run(paused)).content == "hello you"
+        events = [event async for event in greeting_.run("me", stream_events=True)]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert events[-1].event == "WorkflowPaused"
