@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from typing import Any
 import anyio
 import httpx2 as httpx
 import pytest
+
+from workflow_runtime.server import Limits
+from workflow_runtime.server.running import bind, server_for
 
 from .wire import Follower
 
@@ -206,3 +210,11 @@ def test_what_is_wrong_is_said_before_anything_is_opened(
         assert said in process.said
     else:
         assert process.port, "a workflow that is named twice is one"
+
+
+def test_the_kernel_cuts_off_who_takes_nothing() -> None:
+    limits = Limits(send_timeout=1.5)
+    server = server_for(None, "127.0.0.1", 0, limits=limits, grace=1.0, log_level="warning")
+    with bind(server, limits) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
+        assert (server.config.ws_max_size, server.config.timeout_graceful_shutdown) == (limits.frame, 3)
