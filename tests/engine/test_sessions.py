@@ -404,6 +404,71 @@ async def test_reject_refuses_a_second_run_while_the_first_is_going(db: BaseDb) 
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("policy", ["reject", "queue"])
+async def test_a_background_run_that_has_not_begun_stands_before_the_call_that_comes_next(
+    db: BaseDb, policy: str
+) -> None:
+    order: list[Any] = []
+
+    async def note(step_input: StepInput) -> None:
+        order.append(step_input.input)
+
+    workflow = Workflow(steps=[note], db=db, session_policy=policy)
+    with anyio.fail_after(10):
+        first = await workflow.arun("first", session_id="s", background=True)
+        if policy == "reject":
+            with pytest.raises(SessionBusy, match=str(first.run_id)):
+                await workflow.arun("second", session_id="s")
+        else:
+            await workflow.arun("second", session_id="s")
+        async for _ in workflow.subscribe(str(first.run_id)):
+            pass
+    assert order == (["first"] if policy == "reject" else ["first", "second"])
+
+
+@pytest.mark.anyio
+async def test_of_runs_that_come_at_once_reject_lets_one_begin(db: BaseDb) -> None:
+    ended: list[str] = []
+
+    async def work(step_input: StepInput) -> None:
+        await anyio.wait_all_tasks_blocked()
+
+    workflow = Workflow(steps=[work], db=db, session_policy="reject")
+
+    async def call() -> None:
+        try:
+            ended.append((await workflow.arun(session_id="s")).status.value)
+        except SessionBusy:
+            ended.append("busy")
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(call)
+    assert sorted(ended) == ["COMPLETED", "busy", "busy", "busy", "busy"]
+
+
+@pytest.mark.anyio
+async def test_interrupt_also_ends_those_that_still_wait_and_the_newest_goes_on(db: BaseDb) -> None:
+    async def work(step_input: StepInput) -> Any:
+        if step_input.input != "newest":
+            await anyio.sleep_forever()
+        return step_input.input
+
+    workflow = Workflow(steps=[work], db=db, session_policy="interrupt")
+    with anyio.fail_after(10):
+        older = [await workflow.arun("older", session_id="s", background=True) for _ in range(3)]
+        newest = await workflow.arun("newest", session_id="s")
+        assert newest.content == "newest"
+        for run in older:
+            async for _ in workflow.subscribe(str(run.run_id)):
+                pass
+            found = await workflow.aget_run(str(run.run_id))
+            assert found is not None
+            assert found.status is RunStatus.cancelled
+
+
+@pytest.mark.anyio
 async def test_interrupt_cancels_the_running_one_and_goes_on(db: BaseDb) -> None:
     started = anyio.Event()
     first: list[Any] = []

@@ -177,12 +177,12 @@ async def _execute(run: Execution) -> None:
 
 async def _take_turn(run: Execution) -> None:
     """Wait for the session, unless the run is cancelled meanwhile."""
-    run.turn = Turn(run)
+    turn = run.turn = run.turn or Turn(run)
     run.waiting = anyio.CancelScope()
     if run.cancelled:  # before its task began
         run.waiting.cancel()
     with run.waiting:
-        await run.turn.take()
+        await turn.take()
 
 
 def _forget(run: Execution) -> None:
@@ -245,6 +245,9 @@ async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execut
 def launch(run: Execution) -> None:
     """Give the run a task, or wake the one that it has."""
     if run.waking is None:
+        if run.definition.session_policy != "merge":
+            run.turn = Turn(run)
+            run.turn.join()
         spawn(lambda: _execute(run), f"run {run.id}")
     else:
         waking, run.waking = run.waking, None

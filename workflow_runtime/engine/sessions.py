@@ -221,15 +221,14 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
 # -- whose turn it is ----------------------------------------------------------------------------------------------------
 
 
-class _Queue:
-    """The runs of one session in this process, in the order they came."""
+class _Line:
+    """The runs of one session in this process, in the order they came. The session is the first one's."""
 
     def __init__(self) -> None:
-        self.lock = anyio.Semaphore(1)  # not a Lock: another task than the one that took the turn may give it up
-        self.running: Execution | None = None
+        self.turns: list[Turn] = []
 
 
-_queues: weakref.WeakValueDictionary[tuple[int, str, object], _Queue] = weakref.WeakValueDictionary()
+_lines: weakref.WeakValueDictionary[tuple[int, str, object], _Line] = weakref.WeakValueDictionary()
 
 
 class Turn:
@@ -237,46 +236,59 @@ class Turn:
 
     def __init__(self, run: Execution) -> None:
         self._run = run
-        self._queue: _Queue | None = None
+        self._line: _Line | None = None
+        self._moved: anyio.Event | None = None
+        self.held = False
         self.lock_name = f"turn:{run.request.session_id}"
         self.owner = f"{run.owner}:{run.id}"
 
-    @property
-    def held(self) -> bool:
-        return self._queue is not None
+    def join(self) -> None:
+        """Stand in line, unless it does already. A plain call, so that runs stand there as they were started."""
+        if self._line is not None:
+            return
+        run = self._run
+        db = run.definition.db
+        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
+        line = _lines.get(key)
+        if line is None:
+            line = _lines[key] = _Line()
+        line.turns.append(self)
+        self._line = line
 
     async def take(self) -> None:
-        """Wait for the session, or refuse, or interrupt whoever holds it.
+        """Wait for the session, or refuse, or interrupt whoever stands before.
 
         Raises:
             SessionBusy: Policy "reject" and another run of the session is under way.
         """
-        run = self._run
-        policy = run.definition.session_policy
-        if policy == "merge":
-            return
-        db = run.definition.db
-        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
-        queue = _queues.get(key)
-        if queue is None:
-            queue = _queues[key] = _Queue()
-        busy = queue.running
-        if busy is not None and policy == "reject":
-            raise SessionBusy(
-                f"session {run.request.session_id!r} is busy with run {busy.id}; wait for it, cancel it, or use"
-                " session_policy='queue'"
-            )
-        if busy is not None and policy == "interrupt":
-            busy.cancel(f"interrupted by run {run.id}")
-        await queue.lock.acquire()
+        self.join()
+        assert self._line is not None
+        policy = self._run.definition.session_policy
+        db = self._run.definition.db
         try:
+            await self._come_first(self._line, policy)
             if db is not None:
                 await self._among_processes(db, policy)
         except BaseException:
-            queue.lock.release()
+            await self._release()  # a cancelled acquire may have got it
             raise
-        queue.running, self._queue = run, queue
-        await _catch_up(run)
+        self.held = True
+        await _catch_up(self._run)
+
+    async def _come_first(self, line: _Line, policy: str) -> None:
+        run = self._run
+        before = [turn._run for turn in line.turns[: line.turns.index(self)]]
+        if before and policy == "reject":
+            raise SessionBusy(
+                f"session {run.request.session_id!r} is busy with run {before[0].id}; wait for it, cancel it, or use"
+                " session_policy='queue'"
+            )
+        if policy == "interrupt":
+            for other in before:
+                other.cancel(f"interrupted by run {run.id}")
+        while line.turns[0] is not self:
+            self._moved = anyio.Event()
+            await self._moved.wait()
 
     async def _among_processes(self, db: BaseDb, policy: str) -> None:
         run = self._run
@@ -288,14 +300,24 @@ class Turn:
             raise SessionBusy(f"session {run.request.session_id!r} is busy in another process")
 
     async def give_up(self) -> None:
-        queue, self._queue = self._queue, None
-        if queue is None:
-            return
-        queue.running = None
-        queue.lock.release()
-        if self._run.definition.db is not None:
-            with anyio.CancelScope(shield=True):
-                await self._run.definition.db.release(self.lock_name, owner=self.owner)
+        """Let the next one have the session; nothing where the run does not stand in line."""
+        if self._line is not None:
+            self.held = False
+            await self._release()
+
+    async def _release(self) -> None:
+        db = self._run.definition.db
+        line = self._line
+        assert line is not None
+        try:
+            if db is not None and line.turns[0] is self:  # the others never asked the database
+                with anyio.CancelScope(shield=True):
+                    await db.release(self.lock_name, owner=self.owner)
+        finally:
+            self._line = None
+            line.turns.remove(self)
+            if line.turns and (moved := line.turns[0]._moved) is not None:
+                moved.set()
 
 
 def storage_needed(db: BaseDb | None, what: str) -> BaseDb:
