@@ -1,4 +1,4 @@
-"""An environment of its own for each library, made once by ``python -m venv`` and pip, and kept."""
+"""An environment of its own for each library, made once by ``python -m venv`` and this one's pip, and kept."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def prepare(name: str, cache: Path) -> Subject:
     kept = json.loads(notes.read_text()) if notes.exists() else {}
     if kept.get("wanted") != wanted:
         shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", home], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
         before = _size(home)
         if peer.requirements:
             _pip(python, "install", *peer.requirements)
@@ -84,7 +84,7 @@ def prepare(name: str, cache: Path) -> Subject:
 
 
 def _pip(python: Path, *arguments: str) -> None:
-    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "--quiet", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"pip {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
@@ -94,10 +94,10 @@ _LIST = "import json; from importlib.metadata import distributions as d; print(j
 
 
 def _packages(python: Path) -> dict[str, str]:
-    """Version by name, without pip and what came with the environment."""
+    """Version by name."""
     done = subprocess.run([python, "-c", _LIST], capture_output=True, text=True, check=True)
     listed: dict[str, str] = json.loads(done.stdout)
-    return {name: version for name, version in listed.items() if name not in ("pip", "setuptools", "wheel")}
+    return listed
 
 
 def _size(home: Path) -> int:
