@@ -13,7 +13,7 @@ from workflow_runtime import InMemoryDb
 
 from .conftest import keep
 from .relay import Relay
-from .workflows import Gate, asking, every_shape, failing, streaming, with_input
+from .workflows import Gate, asking, asking_twice, every_shape, failing, streaming, with_input
 
 Serve = Callable[..., Served]
 
@@ -192,6 +192,20 @@ def test_what_does_not_fit_is_said_by_the_server_and_what_was_typed_stays(page: 
     expect(page.get_by_label("bike")).to_be_checked()
     keep(page, "run-form-wrong", full_page=True)
     status(page, "waiting for you")
+
+
+def test_several_questions_at_once_are_answered_one_by_one(page: Page, served: Serve) -> None:
+    begin(page, served(asking_twice(InMemoryDb())), "twice")
+    page.get_by_role("button", name="Approve").nth(1).click()
+    expect(page.get_by_text("Your answer was sent.")).to_be_visible()
+    status(page, "waiting for you")
+    page.reload()
+    expect(page.get_by_role("button", name="Approve")).to_have_count(1)
+    expect(page.locator("#waiting")).to_contain_text("May the first go?")
+    page.get_by_label("Why, if you reject it").fill("not today")
+    page.get_by_role("button", name="Reject").click()
+    status(page, "completed")
+    expect(page.locator(".gantt li[data-state=skipped]")).to_contain_text("first")
 
 
 def test_a_half_filled_form_survives_a_lost_connection(page: Page, relayed: Callable[..., Relay]) -> None:

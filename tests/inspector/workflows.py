@@ -184,6 +184,16 @@ def asking(db: BaseDb | None) -> Workflow:
     )
 
 
+def asking_twice(db: BaseDb | None) -> Workflow:
+    """Two questions at once."""
+
+    def step(name: str) -> Step:
+        review = HumanReview(requires_confirmation=True, confirmation_message=f"May the {name} go?")
+        return Step(name=name, executor=lambda step_input: name, human_review=review)
+
+    return Workflow(id="twice", name="Twice", db=db, steps=[Parallel(step("first"), step("second"), name="both")])
+
+
 def failing(db: BaseDb | None) -> Workflow:
     """Fails at its second step the first time, and not when it is tried again."""
     failures = iter([RuntimeError("no paper left in the printer")])

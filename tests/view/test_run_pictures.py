@@ -121,6 +121,21 @@ async def test_a_graph_before_the_run_is_the_declared_one() -> None:
 
 
 @pytest.mark.anyio
+async def test_what_was_asked_in_a_run_that_is_over_waits_no_more() -> None:
+    steps = [Step(name=name, executor=work, requires_confirmation=True) for name in ("first", "second")]
+    workflow = Workflow(name="w", steps=[Parallel(*steps, name="both")], db=InMemoryDb())
+    output = await workflow.arun("x")
+    asked = {item.step_name: item for item in output.active_step_requirements}
+    asked["first"].reject()
+    asked["second"].confirm()
+    output = await workflow.acontinue_run(output)
+    view = View(workflow.name, workflow.outline())
+    recall(view, output, await workflow.history(str(output.run_id)))
+    assert [node.state for node in view.root.walk()][1:] == ["done", "skipped", "done"]
+    assert view.questions == []
+
+
+@pytest.mark.anyio
 async def test_each_attempt_of_a_step_is_a_bar_of_its_own() -> None:
     clock = FakeClock()
     took = iter([4.0, 1.0])

@@ -48,11 +48,13 @@ def recall(
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
-    open_now: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
+    is_over = RunStatus(output.status).is_final  # what was asked in it waits no more
+    asked: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
+    open_now = [] if is_over else asked
     view.questions = [item for item in open_now if not item.is_resolved]
     for item in open_now:
         view.wait(item.path, 0)
-    if RunStatus(output.status).is_final:
+    if is_over:
         view.close("done" if view.status == "COMPLETED" else "cancelled", "skipped")
     if view.status == "PAUSED":
         last = max((entry.finished_at for entry in entries if entry.finished_at is not None), default=0.0)

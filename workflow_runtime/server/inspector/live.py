@@ -43,7 +43,7 @@ class LiveRun:
         self._texts: dict[str, tuple[Tail, int, int]] = {}  # by element: the text, how much of it was sent, since when
         self._touched: set[str] = set()
         self._seq = run.seq
-        self._told = run.seq
+        self._told = 0  # the log of a page that was loaded, or lost, before is read again
         self._news = anyio.Event()
         self._ended = False
         self._lock = anyio.Lock()

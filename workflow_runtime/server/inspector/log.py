@@ -11,6 +11,7 @@ import htpy as h
 
 from ... import Event, RunStatus, WorkflowRunOutput
 from ...view.clean import clean
+from ...view.rows import counted
 from .load import LogPage, Visit
 from .words import name_of, preview, value
 
@@ -28,7 +29,9 @@ def log(visit: Visit, output: WorkflowRunOutput, page: LogPage, query: str, befo
     here = links.run(run_id, "log")
     final = RunStatus(output.status).is_final
     follow = {"hx-get": links.run(run_id, "log", q=query, near=str(page.total))} if before is None and not final else {}
-    said = f"{page.found:,} of {page.total:,} events" if page.found is not None else f"{page.total:,} events"
+    said = counted(page.total, "event")
+    if page.found is not None:
+        said = f"{page.found:,} of {said}"
     return [
         h.div(".heading")[
             h.h2("#log-title")["Events ", h.span(".count", role="status")[said]],

@@ -137,7 +137,9 @@
   });
   document.addEventListener("htmx:sse:error", away);
   document.addEventListener("htmx:sse:after:connection", ({ detail }) => {
-    if (detail.connection.status < 400) back();
+    if (detail.connection.status >= 400) return;
+    if (isLost) choose(find("detail").dataset.step, false);
+    back();
   });
   document.addEventListener("htmx:error", ({ target }) => {
     away();
