@@ -210,7 +210,8 @@ async def test_questions_of_branches_may_be_answered_one_by_one_while_their_step
     for name, value in (("right", 2), ("left", 1)):
         (item,) = [item for item in output.active_step_requirements if item.step_name == name]
         item.answer({"user_input": {"value": value}})
-        output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
+        with anyio.fail_after(10):
+            output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
     assert output.status is RunStatus.completed
     assert [step.content for step in output.step_results[0].steps or ()] == ["17 [1]", "17 [2]"]
     assert [body.done.count("entered") for body in bodies.values()] == [1, 1]
