@@ -21,13 +21,13 @@ SIZE = re.compile(r"[\d,]+(?=(th)? (steps|branches|runs|run)\b)")
 
 
 def draw(name: str, title: str, rows: list[Row], folder: Path) -> list[Path]:
-    """Write an SVG for each unit of the case that at least two libraries have figures in; the files, in order.
+    """Write an SVG for each unit of the case that at least two libraries have figures other than 0 in; the files, in order.
 
     Drawn are the case's first unit and those that have a goal; counts and ratios are for the table.
     """
     units: dict[str, list[Row]] = {}
     for row in rows:
-        if row.unit not in ("x", "packages") and sum(bool(figure.rounds) for figure in row.figures.values()) > 1:
+        if row.unit not in ("x", "packages") and sum(bool(figure.median) for figure in row.figures.values()) > 1:
             units.setdefault(row.unit, []).append(row)
     units = {
         unit: found

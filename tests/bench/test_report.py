@@ -100,9 +100,11 @@ def test_a_chart_shows_who_has_figures_and_loads_nothing_from_elsewhere(rows: li
     assert "<script xlink:href" not in text
 
 
-def test_a_figure_that_only_one_library_has_gets_no_chart(tmp_path: Path) -> None:
+def test_figures_that_only_one_library_has_or_that_are_all_0_get_no_chart(tmp_path: Path) -> None:
     alone = [Row("x", "us", None, {"ours": Figure([1.0]), "unable": Figure([], "no")})]
     assert draw("steps", "A step", alone, tmp_path) == []
+    nothing = [Row("x", "bytes", None, {"ours": Figure([0.0]), "limit": Figure([0.0])})]
+    assert draw("memory", "What stays", nothing, tmp_path) == []
 
 
 def test_the_page_has_a_place_for_every_case() -> None:
