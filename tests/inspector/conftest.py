@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from server.serving import Served, serving
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from workflow_runtime import Workflow
+from workflow_runtime.server import workflow_app
 
 from .relay import Relay
 
@@ -101,6 +104,26 @@ def served() -> Iterator[Callable[..., Served]]:
             return pool.submit(stack.enter_context, serving(list(workflows), **options)).result()
 
         yield make
+
+
+@contextmanager
+def mounted(*workflows: Workflow, at: str) -> Iterator[Served]:
+    """The app within another one."""
+    inner = workflow_app(list(workflows), grace=1.0)
+    outer = Starlette(routes=[Mount(at, inner)], lifespan=inner.router.lifespan_context)
+    server = Served(outer, inner.state.service)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[..., Served]]:
+    """``mount(*workflows, at="/path")``: a server with the app at that path."""
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        yield lambda *workflows, at: pool.submit(stack.enter_context, mounted(*workflows, at=at)).result()
 
 
 @pytest.fixture

@@ -101,6 +101,34 @@ def test_a_lost_connection_is_said_and_what_happened_meanwhile_is_there_when_it_
     status(page, "completed")
 
 
+def test_the_list_says_that_its_connection_is_lost_and_goes_on(page: Page, relayed: Callable[..., Relay]) -> None:
+    line = relayed(failing(InMemoryDb()))
+    page.goto(f"{line.url}/inspector")
+    line.cut()
+    expect(page.locator("#connection")).to_have_text("Connection lost. Trying again…")
+    line.mend()
+    expect(page.locator("#connection")).to_be_empty()
+    expect(page.get_by_text("No runs yet.")).to_be_visible()
+
+
+def test_it_works_where_another_app_mounts_it(page: Page, mount: Callable[..., Served]) -> None:
+    server = mount(every_shape(InMemoryDb()), asking(InMemoryDb()), at="/some/where")
+    page.goto(f"{server.url}/some/where/inspector")
+    page.get_by_role("link", name="Trip").click()
+    page.get_by_role("button", name="Start").click()
+    status(page, "waiting for you")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_label("Budget", exact=True)).to_be_visible()
+    page.locator("#log-rows summary").first.click()
+    expect(page.locator("#log-rows pre").first).to_contain_text('"event"')
+    page.get_by_role("link", name="as JSON").click()
+    expect(page.locator("body")).to_contain_text('"status":"PAUSED"')
+    page.go_back()
+    page.get_by_role("link", name="Runs", exact=True).click()
+    expect(page.locator("#inbox")).to_contain_text("Where to?")
+    assert page.url == f"{server.url}/some/where/inspector"
+
+
 def test_a_running_run_is_cancelled_and_a_cancelled_one_tried_again(page: Page, served: Serve) -> None:
     gate = Gate()
     first = begin(page, served(streaming(InMemoryDb(), gate)), "story")
