@@ -255,8 +255,13 @@ def test_a_half_filled_form_survives_a_lost_connection(page: Page, relayed: Call
 def test_a_question_that_was_answered_elsewhere_says_so(open_page: Callable[..., Page], served: Serve) -> None:
     server, first, second = served(asking(InMemoryDb())), open_page(), open_page(java_script_enabled=False)
     second.goto(begin(first, server, "trip"))
+    third = open_page()
+    third.goto(first.url)
+    third.locator("#live").evaluate("element => element.remove()")  # a page that hears of nothing
     first.get_by_role("button", name="Approve").click()
     expect(first.get_by_label("Budget", exact=True)).to_be_visible()
+    third.get_by_role("button", name="Approve").click()
+    expect(third.locator("#connection")).to_contain_text("the first answer stands")
     second.get_by_role("button", name="Reject").click()
     expect(second.get_by_role("alert")).to_contain_text("the first answer stands")
 

@@ -151,8 +151,10 @@
     isWrong = response.status === 422;
     const said = response.headers.get("X-Message");
     if (said) {
+      const text = decodeURIComponent(said);
       isLost = false;
-      say(decodeURIComponent(said));
+      say(text);
+      setTimeout(() => find("connection").textContent === text && say(""), 10000);
     } else if (response.status < 400 && target.id !== "live") back();
   });
 
