@@ -118,6 +118,10 @@ def test_a_router_stands_in_the_apps_document_and_asks_the_apps_own_dependency(r
     with connect(address, additional_headers={"x-name": "ben"}) as socket:
         socket.send(json.dumps({"action": "subscribe", "run_id": done["run_id"]}))
         assert [json.loads(socket.recv(5))["event"] for _ in range(2)] == ["connected", "error"]
+        socket.send(json.dumps({"action": "authenticate", "token": "ann"}))
+        assert json.loads(socket.recv(5)) == {"event": "authenticated", "user_id": "ben"}
+        socket.send(json.dumps({"action": "subscribe", "run_id": done["run_id"]}))
+        assert json.loads(socket.recv(5))["error_type"] == "run_not_found"
     with pytest.raises(InvalidStatus), connect(address):
         pass
     evil = {**ann, "origin": "https://evil.example"}

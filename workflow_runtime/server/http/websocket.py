@@ -170,7 +170,10 @@ class Socket:
     # -- actions -------------------------------------------------------------------------------------------------------
 
     async def _authenticate(self, frame: AuthenticateFrame) -> None:
-        """The token counts as if it had come in the header."""
+        """The token counts as if it had come in the header. Who is known stays who they are."""
+        if self._user is not None:
+            await self._say(event="authenticated", user_id=self._user.user_id)
+            return
         headers = [pair for pair in self._websocket.scope["headers"] if pair[0] != b"authorization"]
         shown: Scope = {
             **self._websocket.scope,
