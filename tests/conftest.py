@@ -118,6 +118,9 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             # The driver looks for ~/.pgpass and for certificates there, once per connection.
             function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})
             function.can_block_in("workflow_runtime_sqlite/location.py", {"locate"})  # a path made absolute, once
+            function.can_block_in(
+                "server/inspector/assets.py", {"_assets"}
+            )  # files of the wheel, once, as an app is made
             function.can_block_in("engine/portal.py", {"call", "submit", "portal_loop"})  # what they are for
             function.can_block_in("logging/__init__.py", {"emit"})  # where a log goes is its user's choice
         yield

@@ -97,6 +97,10 @@ def test_two_users_never_meet(api: Api) -> None:
     other = client.post("/workflows/media/runs", json={"user_id": "alice"}, **as_("bob"))
     assert (other.status_code, other.json()["code"]) == (403, "other_user")
     assert client.get(url, **as_("alice")).json()["status"] == "PAUSED", "bob changed nothing"
+    own = client.post("/workflows/media/runs", json={"input": 1}, **as_("root")).json()
+    assert own["user_id"] == "root", "an admin's runs are the admin's"
+    for_her = {"input": 1, "user_id": "alice", "session_id": "hers"}
+    assert client.post("/workflows/media/runs", json=for_her, **as_("root")).json()["user_id"] == "alice"
     assert client.get("/sessions/hers", **as_("alice")).json()["session_name"] is None
 
 

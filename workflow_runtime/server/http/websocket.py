@@ -84,14 +84,15 @@ class Socket:
             self._group = group
             group.start_soon(self._until_stopped)
             try:
-                code = await self._talk()
+                await self._talk()
             except WebSocketDisconnect:
                 return
             except TimeoutError:  # it does not read
                 code = 1013
             except Refused as refused:
-                await self._tell(refused)
-                code = 1008
+                with anyio.move_on_after(_CLOSE_SECONDS):
+                    await self._tell(refused)
+                code = 1009 if refused.status == 413 else 1008
             finally:
                 group.cancel_scope.cancel()
         if self._service.stopping.is_set():
@@ -110,8 +111,8 @@ class Socket:
         assert self._group is not None
         self._group.cancel_scope.cancel()
 
-    async def _talk(self) -> int:
-        """Serve what the client asks for; the code to close with."""
+    async def _talk(self) -> None:
+        """Serve what the client asks for. Raises what ends the socket."""
         await self._say(event="connected", message="workflow_runtime", requires_auth=self._user is None)
         with anyio.move_on_after(_AUTH_SECONDS) as waiting:
             while self._user is None:
@@ -120,18 +121,17 @@ class Socket:
             raise Refused(401, "unauthenticated", "authenticate first")
         with self._service.seats.taken(self._user):
             while True:
-                text = await self._receive()
-                if len(text) > self._service.limits.frame:
-                    await self._tell(Refused(413, "too_large", "the frame is too large"))
-                    return 1009
-                await self._one(text)
+                await self._one(await self._receive())
 
     async def _receive(self) -> bytes:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         text = message.get("text")
-        return text.encode("utf-8", "replace") if text is not None else message.get("bytes") or b""
+        data: bytes = text.encode("utf-8", "replace") if text is not None else message.get("bytes") or b""
+        if len(data) > self._service.limits.frame:
+            raise Refused(413, "too_large", "the frame is too large")
+        return data
 
     async def _one(self, text: bytes) -> None:
         """One frame of the client. What it asks for may be refused; the socket stays."""

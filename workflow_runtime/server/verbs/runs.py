@@ -59,7 +59,7 @@ class RunVerbs(Verbs):
         """The arguments of ``arun``, once it is clear that this user may use these ids."""
         if user.scope is not None and start.user_id not in (None, user.scope):
             raise Refused(403, "other_user", "user_id is not yours; leave it out")
-        user_id = user.scope or start.user_id
+        user_id = start.user_id or user.user_id
         await refuse_ids(workflow, user_id, start.session_id, start.run_id)
         for item in (*(start.images or ()), *(start.videos or ()), *(start.audio or ()), *(start.files or ())):
             if item.filepath is not None:
