@@ -63,9 +63,15 @@ def test_a_step_shows_its_attempts_input_output_and_what_it_changed(page: Page, 
     assert page.url.endswith("?step=2.write%232%2F0.draft")
     page.reload()
     expect(detail.locator(".changes")).to_contain_text("sources.found")
+    detail.get_by_text("Change the session state first").click()
+    page.get_by_label("Keys to set").fill("{not json")
+    page.get_by_role("button", name="Run again from here").click()
+    expect(page.locator("#connection")).to_contain_text("not a JSON object")
+    page.get_by_label("Keys to set").fill('{"sources": {"found": 40}}')
     page.get_by_role("button", name="Run again from here").click()
     page.wait_for_url(lambda url: "step=" not in url)
     status(page, "completed")
+    expect(detail).to_contain_text('"found": 41')
 
 
 def test_streamed_text_is_seen_as_it_comes_and_is_whole_after_a_reload_in_the_middle(page: Page, served: Serve) -> None:

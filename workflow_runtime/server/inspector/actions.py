@@ -125,6 +125,12 @@ async def fork_run(visit: Visit, form: FormData) -> Response:
     """A new run that begins where ``at`` began, and go to its page."""
     run_id = visit.request.path_params["run_id"]
     workflow_id = await visit.service.workflow_of(visit.user, run_id)
-    fork = ForkRun(at=str(form.get("at") or "") or None, background=True)
+    try:
+        state = json.loads(str(form.get("session_state") or "null"))
+    except (ValueError, RecursionError):
+        state = ...
+    if state is not None and not isinstance(state, dict):
+        raise Refused(400, "bad_state", 'the keys to set are not a JSON object such as {"key": "value"}')
+    fork = ForkRun(at=str(form.get("at") or "") or None, session_state=state, background=True)
     output = await visit.service.fork(visit.user, workflow_id, run_id, fork)
     return _go(visit, visit.links.run(str(output.run_id)))

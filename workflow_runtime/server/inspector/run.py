@@ -21,7 +21,7 @@ from .questions import question
 from .safety import CSRF_FIELD
 from .words import badge, kept, key_of, mark, name_of, preview, took, value, when
 
-__all__ = ["PARTS", "button", "live_steps", "now_part", "run_detail", "run_page", "stream_id", "text_of_stream"]
+__all__ = ["PARTS", "live_steps", "now_part", "run_detail", "run_page", "stream_id", "text_of_stream"]
 
 _MOST_ROWS = 80
 _LONGEST_STREAM = 16_000

@@ -14,7 +14,8 @@ from ...view.gantt import spans
 from ...view.node import Node
 from ...view.rows import duration, where
 from .load import Loaded, Visit
-from .run import button, stream_id
+from .run import stream_id
+from .safety import CSRF_FIELD
 from .words import mark, name_of, preview, value
 
 __all__ = ["step_detail"]
@@ -168,6 +169,16 @@ def _side(found: Any, kind: str) -> h.Element:
 def _again(visit: Visit, run: Loaded, entry: HistoryEntry | None) -> Any:
     if entry is None or run.workflow.db is None:
         return None
-    return h.div(".actions")[
-        button(visit, visit.links.run(run.run_id, "fork"), "Run again from here", values={"at": entry.path})
+    address = visit.links.run(run.run_id, "fork")
+    return h.form(method="post", action=address, hx_post=address, hx_swap="none")[
+        h.input(type="hidden", name=CSRF_FIELD, value=visit.token),
+        h.input(type="hidden", name="at", value=entry.path),
+        h.details[
+            h.summary["Change the session state first"],
+            h.div(".field")[
+                h.label(for_="fork-state")["Keys to set, as JSON"],
+                h.textarea("#fork-state.code", name="session_state", rows="3", placeholder='{"key": "value"}'),
+            ],
+        ],
+        h.div(".actions")[h.button(type="submit")["Run again from here"]],
     ]
