@@ -1,4 +1,4 @@
-"""Branches at the same time: a task group that is opened for them alone, with the rules for failures and pauses."""
+"""Branches at the same time: a group of tasks for them alone, with the rules for failures and pauses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import anyio
 
 from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
+from .group import open_group
 from .strands import Strands
 
 __all__ = ["run_branches"]
@@ -17,9 +18,17 @@ Thunk = Callable[[], Awaitable[StepOutput]]
 
 
 async def run_branches(
-    thunks: Sequence[Thunk], strands: Strands, *, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
+    thunks: Sequence[Thunk],
+    strands: Strands,
+    groups: list[Callable[[], None]],
+    *,
+    fail_fast: bool,
+    wait_for: int | None,
+    max_concurrency: int | None,
 ) -> list[StepOutput | None]:
     """The outputs in the order of ``thunks``, None for a branch that was cancelled since enough others had succeeded.
+
+    While they run, ``groups`` has the call that cancels them.
 
     Raises:
         Exception: The failure of the one branch that failed, an ExceptionGroup of several.
@@ -30,12 +39,15 @@ async def run_branches(
         return []
     group = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency)
     strands.change(len(thunks) - 1)
+    tasks = open_group()
+    group.cancel = tasks.cancel
+    groups.append(tasks.cancel)
     try:
-        async with anyio.create_task_group() as tasks:
-            group.cancel = tasks.cancel_scope.cancel
+        async with tasks:
             for position, thunk in enumerate(thunks):
-                tasks.start_soon(group.branch, position, thunk)
+                tasks.start(group.branch, position, thunk)
     finally:
+        groups.remove(tasks.cancel)
         if group.left:  # cancelled before they began
             strands.busy += 1 - group.left
     return group.result()
@@ -53,7 +65,7 @@ class _Branches:
         self.suspended = 0
         self.succeeded = 0
         self.left = count
-        self.cancel: Callable[[], None] = _nothing
+        self.cancel: Callable[[], None]
         self._strands = strands
         self._fail_fast = fail_fast
         self._wait_for = wait_for
@@ -138,7 +150,3 @@ class _Places:
             self._queue.popleft().set()
         else:
             self._free += 1
-
-
-def _nothing() -> None:
-    """Before the task group stands there is nothing to cancel."""

@@ -73,6 +73,7 @@ class Execution:
         "failure",
         "finishing",
         "forked_from",
+        "groups",
         "heart",
         "id",
         "journal",
@@ -138,6 +139,7 @@ class Execution:
         self.loop: Loop = current_loop()
         self.loop_key = threading.get_ident()
         self.scope = anyio.CancelScope()
+        self.groups: list[Callable[[], None]] = []  # what cancels the branches that run now
         self.waiting: anyio.CancelScope | None = None  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
@@ -242,14 +244,19 @@ class Execution:
             from .stalls import expect_end  # what is slow to load is loaded by those who need it
 
             self.overdue = expect_end(self)
-        self.scope.cancel()
+        self._stop()
         return True
 
     def fail(self, error: BaseException) -> None:
         """End the run with ``error``, which came from beside the walk (a refused save)."""
         if not self.ended and self.failure is None:
             self.failure = error
-            self.scope.cancel()
+            self._stop()
+
+    def _stop(self) -> None:
+        self.scope.cancel()
+        for cancel in self.groups:
+            cancel()
 
     def pause_parked(self) -> None:
         """Every strand waits for an answer inside a step: pause now, keep the task. Called by the last to stop."""
@@ -288,7 +295,7 @@ class Execution:
         self.evicted = True
         self.parked = False
         self._leave_park()
-        self.scope.cancel()
+        self._stop()
 
     def _leave_park(self) -> None:
         if self._unparked is not None:

@@ -201,7 +201,12 @@ class Frame:
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
         return await run_branches(
-            thunks, self.run.parking.strands, fail_fast=fail_fast, wait_for=wait_for, max_concurrency=max_concurrency
+            thunks,
+            self.run.parking.strands,
+            self.run.groups,
+            fail_fast=fail_fast,
+            wait_for=wait_for,
+            max_concurrency=max_concurrency,
         )
 
     # -- people --------------------------------------------------------------------------------------------------------

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 import sniffio
 
-__all__ = ["Loop", "current_loop", "later", "loop_key", "soon", "spawn"]
+__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn"]
 
 logger = logging.getLogger("workflow_runtime")
 _tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
 
 
-def _on_trio() -> bool:
+def on_trio() -> bool:
+    """Whether this code runs under trio."""
     # Trio says so for as long as it runs, also in its callbacks, and in turns of a host's loop it does not.
     return sniffio.thread_local.name == "trio"
 
@@ -79,12 +80,12 @@ class _TrioLoop:
 
 def current_loop() -> Loop:
     """The loop that runs this code."""
-    return _TrioLoop() if _on_trio() else _AsyncioLoop()
+    return _TrioLoop() if on_trio() else _AsyncioLoop()
 
 
 def loop_key() -> Any:
     """The running loop itself, for tables with weak keys: another loop of the same thread is another one."""
-    if _on_trio():
+    if on_trio():
         import trio
 
         return trio.lowlevel.current_trio_token()
@@ -93,7 +94,7 @@ def loop_key() -> Any:
 
 def soon(function: Callable[[], None]) -> None:
     """Call ``function`` in the loop's next turn: a task's start for those who may not need a task at all."""
-    if _on_trio():
+    if on_trio():
         import trio
 
         trio.lowlevel.current_trio_token().run_sync_soon(function)
@@ -103,7 +104,7 @@ def soon(function: Callable[[], None]) -> None:
 
 def later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
     """Call ``function`` after ``seconds``; what is returned calls it off. It keeps no loop from ending."""
-    if not _on_trio():
+    if not on_trio():
         return asyncio.get_running_loop().call_later(seconds, function).cancel
     import trio
 
@@ -120,7 +121,7 @@ def later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
 
 def coroutines() -> list[Any]:
     """The coroutines of the running loop's tasks."""
-    if not _on_trio():
+    if not on_trio():
         return [task.get_coro() for task in asyncio.all_tasks()]
     import trio
 
@@ -143,7 +144,7 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
         except Exception:
             logger.exception("the task %s of workflow_runtime failed", name)
 
-    if _on_trio():
+    if on_trio():
         import trio
 
         trio.lowlevel.spawn_system_task(guarded, name=name)
