@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from workflow_runtime import Parallel, RunContext, RunStatus, Step, StepInput, Steps, Workflow
+from workflow_runtime import InMemoryDb, Parallel, Retry, RunContext, RunStatus, Step, StepInput, Steps, Workflow
 from workflow_runtime.engine.group import open_group
 
 pytestmark = pytest.mark.anyio
@@ -151,3 +151,73 @@ async def test_a_branch_that_never_waits_goes_no_step_further_once_its_run_is_ca
         output = await workflow.arun("x")
     assert output.status is RunStatus.cancelled
     assert ran == ["stop"]
+
+
+async def _cancelled_by_somebody_else(step_input: StepInput) -> str:
+    lost = asyncio.get_running_loop().create_future()
+    lost.cancel()
+    return str(await lost)
+
+
+@pytest.mark.parametrize("in_parallel", [False, True])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_step_whose_awaited_task_was_cancelled_has_failed(in_parallel: bool) -> None:
+    async def fine(step_input: StepInput) -> str:
+        return "fine"
+
+    steps: list[Any] = [Step(name="lost", executor=_cancelled_by_somebody_else), Step(name="fine", executor=fine)]
+    workflow = Workflow(name="w", steps=[Parallel(*steps)] if in_parallel else steps, db=InMemoryDb())
+    with pytest.raises(RuntimeError, match=r"lost: what the step awaited was cancelled, not the step") as caught:
+        await workflow.arun("x", run_id="r")
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    stored = await workflow.aget_run("r")
+    assert stored is not None
+    assert stored.status == RunStatus.error
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_step_whose_awaited_task_was_cancelled_follows_its_policies() -> None:
+    workflow = Workflow(
+        name="w",
+        steps=[
+            Step(name="skipped", executor=_cancelled_by_somebody_else, on_error="skip"),
+            Step(
+                name="tried",
+                executor=_cancelled_by_somebody_else,
+                retry=Retry(attempts=2, delay=0),
+                on_error="skip",
+            ),
+        ],
+    )
+    events = [event async for event in workflow.arun("x", stream=True, stream_events=True)]
+    assert [event.event for event in events if event.event in ("StepRetry", "StepError")] == [
+        "StepError",
+        "StepRetry",
+        "StepError",
+    ]
+    assert events[-1].event == "WorkflowCompleted"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_branch_that_cancels_itself_is_not_left_out_in_silence() -> None:
+    async def gives_up(step_input: StepInput) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.sleep_forever()
+        return ""
+
+    async def waits(step_input: StepInput) -> str:
+        await anyio.sleep_forever()
+        return ""
+
+    workflow = Workflow(
+        name="w",
+        steps=[Parallel(Step(name="gives_up", executor=gives_up), Step(name="waits", executor=waits))],
+        db=InMemoryDb(),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await workflow.arun("x", run_id="r")
+    stored = await workflow.aget_run("r")
+    assert stored is not None
+    assert stored.status == RunStatus.cancelled

@@ -9,6 +9,7 @@ the group: the host's task by itself, in its next turn, and ``Execution`` at onc
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from anyio.abc import TaskGroup
 
 from .loops import on_trio
 
-__all__ = ["Group", "open_group"]
+__all__ = ["Group", "open_group", "stray"]
 
 
 class Group:
@@ -44,8 +45,10 @@ class Group:
             scope.cancel()
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        if not task.cancelled() and self._failure is None and (error := task.exception()) is not None:
+        scope = self._tasks.pop(task)
+        # Cancelled, but not by its scope: by its own work, so nobody will say that it is missing.
+        error = (None if scope.cancel_called else asyncio.CancelledError()) if task.cancelled() else task.exception()
+        if error is not None and self._failure is None:
             self._failure = error
             self.cancel()
         if not self._tasks and self._ended is not None and not self._ended.done():
@@ -107,6 +110,16 @@ class _TrioGroup:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         return await self._group.__aexit__(kind, error, trace)
+
+
+def stray(error: BaseException) -> bool:
+    """Whether ``error`` says that something was cancelled that the task at hand awaited (a future, another task), while
+    nobody cancelled the task itself. To be asked where it was caught; trio has no such thing."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    # A thread is told of a cancelled scope before its task is, so the scopes are asked as well.
+    return task is not None and not task.cancelling() and anyio.current_effective_deadline() != -math.inf
 
 
 def open_group() -> Group | _TrioGroup:

@@ -20,6 +20,7 @@ from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
 from .context import RunContext
+from .group import stray
 from .said import FunctionNode
 
 if TYPE_CHECKING:
@@ -34,25 +35,37 @@ _END = object()
 
 
 async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
-    """One attempt at a step node; the output carries the step's name whatever the executor returned."""
-    binding: Binding | None = node.binding
-    if node.retry is not None or node.timeout is not None:
-        frame.run.attempts[path] = attempt
-    limit = node.retry.timeout if node.retry is not None else None
-    if limit is not None:
-        from .limits import limited
+    """One attempt at a step node; the output carries the step's name whatever the executor returned.
 
-        work = _invoke(frame, node, path, step_input, attempt, binding)
-        message = f"{path}: attempt {attempt} took longer than {limit:g} s"
-        found: StepOutput = await limited(frame.run, limit, path, work, message, attempt=True)
-        return found
-    if binding is not None and binding.kind == COROUTINE and binding.only_input and binding.first == "step_input":
-        # The common case without a detour: an async function of the step input.
-        result = await binding.function(step_input)
-        if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
-            return await _finish(frame, node, path, result, attempt)
-        return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
-    return await _invoke(frame, node, path, step_input, attempt, binding)
+    Raises:
+        RuntimeError: What the step awaited was cancelled by somebody else. The step failed; nobody cancelled the run.
+    """
+    try:
+        binding: Binding | None = node.binding
+        if node.retry is not None or node.timeout is not None:
+            frame.run.attempts[path] = attempt
+        limit = node.retry.timeout if node.retry is not None else None
+        if limit is not None:
+            from .limits import limited
+
+            work = _invoke(frame, node, path, step_input, attempt, binding)
+            message = f"{path}: attempt {attempt} took longer than {limit:g} s"
+            found: StepOutput = await limited(frame.run, limit, path, work, message, attempt=True)
+            return found
+        if binding is not None and binding.kind == COROUTINE and binding.only_input and binding.first == "step_input":
+            # The common case without a detour: an async function of the step input.
+            result = await binding.function(step_input)
+            if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
+                return await _finish(frame, node, path, result, attempt)
+            return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
+        return await _invoke(frame, node, path, step_input, attempt, binding)
+    except BaseException as error:
+        if not stray(error):
+            raise
+        raise RuntimeError(
+            f"{path}: what the step awaited was cancelled, not the step; to go on without it, catch"
+            " asyncio.CancelledError around that await"
+        ) from error
 
 
 async def _invoke(
