@@ -12,7 +12,7 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import Batch, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
 
-__all__ = ["commit_values", "names", "never"]
+__all__ = ["commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
@@ -31,6 +31,12 @@ def never(batch: Batch) -> bool:
         return False
     users = {user for user in (row.user_id, patch.user_id) if user is not None}
     return row.session_id != patch.session_id or len(users) > 1
+
+
+def lock_order(batch: Batch) -> tuple[str, str]:
+    """Where a commit stands among those of its transaction: by session, and within one by run."""
+    part = batch.run if batch.session is None else batch.session
+    return "" if part is None else part.session_id, rules.subject(batch) or ""
 
 
 def commit_values(batch: Batch) -> tuple[Any, ...]:

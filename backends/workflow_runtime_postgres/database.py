@@ -29,7 +29,7 @@ from workflow_runtime.storage.watch import Watch
 
 from . import queries
 from . import statements as sql
-from .commits import commit_values, names, never
+from .commits import commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
@@ -55,9 +55,10 @@ _CANCELLABLE = names(rules.CANCELLABLE)
 class PostgresDb(BaseDb):
     """A database in one schema of a PostgreSQL server (14 or newer).
 
-    A ``commit`` is one round trip, and what it returned from is on the server's disk (``synchronous_commit`` is as the
-    server has it). Any number of processes may share the schema; the first one makes it, later versions migrate it
-    forward. Each event loop gets a pool of its own, which closes with the loop. Nothing is connected before first use.
+    A ``commit`` is one round trip, and commits that wait for each other share it, and its transaction. What ``commit``
+    returned from is on the server's disk (``synchronous_commit`` is as the server has it). Any number of processes may
+    share the schema; the first one makes it, later versions migrate it forward. Each event loop gets a pool of its own,
+    which closes with the loop. Nothing is connected before first use.
 
     A lost connection or a restarting server is waited for: each call is tried again for ``retry_for`` seconds, and
     happens once however often it was sent. After that it raises a StorageError, and works again when the server does.
@@ -183,12 +184,13 @@ class PostgresDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        values = commit_values(batch)
+        values, wakes, order = commit_values(batch), frozenset(rules.run_ids(batch)), lock_order(batch)
         for _ in range(REFUSALS):
             if not never(batch):
-                [done] = await self._write(sql.COMMIT, *values)
+                pool = await self._ready()
+                done = await pool.write_together(self._text(sql.COMMIT), values, wakes, order)
                 if not done["refused"]:
-                    self._watch.wake(rules.run_ids(batch))
+                    self._watch.wake(wakes)
                     version = 0 if batch.session is None else done["session_version"] or 0
                     return Committed(session_version=version, cancel_requested=done["cancel_requested"])
             await self._explain(batch)
@@ -305,7 +307,7 @@ class PostgresDb(BaseDb):
         return [requirement_row(found) for found in await self._fetch(text, *values)]
 
     async def load_session(self, session_id: str) -> SessionRow | None:
-        found = await self._fetchrow(sql.SESSION, session_id, None)
+        found = await (await self._ready()).read_together(self._text(sql.SESSIONS), session_id)
         return None if found is None else session_row(found)
 
     async def list_runs(

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from .connecting import connect
 from .errors import DRIVER_ERRORS, is_conflict, is_lost, translate
 from .listen import Listener
 from .location import Settings
+from .together import Call, Together
 
 __all__ = ["CLOSE_GRACE", "LoopPool"]
 
@@ -66,6 +68,7 @@ class LoopPool:
         self._pool: Any = None
         self._life: AsyncGenerator[None] | None = None
         self._writers: list[_Writer] = []
+        self._together: dict[str, Together] = {}
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -86,10 +89,7 @@ class LoopPool:
 
         async def call(connection: Any) -> list[Any]:
             nonlocal writer
-            if writer is None:
-                # Only now, with a connection: so the server has few writers to remember, not one per task that waits.
-                writer = self._writers.pop() if self._writers else _Writer()
-                writer.number += 1
+            writer = writer or self._writer()
             rows: list[Any] = await connection.fetch(text, writer.id, writer.number, *values)
             return rows
 
@@ -101,22 +101,71 @@ class LoopPool:
             if writer is not None:
                 self._writers.append(writer)
 
-    async def run(self, call: Callable[[Any], Awaitable[T]]) -> T:
+    async def write_together(
+        self, text: str, values: tuple[Any, ...], keys: frozenset[str], order: tuple[str, ...]
+    ) -> Any:
+        """The one row of such a function, whose calls that wait go together (``together``)."""
+        with self._counted():
+            return await self._in_groups(text, self._send_writes).call(values, keys, order)
+
+    async def read_together(self, text: str, key: str) -> Any:
+        """The row whose first column is ``key``, or None; ``text`` takes the keys of all that wait."""
+        with self._counted():
+            return await self._in_groups(text, self._send_reads).call((key,))
+
+    def _in_groups(self, text: str, send: Callable[..., Awaitable[list[tuple[Call, Any]]]]) -> Together:
+        found = self._together.get(text)
+        if found is None:
+            found = Together(partial(send, text), self._finished, groups=self.settings.max_size)
+            self._together[text] = found
+        return found
+
+    async def _send_writes(self, text: str, calls: Sequence[Call], alone: bool) -> list[tuple[Call, Any]]:
+        async def write(connection: Any) -> list[tuple[Call, Any]]:
+            sent = [call for call in calls if not call.given_up]
+            for call in sent:
+                # Each has a writer of its own: what one did says nothing of another, which may have been refused.
+                call.writer = call.writer or self._writer()
+            rows = await connection.fetchmany(
+                text, [(call.writer.id, call.writer.number, *call.values) for call in sent]
+            )
+            return list(zip(sent, rows, strict=True))
+
+        return await self.run(write, alone=alone)
+
+    async def _send_reads(self, text: str, calls: Sequence[Call], alone: bool) -> list[tuple[Call, Any]]:
+        keys = [call.values[0] for call in calls]
+        found = {row[0]: row for row in await self.run(lambda connection: connection.fetch(text, keys), alone=alone)}
+        return [(call, found.get(call.values[0])) for call in calls]
+
+    def _writer(self) -> _Writer:
+        # Asked for only with a connection: so the server has few writers to remember, not one per task that waits.
+        writer = self._writers.pop() if self._writers else _Writer()
+        writer.number += 1
+        return writer
+
+    def _finished(self, call: Call) -> None:
+        if call.writer is not None:
+            self._writers.append(call.writer)
+
+    async def run(self, call: Callable[[Any], Awaitable[T]], *, alone: bool = True) -> T:
         """``call`` with a connection; made again after a lost connection or a conflict.
+
+        Args:
+            call: Whatever it was, it comes to the same when it is made again.
+            alone: False: a conflict, or no answer in time, is raised at once.
 
         Raises:
             StorageError: The server was away for longer than ``retry_for``, or said no. What it said is the cause.
         """
-        self._calls += 1
-        self._idle.clear()
         failed_at: float | None = None
         pause = SHORTEST
-        try:
+        with self._counted():
             while True:
                 try:
                     return await self._once(call)
                 except DRIVER_ERRORS as error:
-                    if not is_conflict(error) and not is_lost(error):
+                    if not (is_lost(error) or is_conflict(error)) or not (alone or _is_the_wire(error)):
                         raise translate(error, self.settings.server) from error
                     now = monotonic()
                     failed_at = now if failed_at is None else failed_at
@@ -125,6 +174,14 @@ class LoopPool:
                 # Jitter: those that were in each other's way, or wait for the same server, must not come back together.
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """``close`` waits for what goes on in this block."""
+        self._calls += 1
+        self._idle.clear()
+        try:
+            yield
         finally:
             self._calls -= 1
             if not self._calls:
@@ -177,6 +234,10 @@ class LoopPool:
         if self._life is not None:
             await _goodbye(self._pool, self.listener, CLOSE_GRACE)
             await self._life.aclose()
+
+
+def _is_the_wire(error: BaseException) -> bool:
+    return is_lost(error) and not isinstance(error, TimeoutError)
 
 
 async def _in_transaction(connection: Any, call: Callable[[Any], Awaitable[T]]) -> T:

@@ -71,12 +71,12 @@ REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM @.requirements WHERE run_id =
 ANSWERED_AT = """
     SELECT run_id, requirement_id, answered_at FROM @.requirements
     JOIN unnest($1::text[], $2::text[]) AS wanted (run_id, requirement_id) USING (run_id, requirement_id)"""
-# Without $2 all of the state.
-SESSION = f"""
+_SESSION = f"""
     SELECT {SESSION_COLUMNS}, stored.names, stored.values FROM @.sessions AS session CROSS JOIN LATERAL (
         SELECT array_agg(name ORDER BY name) AS names, array_agg(value ORDER BY name) AS values FROM @.session_values
-        WHERE session_id = session.session_id AND ($2::text[] IS NULL OR name = ANY ($2))
-    ) AS stored WHERE session_id = $1"""
+        WHERE session_id = session.session_id"""
+SESSION = f"{_SESSION} AND name = ANY ($2)) AS stored WHERE session_id = $1"
+SESSIONS = f"{_SESSION}) AS stored WHERE session_id = ANY ($1)"
 MOVED = """
     SELECT run.seq, run.touched, (SELECT last_seq FROM @.events WHERE run_id = $1 ORDER BY seq DESC LIMIT 1) AS tail
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""

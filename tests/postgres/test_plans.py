@@ -65,7 +65,7 @@ LISTINGS: dict[str, tuple[str, list[Any], int]] = {
     "the journal of a run": (sql.STEPS, ["r000007"], 1),
     "runs to cancel": (sql.TO_CANCEL, ["o"], 13),
     "what a watcher looks at": (sql.MOVED, ["r000001"], 1),
-    "a session with its state": (sql.SESSION, ["s1", None], 1),
+    "a session with its state": (sql.SESSIONS, [["s1"]], 1),
 }
 
 
