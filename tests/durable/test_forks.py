@@ -12,11 +12,13 @@ from workflow_runtime import (
     Condition,
     Loop,
     Parallel,
+    Router,
     RunContext,
     RunNotFound,
     RunStatus,
     Step,
     StepInput,
+    Steps,
     StorageError,
     Workflow,
 )
@@ -101,6 +103,63 @@ async def test_a_fork_can_change_the_state_and_what_a_step_had_said(again: Again
     assert work.ran == ["4.last"]
     assert fork.content == "last after other with 41"
     assert fork.session_state == {"start": True, "n": 41}
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("0.box/0.first", "second(first)"),
+        ("0.box/1.second", "NEW"),
+        ("1.both/0.left", "## Parallel Execution Results\n\n### ✅ SUCCESS: left\nNEW\n\n### ✅ SUCCESS: right\nright"),
+        ("2.loop#0/0.again", "NEW"),
+        ("3.if/if.0.yes", "NEW"),
+        ("4.route/0.chosen", "NEW"),
+        ("5.inner/0.deep/0.deepest", "NEW"),
+    ],
+)
+async def test_an_output_put_in_below_what_is_done_makes_that_anew(again: Again, path: str, content: str) -> None:
+    ran: list[str] = []
+
+    def step(name: str) -> Step:
+        async def work(step_input: StepInput) -> str:
+            ran.append(name)
+            return f"{name}({step_input.previous_step_content})" if name == "second" else name
+
+        return Step(name, executor=work)
+
+    workflow = Workflow(
+        name="w",
+        db=again(),
+        steps=[
+            Steps(name="box", steps=[step("first"), step("second")]),
+            Parallel(step("left"), step("right"), name="both"),
+            Loop(
+                [step("again")],
+                name="loop",
+                max_iterations=3,
+                end_condition=lambda outputs: outputs[0].content == "NEW",
+            ),
+            Condition([step("yes")], evaluator=True, name="if"),
+            Router([step("chosen")], selector=lambda step_input: "chosen", name="route"),
+            Step(
+                "inner",
+                workflow=Workflow(name="in", steps=[Steps(name="deep", steps=[step("deepest")])]),
+            ),
+        ],
+    )
+    source = await workflow.arun("x")
+    ran.clear()
+    fork = await workflow.fork(str(source.run_id), outputs={path: "NEW"})
+    assert fork.status == RunStatus.completed
+    assert ran == []
+    top = fork.step_results[int(path[0])]
+    assert "NEW" in repr(top)
+    while top.steps and top.step_type != "Parallel":
+        top = top.steps[-1]
+    assert top.content == content
+    assert [entry.status for entry in await workflow.history(str(fork.run_id))].count("open") == 0
+    with pytest.raises(LookupError, match=r"'2\.loop' is done, and '2\.loop#9/0\.again' did not run in it"):
+        await workflow.fork(str(source.run_id), outputs={"2.loop#9/0.again": "NEW"})
 
 
 async def test_a_fork_of_a_fork_shares_both_prefixes_and_stores_only_its_own(again: Again) -> None:

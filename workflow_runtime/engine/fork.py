@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.journal import DONE, OPEN, Journal, Record
+from ..core.journal import DONE, OPEN, Journal, Record, within
 from ..core.plan import Node
 from ..core.state import merged
 from ..model import codec
@@ -189,26 +189,38 @@ def _patch(state: dict[str, Any], row: StepRow) -> dict[str, tuple[Any, Any]]:
 
 
 def fork_journal(prefix: Prefix, outputs: dict[str, Any] | None, find: Any) -> tuple[Journal, list[Record]]:
-    """The journal of the fork, and those records that are its own: the ``outputs`` that were put in by hand."""
+    """The journal of the fork, and those records that are its own: the ``outputs`` that were put in by hand, and what
+    encloses them, which is open again so that its own output is made of theirs.
+
+    Raises:
+        LookupError: The workflow has no such step, or what encloses it ended without it.
+    """
     journal = Journal(prefix.records)
-    own: list[Record] = []
+    own: dict[str, Record] = {}
     for path, value in (outputs or {}).items():
-        node: Node | None = find(path)
+        node: Node | None = None if "!" in path else find(path)
         if node is None:
             raise LookupError(f"outputs: the workflow has no step at {path!r}")
-        output = value if isinstance(value, StepOutput) else StepOutput(value, node.name, node.step_id, node.kind)
         known = journal.get(path)
-        record = Record(
+        for outer in list(journal.records.values()):
+            if outer.status != DONE or outer.path == path or not within(path, outer.path):
+                continue
+            if known is None:
+                raise LookupError(
+                    f"outputs: {outer.path!r} is done, and {path!r} did not run in it; fork at a path before"
+                )
+            if outer.path not in (outputs or {}):
+                own[outer.path] = journal.records[outer.path] = msgspec.structs.replace(outer, status=OPEN, output=None)
+        output = value if isinstance(value, StepOutput) else StepOutput(value, node.name, node.step_id, node.kind)
+        own[path] = journal.records[path] = Record(
             path=path,
             position=known.position if known is not None else len(journal.records),
             kind=node.kind,
             status=DONE,
             output=output,
         )
-        journal.records[path] = record
-        own.append(record)
     journal.replaying = bool(journal.records)
-    return journal, own
+    return journal, list(own.values())
 
 
 def fork_state(prefix: Prefix, given: dict[str, Any] | None) -> dict[str, Any]:
