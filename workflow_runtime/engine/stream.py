@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 
 from ..core.lifecycle import TERMINAL_EVENTS
+from ..model.errors import RunCancelledError
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
@@ -50,6 +51,7 @@ class RunStream:
         self._run: Execution | None = None
         self._follow = follow
         self._log: Subscription | None = None
+        self._refused: Exception | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -90,17 +92,27 @@ class RunStream:
         """Leave. A foreground run that is still going is cancelled, and its end is waited for."""
         self._start = None
         if self._run is None:
+            self._buffer.close()
             return
+        self._refuse_another_loop(self._run)
         self._leave("the stream was closed")
         if self._owner:
             with anyio.CancelScope(shield=True):
                 await self._run.wait_ended()
 
     async def result(self) -> WorkflowRunOutput:
-        """Read to the end, and the run's output. Raises what the run failed with."""
+        """Read to the end, and the run's output.
+
+        Raises:
+            Exception: What the run failed with, or what kept it from beginning.
+            RunCancelledError: The stream was closed before its first event was asked for.
+        """
         async for _ in self:
             pass
-        assert self._run is not None
+        if self._run is None:
+            raise self._refused or RunCancelledError(
+                "the stream was closed before its run began, so there is no output"
+            )
         return await self._run.result()
 
     async def take_some(self) -> list[Event]:
@@ -119,6 +131,8 @@ class RunStream:
 
     async def _take(self) -> Event | None:
         """The next event, None after the last. A reader that its buffer could not wait for goes on from the run's log."""
+        if self._run is not None:
+            self._refuse_another_loop(self._run)
         if self._log is None:
             try:
                 return await self._buffer.take()
@@ -138,7 +152,21 @@ class RunStream:
     async def _begin(self) -> None:
         start, self._start = self._start, None
         assert start is not None
-        self._run = await start(self._buffer)
+        try:
+            self._run = await start(self._buffer)
+        except BaseException as error:
+            self._refused = error if isinstance(error, Exception) else None
+            self._buffer.close()  # or who reads on would wait for ever
+            raise
+        if self._buffer.closed:  # by another task, meanwhile
+            self._leave("the stream was closed")
+
+    def _refuse_another_loop(self, run: Execution) -> None:
+        if not run.ended and not run.loop.is_here():
+            raise RuntimeError(
+                f"run {run.id!r} is streamed on another event loop: read it there, or follow it from here with"
+                f" subscribe({run.id!r})"
+            )
 
     def _leave(self, reason: str) -> None:
         self._start = None
