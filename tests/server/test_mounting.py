@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,6 +87,12 @@ def test_the_routes_work_wherever_they_are(run: Run, tmp_path: Path, place: Any)
         assert [frame.event for frame in frames_of(answer.iter_lines())][-1] == "WorkflowCompleted"
     assert client.get(f"{prefix}/workflows/greeting/runs/none").status_code == 404
     assert client.get(f"{prefix}/health").json()["status"] == "ok"
+    if place is not in_fastapi:  # a router has no pages for people
+        page = client.get(f"{prefix}/inspector").text
+        found = re.findall(r'(?:href|src|hx-get)="(/[^"]*)"', page)
+        assert len(found) > 5
+        assert all(address.startswith(f"{prefix}/inspector") for address in found)
+        assert client.get(found[0]).status_code == 200
     with connect(f"ws://127.0.0.1:{client.base_url.port}{prefix}/workflows/ws") as socket:
         socket.send(json.dumps({"action": "subscribe", "run_id": done["run_id"]}))
         names = [json.loads(socket.recv(5))["event"] for _ in range(3)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -59,7 +59,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        scope = {**scope, "path": scope["path"].rstrip("/") or "/"}  # some apps that mount others put a slash there
+        scope = _mounted(scope)
         try:
             self.refuse_strangers(scope)
             await self._authenticate(scope)
@@ -105,6 +105,19 @@ class Guard:
             if scope["type"] != "websocket" or "authorization" in Headers(scope=scope):
                 raise
             scope["workflow_user"] = None
+
+
+def _mounted(scope: Scope) -> Scope:
+    """The scope as ASGI has it: ``path`` begins with ``root_path``, where this app is mounted.
+
+    Some apps that mount others (Litestar) strip the path, end it with a slash, and set no root_path. What they took away
+    is what ``raw_path`` has before it.
+    """
+    path, root = scope["path"].rstrip("/"), scope.get("root_path", "")
+    asked = unquote((scope.get("raw_path") or b"").decode("latin-1")).rstrip("/")
+    if not root and asked != path and asked.endswith(path):
+        root, path = asked.removesuffix(path), asked
+    return {**scope, "path": path or "/", "root_path": root}
 
 
 def _hardened(send: Send) -> Send:
