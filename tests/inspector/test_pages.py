@@ -181,6 +181,8 @@ def test_questions_are_answered_in_the_page_with_every_kind_of_field(page: Page,
     keep(page, "run-asks")
     page.goto(f"{server.url}/inspector")
     expect(page.locator("#inbox")).to_contain_text("Shall I pack for a week?")
+    expect(page.locator("#inbox")).to_contain_text("a topic")
+    expect(page.locator("#inbox code")).to_have_text(address[-8:])
     page.get_by_role("link", name="Answer").click()
     page.wait_for_url(f"{address}#waiting")
     page.get_by_role("button", name="Approve").click()
@@ -383,15 +385,23 @@ def test_a_phone_shows_all_of_it_without_turning_sideways(open_page: Callable[..
 
     def fits(name: str) -> None:
         keep(page, f"phone-{name}", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 375, name
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"], name
+        broken = "all => all.filter(e => e.offsetHeight > 30).map(e => e.innerText)"
+        assert page.locator(".events strong").evaluate_all(broken) == [], f"{name}: an event's name is on two lines"
 
     page.goto(f"{server.url}/inspector/workflows/report")
     fits("start")
     begin(page, server, "report")
     status(page, "completed")
+    expect(page.locator(".events strong").first).to_have_text("WorkflowCompleted")
     page.locator(".gantt a").first.tap()
     expect(page.locator("#detail-title")).to_be_in_viewport()
     fits("run")
+    page.set_viewport_size({"width": 768, "height": 900})
+    fits("tablet")
+    said = page.locator(".events summary").first.evaluate("e => e.offsetWidth")
+    assert said > 300, "what an event says has room"
+    page.set_viewport_size({"width": 375, "height": 720})
     begin(page, server, "trip")
     page.get_by_role("button", name="Approve").tap()
     expect(page.get_by_label("Budget", exact=True)).to_be_visible()

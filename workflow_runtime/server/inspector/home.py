@@ -52,9 +52,11 @@ def _question(visit: Visit, found: PendingItem) -> h.Element:
     workflow = visit.service.workflows.get(found.workflow_id or "")
     name = workflow.name if workflow is not None else found.workflow_id
     place = name_of(item.step_name or item.path)
+    about = getattr(item, "step_input", None)
     return h.li(".card", id=f"ask-{key_of(item.id)}")[
         h.p(".ask")[preview(asked(item), 200)],
-        h.p(".dim")[f"{name_of(name)}, {place} · ", when(item.created_at)],
+        h.p(".dim")[f"{name_of(name)}, {place} · ", when(item.created_at), " · ", h.code[found.run_id[-8:]]],
+        h.p[preview(about.input, 90)] if about is not None and about.input is not None else None,
         h.a(".button.primary", href=visit.links.run(found.run_id) + "#waiting")[
             "Answer", h.span(".hidden")[f" {place} of run {found.run_id}"]
         ],
