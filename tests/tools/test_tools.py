@@ -13,9 +13,13 @@ import anyio
 import httpx2
 import mcp_types as types
 import pytest
+from fastapi import FastAPI, HTTPException
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from server.serving import Served, serving
+from starlette.requests import HTTPConnection
+
+from workflow_runtime.server import create_router
 
 from . import flows
 
@@ -188,3 +192,32 @@ async def test_a_run_is_its_users_alone(tmp_path: Path, mode: str) -> None:
             assert not (await ada.call_tool("answer_run", call)).is_error
         async with httpx2.AsyncClient() as nobody:
             assert (await nobody.post(f"{server.url}/mcp", json={})).status_code == 401
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_router_has_them_too_and_asks_the_apps_own_dependency(tmp_path: Path, mode: str) -> None:
+    def who(connection: HTTPConnection) -> str:
+        name = connection.headers.get("x-name")
+        if name is None:
+            raise HTTPException(418, "who is this?")
+        return name
+
+    app = FastAPI()
+    db = f"sqlite:///{tmp_path}/runs.db"
+    app.include_router(create_router([flows.asking(), flows.shout()], db=db, auth=who), prefix="/api")
+    server = Served(app, None)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        pool.submit(server.start).result()
+        stack.callback(lambda: pool.submit(server.stop).result())
+        url = f"{server.url}/api/mcp"
+        async with httpx2.AsyncClient(headers={"X-Name": "ada"}) as http:
+            async with Client(streamable_http_client(url, http_client=http), mode=mode) as ada:
+                assert text(await ada.call_tool("shout-it", {"input": "x"})) == "X!"
+                data = (await ada.call_tool("asking", {"input": "x"})).structured_content
+            mine = await http.get(f"{server.url}/api/workflows/asking/runs/{data['run_id']}")
+            assert mine.json()["user_id"] == "ada"
+            evil = await http.post(url, json={}, headers={"origin": "https://evil.example"})
+            assert evil.json()["code"] == "other_site"
+        async with httpx2.AsyncClient() as nobody:
+            assert (await nobody.post(url, json={})).status_code == 418
+            assert "/api/mcp" not in (await nobody.get(f"{server.url}/openapi.json")).json()["paths"]

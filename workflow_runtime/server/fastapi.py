@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .. import BaseDb, Workflow
 from .app import service_of, serving_span
@@ -16,6 +17,7 @@ from .guard import Guard
 from .http.call import answering, refusal
 from .http.openapi import describe_operation
 from .http.operations import OPERATIONS, Operation
+from .http.protocols import McpRoute
 from .http.websocket import Socket
 from .limits import Limits
 
@@ -43,7 +45,8 @@ def create_router(
     """
     service = service_of(workflows, db=db, limits=limits, grace=grace)
     guard = Guard(_no_app, auth=None if auth is None else _asked, origins=origins, hosts=hosts)
-    router = APIRouter(lifespan=serving_span(service, recover=recover))
+    mcp = McpRoute(service)
+    router = APIRouter(lifespan=serving_span(service, recover=recover, beside=mcp.running))
     whoever: Any = Depends(auth if auth is not None else _nobody)
 
     def add(operation: Operation) -> None:
@@ -72,6 +75,18 @@ def create_router(
     for operation in OPERATIONS:
         add(operation)
 
+    async def speak_mcp(request: Request, workflow_user: Any = whoever) -> Response:
+        try:
+            guard.refuse_strangers(request.scope)
+            request.scope["workflow_user"] = _user(workflow_user, auth is None)
+        except Refused as refused:
+            return refusal(refused, request.url.path)
+        return _Handed(mcp)
+
+    router.add_api_route(
+        "/mcp", speak_mcp, methods=["GET", "POST", "DELETE"], name="mcp", response_model=None, include_in_schema=False
+    )
+
     async def socket(websocket: WebSocket, workflow_user: Any = whoever) -> None:
         try:
             guard.refuse_strangers(websocket.scope)
@@ -83,6 +98,17 @@ def create_router(
 
     router.add_api_websocket_route("/workflows/ws", socket, name="socket")
     return router
+
+
+class _Handed(Response):
+    """A response that an ASGI app gives, with the request as it came."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def _user(found: Any, anybody: bool) -> User:
