@@ -14,6 +14,8 @@ from workflow_runtime import InMemoryDb
 from .flows import Gate, approval, chat, failing, greeting, held, media
 from .sse import frames_of
 
+Api = Callable[..., httpx.Client]
+
 
 def test_a_run_is_waited_for(api: Callable[..., httpx.Client]) -> None:
     client = api(greeting())
@@ -291,6 +293,32 @@ def test_what_is_not_there_is_not_found(api: Callable[..., httpx.Client]) -> Non
         answer = client.get(path)
         assert answer.status_code == 404, path
         assert set(answer.json()) == {"detail", "code"}
+
+
+def test_an_address_or_a_method_that_is_not_there_is_told_like_every_other_error(api: Api) -> None:
+    client = api(greeting())
+    nowhere, other = client.get("/nowhere"), client.delete("/workflows/greeting/runs")
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+    assert (other.status_code, other.json()["code"]) == (405, "method_not_allowed")
+    assert {"GET", "POST"} & set(other.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("run_id", ["a/b", "..", "."])
+def test_a_run_whose_address_nobody_could_ask_for_is_not_started(api: Api, run_id: str) -> None:
+    client = api(greeting())
+    answer = client.post("/workflows/greeting/runs", json={"run_id": run_id})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert "run_id" in answer.json()["detail"]
+    assert client.get("/workflows/greeting/runs").json()["runs"] == []
+
+
+def test_a_run_is_read_without_its_events(api: Api) -> None:
+    client = api(chat(store_events=True))
+    run_id = client.post("/workflows/chat/runs", json={}).json()["run_id"]
+    with_them = client.get(f"/workflows/chat/runs/{run_id}").json()
+    without = client.get(f"/workflows/chat/runs/{run_id}?events=false").json()
+    assert with_them.pop("events")[-1]["event"] == "WorkflowCompleted"
+    assert without == with_them
 
 
 def test_an_id_that_is_taken_is_refused(api: Callable[..., httpx.Client]) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from .. import BaseDb, Runtime, Workflow
 from ..storage.registry import open_url
 from .auth import Authenticate
 from .guard import Guard
-from .http.call import Call, answering, as_json
+from .http.call import Call, answering, as_json, no_route
 from .http.openapi import openapi_document
 from .http.operations import OPERATIONS
 from .http.protocols import McpRoute
@@ -80,6 +81,7 @@ def workflow_app(
     app = Starlette(
         routes=routes,
         middleware=middleware,
+        exception_handlers={HTTPException: no_route},
         lifespan=serving_span(service, recover=recover, beside=mcp.running),
     )
     app.state.service = service

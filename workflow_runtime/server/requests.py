@@ -17,6 +17,8 @@ __all__ = [
     "GraphQuery",
     "Identifier",
     "PendingQuery",
+    "RunId",
+    "RunQuery",
     "RunsQuery",
     "SessionsQuery",
     "StartRun",
@@ -25,6 +27,8 @@ __all__ = [
 
 # Without control characters, and short enough to be a key in every database.
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Also a part of an address: not one that browsers and proxies would take for another.
+RunId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^(?!\.{1,2}$)[^\x00-\x1f\x7f/]+$")]
 Key = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00]*$")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
@@ -44,7 +48,7 @@ class StartRun(Body, frozen=True, kw_only=True):
     stream_events: bool = True
     background: bool = False
     session_id: Identifier | None = None
-    run_id: Identifier | None = None
+    run_id: RunId | None = None
     user_id: Identifier | None = None
     session_state: dict[Key, Any] | None = None
     additional_data: dict[str, Any] | None = None
@@ -76,7 +80,7 @@ class ForkRun(Body, frozen=True, kw_only=True):
     at: Annotated[str, msgspec.Meta(max_length=2000)] | Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
     session_state: dict[Key, Any] | None = None
     outputs: dict[str, Any] | None = None
-    run_id: Identifier | None = None
+    run_id: RunId | None = None
     session_id: Identifier | None = None
     background: bool = False
 
@@ -107,6 +111,12 @@ class EventsQuery(StreamQuery, frozen=True, kw_only=True):
 class PendingQuery(msgspec.Struct, frozen=True, kw_only=True):
     session_id: Identifier | None = None
     limit: Limit = 100
+
+
+class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """``events``: whether those that a workflow with ``store_events=True`` keeps in its runs are told with them."""
+
+    events: bool = True
 
 
 class RunsQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,13 +19,17 @@ from ..auth import ANYBODY, User
 from ..errors import Refused, as_refused
 from ..service import Service
 
-__all__ = ["VERSION", "Call", "Endpoint", "answering", "as_json", "refusal", "user_of"]
+__all__ = ["VERSION", "Call", "Endpoint", "answering", "as_json", "no_route", "refusal", "user_of"]
 
 logger = logging.getLogger("workflow_runtime")
 
 _T = TypeVar("_T")
 VERSION = version("workflow-runtime")
 _ENCODER = msgspec.json.Encoder()
+_NO_ROUTE = {
+    404: ("not_found", "there is nothing at this address; /openapi.json lists what there is"),
+    405: ("method_not_allowed", "this address does not take this method; the header Allow names those that it does"),
+}
 _NOT_STARTED = (
     "the lifespan of this app did not run: an app that mounts it passes lifespan=app.router.lifespan_context, and a test"
     " client is used as a context manager"
@@ -90,6 +94,13 @@ def refusal(error: Exception, what: str) -> Response:
         logger.warning("%s: %s: %s", what, type(error).__name__, error)
     headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
     return as_json(refused.to_dict(), refused.status, headers)
+
+
+def no_route(request: Request, error: Exception) -> Response:
+    """What Starlette says where no route fits, in the form of every other error."""
+    assert isinstance(error, HTTPException)
+    code, said = _NO_ROUTE.get(error.status_code, ("bad_request", str(error.detail)))
+    return as_json(Refused(error.status_code, code, said).to_dict(), error.status_code, dict(error.headers or {}))
 
 
 def as_json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ from ..requests import (
     ForkRun,
     GraphQuery,
     PendingQuery,
+    RunQuery,
     RunsQuery,
     SessionsQuery,
     StartRun,
@@ -84,7 +85,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/workflows/{workflow_id}/runs", runs.list_runs, "Runs, newest first", query=RunsQuery, refusals=(404,)
     ),
-    Operation("GET", _RUN, runs.read_run, "A run as it is now", refusals=(404,)),
+    Operation("GET", _RUN, runs.read_run, "A run as it is now", query=RunQuery, refusals=(404,)),
     Operation(
         "GET",
         f"{_RUN}/events",

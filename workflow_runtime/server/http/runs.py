@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from ... import HistoryEntry, WorkflowRunOutput
 from ..errors import Refused
-from ..requests import AnswerRun, EventsQuery, ForkRun, PendingQuery, RunsQuery, StartRun
+from ..requests import AnswerRun, EventsQuery, ForkRun, PendingQuery, RunQuery, RunsQuery, StartRun
 from ..served_run import ServedRun
 from .body import read_body
 from .call import Call, as_json
@@ -101,7 +101,11 @@ async def list_runs(call: Call) -> Response:
 
 
 async def read_run(call: Call) -> Response:
-    return as_json((await call.service.run(call.user, call.path("workflow_id"), call.path("run_id"))).to_dict())
+    query = call.query(RunQuery)
+    data = (await call.service.run(call.user, call.path("workflow_id"), call.path("run_id"))).to_dict()
+    if not query.events:
+        data.pop("events", None)
+    return as_json(data)
 
 
 async def read_events(call: Call) -> Response:
