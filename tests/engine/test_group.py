@@ -10,7 +10,19 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from workflow_runtime import InMemoryDb, Parallel, Retry, RunContext, RunStatus, Step, StepInput, Steps, Workflow
+from workflow_runtime import (
+    Condition,
+    InMemoryDb,
+    Map,
+    Parallel,
+    Retry,
+    RunContext,
+    RunStatus,
+    Step,
+    StepInput,
+    Steps,
+    Workflow,
+)
 from workflow_runtime.engine.group import open_group
 
 pytestmark = pytest.mark.anyio
@@ -159,6 +171,12 @@ async def _cancelled_by_somebody_else(step_input: StepInput) -> str:
     return str(await lost)
 
 
+async def _function_that_lost_its_task(execution_input: Any) -> str:
+    lost = asyncio.get_running_loop().create_future()
+    lost.cancel()
+    return str(await lost)
+
+
 @pytest.mark.parametrize("in_parallel", [False, True])
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_step_whose_awaited_task_was_cancelled_has_failed(in_parallel: bool) -> None:
@@ -221,3 +239,18 @@ async def test_a_branch_that_cancels_itself_is_not_left_out_in_silence() -> None
     stored = await workflow.aget_run("r")
     assert stored is not None
     assert stored.status == RunStatus.cancelled
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Condition([Step(name="then", executor=_cancelled_by_somebody_else)], evaluator=_cancelled_by_somebody_else)],
+        [Parallel(Map(Step(name="item", executor=_cancelled_by_somebody_else), over=_cancelled_by_somebody_else))],
+        _function_that_lost_its_task,
+    ],
+    ids=["condition", "map in parallel", "workflow function"],
+)
+async def test_a_function_whose_awaited_task_was_cancelled_has_failed(steps: Any) -> None:
+    with pytest.raises(RuntimeError, match="what the function awaited was cancelled, not the function"):
+        await Workflow(name="w", steps=steps, db=InMemoryDb()).arun("x")

@@ -26,7 +26,7 @@ from .said import FunctionNode
 if TYPE_CHECKING:
     from .frame import Frame
 
-__all__ = ["Chunks", "call_condition", "closed", "invoke", "run_callable"]
+__all__ = ["Chunks", "call_condition", "closed", "invoke", "lost", "run_callable"]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -62,10 +62,15 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
     except BaseException as error:
         if not stray(error):
             raise
-        raise RuntimeError(
-            f"{path}: what the step awaited was cancelled, not the step; to go on without it, catch"
-            " asyncio.CancelledError around that await"
-        ) from error
+        raise lost(path, "step") from error
+
+
+def lost(path: str, who: str) -> RuntimeError:
+    """The failure that stands for a ``stray`` cancellation."""
+    return RuntimeError(
+        f"{path}: what the {who} awaited was cancelled, not the {who}; to go on without it, catch"
+        " asyncio.CancelledError around that await"
+    )
 
 
 async def _invoke(
@@ -111,7 +116,14 @@ async def call_condition(
     values = {**_supplied(frame, node, path, step_input, 1, binding), **supplied}
     args = (values[binding.first],) if binding.first is not None else ()
     found = binding.function(*args, **{name: values[name] for name in binding.names})
-    return await found if inspect.isawaitable(found) else found
+    if not inspect.isawaitable(found):
+        return found
+    try:
+        return await found
+    except BaseException as error:
+        if not stray(error):
+            raise
+        raise lost(path, "function") from error
 
 
 async def run_callable(

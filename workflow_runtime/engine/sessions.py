@@ -297,7 +297,7 @@ class Turn:
             return
         now = run.clock.time()
         if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
-            raise SessionBusy(f"session {run.request.session_id!r} is busy in another process")
+            raise SessionBusy(f"session {run.request.session_id!r} is busy in another process or event loop")
 
     async def give_up(self) -> None:
         """Let the next one have the session; nothing where the run does not stand in line."""

@@ -13,7 +13,8 @@ from ..steps.build import MAX_NESTING
 from ..steps.step import StepNode, content_type
 from .context import RunContext
 from .frame import Frame
-from .invoke import run_callable
+from .group import stray
+from .invoke import lost, run_callable
 from .request import Definition, Input
 from .said import FunctionNode, Said
 
@@ -80,9 +81,13 @@ async def _call_function(
         )
     try:
         output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), offload=True)
-    except Exception:
-        for mark in said.retracted(frame.run.journal):
-            frame.remember(mark, 0)
+    except BaseException as error:
+        is_lost = stray(error)
+        if is_lost or isinstance(error, Exception):
+            for mark in said.retracted(frame.run.journal):
+                frame.remember(mark, 0)
+        if is_lost:
+            raise lost(f"Workflow {frame.definition.name!r}", "function") from error
         raise
     return output.content
 
