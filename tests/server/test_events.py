@@ -93,7 +93,7 @@ def test_a_position_that_is_none_is_refused(api: Api, after: str) -> None:
 async def test_an_idle_stream_shows_that_it_lives(served: Serve, tmp_path: Path) -> None:
     gate = Gate()
     server = served(held(gate), db=url_of(tmp_path), limits=Limits(heartbeat=0.05))
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         run_id = (await client.post("/workflows/held/runs", json={"background": True})).json()["run_id"]
     answer = await open_stream(server.port, f"/workflows/held/runs/{run_id}/events")
     beats = 0
@@ -110,7 +110,7 @@ async def test_an_idle_stream_shows_that_it_lives(served: Serve, tmp_path: Path)
 
 async def test_a_paused_run_is_followed_through_its_pause(served: Serve, tmp_path: Path) -> None:
     server = served(approval(), db=url_of(tmp_path))
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         run = (await client.post("/workflows/approval/runs", json={})).json()
         follower = Follower(server.port, f"/workflows/approval/runs/{run['run_id']}/events")
         async with anyio.create_task_group() as group:
@@ -120,7 +120,8 @@ async def test_a_paused_run_is_followed_through_its_pause(served: Serve, tmp_pat
                 for item in run["step_requirements"]
             }
             url = f"/workflows/approval/runs/{run['run_id']}/continue"
-            await client.post(url, json={"answers": answers, "background": True})
+            answered = await client.post(url, json={"answers": answers, "background": True})
+            assert answered.status_code == 202, answered.text
     assert follower.is_whole
     assert {"WorkflowPaused", "WorkflowCompleted"} <= set(follower.names)
 
@@ -142,7 +143,7 @@ async def test_five_hundred_readers_killed_at_random_see_every_event_once(served
     chance = random.Random(7)
 
     async def crowd() -> None:
-        async with httpx.AsyncClient(base_url=server.url) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
             ids = [
                 (await client.post("/workflows/story/runs", json={"background": True})).json()["run_id"]
                 for _ in range(50)
@@ -218,7 +219,7 @@ async def test_a_reader_that_stops_reading_is_left_and_holds_nobody_up(served: S
 async def test_there_are_only_so_many_seats(served: Serve, tmp_path: Path) -> None:
     gate = Gate()
     server = served(held(gate), db=url_of(tmp_path), limits=Limits(connections_per_user=3, readers_per_run=2))
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
         ids = [
             (await client.post("/workflows/held/runs", json={"background": True})).json()["run_id"] for _ in range(2)
         ]

@@ -46,7 +46,7 @@ class Process:
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
-        _, err = self.popen.communicate(timeout=30)
+        _, err = self.popen.communicate(timeout=60)
         self.said += err
         return self.popen.returncode
 
@@ -92,6 +92,7 @@ class Load:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.accepted: list[str] = []
+        self.streams = 0
         self.told: list[str] = []
 
     async def in_the_background(self) -> None:
@@ -109,11 +110,12 @@ class Load:
         async with self.client.stream("POST", "/workflows/job/runs", json={"stream": True}) as answer:
             assert answer.status_code == 200
             self.accepted.append(answer.headers["x-run-id"])
+            self.streams += 1
             async for _ in answer.aiter_raw():
                 pass
 
-    async def waited_for(self) -> None:
-        answer = await self.client.post("/workflows/job/runs", json={})
+    async def waited_for(self, run_id: str) -> None:
+        answer = await self.client.post("/workflows/job/runs", json={"run_id": run_id})
         self.told.append(answer.json().get("code", "done"))
 
 
@@ -131,15 +133,19 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
                 group.start_soon(load.in_the_background)
             for _ in range(8):
                 group.start_soon(load.streamed)
-            for _ in range(4):
-                group.start_soon(load.waited_for)
-            with anyio.fail_after(20):
-                while len(load.accepted) < 24:
+            waiting = [f"waited-for-{number}" for number in range(4)]
+            for run_id in waiting:
+                group.start_soon(load.waited_for, run_id)
+            with anyio.fail_after(60):
+                while len(load.accepted) < 24 or load.streams < 8:
                     await anyio.sleep(0.005)
+                for run_id in waiting:  # accepted too: nobody else would be told that the run goes on elsewhere
+                    while (await client.get(f"/workflows/job/runs/{run_id}")).status_code != 200:
+                        await anyio.sleep(0.005)
             followers = [Follower(first.port, f"/workflows/job/runs/{run_id}/events") for run_id in load.accepted[:16]]
             for follower in followers:
                 group.start_soon(follower.connect)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while not all(follower.spans for follower in followers):
                     await anyio.sleep(0.005)
             code = await anyio.to_thread.run_sync(first.end)
@@ -149,7 +155,7 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
     (tmp_path / "open").touch()
     second = start("--port", str(first.port), "--db", url, env=gate)
     async with httpx.AsyncClient(base_url=second.url, timeout=30) as client:
-        with anyio.fail_after(30):
+        with anyio.fail_after(90):
             for follower in followers:
                 while not await follower.connect():
                     pass
