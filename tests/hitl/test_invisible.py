@@ -4,7 +4,7 @@ uninterrupted run does. (D7, D8; issue: what must hold, 1)"""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,26 @@ class Guarded:
             body = executor(Leaf("coroutine", leaf.does), name, ran)
 
             async def asks(step_input: StepInput, session_state: dict[str, Any], run_context: RunContext) -> Any:
+                run_context.progress(1, 2)
                 if asked:
                     assert await run_context.ask("How many?", int) == 3
+                run_context.progress(2, 2)
                 return await body(step_input, session_state)
 
-            return Step(name=name, executor=asks, on_error="skip" if leaf.does == "skip" else "fail")
+            async def asks_between_chunks(
+                step_input: StepInput, session_state: dict[str, Any], run_context: RunContext
+            ) -> AsyncIterator[Any]:
+                yield "before "
+                run_context.emit(note="before")
+                if asked:
+                    assert await run_context.ask("How many?", int) == 3
+                yield "between "
+                if asked:
+                    assert await run_context.ask("How many?", int) == 3
+                yield str(await body(step_input, session_state))
+
+            asking = asks_between_chunks if "generator" in leaf.kind else asks
+            return Step(name=name, executor=asking, on_error="skip" if leaf.does == "skip" else "fail")
 
         def decorate(made: Any, name: str) -> None:
             if asked:

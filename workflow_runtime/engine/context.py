@@ -20,7 +20,7 @@ from ..steps.build import build_step
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
-from .said import FunctionNode
+from .said import Said
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -37,14 +37,14 @@ class RunContext:
 
     __slots__ = ("_asks", "_frame", "_node", "_said", "_sleeps", "attempt", "path")
 
-    def __init__(self, frame: Frame, node: Node, path: str, attempt: int) -> None:
+    def __init__(self, frame: Frame, node: Node, path: str, attempt: int, said: Said | None = None) -> None:
         self._frame = frame
         self._node = node
         self.path = path
         self.attempt = attempt
         self._sleeps = 0
         self._asks = 0
-        self._said = node.said if isinstance(node, FunctionNode) else None
+        self._said = said
 
     # -- who and what --------------------------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ class RunContext:
             raise EngineError(f"run {self.run_id} has ended; step {self.path!r} cannot publish any more")
 
     def _mark(self) -> None:
-        """The journal is about to grow: what a workflow function has said so far is not said again."""
-        mark = self._said.mark() if self._said is not None else None
+        """The journal is about to grow: what the function has said so far is not said again."""
+        mark = self._said.mark(self._frame.run.journal) if self._said is not None else None
         if mark is not None:
             self._frame.remember(*mark)
 
@@ -217,6 +217,8 @@ class RunContext:
         """
         checks.seconds(timeout, "timeout", "ask(): ", error=InputError)
         checks.one_of(on_timeout, "on_timeout", OnTimeout, "ask(): ", error=InputError)
+        if self._said is not None:
+            self._said.noting = True
         self._mark()
         number = self._asks
         self._asks += 1

@@ -19,6 +19,7 @@ from ..model.text import as_text, builtins
 from .context import RunContext
 from .executor_pause import apply_answers, is_paused, open_requirement, resolved
 from .invoke import Chunks, closed
+from .said import Said, said_by_step
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -29,17 +30,20 @@ __all__ = ["run_executor"]
 async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
     """Run the agent or team of ``node`` once. It is streamed whenever it can be: who reads is not its business. (D1)"""
     executor = node.declared.active_executor
-    chunks = _ExecutorChunks(frame, node, path, attempt)
     paused = _paused_before(frame, path)
+    # Continued, it goes on behind what it had said: that is another walk than the one before.
+    said = said_by_step(frame, path if paused is None else f"{path}!round{paused['round']}", attempt)
+    context = RunContext(frame, node, path, attempt, said)
+    chunks = _ExecutorChunks(frame, node, path, attempt, said)
     if paused is not None:
         answered = resolved(frame, node, path, paused["round"])
         if isinstance(answered, StepOutput):
             return answered
         verb, is_async = _verb(executor, "acontinue_run", "continue_run")
-        arguments = _continue_arguments(paused["output"], answered, verb, RunContext(frame, node, path, attempt))
+        arguments = _continue_arguments(paused["output"], answered, verb, context)
     else:
         verb, is_async = _verb(executor, "arun", "run")
-        arguments = _arguments(frame, node, path, step_input, attempt, verb)
+        arguments = _arguments(frame, node, step_input, verb, context)
     if is_async:
         found = verb(**arguments)
         if inspect.isawaitable(found):
@@ -112,7 +116,7 @@ def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> 
     return chunks.output
 
 
-def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, verb: Any) -> dict[str, Any]:
+def _arguments(frame: Frame, node: Any, step_input: StepInput, verb: Any, context: RunContext) -> dict[str, Any]:
     """Of all that can be given, what the executor's signature takes."""
     request = frame.run.request
     message = node.message(step_input)
@@ -130,8 +134,8 @@ def _arguments(frame: Frame, node: Any, path: str, step_input: StepInput, attemp
         "session_id": request.session_id,
         "user_id": request.user_id,
         "session_state": frame.run.state,
-        "run_context": RunContext(frame, node, path, attempt),
-        "run_id": f"{frame.run.id}:{path}",
+        "run_context": context,
+        "run_id": context.idempotency_key,
         "stream": True,
         "stream_events": True,
         "yield_run_output": True,
@@ -158,8 +162,8 @@ class _ExecutorChunks(Chunks):
 
     __slots__ = ("output",)
 
-    def __init__(self, frame: Frame, node: Any, path: str, attempt: int) -> None:
-        super().__init__(frame, node, path, attempt)
+    def __init__(self, frame: Frame, node: Any, path: str, attempt: int, said: Said) -> None:
+        super().__init__(frame, node, path, attempt, said)
         self.output: Any = None
 
     def take(self, chunk: Any) -> bool:

@@ -21,7 +21,7 @@ from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
 from .context import RunContext
 from .group import stray
-from .said import FunctionNode
+from .said import Said, said_by_step
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -56,7 +56,7 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
             # The common case without a detour: an async function of the step input.
             result = await binding.function(step_input)
             if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
-                return await _finish(frame, node, path, result, attempt)
+                return await _finish(frame, node, path, result, attempt, None)
             return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
         return await _invoke(frame, node, path, step_input, attempt, binding)
     except BaseException as error:
@@ -77,8 +77,9 @@ async def _invoke(
     frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, binding: Binding | None
 ) -> StepOutput:
     if binding is not None:
-        supplied = _supplied(frame, node, path, step_input, attempt, binding)
-        return await run_callable(frame, node, path, binding, supplied, attempt, offload=node.declared.offload)
+        said = said_by_step(frame, path, attempt) if "run_context" in (binding.first, *binding.names) else None
+        supplied = _supplied(frame, node, path, step_input, attempt, binding, said)
+        return await run_callable(frame, node, path, binding, supplied, attempt, said, offload=node.declared.offload)
     if node.inner is not None or node.executor_type == "workflow":
         from .walk import run_nested
 
@@ -89,7 +90,13 @@ async def _invoke(
 
 
 def _supplied(
-    frame: Frame, node: Node, path: str, step_input: StepInput, attempt: int, binding: Binding
+    frame: Frame,
+    node: Node,
+    path: str,
+    step_input: StepInput,
+    attempt: int,
+    binding: Binding,
+    said: Said | None = None,
 ) -> dict[str, Any]:
     """The values of the parameters that the callable asks for, and no others."""
     supplied: dict[str, Any] = {}
@@ -97,7 +104,7 @@ def _supplied(
         if name == "step_input":
             supplied[name] = step_input
         elif name == "run_context":
-            supplied[name] = RunContext(frame, node, path, attempt)
+            supplied[name] = RunContext(frame, node, path, attempt, said)
         elif name == "session_state":
             supplied[name] = frame.run.state
         elif name == "workflow":
@@ -127,9 +134,17 @@ async def call_condition(
 
 
 async def run_callable(
-    frame: Frame, node: Any, path: str, binding: Binding, supplied: dict[str, Any], attempt: int, *, offload: bool
+    frame: Frame,
+    node: Any,
+    path: str,
+    binding: Binding,
+    supplied: dict[str, Any],
+    attempt: int,
+    said: Said | None,
+    *,
+    offload: bool,
 ) -> StepOutput:
-    """Call a function of any kind with what it asked for."""
+    """Call a function of any kind with what it asked for. ``said`` is that of its run_context, if it asked for one."""
     args = (supplied[binding.first],) if binding.first is not None else ()
     kwargs = {name: supplied[name] for name in binding.names}
     if binding.kind == COROUTINE:
@@ -140,7 +155,7 @@ async def run_callable(
         (found,) = await anyio.to_thread.run_sync(partial(_boxed, binding.function, args, kwargs))
         # A thread is waited for, also past a deadline or a cancel: what it returns then comes too late to count.
         await anyio.lowlevel.checkpoint_if_cancelled()
-    return await _finish(frame, node, path, found, attempt, offload)
+    return await _finish(frame, node, path, found, attempt, said, offload)
 
 
 def _boxed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any]:
@@ -148,14 +163,16 @@ def _boxed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
     return (function(*args, **kwargs),)
 
 
-async def _finish(frame: Frame, node: Any, path: str, found: Any, attempt: int, offload: bool = True) -> StepOutput:
+async def _finish(
+    frame: Frame, node: Any, path: str, found: Any, attempt: int, said: Said | None, offload: bool = True
+) -> StepOutput:
     """What the callable gave, generators drained and awaitables awaited, as an output of ``node``."""
     if inspect.isawaitable(found):
         found = await found
     if inspect.isasyncgen(found):
-        found = await _drain_async(Chunks(frame, node, path, attempt), found)
+        found = await _drain_async(Chunks(frame, node, path, attempt, said), found)
     elif inspect.isgenerator(found):
-        chunks = Chunks(frame, node, path, attempt)
+        chunks = Chunks(frame, node, path, attempt, said)
         found = await (_drain_thread(chunks, found) if offload else _drain_inline(chunks, found))
     return as_output(node, found)
 
@@ -180,9 +197,9 @@ class Chunks:
 
     __slots__ = ("_attempt", "_frame", "_node", "_path", "_said", "final", "parts")
 
-    def __init__(self, frame: Frame, node: Any, path: str, attempt: int) -> None:
+    def __init__(self, frame: Frame, node: Any, path: str, attempt: int, said: Said | None) -> None:
         self._frame, self._node, self._path, self._attempt = frame, node, path, attempt
-        self._said = node.said if isinstance(node, FunctionNode) else None
+        self._said = said
         self.parts: list[Any] = []
         self.final: Any = _END
 

@@ -1,60 +1,74 @@
-"""What a workflow that is a function has published by itself, so that walking it again publishes it once. (D7)
+"""What a function has published by itself, so that entering it again publishes it once. (D7)
 
-Its steps are in the journal; its own chunks, events and progress are not, they are only counted. At each point where the
-journal grows (a step, a question, ``once``, ``sleep``) the count is noted, and as many are silent when the function is
-run again to go on from there. Behind the last such point a crash repeats them, as it repeats a running step's.
+The steps of a workflow that is a function are in the journal; its own chunks, events and progress are not, they are only
+counted; and so are those of a step that asks in its middle. At each point where the journal grows (a step, a question,
+``once``, ``sleep``) the count is noted, and as many are silent when the function is run again to go on from there. Behind
+the last such point a crash repeats them, as it repeats a running step's.
+
+A step that has not asked is not entered again but started anew, with its start told: then all of it is told, and so nothing
+is noted before its first question.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..core.journal import Journal
-from ..core.plan import Node
 
-__all__ = ["FunctionNode", "Said"]
+if TYPE_CHECKING:
+    from .frame import Frame
+
+__all__ = ["Said", "said_by_step"]
 
 _MARK = "!said:"
 
 
 class Said:
-    """The counts of one walk through the function at ``path`` ("" for the outermost)."""
+    """The counts of one walk through the function at ``path`` ("" for the outermost). ``noting``: from its start on."""
 
-    __slots__ = ("_noted", "_path", "count", "known")
+    __slots__ = ("_noted", "_path", "count", "known", "noting")
 
-    def __init__(self, path: str, journal: Journal) -> None:
+    def __init__(self, path: str, journal: Journal, *, noting: bool = True) -> None:
         self._path = path
         self.count = 0
         self.known = self._noted = _known(journal, path) if journal.replaying else 0
+        self.noting = noting or self.known > 0
 
     def again(self) -> bool:
         """Count one more; True when it was published before."""
         self.count += 1
         return self.count <= self.known
 
-    def mark(self) -> tuple[str, int] | None:
+    def mark(self, journal: Journal) -> tuple[str, int] | None:
         """The (path, count) to put into the journal, None when it has it."""
-        if self.count <= self._noted:
+        if not self.noting or self.count <= self._noted:
             return None
         self._noted = self.count
-        return f"{self._path}{_MARK}{self.count}", self.count
+        return f"{self._path}{_MARK}{len(_marks(journal, self._path))}", self.count
 
-    def retracted(self, journal: Journal) -> list[str]:
-        """The function failed; if it is tried again, all of it is new. The paths of the marks that no longer hold."""
-        self._noted = 0
-        return [path for path in journal.records if path.startswith(self._path + _MARK)]
+    def take_back(self, frame: Frame) -> None:
+        """What was said does not count any more, since it failed: when it is tried again, all of it is new."""
+        self.known = self._noted = 0
+        for mark in _marks(frame.run.journal, self._path):
+            frame.remember(mark, 0)
 
 
-class FunctionNode(Node):
-    """Stands for the workflow function itself where events need a node; one for each walk through it."""
+def said_by_step(frame: Frame, path: str, attempt: int) -> Said:
+    """The counts of one attempt of the step at ``path``. A step that is entered again begins with its first attempt; any
+    other follows one that failed."""
+    said = Said(path, frame.run.journal, noting=False)
+    if attempt > 1:
+        said.take_back(frame)
+    return said
 
-    kind = "Workflow"
 
-    def __init__(self, said: Said, **place: Any) -> None:
-        super().__init__(**place)
-        self.said = said
+def _marks(journal: Journal, path: str) -> list[str]:
+    """Where the journal has counts of ``path``, in their order: a place each, for a fork keeps those before its cut."""
+    found: list[str] = []
+    while (mark := f"{path}{_MARK}{len(found)}") in journal.records:
+        found.append(mark)
+    return found
 
 
 def _known(journal: Journal, path: str) -> int:
-    start = path + _MARK
-    return max((record.value for known, record in journal.records.items() if known.startswith(start)), default=0)
+    return max((journal.records[mark].value or 0 for mark in _marks(journal, path)), default=0)

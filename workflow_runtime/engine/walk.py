@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.binding import WORKFLOW_NAMES, bind
 from ..core.flow import Flow, gather_media
+from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
@@ -16,11 +17,17 @@ from .frame import Frame
 from .group import stray
 from .invoke import lost, run_callable
 from .request import Definition, Input
-from .said import FunctionNode, Said
+from .said import Said
 
 __all__ = ["run_nested", "walk_workflow"]
 
 NOTHING_RAN = "No steps executed"
+
+
+class FunctionNode(Node):
+    """Stands for the workflow function itself where events need a node; one for each walk through it."""
+
+    kind = "Workflow"
 
 
 async def walk_workflow(frame: Frame, definition: Definition, given: Input, results: list[StepOutput]) -> Any:
@@ -64,14 +71,14 @@ async def _call_function(
     inner = frame.dynamic(flow, results)
     path = frame.prefix.removesuffix("/")  # of the step that holds this workflow; "" for the outermost
     said = Said(path, frame.run.journal)
-    node = FunctionNode(said, name=definition.name or definition.id, segment="", index=0)
+    node = FunctionNode(name=definition.name or definition.id, segment="", index=0)
     supplied = {
         "workflow": definition.workflow,
         "execution_input": WorkflowExecutionInput(
             given.value, given.additional_data, given.images, given.videos, given.audio, given.files
         ),
         "session_state": frame.run.state,
-        "run_context": RunContext(inner, node, path, 1),
+        "run_context": RunContext(inner, node, path, 1, said),
         **kwargs,
     }
     if binding.extra:
@@ -80,12 +87,11 @@ async def _call_function(
             function=binding.function, kind=binding.kind, first=binding.first, names=names, extra=True
         )
     try:
-        output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), offload=True)
+        output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), said, offload=True)
     except BaseException as error:
         is_lost = stray(error)
         if is_lost or isinstance(error, Exception):
-            for mark in said.retracted(frame.run.journal):
-                frame.remember(mark, 0)
+            said.take_back(frame)
         if is_lost:
             raise lost(f"Workflow {frame.definition.name!r}", "function") from error
         raise

@@ -86,7 +86,8 @@ class _Builder:
         if isinstance(declared, Step):
             inner = self.inner_plan(declared.workflow) if declared.workflow is not None else None
             step = declared.node_class(declared, inner, **place)
-            asks = step.binding is not None and step.binding.asks_for("run_context")
+            # Agents and teams are given a run_context by any signature that takes it.
+            asks = step.binding.asks_for("run_context") if step.binding is not None else inner is None
             self.hosted = self.hosted or asks or (inner is not None and inner.hosted)
             self.nesting = max(self.nesting, inner.nesting + 1 if inner is not None else 0)
             return step
