@@ -20,7 +20,7 @@ from ..errors import Refused
 from ..http.body import limited
 from ..http.call import Call
 from ..http.sse import EventStream
-from ..requests import Identifier, StartRun
+from ..requests import Identifier, RunId, StartRun
 from ..rows import PendingItem
 from ..served_run import ServedRun
 from .asked import run_input
@@ -69,7 +69,8 @@ async def _body(call: Call) -> ag.RunAgentInput:
     body = await limited(call.request, call.service.limits.body).body()
     try:
         asked = ag.RunAgentInput.model_validate_json(body)
-        msgspec.convert({"threadId": asked.thread_id, "runId": asked.run_id}, dict[str, Identifier])
+        msgspec.convert({"threadId": asked.thread_id}, dict[str, Identifier])
+        msgspec.convert({"runId": asked.run_id}, dict[str, RunId])
     except pydantic.ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise Refused(400, "bad_request", "the body is no RunAgentInput:\n" + "\n".join(lines)) from None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import Refused
-from ..requests import Identifier
+from ..requests import Identifier, RunId
 from .runs import answers_in
 
 __all__ = [
@@ -42,7 +42,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     input: Any = None
     message: Any = None
     session_id: Identifier | None = None
-    run_id: Identifier | None = None
+    run_id: RunId | None = None
     user_id: Identifier | None = None
     stream_events: bool = True
     session_state: dict[str, Any] | None = None
