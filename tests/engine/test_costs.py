@@ -73,9 +73,13 @@ def test_a_parallel_starts_a_task_for_each_branch_and_no_other() -> None:
     assert len(started(Workflow(name="costs", steps=[branches, last]), 3)) == 21
 
 
+@pytest.mark.parametrize("branches", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_run_that_ended_leaves_nothing_for_the_garbage_collector(keeper: BaseDb | None, stream: bool) -> None:
-    workflow = Workflow(name="costs", steps=[Step("one", executor=same), Step("two", executor=same)], db=keeper)
+def test_a_run_that_ended_leaves_nothing_for_the_garbage_collector(
+    keeper: BaseDb | None, stream: bool, branches: bool
+) -> None:
+    steps = [Step("one", executor=same), Step("two", executor=same)]
+    workflow = Workflow(name="costs", steps=[Parallel(*steps)] if branches else steps, db=keeper)
 
     async def some(count: int) -> None:
         for number in range(count):

@@ -375,6 +375,8 @@ class Execution:
         """Nothing will happen to the run any more: drop what leads back to it, so that it goes with its last reader and
         not when the garbage collector comes to it. What is published now is still refused."""
         self.bus.strict = (partial(status_after, self.output.status),)
+        if self._parking is not None:
+            self._parking.strands.let_go()
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 

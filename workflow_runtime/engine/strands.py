@@ -22,6 +22,10 @@ class Strands:
         self._parked: dict[str, int] = {}
         self._on_quiet = on_quiet
 
+    def let_go(self) -> None:
+        """Nobody is to be called any more: the run has ended, and goes with its last reader."""
+        self._on_quiet = _nobody
+
     def change(self, by: int) -> None:
         """Strands began (positive) or ended or began to wait (negative)."""
         self.busy += by
@@ -50,3 +54,7 @@ class Strands:
     def _look(self) -> None:
         if self.busy <= 0 and self._parked:
             self._on_quiet()
+
+
+def _nobody() -> None:
+    pass
