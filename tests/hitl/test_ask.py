@@ -177,6 +177,28 @@ async def test_what_only_the_model_knows_is_checked_before_anything_changes(db: 
         assert done.status is RunStatus.completed
 
 
+async def test_in_another_process_a_model_checks_the_answer_when_the_step_asks_for_it_again(db: BaseDb) -> None:
+    async def ask(run_context: RunContext) -> str:
+        try:
+            return str(await run_context.ask("When?", Trip))
+        except ValueError as error:
+            return f"{await run_context.ask('Nights?', int)} since {error}"
+
+    paused = await build(ask, db, evict_after=0.0).arun()
+    await anyio.wait_all_tasks_blocked()  # nobody waits here any more, as in another process
+    item = question(paused)
+    with pytest.raises(ValueError, match="days"):
+        item.answer(
+            {"user_input": {"days": "many", "nights": 2}}
+        )  # what the form's JSON Schema knows is known everywhere
+    item.answer({"user_input": {"days": 1, "nights": 2}})
+    again = await build(ask, db).acontinue_run(run_id=paused.run_id, step_requirements=[item])
+    assert question(again).user_input_message == "Nights?"
+    done = await reply(build(ask, db), again, 1)
+    assert str(done.content).startswith("1 since 1 validation error for Trip")
+    assert "more nights than days" in str(done.content)
+
+
 async def test_branches_that_ask_pause_once_with_all_questions_and_keep_their_places(db: BaseDb) -> None:
     left, right = Body("left?"), Body("right?")
     steps = [Parallel(Step(name="left", executor=left.ask), Step(name="right", executor=right.ask), name="both")]

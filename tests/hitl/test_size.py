@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from workflow_runtime import Loop, RunContext, Step, Workflow
+from workflow_runtime import Loop, Parallel, RunContext, Step, Workflow
 from workflow_runtime.backends import SqliteDb
 from workflow_runtime.testing import answers
 
@@ -74,4 +74,23 @@ async def test_the_stored_size_grows_with_the_number_of_pauses_and_not_with_its_
 ) -> None:
     small, middle, large = [await size(tmp_path, make, pauses, store_events) for pauses in (4, 8, 16)]
     # Twice as many more pauses add twice as many bytes; were it the square, four times as many.
+    assert large - middle < 2.3 * (middle - small)
+
+
+async def test_questions_that_were_open_at_once_cost_the_same_each_however_many_are_answered_one_by_one(
+    tmp_path: Path,
+) -> None:
+    async def size_of(count: int) -> int:
+        path = tmp_path / f"open{count}.db"
+        db = SqliteDb(path)
+        workflow = Workflow(name="w", steps=[Parallel(*gates(count), name="all")], db=db)
+        output = await workflow.arun("x")
+        while output.is_paused:
+            item = next(item for item in output.active_step_requirements if item.answered_at is None)
+            item.confirm()
+            output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
+        await db.aclose()
+        return await anyio.to_thread.run_sync(_bytes, path)
+
+    small, middle, large = [await size_of(count) for count in (4, 8, 16)]
     assert large - middle < 2.3 * (middle - small)
