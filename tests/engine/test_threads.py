@@ -140,10 +140,11 @@ async def test_context_variables_of_the_caller_are_seen_in_the_thread(kind: str)
     seen: list[tuple[str, bool]] = []
     here = threading.get_ident()
     request_id.set("r-17")
-    await Workflow(
-        steps=[blocking(kind, lambda: seen.append((request_id.get(), threading.get_ident() == here)))]
-    ).arun()
-    assert seen == [("r-17", False)]
+    workflow = Workflow(steps=[blocking(kind, lambda: seen.append((request_id.get(), threading.get_ident() == here)))])
+    await workflow.arun()
+    async with workflow.arun(stream=True) as stream:
+        await stream.result()
+    assert seen == [("r-17", False)] * 2
 
 
 @pytest.mark.parametrize("kind", ["function", "generator"])

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Protocol
 
 import sniffio
@@ -147,7 +148,8 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
     if on_trio():
         import trio
 
-        trio.lowlevel.spawn_system_task(guarded, name=name)
+        # As asyncio does: the steps see the context variables of whoever started the run.
+        trio.lowlevel.spawn_system_task(guarded, name=name, context=copy_context())
         return
     task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
     _tasks.add(task)
