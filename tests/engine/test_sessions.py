@@ -680,3 +680,18 @@ async def test_a_run_reads_and_writes_its_session_once_not_once_per_run_of_it() 
         assert row is not None
         sizes.append(len(repr(row)))
     assert sizes[-1] <= sizes[1] + 50, "a session row does not grow with its runs"
+
+
+@pytest.mark.parametrize("policy", ["queue", "reject", "interrupt"])
+def test_a_run_that_its_loop_left_behind_keeps_no_later_loop_from_the_session(sqlite: BaseDb, policy: str) -> None:
+    workflow = Workflow(steps=[lambda step_input: step_input.input], db=sqlite, session_policy=policy)
+
+    async def leave_at_once() -> None:
+        await workflow.arun("left", session_id="s", background=True)
+
+    async def go_on() -> Any:
+        with anyio.fail_after(5):
+            return (await workflow.arun("next", session_id="s")).content
+
+    anyio.run(leave_at_once)
+    assert anyio.run(go_on) == "next"

@@ -19,6 +19,7 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
 from .clock import new_id
+from .loops import loop_key
 from .request import Definition
 
 if TYPE_CHECKING:
@@ -248,7 +249,8 @@ class Turn:
             return
         run = self._run
         db = run.definition.db
-        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, run.loop_key)
+        # The loop itself, not its thread: a run that a loop left behind must not stand before those of the next one.
+        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, loop_key())
         line = _lines.get(key)
         if line is None:
             line = _lines[key] = _Line()
