@@ -63,23 +63,24 @@ def collected(runs: int) -> tuple[float, float]:
 # -- saving -------------------------------------------------------------------------------------------------------------
 
 
+async def batch(saved: Any, mark: str, count: int) -> None:
+    """So many runs, each in a session of its own, 32 at a time."""
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            assert await saved.run(f"{mark}-{number}") == 3
+
+    await asyncio.gather(*(work() for _ in range(PLACES)))
+
+
 async def save(opened: AbstractAsyncContextManager[Any], runs: int) -> tuple[float, float, float]:
     """Microseconds of a run: CPU of the process and of this thread, and on the clock."""
-
-    async def batch(mark: str, count: int) -> None:
-        numbers = iter(range(count))
-
-        async def work() -> None:
-            for number in numbers:
-                assert await saved.run(f"{mark}-{number}") == 3
-
-        await asyncio.gather(*(work() for _ in range(PLACES)))
-
     async with opened as saved:
-        await batch("first", 2 * PLACES)
+        await batch(saved, "first", 2 * PLACES)
         clocks = (time.process_time, time.thread_time, time.perf_counter)
         began = [clock() for clock in clocks]
-        await batch("then", runs)
+        await batch(saved, "then", runs)
         cpu, loop, wall = (1e6 * (clock() - start) / runs for clock, start in zip(clocks, began, strict=True))
     return cpu, loop, wall
 
