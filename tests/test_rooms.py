@@ -191,6 +191,25 @@ def test_a_first_simple_run_loads_what_it_needs() -> None:
     assert not loaded & NOT_FOR_A_RUN
 
 
+def test_naming_what_a_workflow_is_written_with_loads_nothing_of_how_it_runs() -> None:
+    loaded = modules_loaded_by("from workflow_runtime import Step, StepInput, Workflow")
+    assert {name for name in loaded if name.startswith("workflow_runtime.engine.")} == set()
+    assert not loaded & {"asyncio", "anyio", "ssl", "concurrent.futures", "workflow_runtime.storage.memory"}
+
+
+def test_the_types_in_signatures_are_found_before_a_workflow_is_made() -> None:
+    program = (
+        "import inspect, typing\n"
+        "from workflow_runtime import Workflow\n"
+        "for name, verb in inspect.getmembers(Workflow, inspect.isfunction):\n"
+        "    typing.get_type_hints(verb)\n"
+        "from workflow_runtime import RunStream\n"
+        "print(RunStream in typing.get_args(typing.get_type_hints(Workflow.arun)['return']))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True"
+
+
 def test_no_run_loads_a_module_of_ours_while_it_holds_the_loop() -> None:
     program = (
         "import asyncio, sys\n"
@@ -198,7 +217,9 @@ def test_no_run_loads_a_module_of_ours_while_it_holds_the_loop() -> None:
         "async def same(step_input): return step_input.input\n"
         "async def chunks(step_input): yield 'a'; yield 'b'\n"
         "def plain(step_input): return 'c'\n"
-        "workflow = Workflow(steps=[Step('same', executor=same), Parallel(chunks, plain)], db=InMemoryDb())\n"
+        "db = InMemoryDb()\n"
+        "workflow = Workflow(steps=[Step('same', executor=same), Parallel(chunks, plain)], db=db)\n"
+        "asking = Workflow(steps=[Step('asked', executor=same, requires_confirmation=True)], db=db)\n"
         "before = set(sys.modules)\n"
         "async def main():\n"
         "    await workflow.arun('in')\n"
@@ -206,7 +227,12 @@ def test_no_run_loads_a_module_of_ours_while_it_holds_the_loop() -> None:
         "    run_id = (await workflow.arun('in', background=True)).run_id\n"
         "    async for event in workflow.subscribe(run_id): pass\n"
         "    await workflow.aget_session_state()\n"
+        "    await workflow.history(run_id), await workflow.fork(run_id), await workflow.recover()\n"
+        "    paused = await asking.arun('in')\n"
+        "    paused.active_step_requirements[0].confirm()\n"
+        "    assert (await asking.acontinue_run(paused)).content == 'in'\n"
         "asyncio.run(main())\n"
+        "workflow.run('in')\n"
         "print(*(name for name in set(sys.modules) - before if name.startswith('workflow_runtime')))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -3,8 +3,9 @@
 The public names are here and in ``workflow_runtime.backends`` (databases), ``.executors`` (the agent protocol),
 ``.testing`` (for tests of users and of backends) and ``.compat.agno`` (for code written for agno). All else may change.
 
-A name is loaded when it is first asked for: importing the package alone costs next to nothing, and ``Workflow`` brings
-all that its runs need, so that no run loads a module while it holds the event loop.
+A name is loaded when it is first asked for: importing the package alone costs next to nothing, and ``Workflow`` only what
+workflows are written with. Making the first one brings all that runs need, asyncio and anyio too, so that no run loads a
+module while it holds the event loop.
 """
 
 from __future__ import annotations

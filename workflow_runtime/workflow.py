@@ -6,23 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from functools import partial
 from typing import Any, ClassVar, Literal, overload
 
+from . import engine
 from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
 from .core.state import merged
-from .engine import portal
-from .engine.bus import Buffer
-from .engine.clock import Clock, SystemClock, new_id, new_run_id
-from .engine.ending import copy_output
-from .engine.execution import Execution
-from .engine.host import find_live, prepare_new, run_awaited, start_hosted, store_first
-from .engine.inputs import check_call, check_schema, checked_input, refuse_unknown
-from .engine.observers import debug_log
-from .engine.request import Definition, Input, RunRequest
-from .engine.stream import RunStream
-from .engine.subscription import Subscription
-from .engine.sync_stream import SyncRunStream
-from .engine.telemetry import measuring, tracing
-from .engine.websocket import WebSocketHandler, as_handler, push, run_pushed
 from .model import checks
 from .model.codec import encode_value
 from .model.errors import BuildError, InputError
@@ -117,12 +104,15 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         evict_after: float = 300.0,
         buffer_size: int = 256,
         retention: Retention | None = None,
-        clock: Clock | None = None,
+        clock: engine.clock.Clock | None = None,
     ) -> None:
+        engine.load()
         called = checks.text(name, "name", "Workflow: ") or checks.text(id, "id", "Workflow: ")
         where = f"Workflow {called!r}: " if called else "Workflow: "
         self.name = name
-        self.id = id or (name.lower().replace(" ", "-").replace("_", "-") if name else f"workflow-{new_id()[-12:]}")
+        self.id = id or (
+            name.lower().replace(" ", "-").replace("_", "-") if name else f"workflow-{engine.clock.new_id()[-12:]}"
+        )
         self.description = checks.text(description, "description", where)
         self.steps = steps
         self.db: BaseDb | None = open_url(db) if isinstance(db, str) else db
@@ -139,9 +129,9 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.store_events = checks.flag(store_events, "store_events", where)
         self.events_to_skip = named_events(events_to_skip, "events_to_skip") or []
         self.store_executor_outputs = checks.flag(store_executor_outputs, "store_executor_outputs", where)
-        as_handler(websocket_handler)  # a TypeError now instead of at the first run
+        engine.websocket.as_handler(websocket_handler)  # a TypeError now instead of at the first run
         self.websocket_handler = websocket_handler
-        check_schema(input_schema)
+        engine.inputs.check_schema(input_schema)
         self.input_schema = input_schema
         self.metadata = checks.mapping(metadata, "metadata", where)
         self.dependencies = checks.mapping(dependencies, "dependencies", where)
@@ -162,10 +152,10 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         if retention is not None and not isinstance(retention, Retention):
             raise BuildError(f"{where}retention={retention!r} must be a Retention; write retention=Retention(runs=...)")
         self.retention = retention
-        self.clock: Clock = clock or SystemClock()
+        self.clock: engine.clock.Clock = clock or engine.clock.SystemClock()
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
-        self._definition: Definition | None = None
+        self._definition: engine.request.Definition | None = None
         self._compiling = False
         self.definition()
 
@@ -174,7 +164,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     # -- compiling -----------------------------------------------------------------------------------------------------
 
-    def definition(self) -> Definition:
+    def definition(self) -> engine.request.Definition:
         """What a run needs of this workflow; compiled again when an attribute was assigned since."""
         known = self._definition
         if known is None:
@@ -192,7 +182,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         if not name.startswith("_") and getattr(self, "_definition", None) is not None:
             super().__setattr__("_definition", None)
 
-    def _compile(self) -> Definition:
+    def _compile(self) -> engine.request.Definition:
         steps = self.steps
         function = None
         if steps is None:
@@ -214,14 +204,14 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
         if function is not None:  # its steps are known only as they run
             loads_runs, limit = history, self.num_history_runs
-        observers: list[Callable[[Execution], Any]] = []
+        observers: list[Callable[[engine.execution.Execution], Any]] = []
         if self.debug_mode:
-            observers.append(debug_log)
+            observers.append(engine.observers.debug_log)
         if self.telemetry:
-            observers.extend((tracing, measuring))
+            observers.extend((engine.telemetry.tracing, engine.telemetry.measuring))
         steps = [{"name": node.name, "type": node.kind} for node in plan.root]
         outline = {"workflow_id": self.id, "name": self.name, "steps": steps}
-        return Definition(
+        return engine.request.Definition(
             workflow=self,
             id=self.id,
             name=self.name,
@@ -269,24 +259,24 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             return str(session_id or self.session_id)
         known = self._default_sessions.get(user_id)
         if known is None:
-            known = self._default_sessions.setdefault(user_id, new_id())
+            known = self._default_sessions.setdefault(user_id, engine.clock.new_id())
         return known
 
-    def _request(self, call: dict[str, Any], background: bool) -> RunRequest:
+    def _request(self, call: dict[str, Any], background: bool) -> engine.request.RunRequest:
         definition = self.definition()
-        refuse_unknown(call, definition.function)
-        check_call(call)
+        engine.inputs.refuse_unknown(call, definition.function)
+        engine.inputs.check_call(call)
         user_id = call["user_id"] or self.user_id
-        given = checked_input(call["input"], self.input_schema)
+        given = engine.inputs.checked_input(call["input"], self.input_schema)
         dependencies = merged(self.dependencies or {}, call["dependencies"])
         metadata = merged(call["metadata"] or {}, self.metadata)
-        return RunRequest(
+        return engine.request.RunRequest(
             definition=definition,
-            run_id=call["run_id"] or new_run_id(),
+            run_id=call["run_id"] or engine.clock.new_run_id(),
             run_id_chosen=bool(call["run_id"]),
             session_id=self.resolve_session(call["session_id"], user_id),
             user_id=user_id,
-            input=Input(
+            input=engine.request.Input(
                 value=given,
                 additional_data=dict(call["additional_data"]) if call["additional_data"] else None,
                 images=list(call["images"]) if call["images"] else None,
@@ -308,10 +298,12 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """Whether the call returns a stream. A background run that was given a socket has its reader: it does not."""
         return bool(self.stream if stream is None else stream) and not (background and websocket is not None)
 
-    def _buffer(self, policy: str, stream_events: bool | None, stream_executor_events: bool | None) -> Buffer:
+    def _buffer(
+        self, policy: str, stream_events: bool | None, stream_executor_events: bool | None
+    ) -> engine.bus.Buffer:
         events = self.stream_events if stream_events is None else stream_events
         executor = self.stream_executor_events if stream_executor_events is None else stream_executor_events
-        return Buffer(self.buffer_size, policy, stream_sieve(events, executor))
+        return engine.bus.Buffer(self.buffer_size, policy, stream_sieve(events, executor))
 
     # -- run -----------------------------------------------------------------------------------------------------------
 
@@ -337,7 +329,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
-    ) -> RunStream: ...
+    ) -> engine.stream.RunStream: ...
 
     @overload
     def arun(
@@ -385,7 +377,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
     def arun(
         self,
@@ -407,7 +399,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Run the workflow. spec: arun.
 
         Returns:
@@ -419,9 +411,9 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             Exception: What a failing step raised, with ``run_output`` attached.
         """
         request = self._request(locals(), bool(background))
-        handler = as_handler(websocket) or as_handler(self.websocket_handler)
+        handler = engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler)
         return self._launch(
-            partial(prepare_new, request),
+            partial(engine.host.prepare_new, request),
             request.run_id,
             self._streams(stream, background, websocket),
             stream_events,
@@ -432,52 +424,58 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _launch(
         self,
-        prepare: Callable[[], Awaitable[Execution]],
+        prepare: Callable[[], Awaitable[engine.execution.Execution]],
         run_id: str,
         stream: bool,
         stream_events: bool | None,
         stream_executor_events: bool | None,
         background: bool,
-        websocket: WebSocketHandler | None,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        websocket: engine.websocket.WebSocketHandler | None,
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Who waits is the only difference between the modes. (D1)"""
         if not (stream or background):
-            return run_awaited(prepare) if websocket is None else run_pushed(prepare, websocket)
+            return (
+                engine.host.run_awaited(prepare)
+                if websocket is None
+                else engine.websocket.run_pushed(prepare, websocket)
+            )
 
-        async def prepared() -> Execution:
+        async def prepared() -> engine.execution.Execution:
             run = await prepare()
             if websocket is not None:
-                push(run, websocket)
+                engine.websocket.push(run, websocket)
             if background:
-                await store_first(run)
+                await engine.host.store_first(run)
             return run
 
         if stream:
 
-            async def start(buffer: Buffer) -> Execution:
-                return await start_hosted(prepared, buffer)
+            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution:
+                return await engine.host.start_hosted(prepared, buffer)
 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.
             logged = background and self.db is not None
             policy = "disconnect" if logged else "coalesce" if background else "block"
             buffer = self._buffer(policy, stream_events, stream_executor_events)
 
-            def follow(after: int) -> Subscription:
-                return Subscription(
+            def follow(after: int) -> engine.subscription.Subscription:
+                return engine.subscription.Subscription(
                     self.db, run_id, after=after, sieve=buffer.sieve, policy=policy, size=self.buffer_size
                 )
 
-            return RunStream(run_id, start, buffer, owner=not background, follow=follow if logged else None)
+            return engine.stream.RunStream(
+                run_id, start, buffer, owner=not background, follow=follow if logged else None
+            )
         return self._detach(prepared)
 
-    async def _detach(self, prepared: Callable[[], Awaitable[Execution]]) -> WorkflowRunOutput:
+    async def _detach(self, prepared: Callable[[], Awaitable[engine.execution.Execution]]) -> WorkflowRunOutput:
         run = await prepared()
-        pending = copy_output(run.output)
+        pending = engine.ending.copy_output(run.output)
 
-        async def same() -> Execution:
+        async def same() -> engine.execution.Execution:
             return run
 
-        await start_hosted(same)
+        await engine.host.start_hosted(same)
         return pending
 
     @overload
@@ -497,7 +495,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         stream: Literal[True],
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> SyncRunStream: ...
+    ) -> engine.sync_stream.SyncRunStream: ...
 
     @overload
     def run(
@@ -535,7 +533,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         stream: bool | None,
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> WorkflowRunOutput | SyncRunStream: ...
+    ) -> WorkflowRunOutput | engine.sync_stream.SyncRunStream: ...
 
     def run(
         self,
@@ -552,22 +550,22 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         stream: bool | None = None,
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> WorkflowRunOutput | SyncRunStream:
+    ) -> WorkflowRunOutput | engine.sync_stream.SyncRunStream:
         """The same as ``arun`` for code that is not async: waits for the output, or iterates over the events.
 
         Works in scripts, notebooks (a running loop) and threads. Ctrl-C ends the run as cancelled.
         """
         call = {name: value for name, value in locals().items() if name not in ("self", "__class__", "kwargs")}
-        found: WorkflowRunOutput | SyncRunStream = self._wait(lambda: self.arun(**call, **kwargs))
+        found: WorkflowRunOutput | engine.sync_stream.SyncRunStream = self._wait(lambda: self.arun(**call, **kwargs))
         return found
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        portal.refuse_inside()
+        engine.portal.refuse_inside()
         found = launch()
-        if isinstance(found, RunStream):
-            return SyncRunStream(found)
-        return portal.call(lambda: found)
+        if isinstance(found, engine.stream.RunStream):
+            return engine.sync_stream.SyncRunStream(found)
+        return engine.portal.call(lambda: found)
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 
@@ -577,23 +575,23 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         True if it was found so; then its terminal event follows within milliseconds of its next await. spec: cancel_run.
         """
         checks.text(run_id, "run_id", error=InputError)
-        run = find_live(run_id)
+        run = engine.host.find_live(run_id)
         if run is not None:
             if run.loop.is_here():
                 return run.cancel("cancel_run")
             return run.loop.call(partial(_cancel, run))
         if self.db is None:
             return False
-        return portal.call(lambda: self.acancel_run(run_id))
+        return engine.portal.call(lambda: self.acancel_run(run_id))
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
         checks.text(run_id, "run_id", error=InputError)
-        run = find_live(run_id)
+        run = engine.host.find_live(run_id)
         if run is not None:
             return self.cancel_run(run_id)
         return await self._cancel_stored(run_id)
 
 
-def _cancel(run: Execution) -> None:
+def _cancel(run: engine.execution.Execution) -> None:
     run.cancel("cancel_run")

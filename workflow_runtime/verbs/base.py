@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from ..engine.execution import Execution
-from ..engine.request import Definition
-from ..engine.stream import RunStream
-from ..engine.websocket import WebSocketHandler
+from .. import engine
 from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb
 
@@ -31,7 +28,7 @@ class Verbs:
     _session_cache: dict[str, Any]
     _default_sessions: dict[str | None, str]
 
-    def definition(self) -> Definition:
+    def definition(self) -> engine.request.Definition:
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,14 +42,14 @@ class Verbs:
 
     def _launch(
         self,
-        prepare: Callable[[], Awaitable[Execution]],
+        prepare: Callable[[], Awaitable[engine.execution.Execution]],
         run_id: str,
         stream: bool,
         stream_events: bool | None,
         stream_executor_events: bool | None,
         background: bool,
-        websocket: WebSocketHandler | None,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        websocket: engine.websocket.WebSocketHandler | None,
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         raise NotImplementedError
 
     def _wait(self, launch: Callable[[], Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..engine import portal
+from .. import engine
 from ..model.media import Audio, File, Image, Video
 from .base import Verbs
 
@@ -74,7 +74,7 @@ class ConsoleVerbs(Verbs):
     ) -> None:
         """The same as ``aprint_response`` for code that is not async. Ctrl-C cancels the run. spec: print_response."""
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
-        portal.call(lambda: self.aprint_response(**options, **kwargs))
+        engine.portal.call(lambda: self.aprint_response(**options, **kwargs))
 
     async def acli_app(
         self,
@@ -123,4 +123,4 @@ class ConsoleVerbs(Verbs):
         from ..console import cli_app
 
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "cli_app")}
-        cli_app(self, portal.call, **options, **kwargs)
+        cli_app(self, engine.portal.call, **options, **kwargs)

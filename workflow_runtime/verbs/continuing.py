@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Literal, overload
 
+from .. import engine
 from ..core.filters import skip_sieve
-from ..engine.inputs import check_ids
-from ..engine.resume import Continuation, prepare_continued
-from ..engine.stream import RunStream
-from ..engine.sync_stream import SyncRunStream
-from ..engine.websocket import as_handler
 from ..model.errors import InputError
 from ..model.run import WorkflowRunOutput
 from .base import Verbs
@@ -34,7 +30,7 @@ class ContinueVerbs(Verbs):
         websocket: Any = None,
         user_id: str | None = None,
         allow_plan_change: bool = False,
-    ) -> RunStream: ...
+    ) -> engine.stream.RunStream: ...
 
     @overload
     def acontinue_run(
@@ -68,7 +64,7 @@ class ContinueVerbs(Verbs):
         websocket: Any = None,
         user_id: str | None = None,
         allow_plan_change: bool = False,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
     def acontinue_run(
         self,
@@ -84,7 +80,7 @@ class ContinueVerbs(Verbs):
         websocket: Any = None,
         user_id: str | None = None,
         allow_plan_change: bool = False,
-    ) -> RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+    ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Go on with a paused run once its requirements are answered.
 
         The run is ``run_response``, or that of ``run_id`` in the database; ``session_id`` then is the session that it must
@@ -99,7 +95,7 @@ class ContinueVerbs(Verbs):
             ValueError: No run was named, it is unknown, or nothing of what is open was answered.
             PlanChanged: The workflow's steps no longer fit the stored run.
         """
-        check_ids({name: value for name, value in locals().items() if name != "self"})
+        engine.inputs.check_ids({name: value for name, value in locals().items() if name != "self"})
         if run_response is not None and not isinstance(run_response, WorkflowRunOutput):
             raise InputError(
                 f"run_response must be the paused WorkflowRunOutput, got {type(run_response).__name__};"
@@ -112,7 +108,7 @@ class ContinueVerbs(Verbs):
         if run_response is None and not run_id:
             raise ValueError("Either run_response or (run_id and session_id) must be provided.")
         wanted = run_id or (run_response.run_id if run_response is not None else None)
-        asked = Continuation(
+        asked = engine.resume.Continuation(
             definition=self.definition(),
             run_id=str(wanted),
             session_id=session_id,
@@ -126,13 +122,13 @@ class ContinueVerbs(Verbs):
             background=bool(background),
         )
         return self._launch(
-            lambda: prepare_continued(asked),
+            lambda: engine.resume.prepare_continued(asked),
             asked.run_id,
             self._streams(stream, background, websocket),
             stream_events,
             stream_executor_events,
             bool(background),
-            as_handler(websocket) or as_handler(self.websocket_handler),
+            engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler),
         )
 
     @overload
@@ -146,7 +142,7 @@ class ContinueVerbs(Verbs):
         stream: Literal[True],
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> SyncRunStream: ...
+    ) -> engine.sync_stream.SyncRunStream: ...
 
     @overload
     def continue_run(
@@ -172,7 +168,7 @@ class ContinueVerbs(Verbs):
         stream: bool | None = None,
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> WorkflowRunOutput | SyncRunStream: ...
+    ) -> WorkflowRunOutput | engine.sync_stream.SyncRunStream: ...
 
     def continue_run(
         self,
@@ -184,9 +180,9 @@ class ContinueVerbs(Verbs):
         stream: bool | None = None,
         stream_events: bool | None = None,
         **kwargs: Any,
-    ) -> WorkflowRunOutput | SyncRunStream:
+    ) -> WorkflowRunOutput | engine.sync_stream.SyncRunStream:
         """The same as ``acontinue_run`` for code that is not async. ``kwargs`` are its further parameters."""
-        found: WorkflowRunOutput | SyncRunStream = self._wait(
+        found: WorkflowRunOutput | engine.sync_stream.SyncRunStream = self._wait(
             lambda: self.acontinue_run(
                 run_response,
                 run_id=run_id,

@@ -7,16 +7,8 @@ from collections.abc import Iterable
 from types import NoneType
 from typing import Any
 
+from .. import engine
 from ..core.filters import skip_sieve, subscription_sieve
-from ..engine import portal
-from ..engine.ending import copy_output
-from ..engine.fork import HistoryEntry, load_history
-from ..engine.host import find_finished, find_live, find_parked, find_paused, launch, run_awaited, start_hosted
-from ..engine.prepare_fork import prepare_fork
-from ..engine.recovery import recover_runs
-from ..engine.resume import Continuation, load_output, output_of, prepare_continued
-from ..engine.sessions import refuse_other_user, storage_needed
-from ..engine.subscription import Subscription
 from ..model import checks, codec
 from ..model.enums import RunStatus
 from ..model.errors import InputError, RunNotFound, RunNotPaused
@@ -34,17 +26,17 @@ class RunVerbs(Verbs):
         """The run as it is now, running ones included; None if it is unknown, or not of the session that was named.
         spec: get_run."""
         _check_run(run_id, session_id)
-        live = find_live(run_id)
+        live = engine.host.find_live(run_id)
         if live is not None:
             found: WorkflowRunOutput | None = live.output
         elif self.db is None:
-            found = find_finished(run_id)
+            found = engine.host.find_finished(run_id)
         else:
-            found = await load_output(self.db, run_id)
+            found = await engine.resume.load_output(self.db, run_id)
         return found if found is None or session_id in (None, found.session_id) else None
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
-        return portal.call(lambda: self.aget_run(run_id, session_id))
+        return engine.portal.call(lambda: self.aget_run(run_id, session_id))
 
     async def aget_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
@@ -60,13 +52,13 @@ class RunVerbs(Verbs):
                 "get_run_output(%r): no such run%s", run_id, f" in session {session_id}" if session_id else ""
             )
             return None
-        refuse_other_user(row, user_id)
-        return await output_of(self.db, row)
+        engine.sessions.refuse_other_user(row, user_id)
+        return await engine.resume.output_of(self.db, row)
 
     def get_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
-        return portal.call(lambda: self.aget_run_output(run_id, session_id, user_id))
+        return engine.portal.call(lambda: self.aget_run_output(run_id, session_id, user_id))
 
     async def aget_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
@@ -78,13 +70,13 @@ class RunVerbs(Verbs):
         rows = await self.db.list_runs(RunFilter(session_id=chosen), limit=1)
         if not rows:
             return None
-        refuse_other_user(rows[0], user_id)
-        return await output_of(self.db, rows[0])
+        engine.sessions.refuse_other_user(rows[0], user_id)
+        return await engine.resume.output_of(self.db, rows[0])
 
     def get_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
-        return portal.call(lambda: self.aget_last_run_output(session_id, user_id))
+        return engine.portal.call(lambda: self.aget_last_run_output(session_id, user_id))
 
     async def alist_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
         """The open requirements of this workflow's paused runs, oldest first. Their ``id`` starts with the run's id."""
@@ -94,7 +86,7 @@ class RunVerbs(Verbs):
         return [codec.decode_requirement(row.data) for row in rows]
 
     def list_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
-        return portal.call(lambda: self.alist_pending(session_id, user_id))
+        return engine.portal.call(lambda: self.alist_pending(session_id, user_id))
 
     # -- following, looking back, going elsewhere ----------------------------------------------------------------------
 
@@ -107,7 +99,7 @@ class RunVerbs(Verbs):
         *,
         policy: str = "coalesce",
         size: int = 256,
-    ) -> Subscription:
+    ) -> engine.subscription.Subscription:
         """Follow a run: its stored events behind ``after``, then live ones, to its final event.
 
         ``after`` is a ``seq``, or an event's ``id``: with the id, a reader that had seen more than a process that died
@@ -117,25 +109,25 @@ class RunVerbs(Verbs):
         ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event always comes.
         ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
         """
-        return Subscription(
+        return engine.subscription.Subscription(
             self.db, run_id, after=after, sieve=subscription_sieve(kinds, path), policy=policy, size=size
         )
 
-    async def history(self, run_id: str) -> list[HistoryEntry]:
+    async def history(self, run_id: str) -> list[engine.fork.HistoryEntry]:
         """The journal of a run: each node with its times, attempt and output, in the order of first writes."""
         _check_run(run_id)
-        db = storage_needed(self.db, "history()")
+        db = engine.sessions.storage_needed(self.db, "history()")
         row = await db.load_run(run_id)
         if row is None:
             raise RunNotFound(f"no run {run_id!r}; check the id and the workflow's db")
-        return await load_history(db, row)
+        return await engine.fork.load_history(db, row)
 
     async def recover(self) -> list[str]:
         """Take over this workflow's runs whose process died (their lease ran out): the ids of those that go on here.
 
         Finished steps are not run again; the runs go on in the background of this event loop.
         """
-        runs = await recover_runs(
+        runs = await engine.recovery.recover_runs(
             self.definition(), store_events=self.store_events, skip=skip_sieve(self.events_to_skip)
         )
         return [run.id for run in runs]
@@ -166,8 +158,8 @@ class RunVerbs(Verbs):
             raise InputError(f"at={at!r} must be a step's path or the seq of an event")
         checks.mapping(session_state, "session_state", error=InputError)
         checks.mapping(outputs, "outputs", error=InputError)
-        storage_needed(self.db, "fork()")
-        prepare = await prepare_fork(
+        engine.sessions.storage_needed(self.db, "fork()")
+        prepare = await engine.prepare_fork.prepare_fork(
             self.definition(),
             run_id,
             at,
@@ -180,9 +172,9 @@ class RunVerbs(Verbs):
             background=background,
         )
         if background:
-            run = await start_hosted(prepare)
-            return copy_output(run.output)
-        return await run_awaited(prepare)
+            run = await engine.host.start_hosted(prepare)
+            return engine.ending.copy_output(run.output)
+        return await engine.host.run_awaited(prepare)
 
     async def _cancel_stored(self, run_id: str) -> bool:
         """Cancel a run that this process does not execute: at once if it waits, by a mark if another process runs it."""
@@ -192,7 +184,7 @@ class RunVerbs(Verbs):
         if status is None:
             return False
         if status in (RunStatus.paused, RunStatus.pending):
-            asked = Continuation(
+            asked = engine.resume.Continuation(
                 definition=self.definition(),
                 run_id=run_id,
                 cancel_reason="cancel_run",
@@ -200,22 +192,22 @@ class RunVerbs(Verbs):
                 skip=skip_sieve(self.events_to_skip),
             )
             try:
-                await run_awaited(lambda: prepare_continued(asked))
+                await engine.host.run_awaited(lambda: engine.resume.prepare_continued(asked))
             except RunNotPaused:  # it was continued in this moment; the mark reaches whoever runs it
                 logger.debug("run %s is running again; its process will see the request to cancel", run_id)
         return True
 
     async def _cancel_unstored(self, run_id: str) -> bool:
         """Cancel a paused run that only this process knows: its waiting steps end, its output cannot be continued."""
-        parked = find_parked(run_id)
+        parked = engine.host.find_parked(run_id)
         if parked is not None and parked.loop.is_here():
             known, parked.cancel_reason = parked.last_output, "cancelled by cancel_run"
             parked.reopen([])
-            launch(parked)
+            engine.host.launch(parked)
             await parked.wait_ended()
             known.status = RunStatus.cancelled
             return True
-        paused = find_paused(run_id)
+        paused = engine.host.find_paused(run_id)
         if paused is None or not paused.is_paused:
             return False
         paused.status, paused.content = RunStatus.cancelled, f"Run {run_id} was cancelled"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from .. import engine
 from ..core.state import changes, snapshot
-from ..engine import portal
-from ..engine.clock import new_id
-from ..engine.sessions import decode_session, load_runs, refuse_other_user
 from ..model import checks, codec
 from ..model.errors import ConcurrentWrite, InputError, SessionNotFound, StorageError
 from ..model.metrics import SessionMetrics
@@ -32,7 +30,7 @@ class SessionVerbs(Verbs):
         if row is None:
             why = "" if self.db is not None else "; the workflow has no db, so no session is stored"
             raise SessionNotFound(f"Session not found: {chosen!r}{why}")
-        refuse_other_user(row, user_id)
+        engine.sessions.refuse_other_user(row, user_id)
         return row
 
     async def aget_session(
@@ -47,15 +45,15 @@ class SessionVerbs(Verbs):
         row = await self.db.load_session(chosen)
         if row is None:
             return None
-        refuse_other_user(row, user_id)
-        session = decode_session(row)
-        session.runs = list(await load_runs(self.db, chosen, last_n_runs)) or None
+        engine.sessions.refuse_other_user(row, user_id)
+        session = engine.sessions.decode_session(row)
+        session.runs = list(await engine.sessions.load_runs(self.db, chosen, last_n_runs)) or None
         return session
 
     def get_session(
         self, session_id: str | None = None, user_id: str | None = None, last_n_runs: int | None = None
     ) -> WorkflowSession | None:
-        return portal.call(lambda: self.aget_session(session_id, user_id, last_n_runs))
+        return engine.portal.call(lambda: self.aget_session(session_id, user_id, last_n_runs))
 
     async def aget_session_state(self, session_id: str | None = None) -> dict[str, Any]:
         """The stored state; with ``cache_session`` that of the session in memory, without a look at the database.
@@ -69,21 +67,21 @@ class SessionVerbs(Verbs):
         return {key: codec.decode_value(value) for key, value in row.state.items()}
 
     def get_session_state(self, session_id: str | None = None) -> dict[str, Any]:
-        return portal.call(lambda: self.aget_session_state(session_id))
+        return engine.portal.call(lambda: self.aget_session_state(session_id))
 
     async def aget_session_name(self, session_id: str | None = None) -> str:
         """The name; "" if none was set."""
         return (await self._row(session_id)).name or ""
 
     def get_session_name(self, session_id: str | None = None) -> str:
-        return portal.call(lambda: self.aget_session_name(session_id))
+        return engine.portal.call(lambda: self.aget_session_name(session_id))
 
     async def aget_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
         """The sums over the session's finished runs; None if none has finished."""
-        return decode_session(await self._row(session_id)).session_metrics
+        return engine.sessions.decode_session(await self._row(session_id)).session_metrics
 
     def get_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
-        return portal.call(lambda: self.aget_session_metrics(session_id))
+        return engine.portal.call(lambda: self.aget_session_metrics(session_id))
 
     async def aset_session_name(
         self, session_id: str | None = None, autogenerate: bool = False, session_name: str | None = None
@@ -99,12 +97,12 @@ class SessionVerbs(Verbs):
         if not name:
             raise ValueError("give session_name=, or autogenerate=True")
         await self._patch(row.session_id, name=name)
-        return decode_session(await self._row(row.session_id))
+        return engine.sessions.decode_session(await self._row(row.session_id))
 
     def set_session_name(
         self, session_id: str | None = None, autogenerate: bool = False, session_name: str | None = None
     ) -> WorkflowSession:
-        return portal.call(lambda: self.aset_session_name(session_id, autogenerate, session_name))
+        return engine.portal.call(lambda: self.aset_session_name(session_id, autogenerate, session_name))
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
         """Set these keys, whatever others are writing; the state after it."""
@@ -114,7 +112,7 @@ class SessionVerbs(Verbs):
         return await self.aget_session_state(row.session_id)
 
     def update_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
-        return portal.call(lambda: self.aupdate_session_state(updates, session_id))
+        return engine.portal.call(lambda: self.aupdate_session_state(updates, session_id))
 
     async def aget_chat_history(
         self, session_id: str | None = None, last_n_runs: int | None = None
@@ -134,14 +132,14 @@ class SessionVerbs(Verbs):
         check_last(last_n_runs)
         if last_n_runs == 0:
             return []
-        session = decode_session(row)
-        session.runs = list(await load_runs(self.db, row.session_id, last_n_runs))
+        session = engine.sessions.decode_session(row)
+        session.runs = list(await engine.sessions.load_runs(self.db, row.session_id, last_n_runs))
         return session.get_chat_history()
 
     def get_chat_history(
         self, session_id: str | None = None, last_n_runs: int | None = None
     ) -> list[WorkflowChatInteraction]:
-        return portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
+        return engine.portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
         """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db.
@@ -158,14 +156,14 @@ class SessionVerbs(Verbs):
         known = await self.db.load_session(session.session_id)
         stored = known.state if known is not None else {}
         if known is not None:
-            refuse_other_user(known, session.user_id)
+            engine.sessions.refuse_other_user(known, session.user_id)
         after = snapshot(session.session_state)
         before = stored if known is None or session.loaded_state is None else session.loaded_state
         await self._write_state(session.session_id, changes(before, after), stored, session)
         session.loaded_state = after
 
     def save_session(self, session: WorkflowSession) -> None:
-        portal.call(lambda: self.asave_session(session))
+        engine.portal.call(lambda: self.asave_session(session))
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete the session with all its runs. False if there was none."""
@@ -180,20 +178,20 @@ class SessionVerbs(Verbs):
         return await self.db.delete_session(session_id)
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        return portal.call(lambda: self.adelete_session(session_id, user_id))
+        return engine.portal.call(lambda: self.adelete_session(session_id, user_id))
 
     async def aread_or_create_session(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowSession:
         """The stored session, or a new one that is not stored yet."""
-        chosen = self.resolve_session(session_id or new_id(), user_id or self.user_id)
+        chosen = self.resolve_session(session_id or engine.clock.new_id(), user_id or self.user_id)
         found = await self.aget_session(chosen, user_id) if self.db is not None else None
         return found or WorkflowSession(
             session_id=chosen, user_id=user_id, workflow_id=self.id, workflow_name=self.name
         )
 
     def read_or_create_session(self, session_id: str | None = None, user_id: str | None = None) -> WorkflowSession:
-        return portal.call(lambda: self.aread_or_create_session(session_id, user_id))
+        return engine.portal.call(lambda: self.aread_or_create_session(session_id, user_id))
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
