@@ -12,6 +12,7 @@ from workflow_runtime import (
     Condition,
     Loop,
     Parallel,
+    Retry,
     Router,
     RunContext,
     RunNotFound,
@@ -76,6 +77,26 @@ async def test_a_fork_inside_a_container_keeps_what_was_done_before_it(again: Ag
     fork = await work.workflow.fork(source.run_id, at="2.loop#1/0.again")
     assert work.ran == ["2.loop#1/0.again", "3.if/if.0.yes", "4.last"]
     assert fork.content == source.content
+
+
+async def test_a_fork_inside_a_nested_workflow_has_all_of_its_retries(again: Again) -> None:
+    ran: list[str] = []
+
+    def fails(*times: int) -> Callable[[], str]:
+        def step() -> str:
+            ran.append("step")
+            if len(ran) in times:
+                raise ConnectionError(f"at call {len(ran)}")
+            return "well"
+
+        return step
+
+    inner = Workflow(name="in", steps=[Step("one", executor=lambda: "one"), Step("two", executor=fails(1, 3))])
+    step = Step("inner", workflow=inner, retry=Retry(attempts=2, delay=0.001))
+    workflow = Workflow(name="w", steps=[step], db=again())
+    source = await workflow.arun("x")
+    fork = await workflow.fork(str(source.run_id), at="0.inner/1.two")
+    assert (fork.status, fork.content, len(ran)) == (RunStatus.completed, "well", 4)
 
 
 async def test_a_fork_at_an_event_keeps_what_had_happened_by_then(again: Again) -> None:

@@ -14,7 +14,7 @@ from servers import PostgresServer, TestServer, postgres_server
 
 import workflow_runtime_postgres.schema as postgres_schema
 import workflow_runtime_sqlite.schema as sqlite_schema
-from workflow_runtime import RunNotPaused, RunStatus, WorkflowRunOutput
+from workflow_runtime import RunNotPaused, RunStatus, StepRetryEvent, WorkflowRunOutput
 
 from .workers import ANSWERS, build, lines, start
 
@@ -99,6 +99,20 @@ async def test_a_paused_run_survives_sigkill(url: str, tmp_path: Path, kind: str
     # The body of the step that asks is entered again, and gets back what was drawn and what was answered.
     asks = kind != "gate"
     assert ran == Counter(first=1, last=1, gate=kind != "ask", entered=2 * asks, drawn=asks, asked=asks)
+
+
+async def test_a_step_goes_on_in_the_attempt_that_asked_when_its_process_was_killed(url: str, tmp_path: Path) -> None:
+    effects = tmp_path / "effects"
+    process = start("hold", url, effects, "retry", "r1")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "PAUSED\n"
+    process.kill()
+    process.communicate()
+    output = await proceed(url, effects, "retry", "r1")
+    assert output.status is RunStatus.completed
+    assert lines(effects) == ["attempt1", "attempt2", "attempt2", "attempt3", "first", "last"]
+    told = [(event.attempt, event.error) for event in output.events or () if isinstance(event, StepRetryEvent)]
+    assert told == [(1, "in attempt 1"), (2, "in attempt 2")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from workflow_runtime import AlreadyAnswered, Parallel, RunContext, RunNotPaused, Step, Workflow
+from workflow_runtime import AlreadyAnswered, Parallel, Retry, RunContext, RunNotPaused, Step, Workflow
 from workflow_runtime.storage.registry import open_url
 
 __all__ = ["ANSWERS", "build", "lines", "start"]
@@ -23,7 +23,8 @@ ANSWERS: dict[str, dict[str, Any]] = {"confirmation": {"confirmed": True}, "ask"
 
 
 def build(url: str, effects: str, kind: str, **options: Any) -> Workflow:
-    """``kind``: "gate" has a step that waits for a yes, "ask" one that asks in its middle, "both" one of each at once."""
+    """``kind``: "gate" has a step that waits for a yes, "ask" one that asks in its middle, "both" one of each at once;
+    "retry" one that fails, asks when it is tried again, and fails behind its question."""
 
     def note(name: str) -> str:
         with open(effects, "ab", buffering=0) as file:
@@ -36,9 +37,18 @@ def build(url: str, effects: str, kind: str, **options: Any) -> Workflow:
         count = await run_context.ask("How many?", int)
         return f"{drawn} {note('asked')} {count}"
 
+    async def asks_when_tried_again(run_context: RunContext) -> str:
+        note(f"attempt{run_context.attempt}")
+        if run_context.attempt > 1:
+            count = await run_context.ask("How many?", int)
+            if run_context.attempt > 2:
+                return f"{count}"
+        raise ConnectionError(f"in attempt {run_context.attempt}")
+
+    retry = Step(name="retry", executor=asks_when_tried_again, retry=Retry(attempts=3, delay=0.001))
     gate = Step(name="gate", executor=lambda: note("gate"), requires_confirmation=True)
     ask = Step(name="ask", executor=asks)
-    middle: dict[str, Any] = {"gate": gate, "ask": ask, "both": Parallel(gate, ask, name="both")}
+    middle: dict[str, Any] = {"gate": gate, "ask": ask, "both": Parallel(gate, ask, name="both"), "retry": retry}
     first, last = Step(name="first", executor=lambda: note("first")), Step(name="last", executor=lambda: note("last"))
     steps = [first, middle[kind], last]
     return Workflow(name="w", steps=steps, db=open_url(url), store_events=True, **options)

@@ -52,14 +52,19 @@ class Journal:
     def get(self, path: str) -> Record | None:
         return self.records.get(path)
 
-    def enter(self, path: str, kind: str, now: float, decision: Any = None) -> Record:
-        """Note that the node was entered. Entering again keeps the first position and starting time."""
+    def enter(self, path: str, kind: str, now: float, decision: Any = None, attempt: int | None = None) -> Record:
+        """Note that the node was entered, in its attempt ``attempt`` (None: as it is known).
+
+        Entering again keeps the first position and starting time.
+        """
         record = self.records.get(path)
         if record is None:
             record = Record(path=path, position=len(self.records), kind=kind, started_at=now, decision=decision)
             self.records[path] = record
         else:
             record.status, record.decision = OPEN, decision
+        if attempt is not None:
+            record.attempt = attempt
         if self.changed is not None:
             self.changed[path] = record
         return record

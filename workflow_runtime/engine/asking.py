@@ -22,14 +22,23 @@ _SCALARS = {str: "str", int: "int", float: "float", bool: "bool", list: "list", 
 
 
 async def ask(
-    frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
+    frame: Frame,
+    node: Node,
+    path: str,
+    attempt: int,
+    number: int,
+    question: str,
+    schema: Any,
+    timeout: float | None,
+    on_timeout: str,
 ) -> Any:
-    """The answer to the ``number``-th question of the step at ``path``."""
+    """The answer to the ``number``-th question of the step at ``path``, which is in its attempt ``attempt``."""
     run = frame.run
     key = f"{run.id}:{path}@ask{number}"
     answer = run.pauses.get(key)
     if answer is None:
-        answer = _open(frame, node, path, number, question, schema, timeout, on_timeout)
+        answer = _question(frame, node, path, number, question, schema, timeout, on_timeout)
+        frame.open_question(node, path, answer, attempt)
     assert isinstance(answer, StepRequirement)
     if answer.user_input_message != question:
         raise StepChanged(
@@ -49,7 +58,7 @@ async def ask(
     return _typed(answer, schema)
 
 
-def _open(
+def _question(
     frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
 ) -> StepRequirement:
     if _is_scalar(schema):
@@ -58,7 +67,7 @@ def _open(
     else:
         fields, described = form_fields(schema)
     now = frame.now()
-    requirement = asking.question(
+    return asking.question(
         node,
         path,
         frame.run.id,
@@ -73,8 +82,6 @@ def _open(
         on_timeout=OnTimeout(on_timeout).value,
         on_reject="skip",
     )
-    frame.open_question(node, path, requirement)
-    return requirement
 
 
 def _is_scalar(schema: Any) -> bool:

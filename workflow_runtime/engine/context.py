@@ -35,16 +35,23 @@ class RunContext:
     thread: ``anyio.from_thread.run``).
     """
 
-    __slots__ = ("_asks", "_frame", "_node", "_said", "_sleeps", "attempt", "path")
+    __slots__ = ("_counts", "_frame", "_node", "_said", "attempt", "path")
 
-    def __init__(self, frame: Frame, node: Node, path: str, attempt: int, said: Said | None = None) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        node: Node,
+        path: str,
+        attempt: int,
+        said: Said | None = None,
+        counts: dict[str, int] | None = None,
+    ) -> None:
         self._frame = frame
         self._node = node
         self.path = path
         self.attempt = attempt
-        self._sleeps = 0
-        self._asks = 0
         self._said = said
+        self._counts = {} if counts is None else counts  # of the calls that are told apart by their order
 
     # -- who and what --------------------------------------------------------------------------------------------------
 
@@ -157,6 +164,12 @@ class RunContext:
         if mark is not None:
             self._frame.remember(*mark)
 
+    def _next(self, kind: str) -> int:
+        """The number of the next call of this kind, from 0; an executor that goes on after a pause counts on."""
+        number = self._counts.get(kind, 0)
+        self._counts[kind] = number + 1
+        return number
+
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if self._frame.run.loop.is_here():
             function(*args)
@@ -187,8 +200,7 @@ class RunContext:
         """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
         checks.seconds(seconds, "seconds", "sleep(): ", zero=True, none=None, error=InputError)
         frame = self._frame
-        path = f"{self.path}!sleep:{self._sleeps}"
-        self._sleeps += 1
+        path = f"{self.path}!sleep:{self._next('sleep')}"
         record = frame.recorded(path)
         if record is None:
             self._mark()
@@ -220,9 +232,10 @@ class RunContext:
         if self._said is not None:
             self._said.noting = True
         self._mark()
-        number = self._asks
-        self._asks += 1
-        return await ask(self._frame, self._node, self.path, number, question, schema, timeout, on_timeout)
+        number = self._next("ask")
+        return await ask(
+            self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
+        )
 
     async def step(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Run a step inside a callable workflow: journalled, streamed and retried like a declared one; its content.

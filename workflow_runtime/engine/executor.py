@@ -17,9 +17,9 @@ from ..model.metrics import RunMetrics
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, builtins
 from .context import RunContext
-from .executor_pause import apply_answers, is_paused, open_requirement, resolved
+from .executor_pause import apply_answers, is_paused, open_requirement, resolved, storable
 from .invoke import Chunks, closed
-from .said import Said, said_by_step
+from .said import Said, place_of_round
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -31,9 +31,11 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     """Run the agent or team of ``node`` once. It is streamed whenever it can be: who reads is not its business. (D1)"""
     executor = node.declared.active_executor
     paused = _paused_before(frame, path)
-    # Continued, it goes on behind what it had said: that is another walk than the one before.
-    said = said_by_step(frame, path if paused is None else f"{path}!round{paused['round']}", attempt)
-    context = RunContext(frame, node, path, attempt, said)
+    # Continued, it goes on behind what it had said and asked: that is another walk than the one before.
+    place = path if paused is None else place_of_round(path, paused["round"])
+    said = Said(place, frame.run.journal, noting=False)
+    counts = dict(paused.get("counts", {})) if paused is not None else {}
+    context = RunContext(frame, node, path, attempt, said, counts)
     chunks = _ExecutorChunks(frame, node, path, attempt, said)
     if paused is not None:
         answered = resolved(frame, node, path, paused["round"])
@@ -64,7 +66,10 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     else:
         found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
     if is_paused(found):
-        open_requirement(frame, node, path, found, paused["round"] + 1 if paused is not None else 0)
+        number = paused["round"] + 1 if paused is not None else 0
+        paused = {"round": number, "output": storable(found), "counts": counts}
+        frame.enter(node, path, paused, attempt)
+        open_requirement(frame, node, path, found, number)
     return _as_step_output(frame, node, path, found, chunks)
 
 

@@ -16,7 +16,7 @@ from . import pauses as asking
 if TYPE_CHECKING:
     from .frame import Frame
 
-__all__ = ["apply_answers", "is_paused", "open_requirement", "resolved"]
+__all__ = ["apply_answers", "is_paused", "open_requirement", "resolved", "storable"]
 
 
 def is_paused(found: Any) -> bool:
@@ -28,8 +28,7 @@ def is_paused(found: Any) -> bool:
 
 
 def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int) -> None:
-    """Record the paused output, ask its questions, and stop this branch: raises Suspended."""
-    frame.enter(node, path, {"round": number, "output": _storable(found)})
+    """Ask the questions of the paused output, and stop this branch: raises Suspended."""
     requirements = [_as_dict(item) for item in getattr(found, "requirements", None) or ()]
     for position, item in enumerate(requirements):
         item.setdefault("id", str(position))  # an answer names its question
@@ -120,7 +119,7 @@ def _as_dict(item: Any) -> dict[str, Any]:
     return data if isinstance(data, dict) else {"value": data}
 
 
-def _storable(found: Any) -> Any:
+def storable(found: Any) -> Any:
     """The output itself if it keeps its type in a database, else its fields."""
     try:
         seal(found, "executor output")

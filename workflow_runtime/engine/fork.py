@@ -96,14 +96,14 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
 
 
 def _before(rows: list[StepRow], cut: int) -> list[StepRow]:
-    """The rows written before ``cut``; a container that the cut lies in is open again."""
+    """The rows written before ``cut``; a container that the cut lies in is open again, in its first attempt."""
     kept = [row for row in rows if row.position < cut]
     later = [row.path for row in rows if row.position >= cut]
     found: list[StepRow] = []
     for row in kept:
         inside = (row.path + "/", row.path + "#")
         if row.status == DONE and any(path.startswith(inside) for path in later):
-            row = msgspec.structs.replace(row, status=OPEN)
+            row = msgspec.structs.replace(row, status=OPEN, attempt=1)
         found.append(row)
     return found
 
@@ -210,7 +210,8 @@ def fork_journal(prefix: Prefix, outputs: dict[str, Any] | None, find: Any) -> t
                     f"outputs: {outer.path!r} is done, and {path!r} did not run in it; fork at a path before"
                 )
             if outer.path not in (outputs or {}):
-                own[outer.path] = journal.records[outer.path] = msgspec.structs.replace(outer, status=OPEN, output=None)
+                reopened = msgspec.structs.replace(outer, status=OPEN, output=None, attempt=1)
+                own[outer.path] = journal.records[outer.path] = reopened
         output = value if isinstance(value, StepOutput) else StepOutput(value, node.name, node.step_id, node.kind)
         own[path] = journal.records[path] = Record(
             path=path,

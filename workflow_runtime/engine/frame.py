@@ -28,6 +28,7 @@ from .branches import run_branches
 from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
+from .said import take_back
 from .step_events import step_completed, step_content, step_output, step_started
 
 if TYPE_CHECKING:
@@ -144,11 +145,19 @@ class Frame:
     def recorded(self, path: str) -> Record | None:
         return self.run.journal.get(path)
 
-    def enter(self, node: Node, path: str, decision: Any = None) -> None:
+    def enter(self, node: Node, path: str, decision: Any = None, attempt: int | None = None) -> None:
         run = self.run
-        record = run.journal.enter(path, node.kind, run.clock.time(), decision)
+        record = run.journal.enter(path, node.kind, run.clock.time(), decision, attempt)
         if run.recorder is not None:
             run.recorder.note(record)
+
+    def try_again(self, node: Node, path: str, attempt: int) -> None:
+        take_back(self, path)
+        record = self.recorded(path)
+        if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
+            known = record.decision
+            failed = isinstance(known, dict) and "attempt" in known
+            self.enter(node, path, known.get("before") if failed else known, attempt)
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         run = self.run
@@ -333,9 +342,10 @@ class Frame:
             raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
         return verdict
 
-    def open_question(self, node: Node, path: str, requirement: StepRequirement) -> None:
-        """Open a question in the middle of the step at ``path``: entered again, it does not start again."""
-        self.enter(node, path)
+    def open_question(self, node: Node, path: str, requirement: StepRequirement, attempt: int) -> None:
+        """Open a question in the middle of the step at ``path``: entered again, it goes on where it was."""
+        record = self.recorded(path)
+        self.enter(node, path, record.decision if record is not None else None, attempt)
         self.run.pauses.add(requirement)
         self.emit(
             ev.StepPausedEvent,

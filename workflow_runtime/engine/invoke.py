@@ -21,7 +21,7 @@ from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
 from .context import RunContext
 from .group import stray
-from .said import Said, said_by_step
+from .said import Said
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -42,7 +42,7 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
     """
     try:
         binding: Binding | None = node.binding
-        if node.retry is not None or node.timeout is not None:
+        if node.retry is not None or node.timeout is not None or attempt > 1:
             frame.run.attempts[path] = attempt
         limit = node.retry.timeout if node.retry is not None else None
         if limit is not None:
@@ -77,7 +77,8 @@ async def _invoke(
     frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int, binding: Binding | None
 ) -> StepOutput:
     if binding is not None:
-        said = said_by_step(frame, path, attempt) if "run_context" in (binding.first, *binding.names) else None
+        told = "run_context" in (binding.first, *binding.names)
+        said = Said(path, frame.run.journal, noting=False) if told else None
         supplied = _supplied(frame, node, path, step_input, attempt, binding, said)
         return await run_callable(frame, node, path, binding, supplied, attempt, said, offload=node.declared.offload)
     if node.inner is not None or node.executor_type == "workflow":

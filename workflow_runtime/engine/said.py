@@ -18,9 +18,10 @@ from ..core.journal import Journal
 if TYPE_CHECKING:
     from .frame import Frame
 
-__all__ = ["Said", "said_by_step"]
+__all__ = ["Said", "place_of_round", "take_back"]
 
 _MARK = "!said:"
+_ROUND = "!round"
 
 
 class Said:
@@ -31,8 +32,9 @@ class Said:
     def __init__(self, path: str, journal: Journal, *, noting: bool = True) -> None:
         self._path = path
         self.count = 0
-        self.known = self._noted = _known(journal, path) if journal.replaying else 0
-        self.noting = noting or self.known > 0
+        marks = _marks(journal, path)
+        self.known = self._noted = max((journal.records[mark].value or 0 for mark in marks), default=0)
+        self.noting = noting or bool(marks)
 
     def again(self) -> bool:
         """Count one more; True when it was published before."""
@@ -46,20 +48,17 @@ class Said:
         self._noted = self.count
         return f"{self._path}{_MARK}{len(_marks(journal, self._path))}", self.count
 
-    def take_back(self, frame: Frame) -> None:
-        """What was said does not count any more, since it failed: when it is tried again, all of it is new."""
-        self.known = self._noted = 0
-        for mark in _marks(frame.run.journal, self._path):
-            frame.remember(mark, 0)
+
+def take_back(frame: Frame, path: str) -> None:
+    """What was said at ``path`` does not count any more, since it failed: when it is tried again, all of it is new."""
+    places = (path + _MARK, path + _ROUND)
+    for mark in [known for known in frame.run.journal.records if known.startswith(places) and _MARK in known]:
+        frame.remember(mark, 0)
 
 
-def said_by_step(frame: Frame, path: str, attempt: int) -> Said:
-    """The counts of one attempt of the step at ``path``. A step that is entered again begins with its first attempt; any
-    other follows one that failed."""
-    said = Said(path, frame.run.journal, noting=False)
-    if attempt > 1:
-        said.take_back(frame)
-    return said
+def place_of_round(path: str, number: int) -> str:
+    """Where the counts of an executor stand that goes on after its pause ``number``: that is another walk."""
+    return f"{path}{_ROUND}{number}"
 
 
 def _marks(journal: Journal, path: str) -> list[str]:
@@ -68,7 +67,3 @@ def _marks(journal: Journal, path: str) -> list[str]:
     while (mark := f"{path}{_MARK}{len(found)}") in journal.records:
         found.append(mark)
     return found
-
-
-def _known(journal: Journal, path: str) -> int:
-    return max((journal.records[mark].value or 0 for mark in _marks(journal, path)), default=0)

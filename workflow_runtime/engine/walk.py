@@ -17,7 +17,7 @@ from .frame import Frame
 from .group import stray
 from .invoke import lost, run_callable
 from .request import Definition, Input
-from .said import Said
+from .said import Said, take_back
 
 __all__ = ["run_nested", "walk_workflow"]
 
@@ -78,7 +78,7 @@ async def _call_function(
             given.value, given.additional_data, given.images, given.videos, given.audio, given.files
         ),
         "session_state": frame.run.state,
-        "run_context": RunContext(inner, node, path, 1, said),
+        "run_context": RunContext(inner, node, path, frame.attempt(path), said),
         **kwargs,
     }
     if binding.extra:
@@ -91,7 +91,7 @@ async def _call_function(
     except BaseException as error:
         is_lost = stray(error)
         if is_lost or isinstance(error, Exception):
-            said.take_back(frame)
+            take_back(frame, path)
         if is_lost:
             raise lost(f"Workflow {frame.definition.name!r}", "function") from error
         raise

@@ -43,8 +43,12 @@ class Frame(Protocol):
     async def settle(self) -> None:
         """Wait for readers that the run must not outrun."""
 
-    def enter(self, node: Node, path: str, decision: Any = None) -> None:
-        """Note in the journal that the node was entered and what it decided."""
+    def enter(self, node: Node, path: str, decision: Any = None, attempt: int | None = None) -> None:
+        """Note in the journal that the node was entered and what it decided; None keeps the attempt that is known."""
+
+    def try_again(self, node: Node, path: str, attempt: int) -> None:
+        """The step begins its attempt ``attempt``: what the one before said does not count, and a step that is to be
+        entered again goes on in this attempt."""
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""

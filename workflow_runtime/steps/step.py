@@ -251,6 +251,9 @@ class StepNode(Node):
             attempt = record.decision["attempt"] + 1
             if frame.ask_error(self, path, record.decision).action == "skip":
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
+            frame.try_again(self, path, attempt)
+        else:  # it asked, or what it holds did: the attempt that it was in goes on
+            attempt = record.attempt
         while True:
             began = frame.now()
             try:
@@ -267,6 +270,7 @@ class StepNode(Node):
                     if done is not None:
                         return done
                 attempt += 1
+                frame.try_again(self, path, attempt)
             else:
                 break
         frame.leave(self, path, output, started, attempt)
@@ -301,7 +305,9 @@ class StepNode(Node):
         if policy == "fail":
             raise error
         if policy == "pause":
-            failure = {"attempt": attempt, "error": str(error), "type": kind}
+            record = frame.recorded(path)
+            before = record.decision if record is not None else None  # of an executor that had stopped to ask
+            failure = {"attempt": attempt, "error": str(error), "type": kind, "before": before}
             frame.enter(self, path, failure)
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
