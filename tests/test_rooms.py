@@ -195,6 +195,7 @@ def test_naming_what_a_workflow_is_written_with_loads_nothing_of_how_it_runs() -
     loaded = modules_loaded_by("from workflow_runtime import Step, StepInput, Workflow")
     assert {name for name in loaded if name.startswith("workflow_runtime.engine.")} == set()
     assert not loaded & {"asyncio", "anyio", "ssl", "concurrent.futures", "workflow_runtime.storage.memory"}
+    assert not loaded & {"pathlib", "urllib", "hashlib", "fractions"}, "each a few milliseconds, for what few need here"
 
 
 def test_the_types_in_signatures_are_found_before_a_workflow_is_made() -> None:

@@ -7,7 +7,6 @@ only the iteration is added at run time, so a node's place never depends on timi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,6 +92,8 @@ class Plan:
         self.hosted = hosted
         self.nesting = nesting
         self.static: dict[str, Node] = {path: node for top in root for path, node in top.walk()}
+        import hashlib  # it loads OpenSSL: where a workflow is built, not where it is named
+
         text = "\n".join(f"{path} {node.kind}" for path, node in self.static.items())
         self.fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import linecache
 import logging
+import os
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ __all__ = ["Stall", "expect_end", "expect_timeout", "watch_loop"]
 logger = logging.getLogger("workflow_runtime")
 
 LATE_SECONDS = 5.0  # after which a step that was cancelled, or whose time ran out, and did not end is reported
-_PACKAGE = str(Path(__file__).parent.parent)
-_STDLIB = str(Path(linecache.__file__).parent)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_STDLIB = os.path.dirname(linecache.__file__)
 _STEPS = {
     function.__code__
     for function in (invoke.invoke, invoke._invoke, invoke.run_callable, invoke.call_condition)  # the frames of steps

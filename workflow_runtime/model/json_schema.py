@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -29,12 +28,20 @@ _FORMATS: dict[str, Callable[[str], Any]] = {
     "time": time.fromisoformat,
     "uuid": UUID,
 }
+
+
+def _is_multiple(value: Any, bound: Any) -> bool:
+    from fractions import Fraction  # rarely asked for; exact, where the remainder of two floats is not
+
+    return Fraction(str(value)) % Fraction(str(bound)) == 0
+
+
 _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "minimum": ("must be at least", lambda value, bound: value >= bound),
     "maximum": ("must be at most", lambda value, bound: value <= bound),
     "exclusiveMinimum": ("must be more than", lambda value, bound: value > bound),
     "exclusiveMaximum": ("must be less than", lambda value, bound: value < bound),
-    "multipleOf": ("must be a multiple of", lambda value, bound: Fraction(str(value)) % Fraction(str(bound)) == 0),
+    "multipleOf": ("must be a multiple of", _is_multiple),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+import os
 from typing import Any, TypeVar
 
 import msgspec
@@ -26,8 +26,8 @@ class Media(msgspec.Struct, kw_only=True, omit_defaults=True):
     def __post_init__(self) -> None:
         filepath: Any = self.filepath
         content: Any = self.content
-        if isinstance(filepath, Path):
-            self.filepath = str(filepath)
+        if isinstance(filepath, os.PathLike):
+            self.filepath = os.fsdecode(filepath)
         if isinstance(content, str):
             self.content = content.encode()
         given = [name for name in ("url", "filepath", "content") if getattr(self, name) is not None]
@@ -43,7 +43,8 @@ class Media(msgspec.Struct, kw_only=True, omit_defaults=True):
         if self.content is not None:
             return self.content
         if self.filepath is not None:
-            return Path(self.filepath).read_bytes()
+            with open(self.filepath, "rb") as file:
+                return file.read()
         return None
 
     @classmethod

@@ -10,12 +10,12 @@ import base64
 import dataclasses
 import importlib
 import math
+import os
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
-from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
@@ -137,8 +137,11 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
         return {TAG: "flag", "t": _name(kind, where), "v": value.value}
     if isinstance(value, Enum):
         return {TAG: "enum", "t": _name(kind, where), "v": value.name}
-    if isinstance(value, PurePath):
-        return {TAG: "path", "t": kind.__name__, "v": str(value)}
+    if isinstance(value, os.PathLike):
+        from pathlib import PurePath  # whoever has one has loaded it
+
+        if isinstance(value, PurePath):
+            return {TAG: "path", "t": kind.__name__, "v": str(value)}
     if is_model(value):
         return {TAG: "model", "t": _name(kind, where), "v": _fields(_model_fields(value), where, depth)}
     if isinstance(value, msgspec.Struct):
