@@ -198,6 +198,17 @@ def test_naming_what_a_workflow_is_written_with_loads_nothing_of_how_it_runs() -
     assert not loaded & {"pathlib", "urllib", "hashlib", "fractions"}, "each a few milliseconds, for what few need here"
 
 
+def test_a_workflow_without_agents_makes_no_classes_for_their_events() -> None:
+    program = (
+        "from workflow_runtime import ExecutorEvent, Workflow\n"
+        "workflow = Workflow(steps=[lambda step_input: 'x'], store_events=True)\n"
+        "workflow.run('in')\n"
+        "print(*(kind.__name__ for kind in ExecutorEvent.__subclasses__()))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["RunContentEvent"]
+
+
 def test_the_types_in_signatures_are_found_before_a_workflow_is_made() -> None:
     program = (
         "import inspect, typing\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from workflow_runtime import (
     WorkflowRunOutput,
     WorkflowStartedEvent,
 )
-from workflow_runtime.model import codec, events
+from workflow_runtime.model import codec, events, executor_events
 from workflow_runtime.model.executor_events import EXECUTOR_EVENTS, executor_event
 
 from .kinds import Point
@@ -52,6 +53,21 @@ def test_every_event_goes_to_the_wire_and_back(kind: Any) -> None:
     assert (plain["event"], plain["seq"], plain["path"]) == (event.event, 7, "0.a")
     assert event.id == "2-7"
     assert codec.event_from_dict(event.to_dict()) == event
+
+
+@pytest.mark.parametrize("name", EXECUTOR_EVENTS)
+def test_the_class_of_an_executors_event_is_one_and_is_found_by_its_own_name(name: str) -> None:
+    kind = pickle.loads(pickle.dumps(EXECUTOR_EVENTS[name]))
+    assert kind is EXECUTOR_EVENTS[name]
+    assert (kind.__name__, kind().event) == (f"{name}Event", name)
+    assert pickle.loads(pickle.dumps(kind(seq=1, content="x"))) == kind(seq=1, content="x")
+
+
+def test_a_name_that_no_executors_event_has_is_refused() -> None:
+    assert EXECUTOR_EVENTS.get("RunStartled") is None
+    for name in ("RunStartledEvent", "RunStarted"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(executor_events, name)
 
 
 def test_every_name_of_the_enums_is_the_name_of_an_event() -> None:

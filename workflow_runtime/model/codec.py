@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import events as _events
-from . import executor_events as _executor_events
 from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
+from .executor_events import EXECUTOR_EVENTS
 from .fields import UserInputField
 from .requirements import ErrorRequirement, StepRequirement
 from .run import WorkflowRunOutput
@@ -65,7 +65,7 @@ _SCALAR_FIELDS = set(WorkflowEvent.__struct_fields__) | {
 def _event_types() -> list[type[WorkflowEvent]]:
     own = [getattr(_events, name) for name in _events.__all__]
     kinds = [item for item in own if isinstance(item, type) and issubclass(item, WorkflowEvent)]
-    return [item for item in kinds if item is not WorkflowEvent] + list(_executor_events.EXECUTOR_EVENTS.values())
+    return [item for item in kinds if item is not WorkflowEvent]
 
 
 # Which fields of our own structs hold values of the user's.
@@ -85,9 +85,17 @@ _USER_FIELDS: dict[type, tuple[str, ...]] = {
 
 _COMMON = frozenset(WorkflowEvent.__struct_fields__)
 _KINDS: dict[str, type[WorkflowEvent]] = {str(kind.__struct_config__.tag): kind for kind in _event_types()}
-_PAYLOADS: dict[type, tuple[str, ...]] = {
-    kind: tuple(name for name in kind.__struct_fields__ if name not in _SCALAR_FIELDS) for kind in _KINDS.values()
-}
+
+
+class _Payloads(dict[type, tuple[str, ...]]):
+    """The fields of an event's class that may hold values of the user's."""
+
+    def __missing__(self, kind: type[WorkflowEvent]) -> tuple[str, ...]:
+        fields = self[kind] = tuple(name for name in kind.__struct_fields__ if name not in _SCALAR_FIELDS)
+        return fields
+
+
+_PAYLOADS = _Payloads()
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {}  # made on first use: building all of them costs an import 10 ms
 
 
@@ -285,7 +293,7 @@ def is_short(value: Any) -> bool:
 
 def event_names() -> frozenset[str]:
     """The names of all events that can be stored."""
-    return frozenset(_KINDS) | {CustomEvent.event}
+    return frozenset((*_KINDS, *EXECUTOR_EVENTS, CustomEvent.event))
 
 
 def _encode_custom(event: CustomEvent) -> bytes:
@@ -300,7 +308,7 @@ def _encode_custom(event: CustomEvent) -> bytes:
 def decode_event(data: bytes) -> Event:
     """The event with its type. One that this version does not know becomes an UnknownEvent."""
     name: str = _TAG_DECODER.decode(data).event
-    kind = _KINDS.get(name)
+    kind = _KINDS.get(name) or EXECUTOR_EVENTS.get(name)
     if kind is not None:
         decoder = _DECODERS.get(name)
         if decoder is None:

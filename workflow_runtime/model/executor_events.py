@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -46,14 +47,38 @@ def _kind(name: str) -> type[ExecutorEvent]:
     return kind
 
 
-EXECUTOR_EVENTS: dict[str, type[ExecutorEvent]] = {
-    member.value: _kind(member.value)
-    for names in (RunEvent, TeamRunEvent)
-    for member in names
-    if member.value != "CustomEvent"
-}
+class _Kinds(Mapping[str, type[ExecutorEvent]]):
+    """The class of each name, made when it is first asked for: few workflows need any, and there are seventy."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = dict.fromkeys(names)
+        self._made: dict[str, type[ExecutorEvent]] = {}
+
+    def __getitem__(self, name: str) -> type[ExecutorEvent]:
+        made = self._made.get(name)
+        if made is None and name in self._names:
+            made = self._made.setdefault(name, _kind(name))  # of two threads the first one's
+        if made is None:
+            raise KeyError(name)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+EXECUTOR_EVENTS = _Kinds(*(name.value for name in (*RunEvent, *TeamRunEvent) if name.value != "CustomEvent"))
 RunContentEvent = EXECUTOR_EVENTS["RunContent"]
-globals().update({kind.__name__: kind for kind in EXECUTOR_EVENTS.values()})
+
+
+def __getattr__(name: str) -> Any:
+    """A class by its own name, as ``pickle`` and stored values look for it."""
+    if name.removesuffix("Event") not in EXECUTOR_EVENTS or not name.endswith("Event"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return EXECUTOR_EVENTS[name.removesuffix("Event")]
+
 
 _OWN = set(ExecutorEvent.__struct_fields__) - set(WorkflowEvent.__struct_fields__)
 _RENAMED = {
