@@ -177,10 +177,13 @@ async def test_what_only_the_model_knows_is_checked_before_anything_changes(db: 
         assert done.status is RunStatus.completed
 
 
-async def test_in_another_process_a_model_checks_the_answer_when_the_step_asks_for_it_again(db: BaseDb) -> None:
+async def test_in_another_process_a_model_of_a_function_checks_the_answer_when_the_step_asks_again(db: BaseDb) -> None:
+    class Nameless(Trip):
+        """Another process cannot know it by a name."""
+
     async def ask(run_context: RunContext) -> str:
         try:
-            return str(await run_context.ask("When?", Trip))
+            return str(await run_context.ask("When?", Nameless))
         except ValueError as error:
             return f"{await run_context.ask('Nights?', int)} since {error}"
 
@@ -195,7 +198,7 @@ async def test_in_another_process_a_model_checks_the_answer_when_the_step_asks_f
     again = await build(ask, db).acontinue_run(run_id=paused.run_id, step_requirements=[item])
     assert question(again).user_input_message == "Nights?"
     done = await reply(build(ask, db), again, 1)
-    assert str(done.content).startswith("1 since 1 validation error for Trip")
+    assert str(done.content).startswith("1 since 1 validation error for Nameless")
     assert "more nights than days" in str(done.content)
 
 

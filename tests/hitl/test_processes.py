@@ -115,6 +115,20 @@ async def test_a_step_goes_on_in_the_attempt_that_asked_when_its_process_was_kil
     assert told == [(1, "in attempt 1"), (2, "in attempt 2")]
 
 
+async def test_a_model_refuses_an_answer_in_a_process_in_which_nothing_waits(url: str, tmp_path: Path) -> None:
+    effects = tmp_path / "effects"
+    process = start("hold", url, effects, "trip", "r1")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "PAUSED\n"
+    process.kill()
+    process.communicate()
+    given = [json.dumps({"user_input": {"days": 2, "nights": nights}}) for nights in (3, 1)]
+    printed, _ = start("answer", url, effects, "trip", "r1", *given).communicate(timeout=60)
+    refused = "cannot continue, nothing was changed:\n- trip: Field 'user_input': Value error, more nights than days"
+    assert json.loads(printed) == [refused, "COMPLETED"]
+    assert lines(effects) == ["entered", "entered", "first", "last"]  # the bad answer did not reach the step
+
+
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[PostgresServer]:
     with postgres_server(own=True, fsync=True) as server:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from pydantic import BaseModel, model_validator
 
 from workflow_runtime import AlreadyAnswered, Parallel, Retry, RunContext, RunNotPaused, Step, Workflow
 from workflow_runtime.storage.registry import open_url
@@ -22,9 +23,20 @@ ROOT = Path(__file__).resolve().parents[2]
 ANSWERS: dict[str, dict[str, Any]] = {"confirmation": {"confirmed": True}, "ask": {"user_input": {"value": 3}}}
 
 
+class Trip(BaseModel):
+    days: int
+    nights: int
+
+    @model_validator(mode="after")
+    def fits(self) -> Trip:
+        if self.nights > self.days:
+            raise ValueError("more nights than days")
+        return self
+
+
 def build(url: str, effects: str, kind: str, **options: Any) -> Workflow:
     """``kind``: "gate" has a step that waits for a yes, "ask" one that asks in its middle, "both" one of each at once;
-    "retry" one that fails, asks when it is tried again, and fails behind its question."""
+    "retry" one that fails, asks when it is tried again, and fails behind its question; "trip" one that asks by a model."""
 
     def note(name: str) -> str:
         with open(effects, "ab", buffering=0) as file:
@@ -45,10 +57,21 @@ def build(url: str, effects: str, kind: str, **options: Any) -> Workflow:
                 return f"{count}"
         raise ConnectionError(f"in attempt {run_context.attempt}")
 
+    async def asks_by_a_model(run_context: RunContext) -> str:
+        note("entered")
+        return str(await run_context.ask("When?", Trip))
+
+    trip = Step(name="trip", executor=asks_by_a_model)
     retry = Step(name="retry", executor=asks_when_tried_again, retry=Retry(attempts=3, delay=0.001))
     gate = Step(name="gate", executor=lambda: note("gate"), requires_confirmation=True)
     ask = Step(name="ask", executor=asks)
-    middle: dict[str, Any] = {"gate": gate, "ask": ask, "both": Parallel(gate, ask, name="both"), "retry": retry}
+    middle: dict[str, Any] = {
+        "gate": gate,
+        "ask": ask,
+        "both": Parallel(gate, ask, name="both"),
+        "retry": retry,
+        "trip": trip,
+    }
     first, last = Step(name="first", executor=lambda: note("first")), Step(name="last", executor=lambda: note("last"))
     steps = [first, middle[kind], last]
     return Workflow(name="w", steps=steps, db=open_url(url), store_events=True, **options)
@@ -97,6 +120,26 @@ def go_on(url: str, effects: str, kind: str, run_id: str, calls: str) -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(int(calls)):
                 tasks.start_soon(once)
+        print(json.dumps(found), flush=True)
+        assert workflow.db is not None
+        await workflow.db.aclose()
+
+    anyio.run(main)
+
+
+def answer(url: str, effects: str, kind: str, run_id: str, *given: str) -> None:
+    """Continue the run with each of the answers (JSON) in turn; print what came of each."""
+
+    async def main() -> None:
+        workflow = build(url, effects, kind)
+        found: list[str] = []
+        for text in given:
+            (item,) = await workflow.alist_pending()
+            item.answer(json.loads(text))
+            try:
+                found.append((await workflow.acontinue_run(run_id=run_id, step_requirements=[item])).status.value)
+            except ValueError as error:
+                found.append(str(error))
         print(json.dumps(found), flush=True)
         assert workflow.db is not None
         await workflow.db.aclose()

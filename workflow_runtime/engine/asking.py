@@ -12,6 +12,7 @@ from ..model.fields import UserInputField, form_fields
 from ..model.requirements import StepRequirement
 from ..steps.signals import Rejected
 from . import pauses as asking
+from .form_models import model_name
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -78,6 +79,7 @@ def _question(
         user_input_message=question,
         user_input_schema=fields,
         input_json_schema=described,
+        input_model=model_name(schema),
         timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
         on_timeout=OnTimeout(on_timeout).value,
         on_reject="skip",

@@ -25,6 +25,7 @@ from ..model.step_io import StepInput, StepOutput
 from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
 from .branches import run_branches
+from .form_models import model_name
 from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
@@ -251,6 +252,7 @@ class Frame:
             user_input_message=review.user_input_message,
             user_input_schema=fields or None,
             input_json_schema=schema,
+            input_model=model_name(review.user_input_schema),
             step_input=seen,
             **extra,
         )

@@ -18,6 +18,7 @@ from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
 from .execution import Execution, owner_of_this_process
 from .fork import load_journal
+from .form_models import find_model
 from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
 from .request import Definition, Input, RunRequest
@@ -338,14 +339,19 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
 
 
 def models(asked: Continuation) -> Callable[[Requirement], Any]:
-    """Which pydantic model, if any, the form of a question is of: the workflow's own, or that of a step that waits here."""
+    """Which pydantic model, if any, the form of a question is of: that of a step that waits here, the workflow's own, or the
+    one that is known by the name that was stored."""
     parked = find_parked(asked.run_id)
 
     def model(item: Requirement) -> Any:
+        if not isinstance(item, StepRequirement):
+            return None
         if parked is not None and item.id in parked.parking.models:
             return parked.parking.models[item.id]
-        node = asked.definition.plan.find(item.path)
-        return node.review.user_input_schema if node is not None and node.review is not None else None
+        node = asked.definition.plan.find(item.path) if item.kind == "user_input" else None
+        if node is not None and node.review is not None:
+            return node.review.user_input_schema
+        return find_model(item.input_model, item.input_json_schema)
 
     return model
 

@@ -67,7 +67,8 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
     ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
     one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is what is asked:
-    confirmation, user_input, route, output_review, iteration_review, executor or ask.
+    confirmation, user_input, route, output_review, iteration_review, executor or ask. Of a form that is a pydantic model,
+    ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by that.
     """
 
     kind: str = "confirmation"
@@ -81,6 +82,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     user_input_schema: list[UserInputField] | None = None
     user_input: dict[str, Any] | None = None
     input_json_schema: dict[str, Any] | None = None
+    input_model: str | None = None
     requires_route_selection: bool = False
     available_choices: list[str] | None = None
     allow_multiple_selections: bool = False
