@@ -30,6 +30,13 @@ def test_a_case_measures_this_library_and_the_limit(case: Case, tmp_path: Path, 
         assert row.figures["ours"].rounds, f"{row.label}: {row.figures['ours'].reason}"
 
 
+def test_what_a_library_puts_off_until_its_first_run_is_counted(tmp_path: Path) -> None:
+    rows = measure([CASES["import"]], [OURS, LIMIT], rounds=1, toy=True, folder=tmp_path)["import"]
+    found = {(row.label, row.unit): {name: figure.rounds for name, figure in row.figures.items()} for row in rows}
+    assert all(found["import, and a first run of one step", "ms CPU"].values())
+    assert all(found["memory of the process after that run", "MB"].values())
+
+
 def lying(tmp_path: Path, code: str) -> Subject:
     adapter = tmp_path / "adapter.py"
     adapter.write_text(f"CANNOT = {{'chunks': 'it has no text'}}\n{code}")

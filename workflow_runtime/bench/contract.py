@@ -58,7 +58,11 @@ class Commits(Protocol):
 
 
 class Adapter(Protocol):
-    """The functions, and two facts."""
+    """The functions, and two facts.
+
+    An adapter may have ``FIRST_RUN`` besides: statements that follow those of ``IMPORT`` and run a workflow of one step,
+    with an assert that it was run. They show what a library puts off until its first run.
+    """
 
     IMPORT: str
     """The statements with which a program begins that runs such workflows."""

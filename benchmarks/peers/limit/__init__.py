@@ -23,4 +23,8 @@ __all__ = [
 ]
 
 IMPORT = "import asyncio, json, sqlite3"
+FIRST_RUN = """
+async def same(value): return value
+assert asyncio.run(same("x")) == "x"
+"""
 CANNOT = {"drawing": "there is nothing to compare with"}

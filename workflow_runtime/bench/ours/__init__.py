@@ -9,6 +9,7 @@ from .stored import dies, paused, recovers, replay, saved
 
 __all__ = [
     "CANNOT",
+    "FIRST_RUN",
     "IMPORT",
     "call",
     "chunks",
@@ -26,4 +27,9 @@ __all__ = [
 ]
 
 IMPORT = "from workflow_runtime import Step, StepInput, Workflow"
+FIRST_RUN = """
+import asyncio
+async def same(step_input): return step_input.input
+assert asyncio.run(Workflow(steps=[Step("same", executor=same)]).arun("x")).content == "x"
+"""
 CANNOT: dict[str, str] = {}
