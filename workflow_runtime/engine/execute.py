@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -54,16 +55,30 @@ async def execute_run(run: Execution) -> None:
             raise
         cancelled_outside = error
         outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
-    if run.recorder is None:
-        await finish(run, outcome)  # waits for nothing
-    else:
-        with anyio.move_on_after(_FINISH_SECONDS, shield=True) as shield:
-            await finish(run, outcome)
-        if shield.cancelled_caught:
-            run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
+    cancelled_outside = await _finish_whole(run, outcome) or cancelled_outside
     run.end()
     if cancelled_outside is not None:
         raise cancelled_outside
+
+
+async def _finish_whole(run: Execution, outcome: Any) -> BaseException | None:
+    """Record the end, and give what would have cut it off: a task that is cancelled by who does not know of scopes is not
+    shielded by them, and an end that is begun is brought to its end."""
+    cut_off: BaseException | None = None
+    if run.recorder is None:
+        await finish(run, outcome)  # waits for nothing
+        return cut_off
+    give_up = anyio.current_time() + _FINISH_SECONDS
+    while True:
+        try:
+            with anyio.CancelScope(shield=True, deadline=give_up) as shield:
+                await finish(run, outcome)
+        except asyncio.CancelledError as error:
+            cut_off = error
+            continue
+        if shield.cancelled_caught:
+            run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
+        return cut_off
 
 
 async def refuse_run(run: Execution, error: Exception) -> None:

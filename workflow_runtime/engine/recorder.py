@@ -6,6 +6,7 @@ is dropped after the commit succeeded, so a refused commit loses nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -26,6 +27,7 @@ from .merging import LARGE, Text
 
 if TYPE_CHECKING:
     from .execution import Execution
+    from .pauses import Requirement
 
 __all__ = ["Recorder", "row_to_record"]
 
@@ -101,6 +103,7 @@ class Recorder:
         self._editing = False
         self._sealed = False
         self._committing = False
+        self._unsure: RunRow | None = None  # of a commit that was cut off: nobody knows whether it is stored
         self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
@@ -229,7 +232,7 @@ class Recorder:
 
     async def _flush(self) -> None:
         try:
-            while self._dirty() and not self.run.ended:
+            while self._dirty() and not (self.run.ended or self.run.finishing or self._sealed):
                 await self.commit()
         except Exception as error:
             self.run.fail(error)
@@ -273,10 +276,13 @@ class Recorder:
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.pauses.take()
                 patch = self._patch(after, status)
+                told = self._row(current) if status is not None or self._stored is not current else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
-                    run=self._row(current) if status is not None or self._stored is not current else None,
+                    run=told,
                     create=not self.created,
+                    # An end that may be stored already is not stored, and counted, a second time.
+                    statuses=frozenset({self._stored}) if self._unsure and self.created and self._stored else None,
                     steps=list(steps.values()),
                     events=self._events[:events],
                     requirements=[self._requirement(item) for item in asked],
@@ -288,18 +294,23 @@ class Recorder:
                     self._committing = True
                     await self.db.commit(batch)
                 except ConcurrentWrite as conflict:
-                    for item in asked:
-                        run.pauses.changed.setdefault(item.id, item)
+                    self._ask_again(asked)
                     if status is not None:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
                     continue
-                except BaseException:
-                    for item in asked:
-                        run.pauses.changed.setdefault(item.id, item)
-                    raise
+                except BaseException as error:
+                    self._ask_again(asked)
+                    if not isinstance(error, Exception):
+                        self._unsure = told or self._unsure
+                        raise
+                    if not await self._is_stored():
+                        raise
+                    if self._stored is not status:
+                        continue
                 finally:
                     self._committing = False
+                self._unsure = None
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, row in steps.items():
                     if self._steps.get(path) is row:
@@ -308,6 +319,19 @@ class Recorder:
                 run.state_base = after
                 self._has_room()
                 return
+
+    def _ask_again(self, asked: Sequence[Requirement]) -> None:
+        for item in asked:
+            self.run.pauses.changed.setdefault(item.id, item)
+
+    async def _is_stored(self) -> bool:
+        """Whether the commit that was cut off is stored, which is asked when the next one was refused."""
+        unsure, self._unsure = self._unsure, None
+        found = await self.db.load_run(self.run.id) if unsure is not None else None
+        if unsure is None or found is None or (found.created_at, found.data) != (unsure.created_at, unsure.data):
+            return False
+        self.created, self._stored = True, found.status
+        return True
 
     async def commit_edit(self) -> None:
         """Commit the state as it is now: an edit is done once it is left, whatever becomes of its step."""

@@ -1,0 +1,93 @@
+"""A commit that is cut off by a cancellation: nobody knows whether it is stored, and the run still ends once. (D6, D9)"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import anyio
+import pytest
+
+from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow
+from workflow_runtime.storage.base import Batch, Committed
+from workflow_runtime.testing.contract_rows import run
+
+pytestmark = pytest.mark.anyio
+Again = Callable[[], BaseDb]
+COMMITS = {"sync": 5, "async": 2, "exit": 1}
+
+
+async def turn(step_input: StepInput) -> str:
+    await anyio.lowlevel.checkpoint()
+    return "x"
+
+
+def cancelling(db: BaseDb, number: int, cancel: Callable[[], Awaitable[None]]) -> list[Batch]:
+    """Let ``db`` cancel its caller in the middle of its commit ``number``. The list fills with what was to be written."""
+    commit, seen = db.commit, list[Batch]()
+
+    async def cut(batch: Batch) -> Committed:
+        seen.append(batch)
+        if len(seen) == number:
+            await cancel()
+        return await commit(batch)
+
+    db.commit = cut  # type: ignore[method-assign]
+    return seen
+
+
+@pytest.mark.parametrize("by", ["task", "run"])
+@pytest.mark.parametrize(
+    ("durability", "number"), [(kind, number + 1) for kind, count in COMMITS.items() for number in range(count)]
+)
+async def test_a_run_ends_once_whichever_commit_its_cancellation_cuts_off(
+    again: Again, durability: Literal["sync", "async", "exit"], number: int, by: str
+) -> None:
+    db = again()
+    steps = [Step(f"step{position}", executor=turn) for position in range(3)]
+    workflow = Workflow(name="cut", db=db, steps=steps, durability=durability, store_events=True)
+
+    async def cancel() -> None:
+        if by == "task":
+            task.cancel()
+        else:
+            await workflow.acancel_run("r")
+
+    seen = cancelling(db, number, cancel)
+    with anyio.fail_after(20):
+        task = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert len(seen) >= number
+        reader = Workflow(name="cut", db=again(), steps=steps)
+        output = await reader.aget_run_output("r")
+        metrics = await reader.aget_session_metrics("s")
+    # An end that was begun is brought to its end; before it, a run that never waits again may complete.
+    cut = seen[number - 1].run
+    begun = cut is not None and cut.status is RunStatus.completed
+    assert output is not None
+    assert output.status in ({RunStatus.completed} if begun else {RunStatus.cancelled, RunStatus.completed})
+    assert [event.seq for event in output.events or ()] == list(range(1, output.last_seq + 1))
+    assert metrics is not None
+    assert metrics.runs == 1
+
+
+async def test_an_id_that_is_taken_meanwhile_is_refused_although_a_commit_was_cut_off(again: Again) -> None:
+    db = again()
+    commit = db.commit
+    workflow = Workflow(name="cut", db=db, steps=[turn], durability="sync")
+
+    async def cancel() -> None:
+        await commit(Batch(run=run("r", RunStatus.completed, session_id="s", data=b"another's"), create=True))
+        task.cancel()
+
+    cancelling(db, 1, cancel)
+    with anyio.fail_after(20):
+        task = asyncio.create_task(workflow.arun("second", run_id="r", session_id="s"))
+        with contextlib.suppress(asyncio.CancelledError, StorageError):
+            await task
+        kept = await db.load_run("r")
+    assert kept is not None
+    assert (kept.data, kept.status) == (b"another's", RunStatus.completed)
