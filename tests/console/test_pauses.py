@@ -190,6 +190,20 @@ async def test_an_agents_tool_is_allowed_or_refused() -> None:
     assert "act: delete_all: no" in drawn
 
 
+async def test_what_an_agent_offers_is_chosen_from() -> None:
+    hues = {"question": "Which?", "options": [{"label": "red"}, {"label": "blue"}]}
+    sizes = {"question": "Sizes?", "options": [{"label": "S"}, {"label": "M"}], "multi_select": True}
+    asks = [{"id": "t1", "user_feedback_schema": [hues, sizes]}]
+    agent = ScriptedAgent("bot", Reply(asks=asks, then=lambda answered: f"got {answered[0]['user_feedback']}"))
+    person = Person("green", "blue", "S, M")
+    output, _ = await show(Workflow(name="W", steps=[Step(name="act", agent=agent)]), person)
+    assert "one of red, blue" in person.asked[0]
+    assert "some of S, M, at least 1" in person.asked[1]
+    assert "at " not in person.asked[0]
+    assert len(person.refused) == 1
+    assert output.content == "got {'Which?': ['blue'], 'Sizes?': ['S', 'M']}"
+
+
 async def test_several_questions_of_one_pause_are_asked_one_after_the_other(db: BaseDb) -> None:
     branches = Parallel(
         *(Step(name=name, executor=work, requires_confirmation=True) for name in ("a", "b")), name="both"

@@ -76,6 +76,9 @@ def every_kind() -> dict[str, Requirement]:
         {"id": "t3", "user_input_schema": [{"name": "to", "field_type": "str"}, {"name": "n", "field_type": "int"}]},
         {"id": "t4", "user_feedback_schema": [{"question": "good?"}]},
     ]
+    hues = {"question": "Which?", "options": [{"label": "red", "description": "as fire"}, {"label": "blue"}]}
+    sizes = {"question": "Sizes?", "options": [{"label": "S"}, {"label": "M"}, {"label": "L"}], "multi_select": True}
+    offer = {"id": "t1", "tool_execution": {"tool_name": "ask_user", "user_feedback_schema": [hues, sizes]}}
     choices = ["left", "right", "middle"]
     return {
         "confirmation": asks(requires_confirmation=True, confirmation_message="Sure?"),
@@ -96,6 +99,7 @@ def every_kind() -> dict[str, Requirement]:
         "review": asks(kind="output_review", requires_output_review=True, step_output=StepOutput("draft")),
         "iteration": asks(kind="iteration_review", requires_output_review=True, is_post_execution=True),
         "tools": asks(kind="executor", requires_executor_input=True, executor_requirements=tools),
+        "offer": asks(kind="executor", requires_executor_input=True, executor_requirements=[offer]),
         "approval": asks(kind="executor", requires_executor_input=True, executor_requirements=[tools[0], {"id": "t9"}]),
         "error": ErrorRequirement(
             id="r1", path="0.book", step_name="book", error_message="no", error_type="ValueError"
@@ -148,6 +152,10 @@ RIGHT: dict[str, list[dict[str, Any]]] = {
                 {"id": "t3", "user_input": {"to": "Ada", "n": 1}},
             ]
         },
+    ],
+    "offer": [
+        {"executor_requirements": [{"id": "t1", "user_feedback": {"Which?": ["blue"], "Sizes?": ["S", "L"]}}]},
+        {"executor_requirements": [{"id": "t1", "confirmation": False, "confirmation_note": "I do not care"}]},
     ],
     "approval": [
         {"confirmed": True},
@@ -241,6 +249,15 @@ WRONG: list[tuple[str, Any, list[str]]] = [
             "Field 'executor_requirements' must have at least 4 item(s)",
             "lacks an item with id 't2'",
             "lacks an item with id 't4'",
+        ],
+    ),
+    (
+        "offer",
+        {"executor_requirements": [{"id": "t1", "user_feedback": {"Which?": ["red", "blue"], "Sizes?": ["XL"], "x": 1}}]},
+        [
+            "Field 'executor_requirements[0].user_feedback.Which?' must have at most 1 item(s)",
+            "'executor_requirements[0].user_feedback.Sizes?[0]' value 'XL' is not in allowed values: ['S', 'M', 'L']",
+            "Unknown field 'executor_requirements[0].user_feedback.x'; known: Which?, Sizes?",
         ],
     ),
     ("approval", {}, ["Required field 'confirmed' is missing or empty"]),

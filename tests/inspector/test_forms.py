@@ -232,3 +232,12 @@ def test_the_tools_of_an_agent_are_confirmed_filled_in_and_done_by_hand() -> Non
     assert found.executor_requirements[0]["confirmation"] is True
     assert found.executor_requirements[1]["user_input"] == {"sum": 7}
     assert found.executor_requirements[2]["external_execution_result"] == "fetched"
+
+
+def test_what_an_agent_offers_is_ticked() -> None:
+    hues = {"question": "Which?", "options": [{"label": "red"}, {"label": "blue"}]}
+    sizes = {"question": "Sizes?", "options": [{"label": "S"}, {"label": "M"}], "multi_select": True}
+    asked = [{"id": "t1", "user_feedback_schema": [hues, sizes]}]
+    item = StepRequirement(kind="executor", requires_executor_input=True, executor_requirements=asked)
+    found = answered(item, {"/tool-0/Which?": ['"blue"'], "/tool-0/Sizes?": ['"S"', '"M"']})
+    assert found.executor_requirements[0]["user_feedback"] == {"Which?": ["blue"], "Sizes?": ["S", "M"]}

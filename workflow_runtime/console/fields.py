@@ -115,7 +115,10 @@ def hint(blank: Blank) -> str:
     if blank.enum is not None:
         parts = [f"one of {_listed(blank.enum)}"]
     elif items.get("enum"):
-        parts = [f"some of {_listed(items['enum'])}"]
+        only = schema.get("maxItems") == 1
+        parts = [f"{'one' if only else 'some'} of {_listed(items['enum'])}"]
+        if only:
+            schema = {key: value for key, value in schema.items() if key not in ("minItems", "maxItems")}
     parts += [said.format(one_line(schema[key])) for key, said in _BOUNDS.items() if schema.get(key)]
     if schema.get("minLength", 0) > 1:
         parts.append(f"at least {schema['minLength']} characters")

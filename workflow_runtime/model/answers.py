@@ -8,7 +8,8 @@ has follows from what is asked:
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
     iteration_review  confirmed, rejection_feedback
-    executor          executor_requirements: id, and confirmation | user_input | user_feedback | external_execution_result
+    executor          executor_requirements: id, and confirmation | user_input | external_execution_result
+                      | user_feedback, with a list of labels for each question that offers options
     error             decision
 
 ``confirmed: false`` declines any question but that of an error.
@@ -41,6 +42,8 @@ __all__ = [
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DECLINED = {"properties": {"confirmed": {"const": False}}, "required": ["confirmed"]}
 _NOTE = {"type": ["string", "null"]}
+_ANYTHING: dict[str, Any] = {"not": {"type": "null"}}
+_SOMETHING: dict[str, Any] = {"type": "object", "minProperties": 1}
 _EXECUTOR_ANSWERS = ("confirmation", "confirmation_note", "user_input", "user_feedback", "external_execution_result")
 
 
@@ -207,12 +210,12 @@ def _executor_need(item: dict[str, Any]) -> str:
     tool = item.get("tool_execution")
     places = (item, tool) if isinstance(tool, dict) else (item,)
     for place in places:
+        if place.get("user_feedback_schema"):
+            return "user_feedback"
         if any(place.get(f"{word}external_execution{end}") for word in ("", "requires_") for end in ("", "_required")):
             return "external_execution_result"
         if place.get("user_input_schema"):
             return "user_input"
-        if place.get("user_feedback_schema"):
-            return "user_feedback"
     return "confirmation"
 
 
@@ -238,9 +241,9 @@ def _executor_item(item: dict[str, Any]) -> dict[str, Any]:
             "properties": {**parts, "confirmation": {"type": "boolean"}},
             "required": ["id", "confirmation"],
         }
-    wanted: dict[str, Any] = _tool_form(item)
-    if need == "external_execution_result":
-        wanted = {"not": {"type": "null"}}
+    wanted = _ANYTHING
+    if need != "external_execution_result":
+        wanted = _choices_form(item) if need == "user_feedback" else _tool_form(item)
     declined = {"properties": {"confirmation": {"const": False}}, "required": ["confirmation"]}
     return {
         "type": "object",
@@ -250,13 +253,32 @@ def _executor_item(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _choices_form(item: dict[str, Any]) -> dict[str, Any]:
+    """A list of the chosen labels under the text of each question; what has no options is answered freely."""
+    parts: dict[str, Any] = {}
+    for asked in _told(item, "user_feedback_schema", "question"):
+        labels = [option["label"] if isinstance(option, dict) else option for option in asked.get("options") or ()]
+        chosen: dict[str, Any] = {"type": "array", "items": {"enum": labels}, "minItems": 1, "uniqueItems": True}
+        if not asked.get("multi_select"):
+            chosen["maxItems"] = 1
+        parts[asked["question"]] = chosen if labels else _ANYTHING
+    if not parts:
+        return _SOMETHING
+    return {"type": "object", "properties": parts, "required": list(parts), "additionalProperties": False}
+
+
+def _told(item: dict[str, Any], name: str, key: str) -> list[dict[str, Any]]:
+    """The parts of a form that the question, or else its tool, tells in full."""
+    tool = item.get("tool_execution")
+    parts = item.get(name) or (tool.get(name) if isinstance(tool, dict) else None)
+    return [part for part in parts or () if isinstance(part, dict) and isinstance(part.get(key), str)]
+
+
 def _tool_form(item: dict[str, Any]) -> dict[str, Any]:
     """The fields that a tool asks for, as far as they are told."""
-    tool = item.get("tool_execution")
-    fields = item.get("user_input_schema") or (tool.get("user_input_schema") if isinstance(tool, dict) else None)
-    named = [part for part in fields or () if isinstance(part, dict) and isinstance(part.get("name"), str)]
+    named = _told(item, "user_input_schema", "name")
     if not named:
-        return {"type": "object", "minProperties": 1}
+        return _SOMETHING
     return fields_schema(
         [
             UserInputField(part["name"], str(part.get("field_type", "")), part.get("description"), part.get("value"))
