@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--against", default="limit", help=f"all, or some of {', '.join(PEERS)}; ours is always there")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--toy", action="store_true", help="small, to see that all works: the figures mean nothing")
+    parser.add_argument(
+        "--newest", action="store_true", help="install the newest versions of the other libraries and pin them in pins/"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "bench-results")
     parser.add_argument("--page", type=Path, help="rewrite the tables and charts of this Markdown page")
     parser.add_argument("--saved", type=Path, help="measure nothing: take the results of this JSON file")
@@ -76,7 +79,7 @@ def measured(given: argparse.Namespace, save: Callable[[dict[str, Any]], None]) 
     subjects: list[Subject] = []
     for name in names:
         say(f"installing {name}")
-        subjects.append(prepare(name, given.cache))
+        subjects.append(prepare(name, given.cache, newest=given.newest))
     result: dict[str, Any] = {
         "command": f"python -m benchmarks --case {given.case} --against {given.against} --rounds {given.rounds}",
         "toy": given.toy,

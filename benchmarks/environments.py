@@ -1,4 +1,9 @@
-"""An environment of its own for each library, made once by ``python -m venv`` and this one's pip, and kept."""
+"""An environment of its own for each library, made once by ``python -m venv`` and this one's pip, and kept.
+
+The other libraries have the versions that ``pins/`` names, with all that they need, so that a release of one of them
+changes neither what is compared nor whether the tests pass. ``python -m benchmarks --newest`` renews the pins. Ours and
+the limit have what an installation gets today.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from workflow_runtime.bench import ours
 from workflow_runtime.bench.rounds import Subject
 
-__all__ = ["PEERS", "prepare"]
+__all__ = ["OTHERS", "PEERS", "packages", "pins", "prepare"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = Path(__file__).parent / "peers"
+PINS = Path(__file__).parent / "pins"
 
 
 @dataclass(frozen=True)
@@ -58,29 +67,67 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def prepare(name: str, cache: Path) -> Subject:
-    """The library in its environment, which is made if it is not there. Ours is always installed anew: it changes."""
+OTHERS = [name for name, peer in PEERS.items() if peer.adapter is not None and peer.requirements]
+"""The names of the libraries of others."""
+
+
+def prepare(name: str, cache: Path, *, newest: bool = False) -> Subject:
+    """The library in its environment, which is made if it is not there. Ours is always installed anew: it changes.
+
+    ``newest``: it is made anew with the newest versions, and they become the pins. Any number of processes may ask for
+    an environment at once: one makes it, the others wait.
+    """
     peer = PEERS[name]
-    home = cache / name.removesuffix("-uvloop")
+    home = cache.absolute() / name.removesuffix("-uvloop")
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.with_name(f"{home.name}.lock")):
+        _install(name, peer, home, python, newest and name in OTHERS)
+        version = packages(python).get(peer.shown, "")
+    adapter = Path(ours.__file__) if peer.adapter is None else ADAPTERS / peer.adapter
+    return Subject(name, python, adapter, version, peer.uvloop)
+
+
+def _install(name: str, peer: Peer, home: Path, python: Path, newest: bool) -> None:
     notes = home / "installed.json"
-    wanted = [list(peer.requirements), list(peer.extras)]
+    pinned = pins(name) if name in OTHERS and not newest else {}
+    wanted = [list(peer.requirements), list(peer.extras), pinned]
     kept = json.loads(notes.read_text()) if notes.exists() else {}
-    if kept.get("wanted") != wanted:
+    if newest or kept.get("wanted") != wanted:
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+        bounds = ("--constraint", str(_file(name))) if pinned else ()
         before = _size(home)
         if peer.requirements:
-            _pip(python, "install", *peer.requirements)
-        kept = {"wanted": wanted, "bytes": _size(home) - before, "packages": len(_packages(python))}
+            _pip(python, "install", *bounds, *peer.requirements)
+        kept = {"wanted": wanted, "bytes": _size(home) - before, "packages": len(packages(python))}
         if peer.extras:
-            _pip(python, "install", *peer.extras)
+            _pip(python, "install", *bounds, *peer.extras)
+        if newest:
+            wanted[2] = _pin(name, packages(python))
         notes.write_text(json.dumps(kept))
     elif peer.adapter is None:
         _pip(python, "install", "--force-reinstall", "--no-deps", str(ROOT))
-    version = _packages(python).get(peer.shown, "")
-    adapter = Path(ours.__file__) if peer.adapter is None else ADAPTERS / peer.adapter
-    return Subject(name, python, adapter, version, peer.uvloop)
+
+
+def _file(name: str) -> Path:
+    return PINS / f"{name}.txt"
+
+
+def pins(name: str) -> dict[str, str]:
+    """Version by name of all that the library's environment may hold."""
+    if not _file(name).exists():
+        raise SystemExit(f"{name} has no pinned versions; pin them: python -m benchmarks --newest --against {name}")
+    lines = [line for line in _file(name).read_text().splitlines() if not line.startswith("#")]
+    return dict(line.split("==") for line in lines)
+
+
+def _pin(name: str, found: Mapping[str, str]) -> dict[str, str]:
+    _file(name).write_text(
+        f"# What is measured as {name}, with all that it needs. Renew: python -m benchmarks --newest --against {name}\n"
+        + "".join(f"{package}=={version}\n" for package, version in sorted(found.items()))
+    )
+    return pins(name)
 
 
 def _pip(python: Path, *arguments: str) -> None:
@@ -93,7 +140,7 @@ def _pip(python: Path, *arguments: str) -> None:
 _LIST = "import json; from importlib.metadata import distributions as d; print(json.dumps({x.name: x.version for x in d()}))"
 
 
-def _packages(python: Path) -> dict[str, str]:
+def packages(python: Path) -> dict[str, str]:
     """Version by name."""
     done = subprocess.run([python, "-c", _LIST], capture_output=True, text=True, check=True)
     listed: dict[str, str] = json.loads(done.stdout)
