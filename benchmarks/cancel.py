@@ -95,7 +95,7 @@ def measure(name: str, url: str, count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toy", action="store_true", help="small, and SQLite only: to see that it works")
+    parser.add_argument("--toy", action="store_true", help="small, to see that it works")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=20, help="runs of each kind")
     given = parser.parse_args()
@@ -106,12 +106,11 @@ def main() -> None:
     print(f"{'database':<12}{'run':<10}{'median':>13}{'longest':>13}")
     with tempfile.TemporaryDirectory() as folder:
         measure("SQLite", f"sqlite:///{folder}/runs.db", count)
-    if not given.toy:
-        sys.path.append(str(ROOT / "tests"))
-        from servers import postgres_server
+    sys.path.append(str(ROOT / "tests"))
+    from servers import postgres_server
 
-        with postgres_server() as server:
-            measure("PostgreSQL", server.new_database(), count)
+    with postgres_server() as server:
+        measure("PostgreSQL", server.new_database(), count)
 
 
 if __name__ == "__main__":

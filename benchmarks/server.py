@@ -121,21 +121,24 @@ def cpu_of(pid: int) -> float:
 
 
 class Figures:
-    def __init__(self, seen: list[Seen], wall: float, cpu: float) -> None:
-        events = sum(one.events for one in seen)
+    """What clients saw who each read a stream of ``events`` to its end."""
+
+    def __init__(self, seen: list[Seen], events: int, wall: float, cpu: float) -> None:
+        assert [one.events for one in seen] == [events] * len(seen), "each got all of its stream"
+        events *= len(seen)
         first = quantiles([1000 * one.first for one in seen], n=100, method="inclusive")
         self.row = (events / wall, 1e6 * cpu / events, first[49], first[98], sum(one.frames for one in seen) / events)
 
 
-async def own_runs(port: int, pid: int, clients: int, bare: bool) -> Figures:
+async def own_runs(port: int, pid: int, clients: int, events: int, bare: bool) -> Figures:
     """Each client starts a run and streams it."""
     path, body = ("/bare", b"") if bare else ("/workflows/talk/runs", b'{"stream": true, "background": true}')
     cpu, wall = cpu_of(pid), time.perf_counter()
     seen = await asyncio.gather(*(request(port, "POST", path, body) for _ in range(clients)))
-    return Figures(seen, time.perf_counter() - wall, cpu_of(pid) - cpu)
+    return Figures(seen, events, time.perf_counter() - wall, cpu_of(pid) - cpu)
 
 
-async def one_run(port: int, pid: int, clients: int, bare: bool, name: str) -> Figures:
+async def one_run(port: int, pid: int, clients: int, events: int, bare: bool, name: str) -> Figures:
     """All clients follow one run, which begins when all are there."""
     path = f"/bare?name={name}"
     if not bare:
@@ -150,7 +153,7 @@ async def one_run(port: int, pid: int, clients: int, bare: bool, name: str) -> F
     cpu, wall = cpu_of(pid), time.perf_counter()
     await request(port, "GET", f"/go?name={name}")
     seen = await asyncio.gather(*readers)
-    return Figures(seen, time.perf_counter() - wall, cpu_of(pid) - cpu)
+    return Figures(seen, events, time.perf_counter() - wall, cpu_of(pid) - cpu)
 
 
 async def measure(port: int, pid: int, clients: int, chunks: int) -> dict[str, list[Figures]]:
@@ -167,9 +170,9 @@ async def measure(port: int, pid: int, clients: int, chunks: int) -> dict[str, l
     for number in range(ROUNDS):
         for bare in (False, True):
             behind = "the same bytes, nothing behind" if bare else "workflow_app"
-            found.setdefault(f"a run each: {behind}", []).append(await own_runs(port, pid, clients, bare))
+            found.setdefault(f"a run each: {behind}", []).append(await own_runs(port, pid, clients, one.events, bare))
             found.setdefault(f"one run: {behind}", []).append(
-                await one_run(port, pid, clients, bare, f"{number}-{bare}")
+                await one_run(port, pid, clients, one.events, bare, f"{number}-{bare}")
             )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -167,6 +168,31 @@ def test_what_is_counted_in_instructions_does_its_work(case: str, tmp_path: Path
     command = [sys.executable, "-c", instructions.PROGRAM, case, "2", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_one_takes_is_what_a_longer_run_takes_more_and_stands_beside_that_of_earlier(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A valgrind that counts 5,000 instructions for a start and 6,040 for each time."""
+    tool = tmp_path / "valgrind"
+    tool.write_text('#!/bin/sh\nshift 2\n"$@" || exit 1\necho "==1== Collected : $((5000 + 6040 * $5))" >&2\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = tmp_path / "counts.json"
+    monkeypatch.setattr(sys, "argv", ["instructions.py", "--out", str(out)])
+    instructions.main()
+    counts = json.loads(out.read_text())
+    assert {case: one["instructions"] for case, one in counts["cases"].items()} == {
+        "step": 60,
+        "event": 20,
+        "saved": 6040,
+    }
+    counts["cases"]["event"]["instructions"] = 25
+    out.write_text(json.dumps(counts))
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["instructions.py", "--compare", str(out)])
+    instructions.main()
+    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == ["+0.0 %", "-20.0 %", "+0.0 %"]
 
 
 def test_without_a_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,13 @@ def test_the_benchmark_of_shares_names_a_part_of_each_whole(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     waiting, *saved = done.stdout.splitlines()
     assert re.match(r"waiting at once: \d+ us CPU a run, \d+ without garbage collection", waiting)
-    assert [line.split(":")[0] for line in saved] == ["SQLite, exit", "SQLite, async, events", "SQLite, sync, events"]
-    for line in saved:
+    ways = ("exit", "async, events", "sync, events")
+    assert [line.split(":")[0] for line in saved] == [
+        f"{name}, {way}" for name in ("SQLite", "PostgreSQL") for way in ways
+    ]
+    for line in saved[: len(ways)]:
         cpu, loop = map(int, re.findall(r"(\d+) us CPU a run, (\d+) of them", line)[0])
         assert 0 < loop < cpu
+    for line in saved[len(ways) :]:
+        (transactions,) = re.findall(r"more in the server, (\d+\.\d+) transactions", line)
+        assert float(transactions) > 0
