@@ -18,6 +18,12 @@ for name in ("agno", "agno-team", "agno-workflow"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 IMPORT = "from agno.workflow import Step, StepInput, StepOutput, Workflow"
+FIRST_RUN = """
+import asyncio
+async def same(step_input): return StepOutput(content=step_input.input)
+flow = Workflow(name="first", steps=[Step(name="same", executor=same)], telemetry=False)
+assert asyncio.run(flow.arun(input="x")).content == "x"
+"""
 CANNOT = {
     "replay": "it keeps no log of events that can be read on its own",
     "dies": "nothing is stored before a run's end",

@@ -18,6 +18,15 @@ from burr.core.action import streaming_action
 telemetry.disable_telemetry()
 
 IMPORT = "from burr.core import ApplicationBuilder, State, action"
+FIRST_RUN = """
+import asyncio
+@action(reads=["n"], writes=["n"])
+async def more(state: State) -> State: return state.update(n=state["n"] + 1)
+async def first():
+    builder = ApplicationBuilder().with_actions(more=more).with_state(n=0).with_entrypoint("more")
+    return await (await builder.abuild()).arun(halt_after=["more"])
+assert asyncio.run(first())[2]["n"] == 1
+"""
 CANNOT = {
     "parallel": "a branch is an application of its own, made in a class written for it",
     "replay": "it stores the state after each action, not events",

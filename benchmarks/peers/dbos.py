@@ -12,7 +12,7 @@ from dbos import DBOS, SetWorkflowID
 
 IMPORT = "from dbos import DBOS"
 _ALWAYS = "it always has a database"
-CANNOT = dict.fromkeys(("steps", "events", "first", "parallel", "call"), _ALWAYS) | {
+CANNOT = dict.fromkeys(("FIRST_RUN", "steps", "events", "first", "parallel", "call"), _ALWAYS) | {
     "chunks": _ALWAYS,
     "replay": "it stores the outcome of each step, not events",
     "commits": "its store is not measured by itself",

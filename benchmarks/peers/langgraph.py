@@ -17,6 +17,15 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 IMPORT = "from langgraph.graph import END, START, StateGraph"
+FIRST_RUN = """
+import asyncio
+from typing import TypedDict
+class Count(TypedDict):
+    n: int
+async def more(state: Count): return {"n": state["n"] + 1}
+builder = StateGraph(Count).add_node("more", more).add_edge(START, "more").add_edge("more", END)
+assert asyncio.run(builder.compile().ainvoke({"n": 0})) == {"n": 1}
+"""
 CANNOT = {
     "replay": "it stores the state after each step, not events",
     "commits": "its store is not measured by itself",

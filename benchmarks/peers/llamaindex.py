@@ -9,6 +9,14 @@ from workflows import Context, Workflow, step
 from workflows.events import Event, StartEvent, StepState, StepStateChanged, StopEvent
 
 IMPORT = "from workflows import Context, Workflow, step\nfrom workflows.events import Event, StartEvent, StopEvent"
+FIRST_RUN = """
+import asyncio
+class First(Workflow):
+    @step
+    async def same(self, ev: StartEvent) -> StopEvent: return StopEvent(result=ev.text)
+async def first(): return await First(timeout=None).run(text="x")
+assert asyncio.run(first()) == "x"
+"""
 _STORED = "it leaves it to the application to store a run's context"
 CANNOT = {
     "call": "it has no call for synchronous code",

@@ -9,6 +9,14 @@ from itertools import pairwise
 from pydantic_graph import EndMarker, GraphBuilder, StepContext, reduce_sum
 
 IMPORT = "from pydantic_graph import GraphBuilder, StepContext"
+FIRST_RUN = """
+import asyncio
+builder = GraphBuilder(input_type=int, output_type=int)
+@builder.step
+async def more(ctx: StepContext[None, None, int]) -> int: return ctx.inputs + 1
+builder.add(builder.edge_from(builder.start_node).to(more), builder.edge_from(more).to(builder.end_node))
+assert asyncio.run(builder.build().run(inputs=0)) == 1
+"""
 CANNOT = {
     "chunks": "it streams no chunks to the caller",
     "saved": "it has no storage",

@@ -58,17 +58,19 @@ class Commits(Protocol):
 
 
 class Adapter(Protocol):
-    """The functions, and two facts.
-
-    An adapter may have ``FIRST_RUN`` besides: statements that follow those of ``IMPORT`` and run a workflow of one step,
-    with an assert that it was run. They show what a library puts off until its first run.
-    """
+    """The functions, and three facts."""
 
     IMPORT: str
     """The statements with which a program begins that runs such workflows."""
 
+    FIRST_RUN: str
+    """Statements that follow those and run a workflow of one step without a database, with an assert that it was run.
+
+    They show what a library puts off until its first run.
+    """
+
     CANNOT: Mapping[str, str]
-    """Why a function is not there."""
+    """Why a function, or FIRST_RUN, is not there."""
 
     def steps(self, count: int, nap: float) -> Callable[[], Awaitable[int]]:
         """A workflow of ``count`` steps, one after the other, without a database.

@@ -40,10 +40,12 @@ def imported(adapter: Any, bench: Bench) -> Iterator[Found]:
     else:
         yield Found("import, over import asyncio, anyio", "x", spent / _import("import asyncio, anyio", bench)[0])
     yield Found("memory of the process after it", "MB", kilobytes / 1024)
+    first = ("import, and a first run of one step", "ms CPU"), ("memory of the process after that run", "MB")
     if hasattr(adapter, "FIRST_RUN"):  # what was put off until it is needed counts here
         spent, kilobytes = _import(f"{adapter.IMPORT}\n{adapter.FIRST_RUN}", bench)
-        yield Found("import, and a first run of one step", "ms CPU", spent * 1e3)
-        yield Found("memory of the process after that run", "MB", kilobytes / 1024)
+        yield from (Found(*row, value) for row, value in zip(first, (spent * 1e3, kilobytes / 1024), strict=True))
+    else:
+        yield from (Found(*row, None, adapter.CANNOT["FIRST_RUN"]) for row in first)
     notes = Path(sys.prefix) / "installed.json"
     if notes.exists():
         installed = json.loads(notes.read_text())
