@@ -144,14 +144,6 @@ def test_a_memo_is_kept_beside_the_steps() -> None:
     assert (record.status, record.value, journal.get("0.a!once:key")) == (MEMO, {"v": 1}, record)
 
 
-def test_forgetting_a_place_forgets_what_is_below_it_and_nothing_else() -> None:
-    journal = Journal()
-    for path in ("0.a", "0.a/0.b", "0.a#1/0.b", "0.a!once:k", "0.ab", "1.a"):
-        journal.leave(path, "Step", StepOutput("x"), 1.0, 1.0)
-    journal.forget("0.a")
-    assert list(journal.records) == ["0.ab", "1.a"]
-
-
 def test_a_journal_that_is_not_empty_is_replaying_and_a_copy_is_independent() -> None:
     journal = Journal()
     assert not journal.replaying
@@ -162,11 +154,3 @@ def test_a_journal_that_is_not_empty_is_replaying_and_a_copy_is_independent() ->
     assert first is not None
     assert first.output == StepOutput("x")
     assert copy.replaying
-
-
-def test_changes_are_handed_out_once() -> None:
-    journal = Journal(keep_changes=True)
-    journal.enter("0.a", "Step", 1.0)
-    journal.leave("0.a", "Step", StepOutput("x"), 1.0, 2.0)
-    assert [record.status for record in journal.take()] == [DONE]
-    assert journal.take() == []

@@ -40,14 +40,13 @@ def within(path: str, outer: str) -> bool:
 
 
 class Journal:
-    """Records by path, in the order of their first writes. ``changed`` collects what a recorder has not taken yet."""
+    """Records by path, in the order of their first writes."""
 
-    __slots__ = ("changed", "records", "replaying")
+    __slots__ = ("records", "replaying")
 
-    def __init__(self, records: Iterable[Record] = (), *, keep_changes: bool = False) -> None:
+    def __init__(self, records: Iterable[Record] = ()) -> None:
         self.records: dict[str, Record] = {record.path: record for record in records}
         self.replaying = bool(self.records)
-        self.changed: dict[str, Record] | None = {} if keep_changes else None
 
     def get(self, path: str) -> Record | None:
         return self.records.get(path)
@@ -65,8 +64,6 @@ class Journal:
             record.status, record.decision = OPEN, decision
         if attempt is not None:
             record.attempt = attempt
-        if self.changed is not None:
-            self.changed[path] = record
         return record
 
     def leave(
@@ -78,8 +75,6 @@ class Journal:
             record = Record(path=path, position=len(self.records), kind=kind, started_at=started)
             self.records[path] = record
         record.status, record.output, record.finished_at, record.attempt = DONE, output, now, attempt
-        if self.changed is not None:
-            self.changed[path] = record
         return record
 
     def memo(self, path: str, value: Any, now: float, kind: str = MEMO) -> Record:
@@ -88,23 +83,7 @@ class Journal:
             path=path, position=len(self.records), kind=kind, status=MEMO, started_at=now, finished_at=now, value=value
         )
         self.records[path] = record
-        if self.changed is not None:
-            self.changed[path] = record
         return record
-
-    def forget(self, path: str) -> None:
-        """Drop what is known at ``path`` and below it (a step that is done over)."""
-        for known in [known for known in self.records if within(known, path)]:
-            record = self.records.pop(known)
-            if self.changed is not None:
-                self.changed[known] = msgspec.structs.replace(
-                    record, status=OPEN, output=None, decision=None, value=None
-                )
-
-    def take(self) -> list[Record]:
-        """What changed since the last call."""
-        changed, self.changed = self.changed or {}, {}
-        return list(changed.values())
 
     def copy(self) -> Journal:
         return Journal(msgspec.structs.replace(record) for record in self.records.values())

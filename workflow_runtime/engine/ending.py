@@ -41,7 +41,7 @@ async def finish(run: Execution, outcome: Any) -> None:
     """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
     run.finishing = True
     if isinstance(outcome, (Cancelled, BaseException)):
-        left = unfinished(run.definition.plan, run.journal.records.values(), run.partials)
+        left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
     salvage = lightened = False
     for _ in range(10):

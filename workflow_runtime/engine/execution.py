@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from .ending import PAUSED, copy_output, finish
 from .heartbeat import Heart, unwatch, watch
 from .loops import Loop, current_loop, spawn
 from .parking import Parking
-from .pauses import Pauses
+from .pauses import Pauses, Requirement
 from .recorder import Recorder
 from .request import RunRequest
 
@@ -58,7 +57,9 @@ class Execution:
     __slots__ = (
         "__weakref__",
         "_ended",
+        "_groups",
         "_parking",
+        "_pauses",
         "_unparked",
         "attempts",
         "bus",
@@ -73,21 +74,18 @@ class Execution:
         "failure",
         "finishing",
         "forked_from",
-        "groups",
         "heart",
         "id",
         "journal",
         "last_output",
         "lease_renewed",
         "loop",
-        "loop_key",
         "opening",
         "output",
         "overdue",
         "owner",
         "parked",
         "partials",
-        "pauses",
         "raised",
         "recorder",
         "request",
@@ -113,7 +111,7 @@ class Execution:
         state: dict[str, Any],
         session: WorkflowSession,
         journal: Journal,
-        pauses: Pauses,
+        pauses: Pauses | None = None,
         seq: int = 0,
         epoch: int = 1,
         created_at: float,
@@ -130,16 +128,15 @@ class Execution:
         self.state = state
         self.session = session
         self.journal = journal
-        self.pauses = pauses
+        self._pauses = pauses
         self.epoch = epoch
         self.created_at = created_at
         self.state_base = state_base or {}
         self.owner = owner_of_this_process()
         self.bus = Bus(seq)
         self.loop: Loop = current_loop()
-        self.loop_key = threading.get_ident()
         self.scope = anyio.CancelScope()
-        self.groups: list[Callable[[], None]] = []  # what cancels the branches that run now
+        self._groups: list[Callable[[], None]] | None = None
         self.waiting: anyio.CancelScope | None = None  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
@@ -148,9 +145,9 @@ class Execution:
         self.raised: BaseException | None = None
         self.ended = False
         self.resumed = created
-        self.streams: dict[str, int] = {}
+        self.streams: dict[str, int] | None = None
         self.attempts: dict[str, int] = {}
-        self.partials: dict[str, StepOutput] = {}
+        self.partials: dict[str, StepOutput] | None = None
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
         self._ended: anyio.Event | None = None
@@ -178,9 +175,27 @@ class Execution:
             )
             self.bus.strict = (self.recorder.accept, self._project)
             self.bus.log = self.recorder
-            journal.changed = {}
         else:
             self.bus.strict = (self._project,)
+
+    # Made when first used: a waiting run is mostly made of what it never needs.
+
+    @property
+    def groups(self) -> list[Callable[[], None]]:
+        """What cancels the branches that run now."""
+        if self._groups is None:
+            self._groups = []
+        return self._groups
+
+    @property
+    def pauses(self) -> Pauses:
+        if self._pauses is None:
+            self._pauses = Pauses()
+        return self._pauses
+
+    def asked(self) -> list[Requirement]:
+        """The questions and answers that are not stored yet, handed out once."""
+        return self._pauses.take() if self._pauses is not None else []
 
     @property
     def parking(self) -> Parking:
@@ -255,7 +270,7 @@ class Execution:
 
     def _stop(self) -> None:
         self.scope.cancel()
-        for cancel in self.groups:
+        for cancel in self._groups or ():
             cancel()
 
     def pause_parked(self) -> None:

@@ -185,7 +185,8 @@ class Frame:
         return self.run.attempts.get(path, 1)
 
     def has_streamed(self, path: str) -> bool:
-        return self.run.streams.get(path) == self.run.attempts.get(path, 1)
+        streams = self.run.streams
+        return streams is not None and streams.get(path) == self.run.attempts.get(path, 1)
 
     def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> Awaitable[StepOutput]:
         return invoke(self, node, path, step_input, attempt)

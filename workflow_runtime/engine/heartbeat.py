@@ -22,10 +22,11 @@ _hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
 
 
 def watch(run: Execution) -> None:
-    """Look after ``run`` until it ends. The first run of a loop starts the loop's heart, the last one stops it."""
+    """Look after ``run`` until it ends. The first run of a loop starts the loop's heart, which stops at a beat without any:
+    runs that come one after the other share it."""
     key = loop_key()
     heart = _hearts.get(key)
-    if heart is None or not heart.runs:
+    if heart is None or heart.stopped:
         heart = _hearts[key] = Heart()
     heart.runs[run.id] = run
     run.heart = heart
@@ -34,32 +35,42 @@ def watch(run: Execution) -> None:
 def unwatch(run: Execution) -> None:
     """The run needs no looking after any more."""
     heart, run.heart = run.heart, None
-    if heart is not None and heart.runs.pop(run.id, None) is not None and not heart.runs:
-        heart.stop()
+    if heart is not None:
+        heart.runs.pop(run.id, None)
 
 
 class Heart:
     """The runs of one loop that have a database."""
 
-    __slots__ = ("__weakref__", "runs", "stop")
+    __slots__ = ("__weakref__", "runs", "stopped")
 
     def __init__(self) -> None:
         self.runs: dict[str, Execution] = {}
-        self.stop = later(LOOK_SECONDS, self._beat)
+        self.stopped = False
+        later(LOOK_SECONDS, self._beat)
 
     def _beat(self) -> None:
-        spawn(self._work, "workflow_runtime heartbeat")  # a task only for runs that live so long
+        if self.runs:
+            spawn(self._work, "workflow_runtime heartbeat")  # a task only for runs that live so long
+        else:
+            self.stopped = True
 
     async def _work(self) -> None:
-        for db, runs in self._by_database().items():
-            try:
-                await self._look(db, runs)
-            except StorageError as error:  # the database is away: the leases may run out, the fence is safe
-                logger.warning("the heartbeat could not reach the database: %s", error)
-            except Exception:
-                logger.exception("the heartbeat failed")
-        if self.runs:
-            self.stop = later(LOOK_SECONDS, self._beat)
+        try:
+            for db, runs in self._by_database().items():
+                await self._look_at(db, runs)
+        except BaseException:  # somebody cancelled every task of the loop: the next run starts another heart
+            self.stopped = True
+            raise
+        later(LOOK_SECONDS, self._beat)
+
+    async def _look_at(self, db: BaseDb, runs: list[Execution]) -> None:
+        try:
+            await self._look(db, runs)
+        except StorageError as error:  # the database is away: the leases may run out, the fence is safe
+            logger.warning("the heartbeat could not reach the database: %s", error)
+        except Exception:
+            logger.exception("the heartbeat failed")
 
     def _by_database(self) -> dict[BaseDb, list[Execution]]:
         found: dict[BaseDb, list[Execution]] = {}

@@ -20,7 +20,6 @@ from .execute import execute_run, refuse_run
 from .execution import Execution
 from .heartbeat import unwatch, watch
 from .loops import spawn
-from .pauses import Pauses
 from .request import RunRequest
 from .sessions import Turn, open_session, remember_session
 
@@ -90,6 +89,7 @@ async def prepare_new(request: RunRequest) -> Execution:
         await _refuse_taken(request)
     given = request.input
     created = definition.clock.time()
+    seconds = int(created)
     output = WorkflowRunOutput(
         run_id=request.run_id,
         session_id=request.session_id,
@@ -105,8 +105,8 @@ async def prepare_new(request: RunRequest) -> Execution:
         audio=list(given.audio) if given.audio else None,
         files=list(given.files) if given.files else None,
         parent_run_id=request.parent_run_id,
-        created_at=int(created),
-        updated_at=int(created),
+        created_at=seconds,
+        updated_at=seconds,
     )
     run = Execution(
         request,
@@ -114,7 +114,6 @@ async def prepare_new(request: RunRequest) -> Execution:
         state=state,
         session=session,
         journal=Journal(),
-        pauses=Pauses(),
         created_at=created,
         state_base=stored,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from typing import Any
 
 from ..model import checks
@@ -13,37 +14,48 @@ from ..model.text import is_model
 
 __all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
 
-_IDS = ("run_id", "session_id", "user_id")
-_DICTS = ("additional_data", "session_state", "dependencies", "metadata")
-_FLAGS = ("stream", "stream_events", "stream_executor_events", "background")
 _MEDIA: dict[str, type[Media]] = {"images": Image, "videos": Video, "audio": Audio, "files": File}
+
+
+def _media(value: Any, name: str, *, error: type[Exception]) -> None:
+    kind = _MEDIA[name]
+    if not isinstance(value, (list, tuple)):
+        raise error(f"{name} must be a list of {kind.__name__}, got {type(value).__name__}")
+    for item in value:
+        if not isinstance(item, kind):
+            raise error(
+                f"{name} holds a {type(item).__name__}; write {kind.__name__}(url=...), {kind.__name__}(filepath=...)"
+                f" or {kind.__name__}(content=...)"
+            )
+
+
+_ID_CHECKS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("run_id", "session_id", "user_id"), checks.text),
+    **dict.fromkeys(
+        ("stream", "stream_events", "stream_executor_events", "background", "allow_plan_change"), checks.flag
+    ),
+}
+_CHECKS: dict[str, Callable[..., Any]] = {
+    **_ID_CHECKS,
+    **dict.fromkeys(("additional_data", "session_state", "dependencies", "metadata"), checks.mapping),
+    **dict.fromkeys(_MEDIA, _media),
+}
 
 
 def check_call(call: dict[str, Any]) -> None:
     """InputError for an argument of ``run`` that is of the wrong kind, before anything starts. None is always right."""
-    check_ids(call)
-    for name in _DICTS:
-        checks.mapping(call[name], name, error=InputError)
-    for name, kind in _MEDIA.items():
-        items = call[name]
-        if items is None:
-            continue
-        if not isinstance(items, (list, tuple)):
-            raise InputError(f"{name} must be a list of {kind.__name__}, got {type(items).__name__}")
-        for item in items:
-            if not isinstance(item, kind):
-                raise InputError(
-                    f"{name} holds a {type(item).__name__}; write {kind.__name__}(url=...), {kind.__name__}(filepath=...)"
-                    f" or {kind.__name__}(content=...)"
-                )
+    _check(call, _CHECKS)
 
 
 def check_ids(call: dict[str, Any]) -> None:
     """InputError for an id that is no text and a flag that is no bool, among the arguments that a verb has."""
-    for name in _IDS:
-        checks.text(call.get(name), name, error=InputError)
-    for name in (*_FLAGS, "allow_plan_change"):
-        checks.flag(call.get(name), name, error=InputError)
+    _check(call, _ID_CHECKS)
+
+
+def _check(call: dict[str, Any], known: dict[str, Callable[..., Any]]) -> None:
+    for name, value in call.items():
+        if value is not None and (check := known.get(name)) is not None:
+            check(value, name, error=InputError)
 
 
 def check_schema(schema: Any) -> None:

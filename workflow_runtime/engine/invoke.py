@@ -213,8 +213,7 @@ class Chunks:
         if isinstance(chunk, (str, int, float, bytes, dict, list, tuple)) or chunk is None:
             if isinstance(chunk, dict) and isinstance(chunk.get("event"), str):
                 return self._event(chunk)
-            frame.run.streams[self._path] = self._attempt
-            self.parts.append(chunk)
+            self._take(chunk)
             if self._said is None or not self._said.again():
                 frame.content(self._node, self._path, chunk, self._attempt)
             return False
@@ -224,8 +223,7 @@ class Chunks:
         event = executor_event(chunk)
         frame = self._frame
         if event is None:
-            frame.run.streams[self._path] = self._attempt
-            self.parts.append(chunk)
+            self._take(chunk)
             if self._said is None or not self._said.again():
                 frame.content(self._node, self._path, chunk, self._attempt)
             return False
@@ -234,9 +232,15 @@ class Chunks:
         if is_foreign(event, frame.run.id):
             return False  # another run's, whose output has what came of it
         if isinstance(event, ExecutorEvent) and event.event in ("RunContent", "TeamRunContent"):
-            frame.run.streams[self._path] = self._attempt
-            self.parts.append(event.content)
+            self._take(event.content)
         return False
+
+    def _take(self, part: Any) -> None:
+        run = self._frame.run
+        if run.streams is None:
+            run.streams = {}
+        run.streams[self._path] = self._attempt
+        self.parts.append(part)
 
     def value(self, returned: Any = None) -> Any:
         """The step's content: a final StepOutput; the text joined when all is text; else the list of chunks."""
@@ -257,7 +261,8 @@ class Chunks:
             return
         output = as_output(self._node, self.value())
         output.success, output.error = False, "Cancelled during execution"
-        self._frame.run.partials[self._path] = output
+        run = self._frame.run
+        run.partials = {**(run.partials or {}), self._path: output}
 
 
 async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> Any:

@@ -24,6 +24,7 @@ from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
 from .loops import soon, spawn
 from .merging import LARGE, Text
+from .mutex import Mutex
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -98,7 +99,7 @@ class Recorder:
         self._events: list[EventRow] = []
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
-        self._lock = anyio.Lock(fast_acquire=True)
+        self._lock = Mutex()
         self._flushing = False
         self._editing = False
         self._sealed = False
@@ -255,7 +256,7 @@ class Recorder:
                 return self._after  # the run failed by this very value: what had been stored of the state stands
             raise
 
-    def exclusive(self) -> anyio.Lock:
+    def exclusive(self) -> Mutex:
         """Held while nothing of this run is being committed."""
         return self._lock
 
@@ -274,7 +275,7 @@ class Recorder:
                 after = self._state(status)
                 current = status or (RunStatus.running if self.created else run.output.status)
                 steps, events = dict(self._steps), len(self._events)
-                asked = run.pauses.take()
+                asked = run.asked()
                 patch = self._patch(after, status)
                 told = self._row(current) if status is not None or self._stored is not current else None
                 batch = Batch(

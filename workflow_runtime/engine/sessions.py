@@ -148,7 +148,7 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
     """Inside: this session's lock is held here and in the database, and ``run.state`` is fresh. Leaving commits."""
     db = run.definition.db
     name = run.request.session_id if db is not None else f"{run.request.session_id}:{run.id}"
-    key = (id(db), name, run.loop_key)
+    key = (id(db), name, loop_key())
     lock = _locks.get(key)
     if lock is None:
         lock = _locks[key] = anyio.Lock()
