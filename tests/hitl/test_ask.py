@@ -12,12 +12,19 @@ from pydantic import BaseModel, model_validator
 from workflow_runtime import (
     AnswerRejected,
     BaseDb,
+    Condition,
+    EngineError,
     InMemoryDb,
+    Loop,
+    Map,
     Parallel,
+    Router,
     RunContext,
     RunStatus,
     Step,
     StepChanged,
+    StepInput,
+    StepOutput,
     StepRequirement,
     Workflow,
     WorkflowRunOutput,
@@ -200,6 +207,30 @@ async def test_in_another_process_a_model_of_a_function_checks_the_answer_when_t
     done = await reply(build(ask, db), again, 1)
     assert str(done.content).startswith("1 since 1 validation error for Nameless")
     assert "more nights than days" in str(done.content)
+
+
+async def asked_where_it_is_decided(step_input: StepInput, run_context: RunContext) -> Any:
+    return await run_context.ask("yes?", bool)
+
+
+async def asked_where_a_loop_ends(outputs: list[StepOutput], run_context: RunContext) -> bool:
+    return bool(await run_context.ask("enough?", bool))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda step: Condition([step], evaluator=asked_where_it_is_decided, name="c"),
+        lambda step: Router([step], selector=asked_where_it_is_decided, name="c"),
+        lambda step: Loop([step], end_condition=asked_where_a_loop_ends, max_iterations=2, name="c"),
+        lambda step: Map(step, over=asked_where_it_is_decided, name="c"),
+    ],
+    ids=["condition", "router", "loop", "map"],
+)
+async def test_a_function_that_decides_may_not_ask_and_is_told_where_to(db: BaseDb, make: Any) -> None:
+    workflow = Workflow(name="w", steps=[make(Step("one", executor=lambda: "one"))], db=db)
+    with anyio.fail_after(10), pytest.raises(EngineError, match="not in one that decides; ask in a step before it"):
+        await workflow.arun("x")
 
 
 async def test_branches_that_ask_pause_once_with_all_questions_and_keep_their_places(db: BaseDb) -> None:

@@ -226,11 +226,18 @@ class RunContext:
         Raises:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
+            EngineError: It is called in a condition, selector, end condition or ``over`` of a container.
         """
         checks.seconds(timeout, "timeout", "ask(): ", error=InputError)
         checks.one_of(on_timeout, "on_timeout", OnTimeout, "ask(): ", error=InputError)
-        if self._said is not None:
-            self._said.noting = True
+        if (
+            self._said is None
+        ):  # its decision is not stored before it is made: entered again, it would be taken for made
+            raise EngineError(
+                f"{self.path}: run_context.ask() works in a step and in a function that is a workflow, not in one that"
+                " decides; ask in a step before it, or let the container ask: requires_confirmation, requires_user_input"
+            )
+        self._said.noting = True
         self._mark()
         number = self._next("ask")
         return await ask(
