@@ -48,6 +48,37 @@ def script(text: str, folder: Path, **options: Any) -> subprocess.CompletedProce
 # -- scripts -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_step_that_exits_ends_the_script_and_no_other_run_waits_for_ever(tmp_path: Path) -> None:
+    done = script(
+        """
+        import sys
+        from workflow_runtime import Workflow
+
+        def leave(step_input):
+            sys.exit(3)
+
+        async def leave_the_loop(step_input):
+            sys.exit(4)
+
+        def stay(step_input):
+            return "still here"
+
+        try:
+            Workflow(name="w", steps=[leave_the_loop]).run("x", run_id="r")
+        except SystemExit as error:
+            print("exit", error.code)
+        print(Workflow(steps=[stay]).run("x").content)
+        Workflow(name="w", steps=[leave], db="sqlite:///runs.db").run("x", run_id="r")
+        print("not reached")
+        """,
+        tmp_path,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("exit 4\nstill here\n", "", 3)
+    stored = Workflow(name="w", steps=[shout], db=SqliteDb(tmp_path / "runs.db")).get_run_output("r")
+    assert stored is not None
+    assert stored.status is RunStatus.cancelled
+
+
 def test_a_script_runs_streams_reads_back_and_exits_by_itself(tmp_path: Path) -> None:
     done = script(
         """

@@ -44,7 +44,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
     asyncio.set_event_loop(loop)
     loop.call_soon(started.set)
-    loop.run_forever()
+    ended = False
+    while not ended:
+        try:
+            loop.run_forever()
+            ended = True  # stopped
+        except (SystemExit, KeyboardInterrupt):
+            # Of a step. Its task has it too, and hands it to the caller; the loop, which let it out, goes on for all others.
+            continue
 
 
 def submit(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
