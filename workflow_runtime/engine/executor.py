@@ -91,9 +91,11 @@ def _paused_before(frame: Frame, path: str) -> dict[str, Any] | None:
 
 
 def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any, context: RunContext) -> dict[str, Any]:
+    output = apply_answers(output, answered)
+    own = getattr(output, "requirements", None)
     given = {
-        "run_response": apply_answers(output, answered),
-        "requirements": answered,
+        "run_response": output,
+        "requirements": own if own and not isinstance(own[0], dict) else answered,
         "stream": True,
         "stream_events": True,
         "yield_run_output": True,

@@ -103,19 +103,44 @@ def apply_answers(output: Any, answered: list[dict[str, Any]]) -> Any:
         answer = by_id.get(known) if known is not None else None
         if answer is None and position < len(answered):
             answer = answered[position]
-        for name, value in (answer or {}).items():
-            if isinstance(requirement, dict):
-                requirement[name] = value
-            elif hasattr(requirement, name) and name in _ANSWER_FIELDS:
-                setattr(requirement, name, value)
+        if isinstance(requirement, dict):
+            requirement.update(answer or {})
+        elif answer is not None:
+            _answer(requirement, answer)
     return output
 
 
-_ANSWER_FIELDS = {"confirmation", "confirmation_note", "user_input", "user_feedback", "external_execution_result"}
+_VERBS = {
+    "user_input": "provide_user_input",
+    "user_feedback": "provide_user_feedback",
+    "external_execution_result": "set_external_execution_result",
+}
+
+
+def _answer(requirement: Any, answer: dict[str, Any]) -> None:
+    """Answer an executor's own object by its own methods, which may change more than one field; else by its fields."""
+    resolved = getattr(requirement, "is_resolved", False)
+    if resolved() if callable(resolved) else resolved:
+        return  # it goes on a second time, with the objects of the first
+    verbs = {name: getattr(requirement, verb, None) for name, verb in _VERBS.items()}
+    if getattr(requirement, "needs_confirmation", False):
+        verbs["confirmation"] = lambda yes: (
+            requirement.confirm() if yes else requirement.reject(answer.get("confirmation_note"))
+        )
+    for name in ("confirmation", "confirmation_note", *_VERBS):
+        value = answer.get(name)
+        if value is None:
+            continue
+        verb = verbs.get(name)
+        if callable(verb):
+            verb(value)
+        elif hasattr(requirement, name):
+            setattr(requirement, name, value)
 
 
 def _as_dict(item: Any) -> dict[str, Any]:
-    data = builtins(item)
+    told = getattr(item, "to_dict", None)  # it knows better than its fields what it is
+    data = builtins(told() if callable(told) else item)
     return data if isinstance(data, dict) else {"value": data}
 
 
