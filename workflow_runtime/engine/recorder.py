@@ -122,7 +122,8 @@ class Recorder:
                 self._flushing = True
                 spawn(self._flush_soon, f"flush {self.run.id}")
             return
-        self._close_text()
+        if self._text is not None:
+            self._close_text()
         self._put(event, event.seq)
 
     def _close_text(self) -> None:
