@@ -107,7 +107,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
-        called = checks.text(name, "name", "Workflow: ") or checks.text(id, "id", "Workflow: ")
+        checks.text(id, "id", "Workflow: ")
+        called = checks.text(name, "name", "Workflow: ") or id
         where = f"Workflow {called!r}: " if called else "Workflow: "
         self.name = name
         self.id = id or (

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from workflow_runtime import Step, StepInput, Workflow
+from workflow_runtime import InMemoryDb, Step, StepInput, Workflow
 from workflow_runtime.console.response import respond
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,7 @@ async def test_a_cell_shows_the_tree_in_one_place_and_the_answer_below(cell: Cel
 
 async def test_a_pause_in_a_notebook_says_how_to_continue(cell: Cell) -> None:
     ask = Step(name="publish", executor=shout, requires_confirmation=True, confirmation_message="Publish it?")
-    output = await respond(Workflow(name="W", steps=[ask]), "hi", console=console())
+    output = await respond(Workflow(name="W", steps=[ask], db=InMemoryDb()), "hi", console=console())
     assert output.is_paused
     assert "Publish it?" in cell.outputs[-1]
     assert "wfr answer" in cell.outputs[-1]

@@ -33,7 +33,8 @@ CELLS = {
     "async": "(await workflow.arun('cats')).content",
     "sync_print": "workflow.print_response('cats')",
     "async_print": "await workflow.aprint_response('dogs')",
-    "paused": "Workflow(name='P', steps=[Step('pay', executor=find, requires_confirmation=True)]).print_response('x')",
+    "paused": "pay = Step('pay', executor=find, requires_confirmation=True)\n"
+    "Workflow(name='P', steps=[pay], db='sqlite:///paused.db').print_response('x')",
     "stream": "[event.event for event in workflow.run('cats', stream=True, stream_events=True)][-1]",
 }
 

@@ -116,10 +116,22 @@ async def test_a_failure_is_shown_at_its_path_and_raised() -> None:
 async def test_a_pause_without_a_person_says_how_to_continue() -> None:
     console = pipe()
     ask = Step(name="publish", executor=shout, requires_confirmation=True, confirmation_message="Publish it?")
-    await Workflow(name="W", steps=[ask]).aprint_response("hi", console=console, run_id="r1")
+    await Workflow(name="W", steps=[ask], db=InMemoryDb()).aprint_response("hi", console=console, run_id="r1")
     text = written(console)
     assert "next     publish waits: Publish it?" in text
     assert "wfr answer r1" in text
+
+
+@pytest.mark.anyio
+async def test_a_pause_that_nothing_keeps_says_what_would_keep_it() -> None:
+    console = pipe()
+    ask = Step(name="publish", executor=shout, requires_confirmation=True)
+    await Workflow(name="W", steps=[ask]).aprint_response("hi", console=console, run_id="r1")
+    text = written(console)
+    assert "next     publish waits: confirmation" in text
+    assert "Workflow(db='sqlite:///runs.db')" in text
+    assert "wfr answer" not in text
+    assert "continue_run" not in text
 
 
 @pytest.mark.anyio

@@ -55,6 +55,7 @@ def router(**options: Any) -> Router:
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: workflow(name=7), r"Workflow: name=7 must be a text; write name=str\(\.\.\.\)"),
     (lambda: workflow(id=7), r"Workflow: id=7 must be a text"),
+    (lambda: workflow(name="w", id=["steps"]), r"Workflow: id=\['steps'\] must be a text"),
     (lambda: workflow(description=["x"]), r"description=\['x'\] must be a text"),
     (lambda: workflow(session_id=7), r"session_id=7 must be a text"),
     (lambda: workflow(user_id=7), r"user_id=7 must be a text"),

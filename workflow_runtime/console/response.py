@@ -269,6 +269,9 @@ def how_to_continue(view: View, options: Options) -> str:
     if view.status != "PAUSED":
         return ""
     lines = [f"{item.step_name or item.path} waits: {_asked(item)}" for item in view.questions]
+    if not options.is_stored:
+        lines.append("nothing keeps the run; to answer it later:  Workflow(db='sqlite:///runs.db')")
+        return "\n".join(lines)
     lines.append(f"answer it:    wfr answer {view.run_id} --db URL")
     lines.append(f"or in code:   workflow.continue_run(run_id={view.run_id!r}, step_requirements=[...])")
     return "\n".join(lines)

@@ -77,7 +77,12 @@ async def _finish_whole(run: Execution, outcome: Any) -> BaseException | None:
             cut_off = error
             continue
         if shield.cancelled_caught:
-            run.raised = storage_failure(TimeoutError(f"the database did not answer for {_FINISH_SECONDS:g} s"))
+            run.raised = storage_failure(
+                TimeoutError(
+                    f"the database did not answer for {_FINISH_SECONDS:g} s; "
+                    "see whether it can be reached, and whether another program keeps it locked"
+                )
+            )
         return cut_off
 
 
