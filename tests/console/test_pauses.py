@@ -277,7 +277,7 @@ async def test_an_answer_from_elsewhere_puts_the_question_away_and_the_view_foll
 async def test_not_interactive_asks_nobody() -> None:
     console = recording(80)
     await asking(requires_confirmation=True).aprint_response("cats", console=console, interactive=False)
-    assert "wfr answer" in console.export_text()
+    assert "publish waits" in console.export_text()
 
 
 async def test_a_step_that_asks_in_its_middle_is_answered_too() -> None:
