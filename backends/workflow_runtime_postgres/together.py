@@ -1,7 +1,8 @@
 """Calls of one kind that go to the server together: one round trip, one transaction and one flush for all that wait.
 
 Theory of operation. A call that comes while nothing is under way goes at once; those that come meanwhile go together
-when it is back (group commit), so the more there are the less each costs, and alone a call waits for nobody. A group
+when it is back (group commit), so the more there are the less each costs, and alone a call waits for nobody. Where
+``ENOUGH`` of them wait they go beside the first group, so that the server has work while this process makes more. A group
 that takes longer than ``PATIENCE`` (a row of it is locked by somebody) holds nobody else up: the next one goes beside
 it, but for calls of the same ``keys`` (the same run), which keep their order.
 
@@ -21,10 +22,13 @@ from workflow_runtime.model.errors import StorageError
 
 from .errors import is_lost
 
-__all__ = ["GROUP_LIMIT", "PATIENCE", "Call", "Together"]
+__all__ = ["ENOUGH", "GROUP_LIMIT", "PATIENCE", "Call", "Together"]
 
 GROUP_LIMIT = 64
 """The most calls of one transaction: it bounds how long the first of them waits for the last."""
+
+ENOUGH = 8
+"""So many calls that wait are a group, though another one is under way."""
 
 PATIENCE = 0.02
 """Seconds after which the next group no longer waits for the one before it."""
@@ -89,7 +93,7 @@ class Together:
         """
         call = Call(values, keys, order, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
-        if not self._under_way:
+        if not self._under_way or (len(self._waiting) >= ENOUGH and len(self._under_way) < min(2, self._groups)):
             self._go()
         elif self._patience is None and len(self._under_way) < self._groups:
             self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._go)
