@@ -136,10 +136,10 @@ def check(connection: sqlite3.Connection, location: Location) -> int:
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     ours = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'workflow_runs'").fetchone()
-    if version and not ours:
+    if bool(version) is not bool(ours):
+        found = f"user_version {version}" if version else "its table workflow_runs is not ours"
         raise StorageError(
-            f"SQLite database {location.path}: it belongs to another application (user_version {version}); "
-            "name another file"
+            f"SQLite database {location.path}: it belongs to another application ({found}); name another file"
         )
     if version > VERSION:
         raise StorageError(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Literal
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Literal
 
 import anyio
 import pytest
 
 from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow
+from workflow_runtime.engine.host import find_live
 from workflow_runtime.storage.base import Batch, Committed
 from workflow_runtime.testing.contract_rows import run
 
@@ -74,6 +77,30 @@ async def test_a_run_ends_once_whichever_commit_its_cancellation_cuts_off(
     assert metrics.runs == 1
 
 
+async def test_what_a_cancelled_step_had_said_is_kept_once_though_the_end_is_cut_off_too(again: Again) -> None:
+    db, said = again(), anyio.Event()
+
+    async def talk(step_input: StepInput) -> AsyncIterator[str]:
+        yield "half"
+        said.set()
+        await anyio.sleep_forever()
+
+    async def cancel() -> None:
+        task.cancel()
+
+    workflow = Workflow(name="cut", db=db, steps=[Step("talk", executor=talk)], durability="exit")
+    cancelling(db, 1, cancel)
+    with anyio.fail_after(20):
+        task = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
+        await said.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        output = await workflow.aget_run_output("r")
+    assert output is not None
+    assert (output.status, [step.content for step in output.step_results]) == (RunStatus.cancelled, ["half"])
+
+
 async def test_an_id_that_is_taken_meanwhile_is_refused_although_a_commit_was_cut_off(again: Again) -> None:
     db = again()
     commit = db.commit
@@ -91,3 +118,34 @@ async def test_an_id_that_is_taken_meanwhile_is_refused_although_a_commit_was_cu
         kept = await db.load_run("r")
     assert kept is not None
     assert (kept.data, kept.status) == (b"another's", RunStatus.completed)
+
+
+async def test_a_run_whose_turn_is_given_up_under_a_cancellation_is_let_go(again: Again) -> None:
+    db = again()
+    release = db.release
+    held: list[weakref.ref[Any]] = []
+
+    async def work(step_input: StepInput) -> str:
+        held.append(weakref.ref(find_live("r")))
+        return "x"
+
+    async def cut(name: str, *, owner: str) -> None:
+        task.cancel()
+        await release(name, owner=owner)
+        await anyio.lowlevel.checkpoint()
+
+    db.release = cut  # type: ignore[method-assign]
+    workflow = Workflow(name="queued", db=db, steps=[work], session_policy="queue")
+
+    async def call() -> None:  # in a task whose end holds no traceback
+        with contextlib.suppress(asyncio.CancelledError):
+            await workflow.arun("x", run_id="r", session_id="s")
+
+    with anyio.fail_after(20):
+        task = asyncio.create_task(call())
+        await task
+        output = await workflow.aget_run_output("r")
+    assert output is not None
+    assert output.status is RunStatus.completed
+    gc.collect()
+    assert [one() for one in held] == [None]

@@ -59,6 +59,11 @@ def test_what_would_not_come_back_is_refused_and_its_place_named(kind: str) -> N
     assert "['here']" in str(raised.value) or kind == "half a surrogate"
 
 
+def test_half_a_character_is_refused_with_what_to_do() -> None:
+    with pytest.raises(UnserializableError, match=r"input: .*half of a character pair.*encode\('utf-8', 'replace'\)"):
+        codec.encode_value("\ud800", "input")
+
+
 def test_the_place_is_named_down_to_the_item() -> None:
     with pytest.raises(UnserializableError, match=r"content\['rows'\]\[1\]\.y\['k'\]"):
         codec.encode_value({"rows": [1, Point(1, {"k": object()})]}, "content")

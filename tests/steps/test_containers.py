@@ -12,6 +12,7 @@ from workflow_runtime import (
     BaseDb,
     BuildError,
     Condition,
+    InMemoryDb,
     Loop,
     Router,
     RunContext,
@@ -21,6 +22,7 @@ from workflow_runtime import (
     Steps,
     Workflow,
 )
+from workflow_runtime.model.step_io import deepest
 
 
 async def said(step_input: StepInput) -> str:
@@ -363,6 +365,16 @@ def test_workflows_may_be_nested_ten_deep_and_not_in_themselves() -> None:
     assert workflow.run("x").content == "(x)"
     with pytest.raises(BuildError, match="nested 10 deep"):
         Workflow(name="w11", steps=[workflow])
+
+
+def test_containers_may_stand_fifty_deep_and_what_is_deeper_is_refused_when_it_is_built() -> None:
+    inside: Any = step("a")
+    for number in range(50):
+        inside = Steps(name=f"box{number}", steps=[inside])
+    workflow = Workflow(name="deep", steps=[inside], db=InMemoryDb(), store_events=True)
+    assert deepest(workflow.run("x").step_results[0]) == "(x)"
+    with pytest.raises(BuildError, match="50 deep in each other; flatten"):
+        Workflow(name="deeper", steps=[Steps(name="one more", steps=[inside])]).run("x")
 
 
 def test_a_workflow_cannot_be_a_step_of_itself_by_any_way() -> None:

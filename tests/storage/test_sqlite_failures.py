@@ -105,6 +105,14 @@ async def test_a_file_that_another_application_versions_is_refused(path: Path, d
         await db.open()
 
 
+async def test_a_table_of_another_application_with_a_name_of_ours_is_refused(path: Path, db: SqliteDb) -> None:
+    raw = sqlite3.connect(path)
+    raw.execute("CREATE TABLE workflow_runs (x)")
+    raw.close()
+    with pytest.raises(StorageError, match=r"another application \(its table workflow_runs.*name another file"):
+        await db.open()
+
+
 async def test_tables_of_others_in_the_file_are_left_alone(path: Path, db: SqliteDb) -> None:
     raw = sqlite3.connect(path)
     raw.execute("CREATE TABLE sessions (x)")

@@ -37,10 +37,13 @@ PAUSED = object()
 _LIGHT = 16 * 1024  # bytes of an outcome or an event that is kept where the database has no room for all
 
 
-async def finish(run: Execution, outcome: Any) -> None:
-    """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)"""
+async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
+    """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)
+
+    ``again``: it was cut off before, and begins anew.
+    """
     run.finishing = True
-    if isinstance(outcome, (Cancelled, BaseException)):
+    if isinstance(outcome, (Cancelled, BaseException)) and not again:
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
     salvage = lightened = False
@@ -196,7 +199,7 @@ def _paused(run: Execution) -> WorkflowEvent:
 def _metrics(run: Execution) -> WorkflowMetrics:
     metrics = WorkflowMetrics(duration=max(0.0, run.clock.time() - run.created_at))
     for top in run.output.step_results:
-        for step in top.walk():
+        for step in top.walk() if top.steps else (top,):
             if step.metrics is None or step.steps or step.step_name is None:
                 continue
             known = metrics.steps.get(step.step_name)

@@ -72,7 +72,7 @@ async def _finish_whole(run: Execution, outcome: Any) -> BaseException | None:
     while True:
         try:
             with anyio.CancelScope(shield=True, deadline=give_up) as shield:
-                await finish(run, outcome)
+                await finish(run, outcome, again=cut_off is not None)
         except asyncio.CancelledError as error:
             cut_off = error
             continue

@@ -413,12 +413,15 @@ class Execution:
 
     def session_counters(self) -> dict[str, float]:
         """What this run adds to its session's metrics."""
-        total = self.output.metrics.total() if self.output.metrics else None
         counters: dict[str, float] = {"runs": 1}
-        if total is not None:
+        metrics = self.output.metrics
+        if metrics is None:
+            return counters
+        if metrics.duration:
+            counters["duration"] = metrics.duration
+        if metrics.steps:
+            total = metrics.total()
             counters.update({name: value for name in COUNTERS if (value := getattr(total, name))})
-            if total.duration:
-                counters["duration"] = total.duration
             if total.cost:
                 counters["cost"] = total.cost
         return counters

@@ -166,12 +166,14 @@ async def _execute(run: Execution) -> None:
         await refuse_run(run, error)
     finally:
         remember_session(run)  # before the next run of the session begins
-        if run.turn is not None:
-            with anyio.CancelScope(shield=True):
-                await run.turn.give_up()
-        unwatch(run)
-        _forget(run)
-        run.let_go()
+        try:
+            if run.turn is not None:
+                with anyio.CancelScope(shield=True):
+                    await run.turn.give_up()
+        finally:  # also where the task is cancelled once more, by who does not know of scopes
+            unwatch(run)
+            _forget(run)
+            run.let_go()
 
 
 async def _take_turn(run: Execution) -> None:

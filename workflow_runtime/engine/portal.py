@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import concurrent.futures
 import contextvars
 import os
 import threading
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 import sniffio
 
-__all__ = ["call", "portal_loop", "refuse_inside", "submit"]
+__all__ = ["call", "portal_loop", "refuse_inside"]
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -54,15 +53,6 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
             continue
 
 
-def submit(work: Callable[[], Coroutine[Any, Any, _T]]) -> concurrent.futures.Future[_T]:
-    """Run ``work()`` on the portal's loop. RuntimeError as ``refuse_inside`` says."""
-    refuse_inside()
-    loop = portal_loop()
-    context = contextvars.copy_context()  # the caller's variables are seen by the steps, but not what loop it runs on
-    context.run(sniffio.current_async_library_cvar.set, "asyncio")
-    return context.run(asyncio.run_coroutine_threadsafe, work(), loop)
-
-
 def refuse_inside() -> None:
     """RuntimeError when called on the portal's own loop: it would wait for itself."""
     if threading.get_ident() == _thread_id and _owner_pid == os.getpid():
@@ -72,25 +62,35 @@ def refuse_inside() -> None:
 
 
 def call(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """The result of ``work()``. Ctrl-C cancels it, waits until it has recorded that, and is raised again."""
-    begun, ended = threading.Event(), threading.Event()
+    """The result of ``work()`` on the portal's loop. RuntimeError as ``refuse_inside`` says. Ctrl-C cancels it, waits until
+    it has recorded that, and is raised again."""
+    refuse_inside()
+    loop = portal_loop()
+    context = contextvars.copy_context()  # the caller's variables are seen by the steps, but not what loop it runs on
+    context.run(sniffio.current_async_library_cvar.set, "asyncio")
+    # A lock and a callback: a future of ``concurrent.futures`` costs a condition and two callbacks more.
+    ended = threading.Lock()
+    ended.acquire()
+    coroutine = work()
+    tasks: list[asyncio.Task[_T]] = []
 
-    async def watched() -> _T:
-        begun.set()
-        try:
-            return await work()
-        finally:
-            ended.set()
+    def begin() -> None:
+        task = loop.create_task(coroutine)
+        tasks.append(task)
+        task.add_done_callback(lambda _: ended.release())
 
-    future = submit(watched)
+    def cancel() -> None:
+        for task in tasks:
+            task.cancel()
+
+    loop.call_soon_threadsafe(begin, context=context)
     try:
-        return future.result()
+        ended.acquire()
     except KeyboardInterrupt:
-        future.cancel()
-        # Cancelling only asks the task, which then records its end. One that never began will not.
-        if begun.wait(1):
-            ended.wait(_END_SECONDS)
+        loop.call_soon_threadsafe(cancel)  # only asks the task, which then records its end
+        ended.acquire(timeout=_END_SECONDS)
         raise
+    return tasks[0].result()
 
 
 @atexit.register

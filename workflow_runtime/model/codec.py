@@ -111,6 +111,9 @@ def _encode(value: Any, where: str) -> bytes:
         return _ENCODER.encode(value)
     except UnserializableError:
         raise
+    except UnicodeEncodeError as error:
+        hint = "half of a character pair is no text; text.encode('utf-8', 'replace').decode() puts '?' in its place"
+        raise UnserializableError(f"{where}: {error}; {hint}", where=where, value=value) from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UnserializableError(f"{where}: {error}", where=where, value=value) from error
 
@@ -364,7 +367,9 @@ def encode_run(output: WorkflowRunOutput) -> bytes:
         value = getattr(output, name)
         if value is not None and not is_plain(value):
             changed[name] = seal(value, name)
-    for name in ("step_results", "step_requirements", "error_requirements"):
+    if any(step.steps or not is_plain(step.content) for step in output.step_results):
+        changed["step_results"] = _seal_typed(output.step_results, "step_results")
+    for name in ("step_requirements", "error_requirements"):
         value = getattr(output, name)
         if value:
             changed[name] = _seal_typed(value, name)

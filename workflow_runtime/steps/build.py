@@ -19,6 +19,7 @@ from .steps import Steps
 __all__ = ["MAX_NESTING", "build_plan", "build_step", "is_executor"]
 
 MAX_NESTING = 10
+MAX_DEPTH = 50  # of containers in each other: each is some calls deep, and Python allows 1,000
 
 
 def is_executor(item: Any) -> bool:
@@ -107,6 +108,8 @@ class _Builder:
 
     def children(self, items: Sequence[Any], index: Any, branch: str = "", offset: int = 0) -> list[Node]:
         parent = index if isinstance(index, tuple) else (index,)
+        if len(parent) > MAX_DEPTH:
+            raise BuildError(f"{self.where}: containers may stand {MAX_DEPTH} deep in each other; flatten some of them")
         return [self.node(item, i, (*parent, offset + i), branch=branch) for i, item in enumerate(items)]
 
     def declaration(self, item: Any, position: int) -> Any:
