@@ -44,16 +44,14 @@ _NO_STATE: dict[str, bytes] = {}
 def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     """``BaseDb.commit``."""
     run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
-    # A run that is to be new is mostly new: the insert says whether it is.
-    stored, touched = (None, 0) if batch.create else _head(connection, run_id)
+    stored, touched = _head(connection, run_id)
     fenced = stored if fence is None or fence.run_id == run_id else _head(connection, fence.run_id)[0]
     session_id = rules.session_to_load(batch, stored)
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
     verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state)
-    if verdict.run is not None and not _put_run(connection, verdict.run, stored, touched):
-        taken, _ = _head(connection, run_id)
-        rules.decide(batch, run=taken, fenced=fenced, session=session, state=state)  # refuses
+    if verdict.run is not None:
+        _put_run(connection, verdict.run, stored, touched)
     if batch.steps:
         connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
     if batch.events:
@@ -86,10 +84,10 @@ def _state(connection: sqlite3.Connection, patch: SessionPatch) -> Mapping[str, 
     return found
 
 
-def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> bool:
-    # False, and nothing is written, where the id of a new run is another's.
+def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> None:
     if old is None:
-        return connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, row.data)).rowcount == 1
+        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, row.data))
+        return
     if row.seq <= old.seq:
         touched = row.seq
     if _indexed(row) == _indexed(old):
@@ -99,7 +97,6 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
         )
     else:
         connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, row.data, row.run_id))
-    return True
 
 
 def _indexed(row: RunRow) -> tuple[object, ...]:

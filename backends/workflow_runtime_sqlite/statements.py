@@ -24,9 +24,7 @@ def marks(count: int) -> str:
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
-RUN_INSERT = f"""
-    INSERT INTO workflow_runs ({RUN_COLUMNS}, touched, changes, data) VALUES ({marks(17)}, 1, ?)
-    ON CONFLICT (run_id) DO NOTHING"""
+RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched, changes, data) VALUES ({marks(17)}, 1, ?)"
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
     UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched = ?, changes = changes + 1,

@@ -122,8 +122,7 @@ class Recorder:
                 self._flushing = True
                 spawn(self._flush_soon, f"flush {self.run.id}")
             return
-        if self._text is not None:
-            self._close_text()
+        self._close_text()
         self._put(event, event.seq)
 
     def _close_text(self) -> None:

@@ -257,12 +257,11 @@ def encode_event(event: Event) -> bytes:
     changed: dict[str, Any] | None = None
     for name in _PAYLOADS[type(event)]:
         value = getattr(event, name)
-        if is_plain(value) or (type(value) is StepOutput and is_plain(value.content) and not value.steps):
-            continue
-        sealed = _seal_typed(value, f"{event.path or 'run'}: {event.event}.{name}")
-        if sealed is not value:
-            changed = changed or {}
-            changed[name] = sealed
+        if not is_plain(value):
+            sealed = _seal_typed(value, f"{event.path or 'run'}: {event.event}.{name}")
+            if sealed is not value:
+                changed = changed or {}
+                changed[name] = sealed
     if changed:
         event = msgspec.structs.replace(event, **changed)
     return _encode(event, event.path)
