@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workflow_runtime import Workflow
+
 from .commits import commits
 from .drawing import drawing
 from .plain import call, chunks, events, first, parallel, steps
@@ -33,3 +35,5 @@ async def same(step_input): return step_input.input
 assert asyncio.run(Workflow(steps=[Step("same", executor=same)]).arun("x")).content == "x"
 """
 CANNOT: dict[str, str] = {}
+
+Workflow()  # the first one loads the engine; the other libraries are loaded whole by their adapters' imports
