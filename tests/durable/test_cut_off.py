@@ -14,7 +14,7 @@ import pytest
 
 from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow
 from workflow_runtime.engine.host import find_live
-from workflow_runtime.storage.base import Batch, Committed
+from workflow_runtime.storage.base import Batch, Committed, RunRow
 from workflow_runtime.testing.contract_rows import run
 
 pytestmark = pytest.mark.anyio
@@ -75,6 +75,31 @@ async def test_a_run_ends_once_whichever_commit_its_cancellation_cuts_off(
     assert [event.seq for event in output.events or ()] == list(range(1, output.last_seq + 1))
     assert metrics is not None
     assert metrics.runs == 1
+
+
+async def test_a_database_that_cannot_say_at_once_what_is_stored_is_asked_again(again: Again) -> None:
+    db = again()
+    load_run, asked = db.load_run, list[str]()
+
+    async def cancel() -> None:
+        task.cancel()
+
+    async def away(run_id: str) -> RunRow | None:
+        asked.append(run_id)
+        if len(asked) == 2:  # behind the look whether the id is free
+            raise StorageError("away")
+        return await load_run(run_id)
+
+    db.load_run = away  # type: ignore[method-assign]
+    workflow = Workflow(name="cut", db=db, steps=[turn], durability="sync")
+    cancelling(db, 1, cancel)
+    with anyio.fail_after(20):
+        task = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        row = await load_run("r")
+    assert row is not None
+    assert row.status.is_final
 
 
 async def test_what_a_cancelled_step_had_said_is_kept_once_though_the_end_is_cut_off_too(again: Again) -> None:

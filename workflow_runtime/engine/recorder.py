@@ -327,8 +327,9 @@ class Recorder:
 
     async def _is_stored(self) -> bool:
         """Whether the commit that was cut off is stored, which is asked when the next one was refused."""
-        unsure, self._unsure = self._unsure, None
+        unsure = self._unsure
         found = await self.db.load_run(self.run.id) if unsure is not None else None
+        self._unsure = None  # not where the database could not say: it is asked again
         if unsure is None or found is None or (found.created_at, found.data) != (unsure.created_at, unsure.data):
             return False
         self.created, self._stored = True, found.status
