@@ -31,7 +31,7 @@ class Loop(Protocol):
     """A running event loop, as another thread may use it."""
 
     def is_here(self) -> bool:
-        """True when called from this loop's own thread while it runs."""
+        """True when called while this loop runs in the same thread."""
         ...
 
     def call(self, function: Callable[[], None]) -> bool:
@@ -40,14 +40,13 @@ class Loop(Protocol):
 
 
 class _AsyncioLoop:
-    __slots__ = ("_loop", "_thread")
+    __slots__ = ("_loop",)
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+        return asyncio._get_running_loop() is self._loop
 
     def call(self, function: Callable[[], None]) -> bool:
         try:
