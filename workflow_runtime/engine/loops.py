@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import sniffio
 
+from .process import current
+
 __all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn"]
 
 logger = logging.getLogger("workflow_runtime")
-_tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
 
 
 def on_trio() -> bool:
@@ -151,8 +152,9 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
         trio.lowlevel.spawn_system_task(guarded, name=name, context=copy_context())
         return
     task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    tasks = current().tasks
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 async def _quiet(work: Callable[[], Awaitable[None]]) -> None:
