@@ -383,7 +383,7 @@ class Execution:
         if not self.has_questions:
             return
         for item in self.pauses.withdraw(path, self.clock.time()):
-            if self.output.status is RunStatus.running:
+            if path:  # the end of the run says it of all that is left
                 self.bus.publish(question_withdrawn(self, item))
 
     # -- leaving without an end ----------------------------------------------------------------------------------------
