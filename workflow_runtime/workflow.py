@@ -562,11 +562,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        engine.portal.refuse_inside()
-        found = launch()
-        if isinstance(found, engine.stream.RunStream):
-            return engine.sync_stream.SyncRunStream(found)
-        return engine.portal.call(lambda: found)
+        found = engine.portal.call(launch, at_once=True)
+        return engine.sync_stream.SyncRunStream(found) if isinstance(found, engine.stream.RunStream) else found
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .form_models import find_model
 from .host import find_parked, register
+from .loops import whole
 from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
@@ -150,6 +152,19 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
         current = await db.load_run(asked.run_id)
         refuse_unless_paused(current.status if current is not None else row.status, asked.run_id)
         raise
+    # From the claim on the run is ours: cancelled in between, it would wait for its lease to run out.
+    return await whole(partial(_claimed, asked, db, row, allowed, journal, pauses, accepted))
+
+
+async def _claimed(
+    asked: Continuation,
+    db: BaseDb,
+    row: RunRow,
+    allowed: set[RunStatus],
+    journal: Journal,
+    pauses: Pauses,
+    accepted: list[Requirement],
+) -> Execution:
     now = asked.definition.clock.time()
     claimed = await db.claim(
         asked.run_id,
