@@ -567,11 +567,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        engine.portal.refuse_inside()
-        found = launch()
-        if isinstance(found, engine.stream.RunStream):
-            return engine.sync_stream.SyncRunStream(found)
-        return engine.portal.call(lambda: found)
+        found = engine.portal.call(launch, at_once=True)
+        return engine.sync_stream.SyncRunStream(found) if isinstance(found, engine.stream.RunStream) else found
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 
@@ -586,7 +583,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         told = run is not None and engine.cancelling.cancel_here(run)
         if run is not None and self.db is None:
             return told
-        if engine.portal.is_here():
+        if run is not None and engine.portal.is_here():
             # The portal's loop cannot wait for itself: the request follows as soon as the loop goes on.
             engine.loops.spawn(lambda: self._request_cancel(run_id, told), f"cancel {run_id}")
             return told
