@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from .model.errors import (
         AlreadyAnswered,
         AnswerRejected,
+        AnswersArrived,
         BuildError,
+        CancelRequested,
         ConcurrentWrite,
         EngineError,
         Fenced,
         InputError,
         PlanChanged,
+        QuestionWithdrawn,
         RunCancelledError,
         RunNotFound,
         RunNotPaused,
@@ -224,6 +227,7 @@ __all__ = [
     "RunCancelledError",
     "AlreadyAnswered",
     "AnswerRejected",
+    "QuestionWithdrawn",
     "PlanChanged",
     "StepChanged",
     "StepTimeoutError",
@@ -233,6 +237,8 @@ __all__ = [
     "StorageError",
     "ConcurrentWrite",
     "Fenced",
+    "AnswersArrived",
+    "CancelRequested",
     "UnserializableError",
 ]
 
@@ -251,8 +257,8 @@ _HOMES = {
         "engine.websocket": "WebSocketHandler",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected BuildError ConcurrentWrite EngineError Fenced InputError PlanChanged
-            RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound SessionOwnerError StepChanged
+            AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound SessionOwnerError StepChanged
             StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """

@@ -80,7 +80,8 @@ class Heart:
         return found
 
     async def _look(self, db: BaseDb, runs: list[Execution]) -> None:
-        wanted = set(await db.cancel_requests(runs[0].owner))
+        signals = await db.take_signals(runs[0].owner, now=runs[0].clock.time())
+        wanted = {signal.run_id for signal in signals if signal.kind == "cancel"}
         for run in runs:
             if run.id in wanted:
                 run.cancel("cancelled from another process")
