@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         StepOutputReviewEvent,
         StepPausedEvent,
         StepProgressEvent,
+        StepQuestionWithdrawnEvent,
         StepRetryEvent,
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
@@ -199,6 +200,7 @@ __all__ = [
     "StepErrorEvent",
     "StepPausedEvent",
     "StepContinuedEvent",
+    "StepQuestionWithdrawnEvent",
     "StepOutputReviewEvent",
     "StepExecutorPausedEvent",
     "StepExecutorContinuedEvent",
@@ -258,8 +260,8 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound SessionOwnerError StepChanged
-            StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
+            SessionOwnerError StepChanged StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -268,7 +270,8 @@ _HOMES = {
             ParallelExecutionCompletedEvent ParallelExecutionStartedEvent RouterExecutionCompletedEvent
             RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompletedEvent
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
-            StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepRetryEvent
+            StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
+            StepRetryEvent
             StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent

@@ -425,7 +425,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _launch(
         self,
-        prepare: Callable[[], Awaitable[engine.execution.Execution]],
+        prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]],
         run_id: str,
         stream: bool,
         stream_events: bool | None,
@@ -441,17 +441,17 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 else engine.websocket.run_pushed(prepare, websocket)
             )
 
-        async def prepared() -> engine.execution.Execution:
+        async def prepared() -> engine.execution.Execution | engine.joined.Joined:
             run = await prepare()
             if websocket is not None:
                 engine.websocket.push(run, websocket)
-            if background:
+            if background and isinstance(run, engine.execution.Execution):
                 await engine.host.store_first(run)
             return run
 
         if stream:
 
-            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution:
+            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution | engine.joined.Joined:
                 return await engine.host.start_hosted(prepared, buffer)
 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.
@@ -469,11 +469,16 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             )
         return self._detach(prepared)
 
-    async def _detach(self, prepared: Callable[[], Awaitable[engine.execution.Execution]]) -> WorkflowRunOutput:
-        run = await prepared()
+    async def _detach(
+        self, prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
+    ) -> WorkflowRunOutput:
+        """Start the run in the background, stored before anybody knows of it; its output as it is now."""
+        run = await prepare()
+        if isinstance(run, engine.execution.Execution):
+            await engine.host.store_first(run)
         pending = engine.ending.copy_output(run.output)
 
-        async def same() -> engine.execution.Execution:
+        async def same() -> engine.execution.Execution | engine.joined.Joined:
             return run
 
         await engine.host.start_hosted(same)
@@ -573,26 +578,24 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
     def cancel_run(self, run_id: str) -> bool:
         """Cancel a run that is running, pending or paused, here or in the shared database. From any thread.
 
-        True if it was found so; then its terminal event follows within milliseconds of its next await. spec: cancel_run.
+        True once the request is stored (without a database: once the run is told): then it ends as CANCELLED, and its
+        terminal event follows within milliseconds of its next await. False when there is no such run, or it has ended.
         """
         checks.text(run_id, "run_id", error=InputError)
         run = engine.host.find_live(run_id)
-        if run is not None:
-            if run.loop.is_here():
-                return run.cancel("cancel_run")
-            return run.loop.call(partial(_cancel, run))
-        if self.db is None:
-            return False
+        if run is not None and (self.db is None or engine.portal.is_here()):
+            # The portal's loop cannot wait for itself: the request follows as soon as the loop goes on.
+            granted = engine.cancelling.cancel_here(run)
+            if self.db is not None:
+                engine.loops.spawn(lambda: self._request_cancel(run_id), f"cancel {run_id}")
+            return granted
         return engine.portal.call(lambda: self.acancel_run(run_id))
+
+    async def _request_cancel(self, run_id: str) -> None:
+        await self.acancel_run(run_id)
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
         checks.text(run_id, "run_id", error=InputError)
-        run = engine.host.find_live(run_id)
-        if run is not None:
-            return self.cancel_run(run_id)
-        return await self._cancel_stored(run_id)
-
-
-def _cancel(run: engine.execution.Execution) -> None:
-    run.cancel("cancel_run")
+        skip = skip_sieve(self.events_to_skip)
+        return await engine.cancelling.cancel(self.definition(), run_id, store_events=self.store_events, skip=skip)

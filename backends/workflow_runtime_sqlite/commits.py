@@ -20,10 +20,11 @@ from workflow_runtime.storage.base import (
     RunRow,
     SessionPatch,
     SessionRow,
+    SignalRow,
 )
 
 from . import statements as sql
-from .rows import event_values, requirement_values, run_row, run_values, session_row, step_values
+from .rows import event_values, requirement_values, run_row, run_values, session_row, signal_row, step_values
 
 __all__ = [
     "acquire",
@@ -36,6 +37,7 @@ __all__ = [
     "release",
     "renew",
     "request_cancel",
+    "take_signals",
 ]
 
 _NO_STATE: dict[str, bytes] = {}
@@ -49,9 +51,12 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     session_id = rules.session_to_load(batch, stored)
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
-    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state)
+    answered = _answered(connection, run_id, batch.waits_for) if batch.waits_for else ()
+    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
+        if stored is not None and verdict.run.status.is_final:
+            connection.execute(sql.SIGNALS_TAKE, (verdict.run.updated_at, run_id))
     if batch.steps:
         connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
     if batch.events:
@@ -68,6 +73,10 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
 def _head(connection: sqlite3.Connection, run_id: str | None) -> tuple[RunRow | None, int]:
     values = None if run_id is None else connection.execute(sql.RUN_HEAD, (run_id,)).fetchone()
     return (None, 0) if values is None else (run_row(values), values[-1])
+
+
+def _answered(connection: sqlite3.Connection, run_id: str | None, names: frozenset[str]) -> list[str]:
+    return [name for (name,) in connection.execute(sql.REQUIREMENTS_ANSWERED, (run_id,)) if name in names]
 
 
 def _session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -140,17 +149,23 @@ def _put_values(connection: sqlite3.Connection, patch: SessionPatch) -> None:
 
 def answer(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
     """``BaseDb.answer``."""
-    stored: dict[tuple[str, str], float | None] = {}
+    stored: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+    statuses: dict[str, RunStatus] = {}
     for row in rows:
         key = (row.run_id, row.requirement_id)
-        values = connection.execute(sql.REQUIREMENT_ANSWERED_AT, key).fetchone()
+        values = connection.execute(sql.REQUIREMENT_TIMES, key).fetchone()
         if values is not None:
-            stored[key] = values[0]
-    rules.check_answers(rows, stored)
+            stored[key] = values
+        run = _head(connection, row.run_id)[0]
+        if run is not None:
+            statuses[row.run_id] = run.status
+    rules.check_answers(rows, stored, statuses)
     connection.executemany(
         sql.REQUIREMENT_ANSWER, [(row.data, row.answered_at, row.run_id, row.requirement_id) for row in rows]
     )
-    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in {row.run_id for row in rows}])
+    at = {row.run_id: row.answered_at for row in rows}
+    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in at])
+    connection.executemany(sql.SIGNAL_PUT, [(run_id, "answered", b"{}", when) for run_id, when in at.items()])
 
 
 def claim(
@@ -174,6 +189,7 @@ def claim(
     )
     if row is not None:
         _put_lease(connection, row)
+        connection.execute(sql.SIGNALS_TAKE, (now, run_id))
     return row
 
 
@@ -206,7 +222,15 @@ def request_cancel(connection: sqlite3.Connection, run_id: str, now: float) -> R
     if row is None:
         return None
     _put_lease(connection, row)
+    connection.execute(sql.SIGNAL_PUT, (run_id, "cancel", b"{}", now))
     return row.status
+
+
+def take_signals(connection: sqlite3.Connection, owner: str, now: float) -> list[SignalRow]:
+    """``BaseDb.take_signals``."""
+    found = [signal_row(values) for values in connection.execute(sql.SIGNALS, (owner,))]
+    connection.executemany(sql.SIGNAL_TAKE, [(now, row.number) for row in found])
+    return found
 
 
 def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, until: float) -> bool:

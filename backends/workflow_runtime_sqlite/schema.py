@@ -122,7 +122,51 @@ CREATE TABLE workflow_locks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# Signals, questions that are used up or withdrawn, and what deaths, queues, edits and deletions need. Answers that were
+# given before the last question was asked had been used: a walk that used answers ended the run or asked again.
+_SECOND = """
+CREATE TABLE workflow_signals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    data BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    taken_at REAL
+);
+CREATE INDEX workflow_signals_waiting ON workflow_signals (run_id) WHERE taken_at IS NULL;
+
+ALTER TABLE workflow_requirements ADD COLUMN used_at REAL;
+ALTER TABLE workflow_requirements ADD COLUMN withdrawn_at REAL;
+UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at <= (
+    SELECT max(created_at) FROM workflow_requirements AS other WHERE other.run_id = workflow_requirements.run_id
+);
+DROP INDEX workflow_requirements_open;
+DROP INDEX workflow_requirements_of_session;
+CREATE INDEX workflow_requirements_open ON workflow_requirements (created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX workflow_requirements_of_session ON workflow_requirements (session_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX workflow_requirements_due ON workflow_requirements (timeout_at)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
+
+ALTER TABLE workflow_runs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_runs ADD COLUMN queue TEXT;
+ALTER TABLE workflow_runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_runs ADD COLUMN not_before REAL;
+ALTER TABLE workflow_runs ADD COLUMN commit_id TEXT;
+ALTER TABLE workflow_runs ADD COLUMN traceback BLOB;
+DROP INDEX workflow_runs_to_cancel;
+CREATE INDEX workflow_runs_queued ON workflow_runs (queue, priority, created_at)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';
+ALTER TABLE workflow_steps ADD COLUMN edits BLOB;
+ALTER TABLE workflow_sessions ADD COLUMN commit_id TEXT;
+CREATE TABLE workflow_deletions (
+    session_id TEXT NOT NULL PRIMARY KEY,
+    deleted_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """``MIGRATIONS[n]`` leads from version n to n + 1."""
 
 VERSION = len(MIGRATIONS)

@@ -88,7 +88,7 @@ async def test_a_newer_schema_says_to_upgrade_and_is_left_alone(path: Path, db: 
     with sqlite3.connect(path) as raw:
         raw.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     raw.close()
-    with pytest.raises(StorageError, match=r"runs\.db: its schema is version 2, .*knows 1; upgrade the package"):
+    with pytest.raises(StorageError, match=r"runs\.db: its schema is version 3, .*knows 2; upgrade the package"):
         await db.commit(started("r2"))
     raw = sqlite3.connect(path)
     raw.execute(f"PRAGMA user_version = {schema.VERSION}")

@@ -80,7 +80,7 @@ def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, 
         text = f"Step {node.name} skipped: {verdict.said}"
         skipped: StepOutput = node.output(text, success=False, error=verdict.reason, skipped=True)
         return skipped
-    if frame.run.pauses.use(answer.id):
+    if frame.run.pauses.use(answer.id, frame.now()):
         frame.emit(
             ev.StepExecutorContinuedEvent,
             node,

@@ -153,6 +153,7 @@ class Frame:
             run.recorder.note(record)
 
     def try_again(self, node: Node, path: str, attempt: int) -> None:
+        self.run.withdraw(path)
         take_back(self, path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
@@ -162,6 +163,8 @@ class Frame:
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         run = self.run
+        if run.has_questions:  # of a branch that lost, or was cut off
+            run.withdraw(path)
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
@@ -345,6 +348,11 @@ class Frame:
             raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
         return verdict
 
+    def refuse_blocked(self, path: str) -> None:
+        """Raise Suspended when the step at ``path`` waits for an answer that is not there: it would only ask again."""
+        if self.run.has_questions and self.run.pauses.blocks(path):
+            raise Suspended
+
     def open_question(self, node: Node, path: str, requirement: StepRequirement, attempt: int) -> None:
         """Open a question in the middle of the step at ``path``: entered again, it goes on where it was."""
         record = self.recorded(path)
@@ -368,7 +376,7 @@ class Frame:
         if answer.answered_at is None:
             raise Suspended
         verdict = read(answer)
-        if self.run.pauses.use(answer.id) and verdict.action not in ("cancel", "skip"):
+        if self.run.pauses.use(answer.id, self.now()) and verdict.action not in ("cancel", "skip"):
             self.continued(node, path, answer.id)
         return verdict
 

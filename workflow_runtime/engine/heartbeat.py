@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import Fenced, StorageError
 from ..storage.base import BaseDb, Fence
+from .ending import CANCELLED_ELSEWHERE
 from .loops import later, loop_key, spawn
+from .stored import requirements_of
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -42,10 +45,11 @@ def unwatch(run: Execution) -> None:
 class Heart:
     """The runs of one loop that have a database."""
 
-    __slots__ = ("__weakref__", "runs", "stopped")
+    __slots__ = ("__weakref__", "runs", "stopped", "unread")
 
     def __init__(self) -> None:
         self.runs: dict[str, Execution] = {}
+        self.unread: dict[str, Execution] = {}  # which have new answers in the database
         self.stopped = False
         later(LOOK_SECONDS, self._beat)
 
@@ -80,21 +84,40 @@ class Heart:
         return found
 
     async def _look(self, db: BaseDb, runs: list[Execution]) -> None:
-        signals = await db.take_signals(runs[0].owner, now=runs[0].clock.time())
-        wanted = {signal.run_id for signal in signals if signal.kind == "cancel"}
+        await self._take_signals(db, runs[0])
         for run in runs:
-            if run.id in wanted:
-                run.cancel("cancelled from another process")
-            now = run.clock.time()
+            now, epoch = run.clock.time(), run.epoch
             if now - run.lease_renewed < run.definition.lease / 3 or run.ended:
                 continue
-            state = await db.renew(
-                Fence(run_id=run.id, attempt=run.epoch, owner=run.owner), lease_until=now + run.definition.lease
-            )
+            fence = Fence(run_id=run.id, attempt=epoch, owner=run.owner)
+            state = await db.renew(fence, lease_until=now + run.definition.lease)
+            if run.epoch != epoch:  # it paused and was continued meanwhile: this tells of the time before
+                continue
             run.lease_renewed = now
             if not state.held and not run.ended and not run.finishing:
                 run.fail(Fenced(f"run {run.id} was taken over by another process; this one has stopped working on it"))
             elif state.cancel_requested:
-                run.cancel("cancelled from another process")
+                run.cancel(CANCELLED_ELSEWHERE)
             if run.turn is not None and run.turn.held:
                 await db.acquire(run.turn.lock_name, owner=run.turn.owner, now=now, until=now + run.definition.lease)
+
+    async def _take_signals(self, db: BaseDb, some: Execution) -> None:
+        """Tell the runs of this process what others want of them, also those of its other loops."""
+        from .host import find_live  # which imports this module
+
+        for signal in await db.take_signals(some.owner, now=some.clock.time()):
+            run = find_live(signal.run_id)
+            if run is None:
+                continue
+            if signal.kind == "cancel":
+                run.loop.call(partial(_cancel, run))
+            elif signal.kind == "answered":
+                self.unread[run.id] = run
+        for run_id, run in list(self.unread.items()):  # one that cannot be read now is read at the next beat
+            answers = await requirements_of(db, run_id)
+            del self.unread[run_id]
+            run.loop.call(partial(run.answered, answers))
+
+
+def _cancel(run: Execution) -> None:
+    run.cancel(CANCELLED_ELSEWHERE)

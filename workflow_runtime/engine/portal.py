@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import sniffio
 
-__all__ = ["call", "portal_loop", "refuse_inside"]
+__all__ = ["call", "is_here", "portal_loop", "refuse_inside"]
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -53,9 +53,14 @@ def _serve(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
             continue
 
 
+def is_here() -> bool:
+    """True on the portal's own loop."""
+    return threading.get_ident() == _thread_id and _owner_pid == os.getpid()
+
+
 def refuse_inside() -> None:
     """RuntimeError when called on the portal's own loop: it would wait for itself."""
-    if threading.get_ident() == _thread_id and _owner_pid == os.getpid():
+    if is_here():
         raise RuntimeError(
             "a blocking verb was called inside a step that runs on the event loop; await its a-twin instead"
         )

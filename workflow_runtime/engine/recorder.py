@@ -18,7 +18,16 @@ from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, StorageError, UnserializableError
+from ..model.errors import (
+    AnswersArrived,
+    CancelRequested,
+    ConcurrentWrite,
+    Fenced,
+    RunNotPaused,
+    SessionOwnerError,
+    StorageError,
+    UnserializableError,
+)
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
@@ -80,6 +89,7 @@ def row_to_record(row: StepRow) -> Record:
     )
 
 
+_REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
 _TEXT_SECONDS = 0.03
 MOST_ROWS = 4096  # of the log that wait for the database before the run waits, too
 
@@ -260,10 +270,12 @@ class Recorder:
         """Held while nothing of this run is being committed."""
         return self._lock
 
-    async def commit(self, status: RunStatus | None = None) -> None:
+    async def commit(self, status: RunStatus | None = None, waits_for: frozenset[str] = frozenset()) -> None:
         """Write all that is ready; with ``status`` the run's row too, which then has that status.
 
         Raises:
+            AnswersArrived: One of the questions ``waits_for`` was answered meanwhile.
+            CancelRequested: The run may only be stored as CANCELLED.
             StorageError: Nothing was written; what was collected is kept.
         """
         async with self._lock:
@@ -277,10 +289,10 @@ class Recorder:
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.asked()
                 patch = self._patch(after, status)
-                told = self._row(current) if status is not None or self._stored is not current else None
+                row = self._row(current) if status is not None or self._stored is not current else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
-                    run=told,
+                    run=row,
                     create=not self.created,
                     # An end that may be stored already is not stored, and counted, a second time.
                     statuses=frozenset({self._stored}) if self._unsure and self.created and self._stored else None,
@@ -288,6 +300,7 @@ class Recorder:
                     events=self._events[:events],
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
+                    waits_for=waits_for,
                 )
                 if batch.is_empty:
                     return
@@ -300,10 +313,14 @@ class Recorder:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
                     continue
+                except (AnswersArrived, CancelRequested):
+                    self._ask_again(asked)
+                    raise
                 except BaseException as error:
                     self._ask_again(asked)
+                    if not isinstance(error, _REFUSALS):  # cut off, or its answer was lost: it may be stored
+                        self._unsure = row or self._unsure
                     if not isinstance(error, Exception):
-                        self._unsure = told or self._unsure
                         raise
                     if not await self._is_stored():
                         raise
@@ -313,8 +330,8 @@ class Recorder:
                     self._committing = False
                 self._unsure = None
                 self.created, self._stored, self._sealed = True, current, status is not None
-                for path, row in steps.items():
-                    if self._steps.get(path) is row:
+                for path, step in steps.items():
+                    if self._steps.get(path) is step:
                         del self._steps[path]
                 del self._events[:events]
                 run.state_base = after
@@ -326,7 +343,7 @@ class Recorder:
             self.run.pauses.changed.setdefault(item.id, item)
 
     async def _is_stored(self) -> bool:
-        """Whether the commit that was cut off is stored, which is asked when the next one was refused."""
+        """After a commit that failed: whether the last one whose result is not known is stored."""
         unsure = self._unsure
         found = await self.db.load_run(self.run.id) if unsure is not None else None
         self._unsure = None  # not where the database could not say: it is asked again
@@ -399,6 +416,8 @@ class Recorder:
             created_at=item.created_at or run.clock.time(),
             timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
             answered_at=item.answered_at,
+            used_at=item.used_at,
+            withdrawn_at=item.withdrawn_at,
             data=codec.encode_requirement(item),
         )
 

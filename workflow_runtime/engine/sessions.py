@@ -167,7 +167,15 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
             await recorder.commit_edit()
         finally:
             with anyio.CancelScope(shield=True):
-                await db.release(f"session:{name}", owner=owner)
+                await _release(db, f"session:{name}", owner)
+
+
+async def _release(db: BaseDb, name: str, owner: str) -> None:
+    """Give a lock back. One that cannot be given back runs out by itself; what was done under it stands."""
+    try:
+        await db.release(name, owner=owner)
+    except StorageError as error:
+        logger.warning("the lock %s could not be released and will run out: %s", name, error)
 
 
 async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:
@@ -207,7 +215,7 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
         return
     refuse_other_user(row, run.request.user_id)
     mine = changes(run.state_base, snapshot(run.state))
-    for key in {*row.state, *run.state_base}:
+    for key in dict.fromkeys((*row.state, *run.state_base)):
         stored = row.state.get(key)
         if stored == run.state_base.get(key) or key in mine:
             continue
@@ -309,14 +317,14 @@ class Turn:
 
     async def _release(self) -> None:
         db = self._run.definition.db
-        line = self._line
-        assert line is not None
+        line, self._line = self._line, None
+        if line is None:  # it is being given up already
+            return
         try:
             if db is not None and line.turns[0] is self:  # the others never asked the database
                 with anyio.CancelScope(shield=True):
-                    await db.release(self.lock_name, owner=self.owner)
+                    await _release(db, self.lock_name, self.owner)
         finally:
-            self._line = None
             line.turns.remove(self)
             if line.turns and (moved := line.turns[0]._moved) is not None:
                 moved.set()

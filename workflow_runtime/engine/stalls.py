@@ -7,6 +7,7 @@ it reads from the loop's stack which step is running. It lives while somebody wa
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import logging
 import os
@@ -22,7 +23,7 @@ import anyio
 import msgspec
 
 from . import invoke
-from .loops import Loop, coroutines, current_loop, later, loop_key
+from .loops import Loop, coroutines, current_loop, later, loop_key, on_trio
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -181,6 +182,8 @@ def expect_timeout(run: Execution, path: str, seconds: float, scope: anyio.Cance
     """Report what still goes on at ``path`` ("": all of the run) ``LATE_SECONDS`` after its time ran out, which is when
     ``scope`` is cancelled: it may be put off. What is returned calls it off."""
     known, late = weakref.ref(run), LATE_SECONDS
+    # A callback of asyncio's loop is no task, so anyio does not know the time there.
+    now = anyio.current_time if on_trio() else asyncio.get_running_loop().time
 
     def look() -> None:
         live = known()
@@ -189,7 +192,7 @@ def expect_timeout(run: Execution, path: str, seconds: float, scope: anyio.Cance
         if scope.cancel_called:
             _report(live, path, late, f"took longer than {seconds:g} s at {path or 'all'}, was cancelled")
         else:
-            handles.append(later(late + min(max(scope.deadline - anyio.current_time(), 0.0), 60.0), look))
+            handles.append(later(late + min(max(scope.deadline - now(), 0.0), 60.0), look))
 
     handles = [later(late + seconds, look)]
     return lambda: handles[-1]()

@@ -18,7 +18,8 @@ from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
 
 if TYPE_CHECKING:
-    from .execution import Execution
+    from .execution import Completion, Execution
+    from .joined import Joined
     from .subscription import Subscription
 
 __all__ = ["RunStream"]
@@ -38,17 +39,18 @@ class RunStream:
     def __init__(
         self,
         run_id: str,
-        start: Callable[[Buffer], Awaitable[Execution]],
+        start: Callable[[Buffer], Awaitable[Execution | Joined]],
         buffer: Buffer,
         *,
         owner: bool = True,
         follow: Callable[[int], Subscription] | None = None,
     ) -> None:
         self.run_id = run_id
-        self._start: Callable[[Buffer], Awaitable[Execution]] | None = start
+        self._start: Callable[[Buffer], Awaitable[Execution | Joined]] | None = start
         self._buffer = buffer
         self._owner = owner
-        self._run: Execution | None = None
+        self._run: Execution | Joined | None = None
+        self._completion: Completion | None = None
         self._follow = follow
         self._log: Subscription | None = None
         self._refused: Exception | None = None
@@ -98,7 +100,7 @@ class RunStream:
         self._leave("the stream was closed")
         if self._owner:
             with anyio.CancelScope(shield=True):
-                await self._run.wait_ended()
+                await self._wait_ended()
 
     async def result(self) -> WorkflowRunOutput:
         """Read to the end, and the run's output.
@@ -113,7 +115,11 @@ class RunStream:
             raise self._refused or RunCancelledError(
                 "the stream was closed before its run began, so there is no output"
             )
-        return await self._run.result()
+        return await (self._run if self._completion is None else self._completion).result()
+
+    async def _wait_ended(self) -> None:
+        if self._completion is not None:
+            await self._completion.wait()
 
     async def take_some(self) -> list[Event]:
         """All events that are ready, at least one; empty at the end."""
@@ -144,9 +150,8 @@ class RunStream:
             if event.nested_depth == 0 and event.event in TERMINAL_EVENTS:
                 await self._log.aclose()  # a pause, too, ends a stream
             return event
-        run = self._run
-        if run is not None and isinstance(run.raised, Exception):
-            raise run.raised
+        if self._completion is not None and isinstance(self._completion.raised, Exception):
+            raise self._completion.raised
         return None
 
     async def _begin(self) -> None:
@@ -154,6 +159,7 @@ class RunStream:
         assert start is not None
         try:
             self._run = await start(self._buffer)
+            self._completion = self._run.completion
         except BaseException as error:
             self._refused = error if isinstance(error, Exception) else None
             self._buffer.close()  # or who reads on would wait for ever
@@ -161,8 +167,8 @@ class RunStream:
         if self._buffer.closed:  # by another task, meanwhile
             self._leave("the stream was closed")
 
-    def _refuse_another_loop(self, run: Execution) -> None:
-        if not run.ended and not run.loop.is_here():
+    def _refuse_another_loop(self, run: Execution | Joined) -> None:
+        if not self._is_over() and not run.loop.is_here():
             raise RuntimeError(
                 f"run {run.id!r} is streamed on another event loop: read it there, or follow it from here with"
                 f" subscribe({run.id!r})"
@@ -171,13 +177,17 @@ class RunStream:
     def _leave(self, reason: str) -> None:
         self._start = None
         run = self._run
-        if run is None or run.ended:
+        if run is None or self._is_over():
             return
-        run.bus.detach(self._buffer)
+        run.detach(self._buffer)
         if self._owner:
             run.cancel(reason)
 
+    def _is_over(self) -> bool:
+        """Whether the continuation that this stream began has ended; the run may be in a later one."""
+        return self._completion.over if self._completion is not None else self._buffer.closed
+
     def __del__(self) -> None:
         run = self._run
-        if run is not None and not run.ended:
+        if run is not None and not self._is_over():
             run.from_anywhere(self._buffer, "the stream was left" if self._owner else None)

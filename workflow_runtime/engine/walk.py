@@ -70,6 +70,7 @@ async def _call_function(
     binding = bind(function, supplied={*WORKFLOW_NAMES, *kwargs}, default="execution_input", where=where)
     inner = frame.dynamic(flow, results)
     path = frame.prefix.removesuffix("/")  # of the step that holds this workflow; "" for the outermost
+    frame.refuse_blocked(path)
     said = Said(path, frame.run.journal)
     node = FunctionNode(name=definition.name or definition.id, segment="", index=0)
     supplied = {

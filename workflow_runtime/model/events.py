@@ -36,6 +36,7 @@ __all__ = [
     "StepCompletedEvent",
     "StepContentEvent",
     "StepContinuedEvent",
+    "StepQuestionWithdrawnEvent",
     "StepErrorEvent",
     "StepExecutorContinuedEvent",
     "StepExecutorPausedEvent",
@@ -299,6 +300,14 @@ class RouterPausedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class StepContinuedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepContinued"):
+    requirement_id: str | None = None
+
+
+class StepQuestionWithdrawnEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepQuestionWithdrawn"
+):
+    """The question needs no answer any more: the branch that asked was given up."""
+
     requirement_id: str | None = None
 
 

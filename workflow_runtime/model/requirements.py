@@ -21,7 +21,12 @@ _R = TypeVar("_R", bound="_Requirement")
 
 
 class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON."""
+    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON.
+
+    Times are unix seconds. ``answered_at`` is when the answer was stored, ``used_at`` when a step first used it,
+    ``withdrawn_at`` when its branch was given up, so that no answer is needed. ``timed_out``: nobody answered in time, and
+    ``on_timeout`` decided.
+    """
 
     id: str = ""
     path: str = ""
@@ -32,6 +37,20 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
     on_timeout: str = OnTimeout.cancel.value
     created_at: float | None = None
     answered_at: float | None = None
+    used_at: float | None = None
+    withdrawn_at: float | None = None
+    timed_out: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """The run that asks; its id is the beginning of ``id``. Empty for a requirement that no run has opened."""
+        head = self.id.rpartition("@")[0]
+        return head[: -len(self.path) - 1] if head.endswith(f":{self.path}") else ""
+
+    @property
+    def is_open(self) -> bool:
+        """True while the run waits for an answer: none is stored, and the question was not withdrawn."""
+        return self.answered_at is None and self.withdrawn_at is None
 
     @property
     def is_timed_out(self) -> bool:

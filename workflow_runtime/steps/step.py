@@ -253,6 +253,7 @@ class StepNode(Node):
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
             frame.try_again(self, path, attempt)
         else:  # it asked, or what it holds did: the attempt that it was in goes on
+            frame.refuse_blocked(path)
             attempt = record.attempt
         while True:
             began = frame.now()
