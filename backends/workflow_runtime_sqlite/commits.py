@@ -150,6 +150,13 @@ def _put_values(connection: sqlite3.Connection, patch: SessionPatch) -> None:
 
 def answer(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
     """``BaseDb.answer``."""
+    _store_answers(connection, rows)
+    at = {row.run_id: row.answered_at for row in rows}
+    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in at])
+    connection.executemany(sql.SIGNAL_PUT, [(run_id, "answered", b"{}", when) for run_id, when in at.items()])
+
+
+def _store_answers(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
     stored: dict[tuple[str, str], tuple[float | None, float | None]] = {}
     statuses: dict[str, RunStatus] = {}
     for row in rows:
@@ -164,9 +171,6 @@ def answer(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> No
     connection.executemany(
         sql.REQUIREMENT_ANSWER, [(row.data, row.answered_at, row.run_id, row.requirement_id) for row in rows]
     )
-    at = {row.run_id: row.answered_at for row in rows}
-    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in at])
-    connection.executemany(sql.SIGNAL_PUT, [(run_id, "answered", b"{}", when) for run_id, when in at.items()])
 
 
 def claim(
@@ -177,6 +181,7 @@ def claim(
     lease_until: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
+    answers: Sequence[RequirementRow],
 ) -> RunRow | None:
     """``BaseDb.claim``."""
     values = connection.execute(sql.RUN, (run_id,)).fetchone()
@@ -189,6 +194,8 @@ def claim(
         expired_only=expired_only,
     )
     if row is not None:
+        if answers:
+            _store_answers(connection, answers)
         _put_lease(connection, row)
         connection.execute(sql.SIGNALS_TAKE, (now, run_id))
     return row

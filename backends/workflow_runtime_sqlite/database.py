@@ -196,9 +196,10 @@ class SqliteDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         return await self._write(
-            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, wakes=(run_id,)
+            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, answers, wakes=(run_id,)
         )
 
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -26,11 +24,11 @@ from ..model.step_io import StepOutput
 from ..storage.base import Fence
 from . import pausing
 from .bus import Buffer, Bus
-from .clock import new_id
 from .ending import copy_output
 from .loops import Loop, current_loop
 from .parking import Parking
 from .pauses import Pauses, Requirement
+from .process import current
 from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
@@ -45,14 +43,9 @@ __all__ = ["Completion", "Execution", "owner_of_this_process"]
 logger = logging.getLogger("workflow_runtime")
 
 
-@cache
-def _owner(pid: int) -> str:
-    return f"{socket.gethostname()}:{pid}:{new_id()[-8:]}"
-
-
 def owner_of_this_process() -> str:
     """Who holds the leases that are taken here; a forked child is somebody else."""
-    return _owner(os.getpid())
+    return current().owner
 
 
 class Completion:
@@ -390,7 +383,7 @@ class Execution:
         if not self.has_questions:
             return
         for item in self.pauses.withdraw(path, self.clock.time()):
-            if self.output.status is RunStatus.running:
+            if path:  # the end of the run says it of all that is left
                 self.bus.publish(question_withdrawn(self, item))
 
     # -- leaving without an end ----------------------------------------------------------------------------------------

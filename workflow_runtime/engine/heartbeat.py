@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..model.errors import Fenced, StorageError
 from ..storage.base import BaseDb, Fence
 from .ending import CANCELLED_ELSEWHERE
 from .loops import later, loop_key, spawn
+from .process import current
 from .stored import requirements_of
 
 if TYPE_CHECKING:
@@ -21,16 +21,15 @@ __all__ = ["unwatch", "watch"]
 logger = logging.getLogger("workflow_runtime")
 
 LOOK_SECONDS = 0.1  # how often requests to cancel are looked up: one small read per database and loop
-_hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
 
 
 def watch(run: Execution) -> None:
     """Look after ``run`` until it ends. The first run of a loop starts the loop's heart, which stops at a beat without any:
     runs that come one after the other share it."""
-    key = loop_key()
-    heart = _hearts.get(key)
+    key, hearts = loop_key(), current().hearts
+    heart = hearts.get(key)
     if heart is None or heart.stopped:
-        heart = _hearts[key] = Heart()
+        heart = hearts[key] = Heart()
     heart.runs[run.id] = run
     run.heart = heart
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +20,7 @@ from .heartbeat import unwatch, watch
 from .joined import Joined
 from .loops import spawn
 from .pausing import wake
+from .process import current
 from .request import RunRequest
 from .sessions import Turn, open_session, remember_session
 
@@ -40,43 +38,44 @@ __all__ = [
 
 Prepare = Callable[[], Any]
 
-_live: weakref.WeakValueDictionary[str, Execution] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
-_paused: weakref.WeakValueDictionary[str, WorkflowRunOutput] = weakref.WeakValueDictionary()
 _KEPT = 256  # outputs of finished background runs that no database keeps
-_finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
 
 
 def find_live(run_id: str) -> Execution | None:
     """The run of that id if this process is executing it."""
-    with _lock:
-        run = _live.get(run_id)
+    process = current()
+    with process.lock:
+        run = process.live.get(run_id)
     return run if run is not None and not run.ended else None
 
 
 def find_paused(run_id: str) -> WorkflowRunOutput | None:
     """The paused output of a run that no database keeps, while somebody holds it."""
-    with _lock:
-        return _paused.get(run_id)
+    process = current()
+    with process.lock:
+        return process.paused.get(run_id)
 
 
 def find_parked(run_id: str) -> Execution | None:
     """The paused run of that id whose steps still wait in this process; its pause may not be stored yet."""
-    with _lock:
-        run = _live.get(run_id)
+    process = current()
+    with process.lock:
+        run = process.live.get(run_id)
     return run if run is not None and run.life in (Life.PARKED, Life.PAUSING) else None
 
 
 def live_runs() -> list[Execution]:
     """All runs that this process is executing now."""
-    with _lock:
-        return [run for run in _live.values() if not run.ended]
+    process = current()
+    with process.lock:
+        return [run for run in process.live.values() if not run.ended]
 
 
 def find_finished(run_id: str) -> WorkflowRunOutput | None:
     """The output of a background run that ended in this process and that no database keeps."""
-    with _lock:
-        return _finished.get(run_id)
+    process = current()
+    with process.lock:
+        return process.finished.get(run_id)
 
 
 async def prepare_new(request: RunRequest) -> Execution:
@@ -152,8 +151,9 @@ def register(run: Execution) -> Execution:
         observer = make(run)
         if observer is not None:
             run.observe(observer)
-    with _lock:
-        _live[run.id] = run
+    process = current()
+    with process.lock:
+        process.live[run.id] = run
     return run
 
 
@@ -183,16 +183,16 @@ async def _execute(run: Execution) -> None:
 
 
 def _forget(run: Execution) -> None:
-    with _lock:
-        if _live.get(run.id) is run:
-            del _live[run.id]
-        output = run.completion.output
+    process, output = current(), run.completion.output
+    with process.lock:
+        if process.live.get(run.id) is run:
+            del process.live[run.id]
         if run.definition.db is None and output.is_paused:
-            _paused[run.id] = output
+            process.paused[run.id] = output
         if run.request.background and run.definition.db is None:
-            _finished[run.id] = output
-            while len(_finished) > _KEPT:
-                _finished.popitem(last=False)
+            process.finished[run.id] = output
+            while len(process.finished) > _KEPT:
+                process.finished.popitem(last=False)
 
 
 async def store_first(run: Execution) -> None:

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import sniffio
 
+from .process import current
+
 __all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn"]
 
 logger = logging.getLogger("workflow_runtime")
-_tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
 
 
 def on_trio() -> bool:
@@ -31,7 +32,7 @@ class Loop(Protocol):
     """A running event loop, as another thread may use it."""
 
     def is_here(self) -> bool:
-        """True when called from this loop's own thread while it runs."""
+        """True when called while this loop runs in the same thread."""
         ...
 
     def call(self, function: Callable[[], None]) -> bool:
@@ -40,14 +41,13 @@ class Loop(Protocol):
 
 
 class _AsyncioLoop:
-    __slots__ = ("_loop", "_thread")
+    __slots__ = ("_loop",)
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+        return asyncio._get_running_loop() is self._loop
 
     def call(self, function: Callable[[], None]) -> bool:
         try:
@@ -152,8 +152,9 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
         trio.lowlevel.spawn_system_task(guarded, name=name, context=copy_context())
         return
     task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    tasks = current().tasks
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 async def _quiet(work: Callable[[], Awaitable[None]]) -> None:

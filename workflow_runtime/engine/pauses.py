@@ -56,7 +56,10 @@ class Pauses:
         new: list[str] = []
         for item in stored:
             known = self.by_id.get(item.id)
-            if known is None or not known.is_open or not _is_fresh(item):
+            # Not by ``answered_at``: a caller may hold, and have changed, the requirement that is known here.
+            if known is None or known.used_at is not None or known.withdrawn_at is not None:
+                continue
+            if item.id in self.fresh or not _is_fresh(item):
                 continue
             self.by_id[item.id] = item
             if item.id in self.changed:

@@ -114,7 +114,7 @@ class Recorder:
         self._editing = False
         self._sealed = False
         self._committing = False
-        self._unsure: RunRow | None = None  # of a commit that was cut off: nobody knows whether it is stored
+        self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
         self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ class Recorder:
                 except BaseException as error:
                     self._ask_again(asked)
                     if not isinstance(error, _REFUSALS):  # cut off, or its answer was lost: it may be stored
-                        self._unsure = row or self._unsure
+                        self._unsure += [row] if row is not None else []
                     if not isinstance(error, Exception):
                         raise
                     if not await self._is_stored():
@@ -328,7 +328,7 @@ class Recorder:
                         continue
                 finally:
                     self._committing = False
-                self._unsure = None
+                self._unsure.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
@@ -343,11 +343,13 @@ class Recorder:
             self.run.pauses.changed.setdefault(item.id, item)
 
     async def _is_stored(self) -> bool:
-        """After a commit that failed: whether the last one whose result is not known is stored."""
-        unsure = self._unsure
-        found = await self.db.load_run(self.run.id) if unsure is not None else None
-        self._unsure = None  # not where the database could not say: it is asked again
-        if unsure is None or found is None or (found.created_at, found.data) != (unsure.created_at, unsure.data):
+        """After a commit that failed: whether one whose result is not known is stored."""
+        if not self._unsure:
+            return False
+        found = await self.db.load_run(self.run.id)
+        unsure = [(row.created_at, row.data) for row in self._unsure]
+        self._unsure.clear()  # not where the database could not say: it is asked again
+        if found is None or (found.created_at, found.data) not in unsure:
             return False
         self.created, self._stored = True, found.status
         return True

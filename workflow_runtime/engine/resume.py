@@ -18,7 +18,7 @@ from ..model.errors import AlreadyAnswered, InputError, PlanChanged, QuestionWit
 from ..model.requirements import StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
-from ..storage.base import BaseDb, RunRow
+from ..storage.base import BaseDb, RequirementRow, RunRow
 from ..storage.rules import ACTIVE
 from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution, owner_of_this_process
@@ -32,6 +32,8 @@ from .sessions import open_session
 from .stored import all_events, output_of, requirement_row, requirements_of
 
 __all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
+
+_PAUSED = frozenset({RunStatus.paused})
 
 
 class Continuation(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,62 +120,68 @@ def _join_unstored(asked: Continuation, live: Execution) -> Joined:
 
 
 async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
-    row, answered = await _store_answers(asked, db)
+    answered = False
     while True:
+        row = await _load(asked, db)
+        if row.cancel_requested and row.status is RunStatus.paused:
+            await end_cancelled(asked.definition, row, skip=asked.skip, store_events=asked.store_events)
+            row = await _load(asked, db)
+        if answered and row.status not in ACTIVE and not _has_unused(await requirements_of(db, row.run_id), row):
+            # Another caller went on with it, and it has paused again or ended: that is what became of these answers.
+            return Joined(run=None, output=await output_of(db, row), db=db, row=row)
         if row.status is RunStatus.paused:
-            claimed = await claim(asked.definition, row.run_id, frozenset({RunStatus.paused}))
+            claimed = await _claim_with_answers(asked, db, row, answered)
             if claimed is not None:
                 return await continued(asked, db, row, claimed)
-            if not answered:
-                raise RunNotPaused(f"run {asked.run_id!r} was continued by another caller first")
-        elif row.status in ACTIVE:
+        elif row.status is RunStatus.running:
+            answered = answered or await _answer_running(asked, db, row)
             taken = await _taken_over(asked, db, row)
             return taken if taken is not None else _joined(asked, db, row)
-        row = await _load(asked, db)
-        # Another caller went on with it, and it has paused again or ended: if it used these answers, that is their result.
-        if row.status not in ACTIVE and not _has_unused(await requirements_of(db, row.run_id), row):
-            return Joined(run=None, output=await output_of(db, row), db=db, row=row)
+        else:
+            refuse_unless_paused(row.status, asked.run_id)
 
 
 def _has_unused(requirements: list[Requirement], row: RunRow) -> bool:
     return row.status is RunStatus.paused and bool(Pauses(requirements).fresh)
 
 
-async def _store_answers(asked: Continuation, db: BaseDb) -> tuple[RunRow, bool]:
-    """Store the new answers of the call. The run's row as it was before, and whether there were any.
+async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> RunRow | None:
+    """Claim a paused run and store the answers of the call with that; None when another caller was first.
 
     Raises as ``prepare_continued`` does; then nothing was stored.
     """
-    while True:
-        row = await _load(asked, db)
-        if row.cancel_requested and row.status is RunStatus.paused:
-            await end_cancelled(asked.definition, row, skip=asked.skip, store_events=asked.store_events)
-            row = await _load(asked, db)
-        if RunStatus(row.status).is_final or row.status is RunStatus.pending:
-            refuse_unless_paused(row.status, asked.run_id)
-        pauses = Pauses(await requirements_of(db, asked.run_id))
-        if row.status is RunStatus.paused and row.fingerprint != asked.definition.plan.fingerprint:
-            check_plan(
-                asked.definition.plan, Journal(await load_journal(db, row)), asked.allow_plan_change, pauses.open
-            )
-        try:
-            answers = _answers(asked, pauses) if row.status is RunStatus.paused else _new_answers(asked, pauses)
-        except (AlreadyAnswered, ValueError):
-            # Another caller may have gone on with the run between the two reads above: then it is that which is to be told.
-            current = await _load(asked, db)
-            if current.attempt != row.attempt and row.status is RunStatus.paused:
-                refuse_unless_paused(current.status, asked.run_id)
+    pauses = Pauses(await requirements_of(db, row.run_id))
+    if row.fingerprint != asked.definition.plan.fingerprint:
+        check_plan(asked.definition.plan, Journal(await load_journal(db, row)), asked.allow_plan_change, pauses.open)
+    try:
+        answers = [] if answered else _answers(asked, pauses)
+        return await claim(
+            asked.definition, row.run_id, _PAUSED, answers=[requirement_row(item, row) for item in answers]
+        )
+    except (AlreadyAnswered, QuestionWithdrawn):
+        # Another caller may have gone on with the run since it was read: then it is that which is to be told.
+        current = await _load(asked, db)
+        if current.attempt == row.attempt:
             raise
+        return None
+
+
+async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> bool:
+    """Store the new answers to a running run. RunNotPaused when there are none."""
+    while True:
+        pauses = Pauses(await requirements_of(db, row.run_id))
+        try:
+            answers = _new_answers(asked, pauses)
+        except (AlreadyAnswered, QuestionWithdrawn):
+            answers = []
         if not answers:
-            if row.status in ACTIVE:
-                refuse_unless_paused(row.status, asked.run_id)
-            return row, False
+            refuse_unless_paused(row.status, asked.run_id)
         try:
             await db.answer([requirement_row(item, row) for item in answers])
         except (AlreadyAnswered, QuestionWithdrawn):
             continue  # by somebody else in this moment: what is left of these answers is looked at again
         tell_answered(asked.run_id, answers)
-        return row, True
+        return True
 
 
 def tell_answered(run_id: str, answers: list[Requirement]) -> None:
@@ -224,9 +232,14 @@ async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution
 
 
 async def claim(
-    definition: Definition, run_id: str, statuses: frozenset[RunStatus], *, expired_only: bool = False
+    definition: Definition,
+    run_id: str,
+    statuses: frozenset[RunStatus],
+    *,
+    expired_only: bool = False,
+    answers: Sequence[RequirementRow] = (),
 ) -> RunRow | None:
-    """Become the owner of a stored run; its row from then on, None when it cannot be had."""
+    """Become the owner of a stored run, storing ``answers`` with that; its row, None when it cannot be had."""
     assert definition.db is not None
     now = definition.clock.time()
     return await definition.db.claim(
@@ -236,6 +249,7 @@ async def claim(
         lease_until=now + definition.lease,
         statuses=statuses,
         expired_only=expired_only,
+        answers=answers,
     )
 
 
@@ -288,7 +302,7 @@ async def end_cancelled(definition: Definition, row: RunRow, *, store_events: bo
     db = definition.db
     assert db is not None
     paused = row.status is RunStatus.paused
-    statuses = frozenset({RunStatus.paused}) if paused else ACTIVE
+    statuses = _PAUSED if paused else ACTIVE
     claimed = await claim(definition, row.run_id, statuses, expired_only=not paused)
     if claimed is None:
         return False

@@ -188,7 +188,8 @@ class Runtime:
             )
             self.report.recovered.extend(run.id for run in runs)
         for db in self._databases():
-            for row in await expired_runs(db, SystemClock().time()):
+            clock = next(workflow.clock for workflow in self.workflows if workflow.db is db)
+            for row in await expired_runs(db, clock.time()):
                 if row.workflow_id not in known and row.run_id not in self.report.unknown:
                     self.report.unknown.append(row.run_id)
                     logger.warning(
@@ -234,7 +235,7 @@ class Runtime:
             retention = self.retention or workflow.retention
             if retention is None or workflow.db is None:
                 continue
-            now = SystemClock().time()
+            now = workflow.clock.time()
             for age, kinds in (
                 (retention.deltas, DELTAS),
                 (retention.events, event_names()),

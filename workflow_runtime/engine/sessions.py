@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
 from .clock import new_id
 from .loops import loop_key
+from .process import current
 from .request import Definition
 
 if TYPE_CHECKING:
@@ -140,8 +140,6 @@ def _without_events(output: WorkflowRunOutput) -> WorkflowRunOutput:
 
 # -- serialised edits ---------------------------------------------------------------------------------------------------
 
-_locks: weakref.WeakValueDictionary[tuple[int, str, object], anyio.Lock] = weakref.WeakValueDictionary()
-
 
 @asynccontextmanager
 async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
@@ -149,9 +147,10 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
     db = run.definition.db
     name = run.request.session_id if db is not None else f"{run.request.session_id}:{run.id}"
     key = (id(db), name, loop_key())
-    lock = _locks.get(key)
+    locks = current().session_locks
+    lock = locks.get(key)
     if lock is None:
-        lock = _locks[key] = anyio.Lock()
+        lock = locks[key] = anyio.Lock()
     async with lock:
         if db is None:
             yield run.state
@@ -230,14 +229,11 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
 # -- whose turn it is ----------------------------------------------------------------------------------------------------
 
 
-class _Line:
+class Line:
     """The runs of one session in this process, in the order they came. The session is the first one's."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
-
-
-_lines: weakref.WeakValueDictionary[tuple[int, str, object], _Line] = weakref.WeakValueDictionary()
 
 
 class Turn:
@@ -245,7 +241,7 @@ class Turn:
 
     def __init__(self, run: Execution) -> None:
         self._run = run
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._moved: anyio.Event | None = None
         self.held = False
         self.lock_name = f"turn:{run.request.session_id}"
@@ -259,9 +255,10 @@ class Turn:
         db = run.definition.db
         # The loop itself, not its thread: a run that a loop left behind must not stand before those of the next one.
         key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, loop_key())
-        line = _lines.get(key)
+        lines = current().session_lines
+        line = lines.get(key)
         if line is None:
-            line = _lines[key] = _Line()
+            line = lines[key] = Line()
         line.turns.append(self)
         self._line = line
 
@@ -285,7 +282,7 @@ class Turn:
         self.held = True
         await _catch_up(self._run)
 
-    async def _come_first(self, line: _Line, policy: str) -> None:
+    async def _come_first(self, line: Line, policy: str) -> None:
         run = self._run
         before = [turn._run for turn in line.turns[: line.turns.index(self)]]
         if before and policy == "reject":

@@ -302,11 +302,13 @@ class BaseDb(ABC):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
         With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed. A
         request to cancel stays, but that of a run which had ended is forgotten. The run's signals are taken: what they
-        tell of is read after the claim."""
+        tell of is read after the claim. ``answers`` to its questions are stored with the claim, or not at all; raises as
+        ``answer`` does."""
 
     @abstractmethod
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:

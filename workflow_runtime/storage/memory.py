@@ -128,23 +128,26 @@ class InMemoryDb(BaseDb):
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         with self._lock:
-            found: dict[tuple[str, str], RequirementRow] = {}
-            for row in rows:
-                run = self._runs.by_id.get(row.run_id)
-                if run is not None and row.requirement_id in run.requirements:
-                    found[row.run_id, row.requirement_id] = run.requirements[row.requirement_id]
-            times = {key: (stored.answered_at, stored.withdrawn_at) for key, stored in found.items()}
-            stored_runs = {row.run_id: self._runs.row(row.run_id) for row in rows}
-            rules.check_answers(rows, times, {key: row.status for key, row in stored_runs.items() if row is not None})
-            for row in rows:
-                key = (row.run_id, row.requirement_id)
-                found[key].data, found[key].answered_at = row.data, row.answered_at
-                self._open.pop(key, None)
-                run = self._runs.by_id[row.run_id]
-                run.touched = 0 if run.row is None else run.row.seq
+            self._store_answers(rows)
             for run_id, at in {row.run_id: row.answered_at or 0.0 for row in rows}.items():
                 self._runs.signal(SignalRow(run_id=run_id, kind="answered", created_at=at))
         self._watch.wake({row.run_id for row in rows})
+
+    def _store_answers(self, rows: Sequence[RequirementRow]) -> None:
+        found: dict[tuple[str, str], RequirementRow] = {}
+        for row in rows:
+            run = self._runs.by_id.get(row.run_id)
+            if run is not None and row.requirement_id in run.requirements:
+                found[row.run_id, row.requirement_id] = run.requirements[row.requirement_id]
+        times = {key: (stored.answered_at, stored.withdrawn_at) for key, stored in found.items()}
+        stored_runs = {row.run_id: self._runs.row(row.run_id) for row in rows}
+        rules.check_answers(rows, times, {key: row.status for key, row in stored_runs.items() if row is not None})
+        for row in rows:
+            key = (row.run_id, row.requirement_id)
+            found[key].data, found[key].answered_at = row.data, row.answered_at
+            self._open.pop(key, None)
+            run = self._runs.by_id[row.run_id]
+            run.touched = 0 if run.row is None else run.row.seq
 
     async def claim(
         self,
@@ -155,6 +158,7 @@ class InMemoryDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         with self._lock:
             row = rules.claimed(
@@ -166,6 +170,7 @@ class InMemoryDb(BaseDb):
                 expired_only=expired_only,
             )
             if row is not None:
+                self._store_answers(answers)
                 self._runs.put(copy(row))
                 self._runs.take_signals(run_id)
         if row is not None:

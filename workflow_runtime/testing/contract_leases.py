@@ -256,6 +256,28 @@ class AnswerContract:
             await db.answer([answered("q1"), answered("q1")])
         assert [row.answered_at for row in await db.load_requirements("r1")] == [None, 20.0]
 
+    async def test_answers_are_stored_with_a_claim_or_not_at_all(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement("q1"), requirement("q2")]))
+
+        async def take(*answers: RequirementRow, statuses: frozenset[RunStatus] = PAUSED) -> RunRow | None:
+            return await other.claim(
+                "r1", owner="b", now=50.0, lease_until=60.0, statuses=statuses, expired_only=False, answers=answers
+            )
+
+        assert await take(answered("q1"), statuses=RUNNING) is None
+        await db.answer([answered("q1")])
+        with pytest.raises(AlreadyAnswered):
+            await take(answered("q2"), answered("q1", at=30.0))
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert (stored.status, stored.attempt) == (RunStatus.PAUSED, 1)
+        assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, None]
+        row = await take(answered("q2", at=40.0))
+        assert row is not None
+        assert (row.status, row.attempt) == (RunStatus.RUNNING, 2)
+        assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, 40.0]
+        assert await db.take_signals("b", now=70.0) == []
+
     async def test_an_answer_without_its_time_is_refused(self, db: BaseDb) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
         with pytest.raises(StorageError):
