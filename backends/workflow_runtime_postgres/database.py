@@ -12,6 +12,7 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
+    CONTRACT,
     BaseDb,
     Batch,
     Committed,
@@ -23,6 +24,7 @@ from workflow_runtime.storage.base import (
     RunFilter,
     RunRow,
     SessionRow,
+    SignalRow,
     StepRow,
 )
 from workflow_runtime.storage.watch import Watch
@@ -33,7 +35,7 @@ from .commits import commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, requirement_row, run_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -85,6 +87,8 @@ class PostgresDb(BaseDb):
     Raises:
         BuildError: The URL is of another kind, a size cannot be, or an argument is given twice.
     """
+
+    contract = CONTRACT
 
     def __init__(
         self,
@@ -213,7 +217,14 @@ class PostgresDb(BaseDb):
             fenced=None if fence is None else rows.get(fence.run_id),
             session=session,
             state={} if session is None else session.state,
+            answered=await self._answered(run_id, batch.waits_for),
         )
+
+    async def _answered(self, run_id: str | None, names: frozenset[str]) -> list[str]:
+        if run_id is None or not names:
+            return []
+        found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
+        return [row["requirement_id"] for row in found if row["answered_at"] is not None]
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         if not rows:
@@ -224,12 +235,14 @@ class PostgresDb(BaseDb):
         hopeless = None in answered or len(set(zip(runs, ids, strict=True))) < len(rows)
         for _ in range(REFUSALS):
             if not hopeless:
-                [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered)
+                [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered, _FINAL)
                 if stored:
                     self._watch.wake(set(runs))
                     return
             found = await self._fetch(sql.ANSWERED_AT, runs, ids)
-            rules.check_answers(rows, {(run_id, name): at for run_id, name, at in found})
+            times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
+            statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
+            rules.check_answers(rows, times, statuses)
         raise StorageError(f"{self.settings.server}: an answer to run {runs[0]!r} was refused; try again")
 
     async def claim(
@@ -253,14 +266,17 @@ class PostgresDb(BaseDb):
         return LeaseState(held=held, cancel_requested=cancel)
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
-        found = await self._fetchrow(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
-        if found is None:
+        [(status,)] = await self._write(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
+        if status is None:
             return None
         self._watch.wake((run_id,))
-        return RunStatus(found["status"])
+        return RunStatus(status)
 
-    async def cancel_requests(self, owner: str) -> list[str]:
-        return [run_id for (run_id,) in await self._fetch(sql.TO_CANCEL, owner)]
+    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+        if await self._fetchrow(sql.HAS_SIGNALS, owner, _ACTIVE) is None:
+            return []
+        found = await self._write(sql.TAKE_SIGNALS, owner, now, _ACTIVE)
+        return sorted(map(signal_row, found), key=lambda row: row.number)
 
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         return await self._fetchrow(sql.LOCK_TAKE, name, owner, until, now) is not None
@@ -301,9 +317,11 @@ class PostgresDb(BaseDb):
         session_id: str | None = None,
         user_id: str | None = None,
         workflow_id: str | None = None,
+        due_before: float | None = None,
         limit: int = 100,
+        after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
-        text, values = queries.list_requirements(session_id, user_id, workflow_id, limit)
+        text, values = queries.list_requirements(session_id, user_id, workflow_id, due_before, limit, after)
         return [requirement_row(found) for found in await self._fetch(text, *values)]
 
     async def load_session(self, session_id: str) -> SessionRow | None:

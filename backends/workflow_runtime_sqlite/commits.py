@@ -7,7 +7,8 @@ behind, so a group of them needs no savepoint. Errors of the driver may come fro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
@@ -55,7 +56,7 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
-        if stored is not None and verdict.run.status.is_final:
+        if verdict.run.status.is_final:
             connection.execute(sql.SIGNALS_TAKE, (verdict.run.updated_at, run_id))
     if batch.steps:
         connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
@@ -253,27 +254,35 @@ def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
 def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[str]) -> bool:
     """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
-    for statement in sql.RUN_DELETE:
-        connection.executemany(statement, [(run_id,) for run_id in gone])
-    found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
+    with _deleting(connection):
+        for statement in sql.RUN_DELETE:
+            connection.executemany(statement, [(run_id,) for run_id in gone])
+        found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
     return bool(gone) or found[-1] > 0
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
     """Delete those of these runs that still are finished and old. How many went."""
-    went = 0
-    for run_id in run_ids:
-        if _is_old(connection, run_id, before):
-            for statement in sql.RUN_DELETE:
-                connection.execute(statement, (run_id,))
-            went += 1
-    return went
+    old = [(run_id,) for run_id in run_ids if _is_old(connection, run_id, before)]
+    with _deleting(connection):
+        for statement in sql.RUN_DELETE:
+            connection.executemany(statement, old)
+    return len(old)
 
 
 def delete_events(connection: sqlite3.Connection, keys: Sequence[tuple[str, int]], before: float) -> int:
     """Delete those of these events whose runs still are finished and old. How many went."""
     old = {run_id for run_id in {run_id for run_id, _ in keys} if _is_old(connection, run_id, before)}
-    return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+    with _deleting(connection):
+        return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+
+
+@contextmanager
+def _deleting(connection: sqlite3.Connection) -> Iterator[None]:
+    # After an error the transaction is undone.
+    connection.execute(sql.DELETING, (1,))
+    yield
+    connection.execute(sql.DELETING, (0,))
 
 
 def _is_old(connection: sqlite3.Connection, run_id: str, before: float) -> bool:

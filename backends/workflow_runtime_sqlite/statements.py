@@ -14,7 +14,7 @@ REQUIREMENT_COLUMNS = (
     "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, "
     "used_at, withdrawn_at, data"
 )
-SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, version, metrics, created_at, updated_at"
+SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, revision, metrics, created_at, updated_at"
 
 
 def marks(count: int) -> str:
@@ -23,25 +23,25 @@ def marks(count: int) -> str:
 
 # -- runs --------------------------------------------------------------------------------------------------------------
 
-RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched FROM workflow_runs WHERE run_id = ?"
+RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
-RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched, changes, data) VALUES ({marks(17)}, 1, ?)"
+RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, data) VALUES ({marks(17)}, 1, ?)"
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
-    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched = ?, changes = changes + 1,
+    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched_seq = ?, changes = changes + 1,
     data = ? WHERE run_id = ?"""
 RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
     parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
     lease_until = ?,
-    cancel_requested = ?, forked_from = ?, touched = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
+    cancel_requested = ?, forked_from = ?, touched_seq = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
     lease_until = ?, cancel_requested = ?, updated_at = ?,
-    touched = seq, changes = changes + 1 WHERE run_id = ?"""
+    touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
-RUN_TOUCH = "UPDATE workflow_runs SET touched = seq, changes = changes + 1 WHERE run_id = ?"
-RUN_MOVED = "SELECT seq, touched, changes FROM workflow_runs WHERE run_id = ?"
+RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
+RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
 RUN_DELETE = (
     "DELETE FROM workflow_steps WHERE run_id = ?",
     "DELETE FROM workflow_events WHERE run_id = ?",
@@ -49,6 +49,8 @@ RUN_DELETE = (
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_runs WHERE run_id = ?",
 )
+# Around statements that delete runs, sessions or events (``schema``).
+DELETING = "UPDATE workflow_deleting SET allowed = ?"
 RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
 
 # -- steps, events -----------------------------------------------------------------------------------------------------
@@ -109,9 +111,9 @@ STATE, EXTRA = 0, 1
 SESSION = f"SELECT {SESSION_COLUMNS} FROM workflow_sessions WHERE session_id = ?"
 SESSION_INSERT = f"INSERT INTO workflow_sessions ({SESSION_COLUMNS}) VALUES ({marks(9)})"
 SESSION_CHECKPOINT = """
-    UPDATE workflow_sessions SET name = ?, version = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
+    UPDATE workflow_sessions SET name = ?, revision = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
 SESSION_UPDATE = """
-    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, version = ?, metrics = ?,
+    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, revision = ?, metrics = ?,
     updated_at = ? WHERE session_id = ?"""
 SESSION_VALUES = "SELECT part, name, value FROM workflow_session_values WHERE session_id = ?"
 SESSION_KEY = f"SELECT value FROM workflow_session_values WHERE session_id = ? AND part = {STATE} AND name = ?"
@@ -125,7 +127,7 @@ SESSION_DELETE = (
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCK_TAKE = """
-    INSERT INTO workflow_locks (name, owner, held_until) VALUES (?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until
-    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_until <= ?"""
+    INSERT INTO workflow_locks (name, owner, held_to) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_to = excluded.held_to
+    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_to <= ?"""
 LOCK_DROP = "DELETE FROM workflow_locks WHERE name = ? AND owner = ?"

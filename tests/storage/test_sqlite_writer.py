@@ -211,7 +211,7 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             (queries.load_session, "s1"),
             (queries.has_signals, "a"),
             (queries.list_requirements, "s1", None, None, None, 10, None),
-            (commits.commit, Batch(run=run(name, RunStatus.COMPLETED, created_at=9e9))),
+            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9))),
         ]
         for where in (
             RunFilter(session_id="s1"),
