@@ -48,20 +48,12 @@ def known(rule: str, case: Case) -> Known | None:
 EXPECTED: tuple[Known, ...] = (
     Known("edit-taken-back", "a later commit of a run takes back what its edit_state() has stored", _with("edit")),
     Known("reader-differs", "a reader comes back before the take-over and misses WorkflowResumed", _with("read")),
-    Known("stuck", "a run that is fenced while it pauses keeps its place in the session's line", _with("queue")),
-    Known(
-        "storage-error-in-good-weather",
-        "a cancel cuts off the commit that creates the run, and its end creates it again",
-        _with("cancel"),
-    ),
 )
 
 # Kept cases (files of kept/ without .json) that still break their rule.
 KEPT_FAILING = frozenset(
     {
-        "cancel-while-the-first-commit-is-under-way",
         "edit-is-taken-back",
-        "pause-of-a-fenced-run-keeps-its-turn",
         "reader-comes-back-before-the-take-over",
     }
 )
