@@ -25,6 +25,7 @@ def serve(
     auth: str | None,
     jwt: bool,
     origins: Sequence[str],
+    allow_headers: Sequence[str],
     hosts: Sequence[str],
     grace: float,
     log_level: str,
@@ -43,7 +44,13 @@ def serve(
     try:
         refuse_open_door(host, who is not None)
         app = workflow_app(
-            load_all(targets, db), auth=authenticate, origins=origins, hosts=hosts or None, limits=limits, grace=grace
+            load_all(targets, db),
+            auth=authenticate,
+            origins=origins,
+            allow_headers=allow_headers,
+            hosts=hosts or None,
+            limits=limits,
+            grace=grace,
         )
     except ValueError as error:
         raise Stop(Code.usage, str(error)) from None
