@@ -17,6 +17,7 @@ from workflow_runtime import (
     Router,
     Step,
     StepInput,
+    StepOutput,
     Steps,
     Workflow,
 )
@@ -133,6 +134,52 @@ async def test_what_was_asked_in_a_run_that_is_over_waits_no_more() -> None:
     recall(view, output, await workflow.history(str(output.run_id)))
     assert [node.state for node in view.root.walk()][1:] == ["done", "skipped", "done"]
     assert view.questions == []
+
+
+def boom(step_input: StepInput) -> str:
+    raise ValueError("boom")
+
+
+def says_so(step_input: StepInput) -> StepOutput:
+    return StepOutput("Step a skipped: rejected by a person", success=False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["step", "steps", "condition", "loop", "router", "parallel", "nested"])
+@pytest.mark.parametrize(
+    ("executor", "options", "answer", "state", "note"),
+    [
+        (boom, {"on_error": "pause"}, lambda asked: asked.skip(), "skipped", "boom"),
+        (work, {"requires_confirmation": True}, lambda asked: asked.reject(), "skipped", "rejected"),
+        (work, {"requires_confirmation": True}, lambda asked: asked.reject("too dear"), "skipped", "too dear"),
+        (says_so, {"requires_confirmation": True}, lambda asked: asked.confirm(), "failed", ""),
+        (boom, {"on_error": "skip", "requires_confirmation": True}, lambda asked: asked.confirm(), "failed", ""),
+    ],
+    ids=["failure-skipped", "rejected", "rejected-with-reason", "failed-with-the-words", "failed"],
+)
+async def test_a_stored_run_shows_as_skipped_what_a_person_skipped(
+    kind: str, executor: Any, options: dict[str, Any], answer: Any, state: str, note: str
+) -> None:
+    inner = step("a", executor, **options)
+    around: dict[str, Any] = {
+        "step": inner,
+        "steps": Steps("outer", steps=[inner]),
+        "condition": Condition([inner], name="outer"),
+        "loop": Loop([inner], name="outer", max_iterations=1),
+        "router": Router([inner], lambda: "a", name="outer"),
+        "parallel": Parallel(inner, step("b"), name="outer"),
+        "nested": Step("outer", workflow=Workflow(name="inner", steps=[inner])),
+    }
+    workflow = Workflow(name="w", steps=[around[kind], step("last")], db=InMemoryDb())
+    output = await workflow.arun("x")
+    (asked,) = [*output.active_step_requirements, *output.active_error_requirements]
+    answer(asked)
+    output = await workflow.acontinue_run(output)
+    assert output.status == "COMPLETED"
+    view = View(workflow.name, workflow.outline())
+    recall(view, output, await workflow.history(str(output.run_id)))
+    (found,) = [node for node in view.root.walk() if node.name == "a"]
+    assert (found.state, found.note) == (state, note)
 
 
 @pytest.mark.anyio

@@ -12,8 +12,6 @@ from .tree import View
 
 __all__ = ["natural", "recall"]
 
-_BY_PERSON = re.compile(r"skipped: rejected by a person$|(output )?discarded by a person$")
-
 
 def natural(path: str) -> list[tuple[int, str]]:
     """A sort key that puts step 10 behind step 9."""
@@ -82,14 +80,19 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
         node.state = "running"
     elif entry.output is not None:
         node.state = state_of(entry.output, is_round)
-        node.error = node.error or (entry.output.error if node.state == "failed" else None)
+        if node.state == "failed":
+            node.error = node.error or entry.output.error
+        elif node.state == "skipped" and not node.error:
+            node.note = node.note or entry.output.error or ""
 
 
 def state_of(output: StepOutput, is_round: bool = False) -> State:
     """Done, failed, or skipped by a person. An iteration's own record only says whether another one follows."""
-    if is_round or output.success or output.steps:
+    if is_round:
         return "done"
-    return "skipped" if isinstance(output.content, str) and _BY_PERSON.search(output.content) else "failed"
+    if output.skipped:
+        return "skipped"
+    return "done" if output.success or output.steps else "failed"
 
 
 def _times(
