@@ -15,6 +15,7 @@ import pytest
 from console.emulator import Emulator
 
 HERE = Path(__file__).parent
+PATH = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
 WFR = [sys.executable, "-m", "workflow_runtime.cli"]
 _CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\r")
 
@@ -29,7 +30,7 @@ class Terminal:
             command[0],
             list(command[1:]),
             cwd=str(HERE),
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(HERE), "PROMPT_TOOLKIT_NO_CPR": "1", **env},
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
             dimensions=size,
             encoding="utf-8",
             timeout=20,
