@@ -43,6 +43,8 @@ def recall(
     elif view.status == "CANCELLED":
         view.reason = view.reason or str(output.content or "")
     _times(view, output, entries, offset, created_at)
+    if view.status == "ERROR":
+        _failures(view, output)
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
@@ -84,6 +86,32 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
             node.error = node.error or entry.output.error
         elif node.state == "skipped" and not node.error:
             node.note = node.note or entry.output.error or ""
+
+
+def _failures(view: View, output: WorkflowRunOutput) -> None:
+    """Steps that failed the run: the journal has outcomes only. Where the events are known, they told already."""
+    for step in output.failed_steps or ():
+        assert step.path is not None
+        kind = step.step_type if step.step_type not in ("Step", "Workflow") else None
+        node = view.at(step.path, step.step_name, kind)
+        if node.state == "failed":
+            continue
+        for outer in node.above():
+            if outer.state == "pending":
+                outer.state, outer.started_at = "running", outer.started_at or view.root.started_at
+        node.state, node.error = "failed", step.error
+        node.error_type = output.error_type if step.error == output.error else None
+        node.started_at = node.started_at or view.root.started_at
+        node.ended_at = view.root.ended_at
+        if view.failed is None or step.error == output.error:
+            view.failed = node
+        if node.parent is not None and node.parent.kind == "Parallel":  # it was added behind those that ended
+            around = node.parent
+            around.children = {child.path: child for child in sorted(around.children.values(), key=_place)}
+
+
+def _place(node: Node) -> list[tuple[int, str]]:
+    return natural(node.path)
 
 
 def state_of(output: StepOutput, is_round: bool = False) -> State:
