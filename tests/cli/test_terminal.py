@@ -133,7 +133,21 @@ def test_ctrl_d_leaves_the_run_paused_and_ctrl_c_cancels_it(terminal: Open) -> N
     wfr.sees("go on? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
-    assert wfr.ends() == 4
+    assert wfr.ends() == 130
+    wfr = terminal("run", "flows:ask", "hi", "--run-id", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x04")
+    assert wfr.ends() == 3
+    wfr = terminal("continue", "flows:ask", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
+    wfr = terminal("fork", "flows:ask", "r1", "--at", "0.shout")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
 
 
 @pytest.mark.parametrize(("before", "after"), [(100, 50), (50, 100)])

@@ -14,6 +14,7 @@ from .source import load_all, named
 __all__ = ["serve"]
 
 _JWT = "WFR_JWT_"
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
 
 def serve(
@@ -31,6 +32,8 @@ def serve(
     log_level: str,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. Stop names what is wrong before anything is opened."""
+    if log_level not in LOG_LEVELS:
+        raise Stop(Code.usage, f"--log-level {log_level!r} is not one of {', '.join(LOG_LEVELS)}")
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise Stop(Code.usage, "wfr serve needs the extra: pip install 'workflow-runtime[cli,server]'")
     from ..server import Limits, workflow_app
@@ -55,7 +58,14 @@ def serve(
     except ValueError as error:
         raise Stop(Code.usage, str(error)) from None
     server = server_for(app, host, port, limits=limits, grace=grace, log_level=log_level)
-    with bind(server, limits) as listening:
+    try:
+        listening = bind(server, limits)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Stop(
+            Code.usage, f"cannot listen at {host}, port {port}: {why}; choose another --host or --port (0: a free port)"
+        ) from None
+    with listening:
         at = listening.getsockname()
         sys.stderr.write(f"wfr: serving {', '.join(app.state.service.workflows)} at http://{host}:{at[1]}\n")
         sys.stderr.flush()
