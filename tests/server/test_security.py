@@ -306,6 +306,36 @@ def test_pages_of_named_origins_may_call(api: Api) -> None:
     assert other.status_code == 400
 
 
+def test_pages_of_named_origins_may_send_what_mcp_needs_and_the_headers_that_are_set(api: Api) -> None:
+    client = api(greeting(), auth=by_token, origins=["https://app.example.com"], allow_headers=["X-Name"])
+    wanted = [
+        "authorization",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "last-event-id",
+        "x-name",
+    ]
+    asked = {"origin": "https://app.example.com", "access-control-request-headers": ",".join(wanted)}
+    for method in ("GET", "POST", "DELETE"):
+        allowed = client.options("/mcp", headers={**asked, "access-control-request-method": method})
+        assert allowed.status_code == 200, allowed.text
+    request = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "page", "version": "1"}}
+    headers = {
+        "origin": "https://app.example.com",
+        "authorization": "Bearer alices",
+        "accept": "application/json, text/event-stream",
+    }
+    answer = client.post("/mcp", json={**request, "params": params}, headers=headers)
+    assert answer.headers["mcp-session-id"]
+    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"mcp-session-id", "x-run-id"} <= set(exposed)
+    other = {**asked, "access-control-request-method": "POST", "access-control-request-headers": "x-other"}
+    assert client.options("/mcp", headers=other).status_code == 400
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.com", "::"])
 def test_an_address_that_others_reach_needs_authentication(host: str) -> None:
     with pytest.raises(ValueError, match="callers have to say who they are"):

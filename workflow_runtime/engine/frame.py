@@ -155,6 +155,7 @@ class Frame:
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         self.run.withdraw(path)
         take_back(self, path)
+        self._forgive(path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
             known = record.decision
@@ -168,12 +169,28 @@ class Frame:
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
+        self._forgive(path)
         if run.recorder is not None:
             try:
                 run.recorder.note(record)
             except UnserializableError:
                 record.status, record.output = OPEN, None  # what cannot be stored is no outcome
                 raise
+
+    def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
+        """Note in the run's output what failed it; a container that goes on takes it back."""
+        output, text = self.run.output, str(error)
+        known = output.failed_steps or []
+        if any(step.error == text and within(step.path or "", path) for step in known):
+            return  # a step inside failed with it
+        step = StepOutput(None, node.name, node.step_id, kind, success=False, error=text, path=path)
+        output.failed_steps = [*known, step]
+
+    def _forgive(self, path: str) -> None:
+        """What failed at ``path`` does not fail the run: it goes on, or is tried again."""
+        output = self.run.output
+        if output.failed_steps:
+            output.failed_steps = [step for step in output.failed_steps if not within(step.path or "", path)] or None
 
     def remember(self, path: str, value: Any, kind: str = "memo") -> None:
         """Keep a value at ``path`` that must not be made twice."""

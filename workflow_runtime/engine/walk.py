@@ -44,17 +44,23 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
         definition.num_history_runs,
     )
     results.clear()
-    if definition.function is not None:
-        content = await _call_function(frame, definition, given, flow, results)
-    else:
-        for node in definition.plan.root:
-            output = await node.execute(frame, flow)
-            results.append(output)
-            flow.advance(node.name, output)
-            if output.stop:
-                break
-        content = deepest(last_made(results)) if results else NOTHING_RAN
+    try:
+        if definition.function is not None:
+            content = await _call_function(frame, definition, given, flow, results)
+        else:
+            for node in definition.plan.root:
+                output = await node.execute(frame, flow)
+                results.append(output)
+                flow.advance(node.name, output)
+                if output.stop:
+                    break
+            content = deepest(last_made(results)) if results else NOTHING_RAN
+    except BaseException as error:
+        if frame.depth == 0 and not isinstance(error, Exception):  # a pause, a cancel: a function caught what failed
+            run.output.failed_steps = None
+        raise
     if frame.depth == 0:
+        run.output.failed_steps = None
         run.output.images, run.output.videos = flow.images, flow.videos
         run.output.audio, run.output.files = flow.audio, flow.files
     return content

@@ -21,7 +21,8 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     """The outcome of one node. ``content`` is whatever the step returned, with its type; ``steps`` are a container's
     inner outputs; ``stop=True`` ends the enclosing workflow after this step.
 
-    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before.
+    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before. ``path`` is only
+    set in a run's ``failed_steps``.
     """
 
     content: Any = None
@@ -42,6 +43,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     is_paused: bool = False
     steps: list[StepOutput] | None = None
     skipped: bool = False
+    path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins."""

@@ -304,6 +304,7 @@ class StepNode(Node):
         frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
         policy = self.on_error
         if policy == "fail":
+            frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
             raise error
         if policy == "pause":
             record = frame.recorded(path)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import Refused
-from ..requests import Identifier, RunId
+from ..requests import Identifier, RunId, SessionId, refuse_unaddressable
 from .nesting import NESTING, nested_too_deeply
 from .runs import answers_in
 
@@ -42,7 +42,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     workflow_id: str
     input: Any = None
     message: Any = None
-    session_id: Identifier | None = None
+    session_id: SessionId | None = None
     run_id: RunId | None = None
     user_id: Identifier | None = None
     stream_events: bool = True
@@ -50,6 +50,9 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     additional_data: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
 
 
 class FollowFrame(Frame, frozen=True, kw_only=True, tag="subscribe"):
