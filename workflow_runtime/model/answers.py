@@ -7,7 +7,7 @@ has follows from what is asked:
     user_input, ask   user_input
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
-    iteration_review  confirmed, rejection_feedback
+    iteration_review  confirmed, rejection_feedback, edited_output
     executor          executor_requirements: id, and confirmation | user_input | external_execution_result
                       | user_feedback, with a list of labels for each question that offers options
     error             decision
@@ -66,7 +66,7 @@ def answer_schema(asked: StepRequirement) -> dict[str, Any]:
     if asked.requires_route_selection:
         parts["selected_choices"] = _choices(asked)
         wanted.append("selected_choices")
-    if asked.requires_output_review and asked.kind != "iteration_review":
+    if asked.requires_output_review:
         parts["edited_output"] = {}
     if asked.requires_executor_input:
         items = asked.executor_requirements or []

@@ -12,7 +12,7 @@ import msgspec
 from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
-from .step_io import StepInput, StepOutput
+from .step_io import StepInput, StepOutput, deepest
 from .text import builtins
 
 __all__ = ["ErrorRequirement", "StepRequirement", "requirement_from_dict"]
@@ -128,6 +128,12 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     def given(self) -> dict[str, Any]:
         """The answer that was put in, as ``answer`` takes it; empty while there is none."""
         return answers.given(self)
+
+    @property
+    def reviewed_content(self) -> Any:
+        """What a review is about: the content that later steps would get, and that ``edit`` replaces. Of a container it is
+        its last leaf's. None for other questions."""
+        return deepest(self.step_output)
 
     # -- one kind of question ------------------------------------------------------------------------------------------
 

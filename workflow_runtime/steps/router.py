@@ -104,15 +104,16 @@ class RouterNode(ContainerNode):
 
     def ask(self, frame: Frame, path: str, flow: Flow) -> Verdict | None:
         review = self.review
-        if review is None or not (review.requires_confirmation or review.requires_user_input):
+        if review is None:
             return None
-        if not review.requires_user_input:
-            done_over = "!" in path.rpartition("/")[2]  # it was confirmed the first time
-            return None if done_over else frame.ask_before(self, path, flow)
+        rejected = "!" in path.rpartition("/")[2]  # what was chosen before: now a person chooses, whoever did then
+        if not (review.requires_user_input or rejected):
+            return frame.ask_before(self, path, flow) if review.requires_confirmation else None
         return frame.ask_before(
             self,
             path,
             flow,
+            requires_confirmation=review.requires_confirmation and not rejected,
             requires_route_selection=True,
             available_choices=list(self.offered),
             allow_multiple_selections=self.declared.allow_multiple_selections,
@@ -127,7 +128,8 @@ class RouterNode(ContainerNode):
         async def again(place: str, verdict: Verdict) -> StepOutput:
             return await self.run_at(place, frame, flow.fork(additional=verdict.additional))
 
-        return await reviewed(self, frame, frame.prefix + self.segment, output, again)
+        choices = list(self.offered)
+        return await reviewed(self, frame, frame.prefix + self.segment, output, again, available_choices=choices)
 
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
