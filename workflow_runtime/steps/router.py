@@ -28,8 +28,9 @@ class Router:
     """Runs the chosen ones of ``choices``, one after the other.
 
     ``selector`` gets the step input (and, by name, ``run_context``, ``session_state``, ``step_choices``) and returns a
-    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A choice
-    that is not offered is an error. With ``requires_user_input`` a person chooses.
+    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A step that
+    the selector makes itself stands for the choice of its name. A choice that is not offered is an error. With
+    ``requires_user_input`` a person chooses.
     """
 
     node_class: ClassVar[type[RouterNode]]  # what it becomes in a plan; a subclass may name another
@@ -181,9 +182,12 @@ class RouterNode(ContainerNode):
     def name_of(self, item: Any) -> str | None:
         """The name of the choice that the selector means; None drops it (a subclass may). ValueError: not offered."""
         for name, node in self.offered.items():
-            if item == name or item is name or _is_choice(item, self.declared.choices, node, self.children):
+            if item == name or _is_choice(item, self.declared.choices, node, self.children):
                 return name
-        wanted = item if isinstance(item, str) else getattr(item, "name", None) or repr(item)
+        name = getattr(item, "name", None)
+        if isinstance(name, str) and name in self.offered:  # a step made anew in the selector
+            return name
+        wanted = item if isinstance(item, str) else name or repr(item)
         raise ValueError(f"Router {self.name!r} chose {wanted!r}, which is not offered; choices: {list(self.offered)}")
 
 
