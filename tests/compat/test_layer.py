@@ -173,8 +173,8 @@ def test_a_component_run_by_itself_sees_media_and_its_caller() -> None:
 def test_an_argument_without_effect_is_refused_in_a_direct_call() -> None:
     step = Step(name="echo", executor=echo)
     assert step.execute(StepInput(input="x"), store_executor_outputs=False, num_history_runs=5).content == "echo x"
-    with pytest.raises(TypeError, match="force_else_branch=True"):
-        Condition(name="c", steps=[echo]).execute(StepInput(input="x"), force_else_branch=True)
+    with pytest.raises(TypeError, match="resume_from_iteration=2"):
+        Loop(name="l", steps=[echo]).execute(StepInput(input="x"), resume_from_iteration=2)
     with pytest.raises(TypeError, match="misspelt"):
         step.execute(StepInput(input="x"), misspelt=1)
 

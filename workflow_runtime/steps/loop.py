@@ -138,7 +138,7 @@ class LoopNode(ContainerNode):
         if record is None:
             frame.emit(ev.LoopIterationStartedEvent, self, key, iteration=number, max_iterations=limit)
             frame.enter(self, key)
-        results = await run_sequence(self.children, frame.below(key, path), flow)
+        results = await run_sequence(self.children, frame.below(key, path), flow, self.stand_in)
         if record is not None and record.status != OPEN and record.output is not None:
             return results, bool(record.output.content)
         started = frame.now()

@@ -184,10 +184,10 @@ class RouterNode(ContainerNode):
         for name, node in self.offered.items():
             if item == name or _is_choice(item, self.declared.choices, node, self.children):
                 return name
-        name = getattr(item, "name", None)
-        if isinstance(name, str) and name in self.offered:  # a step made anew in the selector
-            return name
-        wanted = item if isinstance(item, str) else name or repr(item)
+        own = getattr(item, "name", None)
+        if isinstance(own, str) and own in self.offered:  # a step made anew in the selector
+            return own
+        wanted = item if isinstance(item, str) else own or repr(item)
         raise ValueError(f"Router {self.name!r} chose {wanted!r}, which is not offered; choices: {list(self.offered)}")
 
 

@@ -301,7 +301,7 @@ class StepNode(Node):
         """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
         kind = type(error).__name__
         frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
-        policy = self.on_error
+        policy = self.policy_for(error)
         if policy == "fail":
             raise error
         if policy == "pause":
@@ -312,6 +312,10 @@ class StepNode(Node):
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
         return await self._skipped(frame, path, str(error), attempt, started)
+
+    def policy_for(self, error: Exception) -> str:
+        """What follows the last attempt: fail, skip or pause. For subclasses with another rule than the declared one."""
+        return self.on_error
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
         by_person = self.on_error == "pause"

@@ -16,7 +16,7 @@ from workflow_runtime.steps import condition as strict
 from workflow_runtime.steps.frame import Frame
 
 from ._direct import Direct
-from ._failures import failed_child
+from ._failures import LenientNode, failed_child, fails_the_run, must_fail_the_run
 
 __all__ = ["Condition"]
 
@@ -56,7 +56,7 @@ class Condition(strict.Condition, Direct):
         )
 
 
-class ConditionNode(strict.ConditionNode):
+class ConditionNode(LenientNode, strict.ConditionNode):
     __slots__ = ()
 
     def holds(self, found: Any) -> bool:
@@ -76,6 +76,11 @@ class ConditionNode(strict.ConditionNode):
 
     def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
         return failed_child(child, error) if self.declared.on_error == "skip" else None
+
+    def policy_for(self, error: Exception) -> str:
+        if self.on_error == "fail":  # which somebody wrote: it is no default
+            must_fail_the_run(error)
+        return "fail" if fails_the_run(error) else self.on_error
 
     def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
         output, fields = super()._given_up(error, holds)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 
 from workflow_runtime.core.flow import Flow
+from workflow_runtime.core.plan import Node
 from workflow_runtime.model.errors import StorageError
 from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import loop as strict
 from workflow_runtime.steps.frame import Frame
 
 from ._direct import Direct
+from ._failures import LenientNode, note_strict
 
 __all__ = ["Loop"]
 
@@ -21,7 +23,7 @@ class Loop(strict.Loop, Direct):
     """``workflow_runtime.Loop`` with agno's rule for end conditions that raise: logged, and the loop goes on."""
 
 
-class LoopNode(strict.LoopNode):
+class LoopNode(LenientNode, strict.LoopNode):
     __slots__ = ()
 
     async def _ended(self, frame: Frame, flow: Flow, path: str, number: int, results: list[StepOutput]) -> bool:
@@ -32,6 +34,9 @@ class LoopNode(strict.LoopNode):
         except Exception as error:
             logger.warning("Loop %r: its end condition failed, which counts as False: %s", self.name, error)
             return False
+
+    def stand_in(self, child: Node, error: Exception) -> None:
+        note_strict(child, error)
 
 
 Loop.node_class = LoopNode

@@ -10,7 +10,7 @@ from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import parallel as strict
 
 from ._direct import Direct
-from ._failures import failed_child
+from ._failures import LenientNode, failed_child
 
 __all__ = ["Parallel"]
 
@@ -29,7 +29,7 @@ class Parallel(strict.Parallel, Direct):
         super().__init__(*args, name=name, description=description, human_review=human_review, **options)
 
 
-class ParallelNode(strict.ParallelNode):
+class ParallelNode(LenientNode, strict.ParallelNode):
     __slots__ = ()
 
     def stand_in(self, child: Node, error: Exception) -> StepOutput | None:

@@ -10,7 +10,7 @@ from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import router as strict
 
 from ._direct import Direct
-from ._failures import failed_child
+from ._failures import LenientNode, failed_child
 
 __all__ = ["Router"]
 
@@ -21,7 +21,7 @@ class Router(strict.Router, Direct):
     """``workflow_runtime.Router`` with agno's rules; a selector's ``step_choices`` are the steps themselves."""
 
 
-class RouterNode(strict.RouterNode):
+class RouterNode(LenientNode, strict.RouterNode):
     __slots__ = ()
 
     def step_choices(self) -> list[Any]:

@@ -10,6 +10,7 @@ from workflow_runtime.model.review import HumanReview
 from workflow_runtime.steps import step as strict
 
 from ._direct import Direct
+from ._failures import LenientNode, fails_the_run, may_be_passed_over, must_fail_the_run
 from ._returns import step_returns
 
 __all__ = ["Step", "StepNode"]
@@ -19,8 +20,8 @@ class Step(strict.Step, Direct):
     """``workflow_runtime.Step`` with agno's defaults.
 
     ``max_retries`` are further attempts without a pause between them. Without an ``on_error`` a failing step of the
-    workflow itself is skipped, and one in a container leaves the decision to the container. ``retry``, ``timeout`` and
-    ``offload`` are those of the strict class.
+    workflow itself is skipped, and one in a container leaves the decision to the container; a written one counts
+    everywhere. ``retry``, ``timeout`` and ``offload`` are those of the strict class.
     """
 
     node_class: ClassVar[type[strict.StepNode]]
@@ -92,8 +93,9 @@ class Step(strict.Step, Direct):
         self.on_error_given = on_error
 
 
-class StepNode(strict.StepNode):
+class StepNode(LenientNode, strict.StepNode):
     __slots__ = ()
+    declared: Step
 
     def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
         super().__init__(declared, inner, **place)
@@ -101,6 +103,15 @@ class StepNode(strict.StepNode):
             self.on_error = "fail"
         if self.binding is not None:
             self.binding = step_returns(self.binding)
+
+    def policy_for(self, error: Exception) -> str:
+        if not self.declared.decides_itself:
+            return "fail" if fails_the_run(error) else self.on_error
+        if self.on_error == "fail":
+            must_fail_the_run(error)
+        else:
+            may_be_passed_over(error)
+        return self.on_error
 
     def skipped_text(self, error: str) -> str:
         if self.declared.skip_on_failure:
