@@ -74,7 +74,7 @@ def after_output(answer: StepRequirement) -> Verdict:
         return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=PROCEED)
     action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
     if action == RETRY:
-        if answer.retry_count >= answer.max_retries:
+        if answer.max_retries is not None and answer.retry_count >= answer.max_retries:
             reason = f"Max retries ({answer.max_retries}) reached for step '{answer.step_name}'"
             return Verdict(action=CANCEL, reason=reason)
         previous = answer.step_output.content if answer.step_output else None
