@@ -36,6 +36,7 @@ __all__ = [
     "encode_value",
     "event_frame",
     "event_from_dict",
+    "event_kinds",
     "event_names",
     "raw",
     "seal",
@@ -297,6 +298,11 @@ def is_short(value: Any) -> bool:
 def event_names() -> frozenset[str]:
     """The names of all events that can be stored."""
     return frozenset((*_KINDS, *EXECUTOR_EVENTS, CustomEvent.event))
+
+
+def event_kinds() -> dict[str, type[WorkflowEvent]]:
+    """The classes of a workflow's own events by name."""
+    return dict(_KINDS)
 
 
 def _encode_custom(event: CustomEvent) -> bytes:
