@@ -55,8 +55,6 @@ class Router:
         *,
         timeout: float | None = None,
     ) -> None:
-        if not choices:
-            raise BuildError(f"Router {name!r} has no choices; give it at least one step")
         self.name = checks.text(name, "name", "Router: ")
         self.description = checks.text(description, "description", f"Router {name!r}: ")
         self.choices = list(choices)
@@ -80,9 +78,15 @@ class Router:
             name,
             ("requires_confirmation", "requires_user_input", "requires_output_review"),
         )
-        if selector is None and not self.human_review.requires_user_input:
+        self.check()
+
+    def check(self) -> None:
+        """BuildError: nothing to choose from, or nobody to choose."""
+        if not self.choices:
+            raise BuildError(f"Router {self.name!r} has no choices; give it at least one step")
+        if self.selector is None and not self.human_review.requires_user_input:
             raise BuildError(
-                f"Router {name!r}: give it a selector=, or requires_user_input=True to let a person choose"
+                f"Router {self.name!r}: give it a selector=, or requires_user_input=True to let a person choose"
             )
 
 

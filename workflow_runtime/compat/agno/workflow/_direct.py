@@ -12,6 +12,7 @@ import msgspec
 
 from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.plan import Node, Plan
+from workflow_runtime.engine.context import SHARED, assign
 from workflow_runtime.model.errors import WorkflowRuntimeError
 from workflow_runtime.model.run import WorkflowRunOutput
 from workflow_runtime.model.step_io import StepInput, StepOutput
@@ -39,11 +40,12 @@ _REFUSED = {"resume_from_iteration", "previous_iteration_results"}
 class _Alone(Node):
     """Stands at the root for ``inner`` and gives it what ran before, and the caller's live session state."""
 
-    __slots__ = ("given", "inner", "session", "state")
+    __slots__ = ("given", "inner", "session", "shared", "state")
 
-    def __init__(self, inner: Node, given: StepInput, session: Any, state: dict[str, Any] | None) -> None:
+    def __init__(self, inner: Node, given: StepInput, session: Any, state: Any, context: Any) -> None:
         super().__init__(name=inner.name, segment=inner.segment, index=inner.index, step_id=inner.step_id)
         self.inner, self.given, self.session, self.state = inner, given, session, state
+        self.shared = {name: value for name in SHARED if (value := getattr(context, name, None)) is not None}
 
     async def execute(self, frame: Any, flow: Flow) -> StepOutput:
         given = self.given
@@ -56,10 +58,11 @@ class _Alone(Node):
         flow.session = given.workflow_session or self.session
         if self.state is not None:
             frame.run.state = self.state
+        assign(frame.run, self.shared)
         return await self.inner.execute(frame, flow)
 
 
-def _plan(built: Plan, given: StepInput, session: Any, state: dict[str, Any] | None, force_else: bool) -> Plan:
+def _plan(built: Plan, given: StepInput, session: Any, state: Any, context: Any, force_else: bool) -> Plan:
     """The plan of the one component of ``built``, to be run alone."""
     inner = built.root[0]
     inner.top = False
@@ -72,7 +75,7 @@ def _plan(built: Plan, given: StepInput, session: Any, state: dict[str, Any] | N
         node.review = None
         if isinstance(node, (StepNode, ConditionNode)) and node.on_error == "pause":
             node.on_error = "fail"
-    return Plan((_Alone(inner, given, session, state),), hosted=built.hosted)
+    return Plan((_Alone(inner, given, session, state, context),), hosted=built.hosted)
 
 
 def _alone(
@@ -90,9 +93,8 @@ def _alone(
         metadata=getattr(context, "metadata", None),
     )
     definition = workflow.definition()
-    workflow._definition = msgspec.structs.replace(
-        definition, plan=_plan(definition.plan, given, session, state, force_else_branch)
-    )
+    plan = _plan(definition.plan, given, session, state, context, force_else_branch)
+    workflow._definition = msgspec.structs.replace(definition, plan=plan)
     return workflow
 
 

@@ -6,25 +6,30 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from workflow_runtime.core.cel import CelExpression
 from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.gate import Verdict
 from workflow_runtime.core.plan import Node
-from workflow_runtime.model.review import HumanReview
-from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import condition as strict
 from workflow_runtime.steps.frame import Frame
 
-from ._direct import Direct
+from ._data import Component
 from ._failures import LenientNode, failed_child, fails_the_run, must_fail_the_run
+from ._review import Guarded
+from .step import Step
+from .types import HumanReview, OnReject, StepInput, StepOutput, StepRequirement, StepType
 
-__all__ = ["Condition"]
+__all__ = ["Condition", "HumanReview", "OnReject", "Step", "StepInput", "StepOutput", "StepRequirement", "StepType"]
 
 logger = logging.getLogger("workflow_runtime")
 
 
-class Condition(strict.Condition, Direct):
+class Condition(strict.Condition, Guarded, Component):
     """``workflow_runtime.Condition`` with agno's ``on_error="skip"``, for the evaluator and for what a child raises."""
+
+    plain = ("on_error",)
 
     def __init__(
         self,
@@ -50,10 +55,11 @@ class Condition(strict.Condition, Direct):
             requires_confirmation,
             confirmation_message,
             on_reject,
-            on_error,
+            on_error if human_review is None else human_review.on_error or "skip",
             human_review,
             timeout=timeout,
         )
+        self.human_review = msgspec.structs.replace(self.human_review, on_error=self.on_error)
 
 
 class ConditionNode(LenientNode, strict.ConditionNode):

@@ -8,17 +8,19 @@ from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.gate import Verdict
 from workflow_runtime.core.journal import Record
 from workflow_runtime.core.plan import Node
-from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import steps as strict
 from workflow_runtime.steps.frame import Frame
 
-from ._direct import Direct
+from ._data import Component
 from ._failures import LenientNode, fails_the_run, note_strict
+from ._review import Guarded
+from .step import Step
+from .types import HumanReview, OnReject, StepInput, StepOutput, StepRequirement, StepType
 
-__all__ = ["Steps"]
+__all__ = ["HumanReview", "OnReject", "Step", "StepInput", "StepOutput", "StepRequirement", "StepType", "Steps"]
 
 
-class Steps(strict.Steps, Direct):
+class Steps(strict.Steps, Guarded, Component):
     """``workflow_runtime.Steps`` with agno's rule for failures."""
 
 
