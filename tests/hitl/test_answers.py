@@ -291,7 +291,7 @@ def test_a_requirement_keeps_the_step_input_and_output_in_json() -> None:
 
 
 def test_every_part_of_a_wrong_type_is_named() -> None:
-    data = {"id": 5, "confirmed": "yes", "user_input_schema": [{"field_type": "str"}], "max_retries": None}
+    data = {"id": 5, "confirmed": "yes", "user_input_schema": [{"field_type": "str"}], "max_retries": "x"}
     with pytest.raises(ValueError, match="that is no StepRequirement") as caught:
         StepRequirement.from_dict(data)
     for name in data:
