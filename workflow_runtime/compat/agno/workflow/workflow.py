@@ -140,6 +140,7 @@ class Workflow(strict.Workflow):
             loads_runs=self.db is not None,
             history_limit=None,
             num_history_runs=None,
+            lists_nested_runs=True,
         )
 
     def to_dict(self) -> dict[str, Any]:
