@@ -299,6 +299,8 @@ class Frame:
                 self.now(),
                 tag,
                 kind="iteration_review" if tag == "iteration" else "output_review",
+                requires_confirmation=True,
+                confirmation_message=message,
                 requires_output_review=True,
                 output_review_message=message,
                 step_output=output,

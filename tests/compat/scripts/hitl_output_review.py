@@ -30,7 +30,15 @@ def main(tape):
                 f"{label}: asked {number}",
                 [
                     run.status,
-                    [[item.step_name, item.step_output.content, item.output_review_message] for item in waiting],
+                    [
+                        [
+                            item.step_name,
+                            item.step_output.content,
+                            item.requires_confirmation,
+                            item.confirmation_message,
+                        ]
+                        for item in waiting
+                    ],
                 ],
             )
             answer(waiting[0])

@@ -8,7 +8,7 @@ from agno.workflow.types import ErrorRequirement, StepRequirement, UserInputFiel
 from agno.workflow.utils.hitl import check_timeout
 
 KEYS = [
-    "step_name", "step_index", "step_type", "requires_confirmation", "confirmed", "requires_user_input",
+    "step_name", "step_index", "step_type", "requires_confirmation", "confirmation_message", "confirmed", "requires_user_input",
     "user_input_message", "user_input", "requires_route_selection", "available_choices", "allow_multiple_selections",
     "selected_choices", "requires_output_review", "output_review_message", "is_post_execution", "rejection_feedback",
     "retry_count", "on_timeout",
@@ -38,10 +38,10 @@ def main(tape):
             ],
         )
 
-    shown("bare", StepRequirement(step_id="s"), "on_reject", "max_retries", "timeout_at", "confirmation_message")
+    shown("bare", StepRequirement(step_id="s"), "on_reject", "max_retries", "timeout_at")
     given, made = StepInput(input="in"), StepOutput(content="out")
     confirm = Step(name="confirm", executor=work, requires_confirmation=True, confirmation_message="Sure?")
-    shown("confirm", confirm.create_step_requirement(0, given), "on_reject", "confirmation_message")
+    shown("confirm", confirm.create_step_requirement(0, given), "on_reject")
     form = Step(
         name="form",
         executor=work,
@@ -68,7 +68,8 @@ def main(tape):
     )
     shown("route", router.create_step_requirement(0, given, for_route_selection=True))
     shown("route review", router.create_output_review_requirement(0, given, made), "max_retries")
-    for group in (Condition(name="box", steps=[confirm], requires_confirmation=True), Steps(name="box", steps=[form])):
+    sure = {"requires_confirmation": True, "confirmation_message": "Sure?"}
+    for group in (Condition(name="box", steps=[confirm], **sure), Steps(name="box", steps=[form], **sure)):
         shown(type(group).__name__, group.create_step_requirement(3, given), "on_reject")
     failed = confirm.create_error_requirement(3, ValueError("no")).to_dict()
     names = ["step_name", "step_index", "error_message", "error_type", "retry_count", "decision"]

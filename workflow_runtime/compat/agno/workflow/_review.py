@@ -100,12 +100,14 @@ class Guarded:
         """The question about what the component made; of a Loop about its last iteration."""
         review = self.human_review
         loop = review.requires_iteration_review
+        message = review.iteration_review_message if loop else review.output_review_message
         return self._question(
             step_index,
             kind="iteration_review" if loop else "output_review",
             requires_confirmation=True,
+            confirmation_message=message,
             requires_output_review=True,
-            output_review_message=review.iteration_review_message if loop else review.output_review_message,
+            output_review_message=message,
             available_choices=choice_names(getattr(self, "choices", None)),
             step_input=step_input,
             step_output=step_output,
