@@ -260,23 +260,18 @@ class Frame:
         seen.workflow_session = seen.previous_step_outputs = None
         seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
-        requirement = asking.question(
-            node,
-            path,
-            self.run.id,
-            self.now(),
-            "before",
-            kind="route" if routes else "user_input" if review.requires_user_input else "confirmation",
-            requires_confirmation=review.requires_confirmation,
-            confirmation_message=review.confirmation_message,
-            requires_user_input=review.requires_user_input and not routes,
-            user_input_message=review.user_input_message,
-            user_input_schema=fields or None,
-            input_json_schema=schema,
-            input_model=model_name(review.user_input_schema),
-            step_input=seen,
-            **extra,
-        )
+        own: dict[str, Any] = {
+            "kind": "route" if routes else "user_input" if review.requires_user_input else "confirmation",
+            "requires_confirmation": review.requires_confirmation,
+            "confirmation_message": review.confirmation_message,
+            "requires_user_input": review.requires_user_input and not routes,
+            "user_input_message": review.user_input_message,
+            "user_input_schema": fields or None,
+            "input_json_schema": schema,
+            "input_model": model_name(review.user_input_schema),
+            "step_input": seen,
+        }
+        requirement = asking.question(node, path, self.run.id, self.now(), "before", **{**own, **extra})
         self.run.pauses.add(requirement)
         if routes:
             self.emit(
@@ -324,6 +319,8 @@ class Frame:
                 self.now(),
                 tag,
                 kind="iteration_review" if tag == "iteration" else "output_review",
+                requires_confirmation=True,
+                confirmation_message=message,
                 requires_output_review=True,
                 output_review_message=message,
                 step_output=output,

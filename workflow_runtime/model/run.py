@@ -133,8 +133,8 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
             value = getattr(self, name)
             if name in _PRIVATE or value is None or value == []:
                 continue
-            if name == "events":
-                data[name] = [event.to_dict() for event in value]
+            if name in ("events", "step_results", "step_requirements", "error_requirements"):
+                data[name] = [item.to_dict() for item in value]
             else:
                 data[name] = builtins(value)
         return data
