@@ -567,11 +567,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        engine.portal.refuse_inside()
-        found = launch()
-        if isinstance(found, engine.stream.RunStream):
-            return engine.sync_stream.SyncRunStream(found)
-        return engine.portal.call(lambda: found)
+        found = engine.portal.call(launch, at_once=True)
+        return engine.sync_stream.SyncRunStream(found) if isinstance(found, engine.stream.RunStream) else found
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 
@@ -583,19 +580,25 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """
         checks.text(run_id, "run_id", error=InputError)
         run = engine.host.find_live(run_id)
-        if run is not None and (self.db is None or engine.portal.is_here()):
+        told = run is not None and engine.cancelling.cancel_here(run)
+        if run is not None and self.db is None:
+            return told
+        if run is not None and engine.portal.is_here():
             # The portal's loop cannot wait for itself: the request follows as soon as the loop goes on.
-            granted = engine.cancelling.cancel_here(run)
-            if self.db is not None:
-                engine.loops.spawn(lambda: self._request_cancel(run_id), f"cancel {run_id}")
-            return granted
-        return engine.portal.call(lambda: self.acancel_run(run_id))
+            engine.loops.spawn(lambda: self._request_cancel(run_id, told), f"cancel {run_id}")
+            return told
+        return engine.portal.call(lambda: self._cancel(run_id, told))
 
-    async def _request_cancel(self, run_id: str) -> None:
-        await self.acancel_run(run_id)
+    async def _cancel(self, run_id: str, told: bool = False) -> bool:
+        skip = skip_sieve(self.events_to_skip)
+        return await engine.cancelling.cancel(
+            self.definition(), run_id, store_events=self.store_events, skip=skip, told=told
+        )
+
+    async def _request_cancel(self, run_id: str, told: bool) -> None:
+        await self._cancel(run_id, told)
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
         checks.text(run_id, "run_id", error=InputError)
-        skip = skip_sieve(self.events_to_skip)
-        return await engine.cancelling.cancel(self.definition(), run_id, store_events=self.store_events, skip=skip)
+        return await self._cancel(run_id)

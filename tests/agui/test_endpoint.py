@@ -193,6 +193,8 @@ def test_what_is_no_request_is_refused_before_anything_runs(served: Callable[...
     assert refused(server, json.dumps({"threadId": "t"})) == (400, "bad_request")
     assert refused(server, ask(run_id="")) == (400, "bad_request")
     assert refused(server, ask(run_id="a/b")) == (400, "bad_request"), "nobody could ask for its address"
+    assert refused(server, ask(run_id="run-☃")) == (400, "bad_request"), "no header could name it"
+    assert refused(server, ask(thread_id="a/b")) == (400, "bad_request")
     talk(server, ask())
     assert refused(server, ask()) == (409, "run_exists")
 

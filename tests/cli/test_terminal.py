@@ -15,6 +15,7 @@ import pytest
 from console.emulator import Emulator
 
 HERE = Path(__file__).parent
+PATH = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
 WFR = [sys.executable, "-m", "workflow_runtime.cli"]
 _CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\r")
 
@@ -29,7 +30,7 @@ class Terminal:
             command[0],
             list(command[1:]),
             cwd=str(HERE),
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(HERE), "PROMPT_TOOLKIT_NO_CPR": "1", **env},
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
             dimensions=size,
             encoding="utf-8",
             timeout=20,
@@ -132,7 +133,21 @@ def test_ctrl_d_leaves_the_run_paused_and_ctrl_c_cancels_it(terminal: Open) -> N
     wfr.sees("go on? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
-    assert wfr.ends() == 4
+    assert wfr.ends() == 130
+    wfr = terminal("run", "flows:ask", "hi", "--run-id", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x04")
+    assert wfr.ends() == 3
+    wfr = terminal("continue", "flows:ask", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
+    wfr = terminal("fork", "flows:ask", "r1", "--at", "0.shout")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
 
 
 @pytest.mark.parametrize(("before", "after"), [(100, 50), (50, 100)])

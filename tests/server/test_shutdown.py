@@ -218,6 +218,26 @@ def test_what_is_wrong_is_said_before_anything_is_opened(
         assert process.port, "a workflow that is named twice is one"
 
 
+def test_a_server_that_cannot_start_leaves_with_the_documented_code_and_one_line(start: Start, tmp_path: Path) -> None:
+    first = start("--port", "0")
+    second = start("--port", str(first.port))
+    assert second.ended() == 2
+    assert second.said == (
+        f"wfr: cannot listen at 127.0.0.1, port {first.port}: Address already in use;"
+        " choose another --host or --port (0: a free port)\n"
+    )
+    assert httpx.get(f"{first.url}/health").status_code == 200
+    for arguments, code, said in (
+        (("--port", "0", "--db", "sqlite:////nowhere/at/all/runs.db"), 7, "create it"),
+        (("--port", "0", "--log-level", "loud"), 2, "is not one of critical, error"),
+        (("--port", "0", "--host", "no-such-host.localhost.invalid", "--jwt"), 2, "cannot listen at no-such-host"),
+    ):
+        process = start(*arguments, env={"WFR_JWT_KEY": "a secret of 32 bytes or more ...."})
+        assert process.ended() == code, process.said
+        assert said in process.said
+        assert "Traceback" not in process.said
+
+
 def test_the_kernel_cuts_off_who_takes_nothing() -> None:
     limits = Limits(send_timeout=1.5)
     server = server_for(None, "127.0.0.1", 0, limits=limits, grace=1.0, log_level="warning")

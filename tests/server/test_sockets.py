@@ -182,8 +182,12 @@ async def test_a_run_is_cancelled_and_left_over_the_socket(served: Serve, tmp_pa
         ('{"action": "start-workflow", "workflow_id": "chat", "session_id": "a\\u0000"}', "bad_frame"),
         ('{"action": "cancel", "workflow_id": "chat", "run_id": "none"}', "run_not_found"),
         ('{"action": "answer", "workflow_id": "chat", "run_id": "none", "step_requirements": [{}]}', "bad_answer"),
+        ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 200 + "]" * 200 + "}", "bad_frame"),
         ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 3000 + "]" * 3000 + "}", "bad_frame"),
+        ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 99999 + "]" * 99999 + "}", "bad_frame"),
         (json.dumps({"action": "start-workflow", "workflow_id": "chat", "run_id": "a/b"}), "bad_frame"),
+        (json.dumps({"action": "start-workflow", "workflow_id": "chat", "run_id": "☃"}), "bad_frame"),
+        (json.dumps({"action": "start-workflow", "workflow_id": "chat", "session_id": "a/b"}), "bad_frame"),
     ],
 )
 async def test_a_frame_that_does_not_fit_is_refused_and_the_socket_stays(

@@ -15,7 +15,7 @@ from .batch import Job, Row, play_all
 from .book import Broken
 from .drawing import PROFILES, SUITE, Case, draw_case
 from .expected import EXPECTED, Known, known
-from .shrink import OTHER_SEEDS, shrink
+from .shrink import shrink
 from .verdict import check
 
 KEPT = Path(__file__).parent / "kept"
@@ -37,7 +37,7 @@ def main() -> int:
     replay = commands.add_parser("replay", help="play a case that was kept as JSON")
     replay.add_argument("file", type=Path)
     replay.add_argument("--log", action="store_true", help="print every callback and call of the database")
-    replay.add_argument("--seed", type=int, help="with another schedule")
+    replay.add_argument("--seed", type=int, help="another schedule than the first one of the file")
     replay.set_defaults(run=lambda given: _replay(given))
 
     kept = commands.add_parser("kept", help="play the kept cases, each with several schedules; a JSON line for each")
@@ -119,7 +119,8 @@ def _explain(rule: str, row: Row, profile: str, budget: int) -> None:
 
 
 def _replay(given: argparse.Namespace) -> int:
-    case: Case = json.loads(given.file.read_text())["case"]
+    content = json.loads(given.file.read_text())
+    case: Case = {"seed": content.get("seeds", [1])[0], **content["case"]}
     if given.seed is not None:
         case["seed"] = given.seed
     patches.apply()
@@ -135,11 +136,11 @@ def _replay(given: argparse.Namespace) -> int:
 
 
 def _kept() -> int:
-    """Each kept case with its own schedule and others: [name, rules that were broken, an example]."""
+    """Each kept case with each of its seeds: [name, the rules that were broken, each with an example]."""
     jobs = []
     for path in sorted(KEPT.glob("*.json")):
-        case = json.loads(path.read_text())["case"]
-        jobs += [Job(path.stem, {**case, "seed": seed}) for seed in dict.fromkeys((case["seed"], *OTHER_SEEDS))]
+        content = json.loads(path.read_text())
+        jobs += [Job(path.stem, {**content["case"], "seed": seed}) for seed in content["seeds"]]
     found: dict[str, dict[str, str]] = {job.name: {} for job in jobs}
     for row in play_all(jobs):
         for rule, text in row.broken:

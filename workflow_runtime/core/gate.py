@@ -75,7 +75,7 @@ def after_output(answer: StepRequirement) -> Verdict:
         return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=PROCEED)
     action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
     if action == RETRY:
-        if answer.retry_count >= answer.max_retries:
+        if answer.max_retries is not None and answer.retry_count >= answer.max_retries:
             reason = f"Max retries ({answer.max_retries}) reached for step '{answer.step_name}'"
             return Verdict(action=CANCEL, reason=reason)
         previous = answer.step_output.content if answer.step_output else None
@@ -87,9 +87,10 @@ def after_output(answer: StepRequirement) -> Verdict:
 
 
 def after_iteration(answer: StepRequirement) -> Verdict:
-    """The review of a loop's iteration: a yes accepts the loop's output so far and ends it; a retry goes on."""
+    """The review of a loop's iteration: a yes, or an edit, accepts the loop's output so far and ends it; a retry
+    continues."""
     if answer.confirmed:
-        return Verdict(action=STOP)
+        return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=STOP)
     action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
     if action == RETRY:
         return Verdict(action=PROCEED, additional={"rejection_feedback": answer.rejection_feedback})

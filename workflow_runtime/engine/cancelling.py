@@ -20,14 +20,16 @@ __all__ = ["cancel", "cancel_here"]
 REASON = "cancel_run"
 
 
-async def cancel(definition: Definition, run_id: str, *, store_events: bool, skip: Any) -> bool:
+async def cancel(definition: Definition, run_id: str, *, store_events: bool, skip: Any, told: bool = False) -> bool:
     """True when the run will end as CANCELLED, or has just done so; False when it is unknown or ended otherwise.
+
+    ``told``: the caller has cancelled it here already.
 
     Raises:
         StorageError: The request could not be stored. A run of this process is cancelled all the same.
     """
     live = find_live(run_id)
-    was_live = live is not None and cancel_here(live)
+    was_live = told or (live is not None and cancel_here(live))
     db = definition.db
     if db is None:
         return was_live or await _cancel_unstored(run_id)

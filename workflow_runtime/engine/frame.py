@@ -155,6 +155,7 @@ class Frame:
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         self.run.withdraw(path)
         take_back(self, path)
+        self._forgive(path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
             known = record.decision
@@ -168,12 +169,28 @@ class Frame:
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
+        self._forgive(path)
         if run.recorder is not None:
             try:
                 run.recorder.note(record)
             except UnserializableError:
                 record.status, record.output = OPEN, None  # what cannot be stored is no outcome
                 raise
+
+    def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
+        """Note in the run's output what failed it; a container that goes on takes it back."""
+        output, text = self.run.output, str(error)
+        known = output.failed_steps or []
+        if any(step.error == text and within(step.path or "", path) for step in known):
+            return  # a step inside failed with it
+        step = StepOutput(None, node.name, node.step_id, kind, success=False, error=text, path=path)
+        output.failed_steps = [*known, step]
+
+    def _forgive(self, path: str) -> None:
+        """What failed at ``path`` does not fail the run: it goes on, or is tried again."""
+        output = self.run.output
+        if output.failed_steps:
+            output.failed_steps = [step for step in output.failed_steps if not within(step.path or "", path)] or None
 
     def remember(self, path: str, value: Any, kind: str = "memo") -> None:
         """Keep a value at ``path`` that must not be made twice."""
@@ -243,23 +260,18 @@ class Frame:
         seen.workflow_session = seen.previous_step_outputs = None
         seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
-        requirement = asking.question(
-            node,
-            path,
-            self.run.id,
-            self.now(),
-            "before",
-            kind="route" if routes else "user_input" if review.requires_user_input else "confirmation",
-            requires_confirmation=review.requires_confirmation,
-            confirmation_message=review.confirmation_message,
-            requires_user_input=review.requires_user_input and not routes,
-            user_input_message=review.user_input_message,
-            user_input_schema=fields or None,
-            input_json_schema=schema,
-            input_model=model_name(review.user_input_schema),
-            step_input=seen,
-            **extra,
-        )
+        own: dict[str, Any] = {
+            "kind": "route" if routes else "user_input" if review.requires_user_input else "confirmation",
+            "requires_confirmation": review.requires_confirmation,
+            "confirmation_message": review.confirmation_message,
+            "requires_user_input": review.requires_user_input and not routes,
+            "user_input_message": review.user_input_message,
+            "user_input_schema": fields or None,
+            "input_json_schema": schema,
+            "input_model": model_name(review.user_input_schema),
+            "step_input": seen,
+        }
+        requirement = asking.question(node, path, self.run.id, self.now(), "before", **{**own, **extra})
         self.run.pauses.add(requirement)
         if routes:
             self.emit(
@@ -307,6 +319,8 @@ class Frame:
                 self.now(),
                 tag,
                 kind="iteration_review" if tag == "iteration" else "output_review",
+                requires_confirmation=True,
+                confirmation_message=message,
                 requires_output_review=True,
                 output_review_message=message,
                 step_output=output,

@@ -9,16 +9,18 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import anyio
 import sniffio
 
 from .process import current
 
-__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn"]
+__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn", "whole"]
 
+_T = TypeVar("_T")
 logger = logging.getLogger("workflow_runtime")
 
 
@@ -155,6 +157,27 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
     tasks = current().tasks
     tasks.add(task)
     task.add_done_callback(tasks.discard)
+
+
+async def whole(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """``work()`` to its end, also where this task is cancelled meanwhile, by a scope or by its own ``cancel()``. The
+    cancellation comes with the next await."""
+    if on_trio():
+        with anyio.CancelScope(shield=True):
+            return await work()
+    task = asyncio.get_running_loop().create_task(work())
+    cut_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cut_off = error
+    caller = asyncio.current_task()
+    if cut_off is not None and caller is not None:
+        caller.uncancel()
+        caller.cancel(*cut_off.args)
+    return task.result()
 
 
 async def _quiet(work: Callable[[], Awaitable[None]]) -> None:

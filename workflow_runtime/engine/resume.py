@@ -26,6 +26,7 @@ from .fork import load_journal
 from .form_models import find_model
 from .host import find_live, find_parked, register, run_awaited
 from .joined import Joined
+from .loops import whole
 from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
@@ -130,9 +131,10 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
             # Another caller went on with it, and it has paused again or ended: that is what became of these answers.
             return Joined(run=None, output=await output_of(db, row), db=db, row=row)
         if row.status is RunStatus.paused:
-            claimed = await _claim_with_answers(asked, db, row, answered)
-            if claimed is not None:
-                return await continued(asked, db, row, claimed)
+            # From the claim on the run is ours: cut off in between, it would wait for its lease to run out.
+            run = await whole(partial(_claimed, asked, db, row, answered))
+            if run is not None:
+                return run
         elif row.status is RunStatus.running:
             answered = answered or await _answer_running(asked, db, row)
             taken = await _taken_over(asked, db, row)
@@ -143,6 +145,11 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
 
 def _has_unused(requirements: list[Requirement], row: RunRow) -> bool:
     return row.status is RunStatus.paused and bool(Pauses(requirements).fresh)
+
+
+async def _claimed(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> Execution | None:
+    claimed = await _claim_with_answers(asked, db, row, answered)
+    return await continued(asked, db, row, claimed) if claimed is not None else None
 
 
 async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> RunRow | None:
@@ -227,8 +234,12 @@ async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution
     now = asked.definition.clock.time()
     if row.lease_until is None or row.lease_until > now or find_live(row.run_id) is not None:
         return None
-    claimed = await claim(asked.definition, row.run_id, ACTIVE, expired_only=True)
-    return await recovered(asked, db, row, claimed) if claimed is not None else None
+
+    async def take() -> Execution | None:
+        claimed = await claim(asked.definition, row.run_id, ACTIVE, expired_only=True)
+        return await recovered(asked, db, row, claimed) if claimed is not None else None
+
+    return await whole(take)
 
 
 async def claim(

@@ -29,6 +29,8 @@ __all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_oth
 
 logger = logging.getLogger("workflow_runtime")
 
+MORE_DATA = "session_data"
+
 
 def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
     """SessionOwnerError when both the session (or one of its runs) and the caller name a user and they differ."""
@@ -40,6 +42,8 @@ def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
 
 def decode_session(row: SessionRow) -> WorkflowSession:
     """The stored session as users see it, without its runs."""
+    workflow_data = codec.decode_value(row.workflow_data) if row.workflow_data else {}
+    more_data = workflow_data.pop(MORE_DATA, {})
     return WorkflowSession(
         session_id=row.session_id,
         user_id=row.user_id,
@@ -48,13 +52,24 @@ def decode_session(row: SessionRow) -> WorkflowSession:
         session_name=row.name,
         session_state={key: codec.decode_value(value) for key, value in row.state.items()},
         session_metrics=codec.decode_typed(row.metrics, SessionMetrics) if row.metrics else None,
-        workflow_data=codec.decode_value(row.workflow_data) if row.workflow_data else None,
+        workflow_data=workflow_data or None,
+        more_data=more_data,
         metadata=codec.decode_value(row.metadata) if row.metadata else None,
         created_at=int(row.created_at),
         updated_at=int(row.updated_at),
         version=row.version,
         loaded_state=row.state,
     )
+
+
+def encode_workflow_data(session: WorkflowSession, outline: bytes | None) -> bytes | None:
+    """What is stored as the session's ``workflow_data``: the workflow's outline (``outline`` where the session has none
+    yet), and beside it what the user keeps in ``session_data``."""
+    known = session.workflow_data
+    if known is None and outline is not None:
+        known = codec.decode_value(outline)
+    more = {MORE_DATA: session.more_data} if session.more_data else {}
+    return codec.encode_value({**known, **more}, "session_data") if known else None
 
 
 async def open_session(
@@ -108,7 +123,7 @@ def remember_session(run: Execution) -> None:
         workflow_name=run.definition.name,
         name=known.session_name,
         metadata=codec.encode_value(known.metadata) if known.metadata else None,
-        workflow_data=codec.encode_value(known.workflow_data) if known.workflow_data else None,
+        workflow_data=encode_workflow_data(known, None),
         state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
         created_at=float(known.created_at or run.created_at),
         updated_at=run.clock.time(),

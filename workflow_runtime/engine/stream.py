@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunStream"]
 
+_LEFT = "the stream was left"
+
 
 class RunStream:
     """Async iterator over the events of one run; starts it at the first read.
@@ -51,6 +53,7 @@ class RunStream:
         self._owner = owner
         self._run: Execution | Joined | None = None
         self._completion: Completion | None = None
+        self._dropped: _Dropped | None = None
         self._follow = follow
         self._log: Subscription | None = None
         self._refused: Exception | None = None
@@ -130,6 +133,9 @@ class RunStream:
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
+        finally:
+            if self._run is not None and self._is_over():
+                self._dropped = None
         events = [first] if first is not None else []
         while first is not None and (first := self._buffer.take_nowait()) is not None:
             events.append(first)
@@ -164,6 +170,7 @@ class RunStream:
             self._refused = error if isinstance(error, Exception) else None
             self._buffer.close()  # or who reads on would wait for ever
             raise
+        self._dropped = _Dropped(self._run, self._buffer, _LEFT if self._owner else None)
         if self._buffer.closed:  # by another task, meanwhile
             self._leave("the stream was closed")
 
@@ -187,7 +194,27 @@ class RunStream:
         """Whether the continuation that this stream began has ended; the run may be in a later one."""
         return self._completion.over if self._completion is not None else self._buffer.closed
 
-    def __del__(self) -> None:
+    def abandon(self) -> Execution | None:
+        """Leave without waiting, from any thread. The run, if it is cancelled by this."""
         run = self._run
-        if run is not None and not self._is_over():
-            run.from_anywhere(self._buffer, "the stream was left" if self._owner else None)
+        if run is None or self._is_over():
+            return None
+        run.from_anywhere(self._buffer, _LEFT if self._owner else None)
+        return run if self._owner and self._completion is not None else None  # type: ignore[return-value]  # not a Joined
+
+
+class _Dropped:
+    """Leaves the run when the stream is dropped. An object of its own, so that a stream that was read to its end has no
+    finaliser: Python swallows a Ctrl-C that falls into one."""
+
+    __slots__ = ("_buffer", "_completion", "_reason", "_run")
+
+    def __init__(self, run: Execution | Joined, buffer: Buffer, reason: str | None) -> None:
+        self._run = run
+        self._completion = run.completion
+        self._buffer = buffer
+        self._reason = reason
+
+    def __del__(self) -> None:
+        if not (self._completion.over if self._completion is not None else self._buffer.closed):
+            self._run.from_anywhere(self._buffer, self._reason)

@@ -57,6 +57,10 @@ class Frame(Protocol):
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
 
+    def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
+        """The node fails the run with ``error``, unless what is around it goes on. Nothing is kept for a container in
+        which a step failed with it. ``kind`` is the type of its output."""
+
     async def checkpoint(self) -> None:
         """A milestone: let the recorder commit, as the durability asks for, and let readers catch up."""
 

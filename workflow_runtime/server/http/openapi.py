@@ -84,6 +84,8 @@ def describe_operation(operation: Operation) -> dict[str, Any]:
         "parameters": _parameters(operation),
         "responses": _responses(operation),
     }
+    if operation.is_open:
+        described["security"] = []
     if operation.body is not None:
         schema = inlined(operation.body)
         content = {"application/json": {"schema": schema}}
