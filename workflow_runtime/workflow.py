@@ -25,7 +25,7 @@ from .steps.router import Router
 from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
-from .storage.registry import open_url
+from .storage.registry import open_url, refuse_other_contract
 from .verbs.console import ConsoleVerbs
 from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
@@ -184,6 +184,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             super().__setattr__("_definition", None)
 
     def _compile(self) -> engine.request.Definition:
+        if self.db is not None:
+            refuse_other_contract(self.db)
         steps = self.steps
         function = None
         if steps is None:

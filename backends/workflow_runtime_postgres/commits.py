@@ -12,7 +12,7 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import Batch, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
 
-__all__ = ["commit_values", "lock_order", "names", "never"]
+__all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
@@ -58,6 +58,16 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_steps(batch.steps),
         *_events(batch.events),
         *_requirements(batch.requirements),
+    )
+
+
+def answer_values(rows: Sequence[RequirementRow]) -> tuple[Any, ...]:
+    """Runs, ids, data and times of these answers."""
+    return (
+        [row.run_id for row in rows],
+        [row.requirement_id for row in rows],
+        [row.data for row in rows],
+        [row.answered_at for row in rows],
     )
 
 

@@ -31,7 +31,7 @@ from workflow_runtime.storage.watch import Watch
 
 from . import queries
 from . import statements as sql
-from .commits import commit_values, lock_order, names, never
+from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
@@ -229,21 +229,21 @@ class PostgresDb(BaseDb):
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         if not rows:
             return
-        runs, ids = [row.run_id for row in rows], [row.requirement_id for row in rows]
-        data, answered = [row.data for row in rows], [row.answered_at for row in rows]
-        # These are refused whatever is stored, but what is stored decides for which reason.
-        hopeless = None in answered or len(set(zip(runs, ids, strict=True))) < len(rows)
         for _ in range(REFUSALS):
-            if not hopeless:
-                [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered, _FINAL)
-                if stored:
-                    self._watch.wake(set(runs))
-                    return
-            found = await self._fetch(sql.ANSWERED_AT, runs, ids)
-            times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
-            statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
-            rules.check_answers(rows, times, statuses)
-        raise StorageError(f"{self.settings.server}: an answer to run {runs[0]!r} was refused; try again")
+            [(stored,)] = await self._write(sql.ANSWER, *answer_values(rows), _FINAL)
+            if stored:
+                self._watch.wake({row.run_id for row in rows})
+                return
+            await self._explain_answers(rows)
+        raise StorageError(f"{self.settings.server}: an answer to run {rows[0].run_id!r} was refused; try again")
+
+    async def _explain_answers(self, rows: Sequence[RequirementRow]) -> None:
+        """Raise what the rules say of these answers and what is stored; return if they now let them pass."""
+        runs, ids, *_ = answer_values(rows)
+        found = await self._fetch(sql.ANSWERED_AT, runs, ids)
+        times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
+        statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
+        rules.check_answers(rows, times, statuses)
 
     async def claim(
         self,
@@ -254,12 +254,19 @@ class PostgresDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        found = await self._write(sql.CLAIM, run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
-        if not found:
-            return None
-        self._watch.wake((run_id,))
-        return run_row(found[0])
+        values = (run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
+        answered = answer_values(answers) if answers else (None,) * 4
+        for _ in range(REFUSALS):
+            found = await self._write(sql.CLAIM, *values, *answered)
+            if not found:
+                return None
+            if found[0]["run_id"] is not None:
+                self._watch.wake((run_id,))
+                return run_row(found[0])
+            await self._explain_answers(answers)
+        raise StorageError(f"{self.settings.server}: a claim of run {run_id!r} was refused; try again")
 
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
         held, cancel = await self._fetchrow(sql.RENEW, fence.run_id, fence.attempt, fence.owner, lease_until, _ACTIVE)

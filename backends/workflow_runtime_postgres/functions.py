@@ -273,58 +273,46 @@ END
 $$;
 """
 
-_CLAIM = """
-CREATE FUNCTION @.claim_run_2(
-    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
-    p_final text[], p_expired boolean
-) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
-    IF @.used_2(p_writer, p_number) THEN
-        RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
-        RETURN;
-    END IF;
-    RETURN QUERY UPDATE @.runs AS run SET
-        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = p_until, updated_at = p_now,
-        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
-    WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
-        AND NOT (p_expired AND coalesce(run.leased_until > p_now, false))
-    RETURNING run.*;
-    IF FOUND THEN
-        UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
-        PERFORM @.use_2(p_writer, p_number);
-        PERFORM @.tell_2(ARRAY[p_run]);
-    END IF;
-END
-$$;
-"""
-
-_ANSWER = """
-CREATE FUNCTION @.answer_requirements_2(
-    p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[],
-    p_final text[]
+# Both call it with the runs locked. What is refused whatever is stored is refused here too.
+_ANSWERS = """
+CREATE FUNCTION @.store_answers_2(
+    p_runs text[], p_ids text[], p_data bytea[], p_answered float8[], p_final text[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     open_ones bigint;
 BEGIN
-    PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
     PERFORM FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
         ON asked.run_id = new.run_id AND asked.requirement_id = new.id
         ORDER BY asked.number FOR NO KEY UPDATE OF asked;
-    IF @.used_2(p_writer, p_number) THEN
-        RETURN true;
-    END IF;
-    SELECT count(*) INTO open_ones FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
+    SELECT count(DISTINCT (asked.run_id, asked.requirement_id)) INTO open_ones
+        FROM @.requirements AS asked JOIN unnest(p_runs, p_ids, p_answered) AS new (run_id, id, answered_at)
         ON asked.run_id = new.run_id AND asked.requirement_id = new.id
         LEFT JOIN @.runs AS run ON run.run_id = asked.run_id
-        WHERE asked.answered_at IS NULL AND asked.withdrawn_at IS NULL AND coalesce(run.status <> ALL (p_final), true);
+        WHERE asked.answered_at IS NULL AND asked.withdrawn_at IS NULL AND new.answered_at IS NOT NULL
+            AND coalesce(run.status <> ALL (p_final), true);
     IF open_ones <> cardinality(p_ids) THEN
         RETURN false;
     END IF;
-    PERFORM @.use_2(p_writer, p_number);
     UPDATE @.requirements AS asked SET data = new.data, answered_at = new.answered_at
         FROM unnest(p_runs, p_ids, p_data, p_answered) AS new (run_id, id, data, answered_at)
         WHERE asked.run_id = new.run_id AND asked.requirement_id = new.id;
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION @.answer_requirements_2(
+    p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[],
+    p_final text[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN true;
+    END IF;
+    IF NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+        RETURN false;
+    END IF;
+    PERFORM @.use_2(p_writer, p_number);
     UPDATE @.runs AS run SET touched = run.seq WHERE run.run_id = ANY (p_runs);
     INSERT INTO @.signals (run_id, kind, data, created_at)
         SELECT new.run_id, 'answered', '{}', (array_agg(new.answered_at ORDER BY new.place DESC))[1]
@@ -332,6 +320,39 @@ BEGIN
         GROUP BY new.run_id ORDER BY min(new.place);
     PERFORM @.tell_2(ARRAY(SELECT DISTINCT unnest(p_runs)));
     RETURN true;
+END
+$$;
+"""
+
+# A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
+_CLAIM = """
+CREATE FUNCTION @.claim_run_2(
+    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
+    p_final text[], p_expired boolean, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
+) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
+        RETURN;
+    END IF;
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
+        AND NOT (p_expired AND coalesce(run.leased_until > p_now, false));
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF p_ids IS NOT NULL AND NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+        RETURN NEXT NULL;
+        RETURN;
+    END IF;
+    RETURN QUERY UPDATE @.runs AS run SET
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = p_until, updated_at = p_now,
+        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+    WHERE run.run_id = p_run
+    RETURNING run.*;
+    UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
+    PERFORM @.use_2(p_writer, p_number);
+    PERFORM @.tell_2(ARRAY[p_run]);
 END
 $$;
 """
@@ -450,5 +471,5 @@ LANGUAGE sql AS $$
 $$;
 """
 
-FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _CLAIM, _ANSWER, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""

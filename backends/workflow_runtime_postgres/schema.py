@@ -190,14 +190,14 @@ DECLARE
     old record;
 BEGIN
     FOR old IN
-        SELECT pg_get_functiondef(f.oid) AS text, pg_get_function_result(f.oid) AS result
+        SELECT pg_get_functiondef(f.oid) AS text
         FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
         WHERE n.nspname = @channel AND f.proname IN (
             'commit_batch', 'claim_run', 'answer_requirements', 'tell', 'delete_session', 'prune_runs', 'prune_events'
         )
     LOOP
         EXECUTE regexp_replace(
-            regexp_replace(old.text, E'AS \\$function\\$.*', 'AS $$ BEGIN {_TOO_OLD.replace("'", "''")}; END $$'),
+            regexp_replace(old.text, 'AS \\$function\\$.*', 'AS $$ BEGIN {_TOO_OLD.replace("'", "''")}; END $$'),
             E'\\n LANGUAGE sql', E'\n LANGUAGE plpgsql'
         );
     END LOOP;

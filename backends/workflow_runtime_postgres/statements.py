@@ -31,7 +31,7 @@ def marks(count: int, first: int = 1) -> str:
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
 COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_2({marks(71)})"
-CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_2({marks(9)})"
+CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_2({marks(13)})"
 ANSWER = f"SELECT @.answer_requirements_2({marks(7)})"
 REQUEST_CANCEL = f"SELECT @.request_cancel_2({marks(5)})"
 TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(5)})"

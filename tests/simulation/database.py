@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from workflow_runtime import InMemoryDb, StorageError
-from workflow_runtime.storage.base import BaseDb
+from workflow_runtime.storage.base import CONTRACT, BaseDb
 
 from .book import Book
 from .world import SimProcess, World
@@ -33,6 +33,8 @@ class SimDb(BaseDb):
     Whether a request of a process that dies, or of a task that is cancelled, still arrives is chance; but when the
     cancellation is over it has happened wholly, or will never happen.
     """
+
+    contract = CONTRACT
 
     def __init__(self, world: World, process: SimProcess, server: InMemoryDb, weather: Weather, book: Book) -> None:
         self.id = "simulated"

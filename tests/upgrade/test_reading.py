@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from workflow_runtime import BaseDb, CustomEvent, RunStatus, SessionOwnerError, UnserializableError, Workflow
+from workflow_runtime.backends import SqliteDb
 from workflow_runtime.cli.app import app
 from workflow_runtime.cli.source import ENV
 from workflow_runtime.storage.base import RunFilter
@@ -25,19 +27,23 @@ from .reading import see_run, see_session
 pytestmark = pytest.mark.anyio
 
 EXPECTED: dict[str, dict[str, Any]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
+TO_CANCEL = "cancel-requested"  # is cancelled by whoever meets it first: test_continuing
 TESTS = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("run_id", EXPECTED["runs"])
+@pytest.mark.parametrize("run_id", [run_id for run_id in EXPECTED["runs"] if run_id != TO_CANCEL])
 async def test_a_run_is_read_as_the_first_version_read_it(
     db: BaseDb, workflows: dict[str, Workflow], run_id: str
 ) -> None:
     row = await db.load_run(run_id)
     assert row is not None
-    assert await see_run(workflows[str(row.workflow_id)], run_id) == EXPECTED["runs"][run_id]
+    expected = copy.deepcopy(EXPECTED["runs"][run_id])
+    if isinstance(db, SqliteDb) and row.status in (RunStatus.RUNNING, RunStatus.PENDING):
+        expected["run"][3] += 1  # the migration took the run away from its process
+    assert await see_run(workflows[str(row.workflow_id)], run_id) == expected
 
 
-@pytest.mark.parametrize("session_id", EXPECTED["sessions"])
+@pytest.mark.parametrize("session_id", [session_id for session_id in EXPECTED["sessions"] if session_id != TO_CANCEL])
 async def test_a_session_is_read_as_the_first_version_read_it(
     db: BaseDb, workflows: dict[str, Workflow], session_id: str
 ) -> None:
