@@ -74,7 +74,7 @@ CONTAINERS: dict[str, Callable[[Payments], Any]] = {
     "loop": lambda made: [Loop(name="loop", steps=[made.guarded()], max_iterations=1)],
     "condition": lambda made: [Condition([made.guarded()], evaluator=lambda: True, name="if")],
     "router": lambda made: [Router([made.guarded()], selector=lambda: "pay", name="way")],
-    "map": lambda made: [Map(made.guarded(), over=lambda: ["one"], name="each")],
+    "map": lambda made: [Map(made.guarded(), over=lambda step_input: [step_input.input], name="each")],
     "nested": lambda made: [Workflow(name="inner", steps=[made.guarded()])],
     "function": flow,
 }
@@ -306,7 +306,7 @@ async def test_leaving_a_joined_stream_cancels_nothing(again: Again) -> None:
     run = asyncio.create_task(workflow.arun("x", run_id="r"))
     (item,) = await pending_of(workflow)
     item.answer({"user_input": {"value": "Ada"}})
-    async with workflow.acontinue_run(run_id="r", step_requirements=[item], stream=True) as stream:
+    async with workflow.acontinue_run(run_id="r", step_requirements=[item], stream=True, stream_events=True) as stream:
         async for event in stream:
             assert event.run_id == "r"
             break
@@ -329,10 +329,10 @@ async def test_a_deadline_passes_while_the_run_works_elsewhere(again: Again) -> 
         return "worked"
 
     steps = [Parallel(Step("asks", executor=asks), Step("works", executor=works), name="both")]
-    workflow = Workflow(name="W", steps=steps, db=again(), durability="sync", clock=clock)
+    workflow = Workflow(name="W", steps=steps, db=again(), durability="sync", clock=clock, lease=1000)
     run = asyncio.create_task(workflow.arun("x", run_id="r"))
     await pending_of(workflow)
-    await clock.advance(61)
+    clock.advance(61)
     async with Runtime(workflow) as runtime:
         assert runtime.report.deadlines == ["r"]
         with anyio.fail_after(20):

@@ -215,6 +215,7 @@ async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     run: Execution | Joined = await prepare()
     del prepare  # and what it holds
     if isinstance(run, Joined):
+        run.begin()
         return await run.result()
     if run.definition.plan.hosted or run.waking:
         return await _run_hosted(run)
@@ -241,7 +242,9 @@ async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execut
     run: Execution | Joined = await prepare()
     if buffer is not None:
         run.attach(buffer)
-    if isinstance(run, Execution):
+    if isinstance(run, Joined):
+        run.begin()
+    else:
         launch(run)
     return run
 

@@ -6,7 +6,7 @@ streams it, and leaving it cancels nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from .stored import output_of
 if TYPE_CHECKING:
     from .bus import Buffer
     from .execution import Completion, Execution
+    from .pauses import Requirement
 
 __all__ = ["Joined"]
 
@@ -40,6 +41,7 @@ class Joined:
         db, row: The database that it is stored in, and its row as it was read last.
         take_over: Goes on with it here once its lease has run out; its output, None when another process was first.
         now: Unix seconds, to tell whether a lease has run out.
+        answers: What ``run`` is to be told; it need not wait for its heartbeat to read them.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Joined:
         row: RunRow | None = None,
         take_over: Callable[[RunRow], Awaitable[WorkflowRunOutput | None]] | None = None,
         now: Callable[[], float] | None = None,
+        answers: Sequence[Requirement] = (),
     ) -> None:
         self.id = output.run_id or ""
         self.output = output
@@ -62,12 +65,19 @@ class Joined:
         self._row = row
         self._take_over = take_over
         self._now = now
+        self._answers = list(answers)
         self._followed: Buffer | None = None
 
     @property
     def keeps_log(self) -> bool:
         """Whether its events can be read from the database."""
         return self._run is None or self._run.logged
+
+    def begin(self) -> None:
+        """Tell the run of its answers. A reader is attached before, so that it sees what follows from them."""
+        answers, self._answers = self._answers, []
+        if self._run is not None and answers:
+            self._run.answered(answers)
 
     def cancel(self, reason: str | None = None) -> bool:
         """Who joined a run leaves it; the run goes on."""

@@ -113,15 +113,14 @@ def _join_unstored(asked: Continuation, live: Execution) -> Joined:
     answers = _new_answers(asked, live.pauses)
     if not answers:
         refuse_unless_paused(RunStatus.running, asked.run_id)
-    live.answered(answers)
-    return Joined(run=live, output=live.output)
+    return Joined(run=live, output=live.output, answers=answers)
 
 
 # -- with a database ---------------------------------------------------------------------------------------------------
 
 
 async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
-    answered = False
+    answered: list[Requirement] = []
     while True:
         row = await _load(asked, db)
         if row.cancel_requested and row.status is RunStatus.paused:
@@ -132,13 +131,13 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
             return Joined(run=None, output=await output_of(db, row), db=db, row=row)
         if row.status is RunStatus.paused:
             # From the claim on the run is ours: cut off in between, it would wait for its lease to run out.
-            run = await whole(partial(_claimed, asked, db, row, answered))
+            run = await whole(partial(_claimed, asked, db, row, bool(answered)))
             if run is not None:
                 return run
         elif row.status is RunStatus.running:
             answered = answered or await _answer_running(asked, db, row)
             taken = await _taken_over(asked, db, row)
-            return taken if taken is not None else _joined(asked, db, row)
+            return taken if taken is not None else _joined(asked, db, row, answered)
         else:
             refuse_unless_paused(row.status, asked.run_id)
 
@@ -173,8 +172,8 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
         return None
 
 
-async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> bool:
-    """Store the new answers to a running run. RunNotPaused when there are none."""
+async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> list[Requirement]:
+    """Store the new answers to a running run, and give them. RunNotPaused when there are none."""
     while True:
         pauses = Pauses(await requirements_of(db, row.run_id))
         try:
@@ -187,15 +186,7 @@ async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> bool:
             await db.answer([requirement_row(item, row) for item in answers])
         except (AlreadyAnswered, QuestionWithdrawn):
             continue  # by somebody else in this moment: what is left of these answers is looked at again
-        tell_answered(asked.run_id, answers)
-        return True
-
-
-def tell_answered(run_id: str, answers: list[Requirement]) -> None:
-    """These are stored: the run that this process executes need not wait for its heartbeat to hear of them."""
-    live = find_live(run_id)
-    if live is not None and live.recorder is not None:
-        live.loop.call(partial(live.answered, answers))
+        return answers
 
 
 async def _load(asked: Continuation, db: BaseDb) -> RunRow:
@@ -208,7 +199,7 @@ async def _load(asked: Continuation, db: BaseDb) -> RunRow:
     return row
 
 
-def _joined(asked: Continuation, db: BaseDb, row: RunRow) -> Joined:
+def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
     live = find_live(asked.run_id)
     clock = asked.definition.clock
 
@@ -223,7 +214,9 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow) -> Joined:
         return await run_awaited(same)
 
     if live is not None and live.loop.is_here():
-        return Joined(run=live, output=live.output)
+        return Joined(run=live, output=live.output, answers=answers)
+    if live is not None:
+        live.loop.call(partial(live.answered, answers))
     output = codec.decode_run(row.data)
     output.status, output.epoch = row.status, row.attempt
     return Joined(run=None, output=output, db=db, row=row, take_over=take_over, now=clock.time)
