@@ -133,6 +133,7 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
 
 
 def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
+    run.end_is_lost = run.recorder is not None and run.recorder.created
     run.output.status = RunStatus.error
     run.output.last_seq = event.seq
     run.bus.deliver(event)

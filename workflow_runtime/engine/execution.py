@@ -68,6 +68,7 @@ class Execution:
         "clock",
         "created_at",
         "definition",
+        "end_is_lost",
         "ended",
         "epoch",
         "evicted",
@@ -156,6 +157,7 @@ class Execution:
         self.parked = False
         self.evicted = False
         self.finishing = False
+        self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
         self.forked_from: str | None = None
         self.lease_renewed = created_at
