@@ -1,8 +1,6 @@
 """core.position: what a reader with a position gets, for random histories of a run. (D3)
 
-A history is made of attempts. Each publishes events, stores them up to some number, and is followed by the next one: after
-a crash, which loses what was not stored, or after a pause, which loses nothing. Readers have seen any part of what any
-attempt published.
+Readers have seen any part of what any attempt published, stored or not.
 """
 
 from __future__ import annotations
@@ -12,79 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from histories import Attempt, attempts, folded, merged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_runtime import StepContentEvent, StepStartedEvent, WorkflowPausedEvent, WorkflowResumedEvent
+from workflow_runtime import StepContentEvent, WorkflowResumedEvent
 from workflow_runtime.core.position import Cursor, Position, last_number, parse_position, stored_end
 from workflow_runtime.model.errors import InputError
 from workflow_runtime.model.events import Event
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt: the events that were seen live, one number each, and the rows that were stored of them."""
-
-    live: Sequence[Event]
-    rows: Sequence[Event]
-
-    @property
-    def stored(self) -> int:
-        """The last stored number, 0 for none."""
-        return last_number(self.rows[-1]) if self.rows else 0
-
-
-def merged(parts: Sequence[StepContentEvent]) -> StepContentEvent:
-    first, deltas = parts[0], [str(part.delta) for part in parts]
-    if len(parts) == 1:
-        return first
-    return StepContentEvent(
-        seq=first.seq,
-        epoch=first.epoch,
-        delta="".join(deltas),
-        last_seq=parts[-1].seq,
-        lengths=[len(delta) for delta in deltas],
-    )
-
-
-@st.composite
-def attempts(draw: st.DrawFn) -> list[Attempt]:
-    """Attempts one after the other, the last of which ends well; every chunk of text says in which attempt and under which
-    number it was published."""
-    found: list[Attempt] = []
-    end, crashed = 0, False
-    count = draw(st.integers(1, 4))
-    for epoch in range(1, count + 1):
-        live: list[Event] = []
-        if epoch > 1 and crashed:
-            live.append(WorkflowResumedEvent(seq=end + 1, epoch=epoch, attempt=epoch, after_seq=end))
-        for is_text in draw(st.lists(st.booleans(), max_size=10)):
-            seq = end + len(live) + 1
-            delta = f"{epoch}-{seq} "
-            live.append(
-                StepContentEvent(seq=seq, epoch=epoch, delta=delta)
-                if is_text
-                else StepStartedEvent(seq=seq, epoch=epoch, path=delta)
-            )
-        crashed = epoch < count and draw(st.booleans())
-        if not crashed:
-            live.append(WorkflowPausedEvent(seq=end + len(live) + 1, epoch=epoch))
-        kept = live[: draw(st.integers(0, len(live)))] if crashed else live
-        rows: list[Event] = []
-        text: list[StepContentEvent] = []
-        for event in kept:
-            if text and (not isinstance(event, StepContentEvent) or draw(st.booleans())):
-                rows.append(merged(text))
-                text = []
-            if isinstance(event, StepContentEvent):
-                text.append(event)
-            else:
-                rows.append(event)
-        if text:
-            rows.append(merged(text))
-        found.append(Attempt(live, rows))
-        end = last_number(rows[-1]) if rows else end
-    return found
 
 
 @dataclass(frozen=True)
@@ -112,44 +45,13 @@ def end_of(position: Position, rows: Sequence[Spot]) -> tuple[int, int]:
         return stop.value, looks
 
 
-def parts(events: Iterable[Event]) -> list[tuple[int, str]]:
-    """(number, what was said under it), merged text taken apart."""
-    found: list[tuple[int, str]] = []
-    for event in events:
-        if isinstance(event, StepContentEvent) and event.lengths is not None:
-            start = 0
-            for number, length in enumerate(event.lengths, start=event.seq):
-                found.append((number, event.delta[start : start + length]))
-                start += length
-        else:
-            said = event.delta if isinstance(event, StepContentEvent) else f"{event.event} {event.epoch} {event.path}"
-            found.append((event.seq, str(said)))
-    return found
-
-
-def folded(events: Iterable[Event]) -> list[tuple[int, str]]:
-    """What a reader has in the end: an event of a later attempt replaces what it had from that number on. A number that
-    comes twice in one attempt fails."""
-    kept: dict[int, str] = {}
-    epoch = 0
-    for event in events:
-        assert event.epoch >= epoch, "attempts come in order"
-        if event.epoch > epoch:
-            epoch = event.epoch
-            kept = {number: said for number, said in kept.items() if number < event.seq}
-        for number, said in parts([event]):
-            assert number not in kept, f"number {number} came twice"
-            kept[number] = said
-    return sorted(kept.items())
-
-
 @given(history=attempts(), data=st.data())
 def test_what_a_reader_has_seen_and_then_gets_is_the_log(history: list[Attempt], data: st.DataObject) -> None:
-    log = [row for attempt in history for row in attempt.rows]
+    log = [row for attempt in history for row in attempt.stored]
     which = data.draw(st.integers(0, len(history) - 1), label="attempt")
     live = history[which].live
     count = data.draw(st.integers(0, len(live)), label="seen of it")
-    seen = [event for attempt in history[:which] for event in attempt.rows] + list(live[:count])
+    seen = [event for attempt in history[:which] for event in attempt.stored] + list(live[:count])
     position = Position(seen[-1].epoch, last_number(seen[-1])) if seen else Position(0, 0)
     end, _ = end_of(position, spots(log))
     # Read from the stored end, or from anywhere before it: the cursor passes over what was seen.
@@ -169,9 +71,9 @@ def test_what_a_reader_has_seen_and_then_gets_is_the_log(history: list[Attempt],
 @given(history=attempts(), data=st.data())
 def test_a_reader_that_stays_gets_each_event_as_it_is_published(history: list[Attempt], data: st.DataObject) -> None:
     """As a client on one connection: the server has passed over from a process that lost the run to the log."""
-    log = [row for attempt in history for row in attempt.rows]
+    log = [row for attempt in history for row in attempt.stored]
     which = data.draw(st.integers(0, len(history) - 1))
-    live = [event for attempt in history[:which] for event in attempt.rows] + list(history[which].live)
+    live = [event for attempt in history[:which] for event in attempt.stored] + list(history[which].live)
     cursor = Cursor(Position(0, 0))
     taken = [event for event in live if cursor.take(event) is not None]
     assert taken == live
@@ -184,7 +86,7 @@ def test_a_reader_that_stays_gets_each_event_as_it_is_published(history: list[At
 def test_the_stored_end_is_found_also_where_events_were_pruned(
     history: list[Attempt], gaps: set[int], epoch: int, seq: int
 ) -> None:
-    log = spots(row for attempt in history for row in attempt.rows if row.seq not in gaps)
+    log = spots(row for attempt in history for row in attempt.stored if row.seq not in gaps)
     expected = max((row.last_seq for row in log if row.epoch <= epoch), default=0)
     assert end_of(Position(epoch, seq), log)[0] == min(seq, expected)
 
@@ -232,7 +134,9 @@ def test_a_position_is_an_events_id_or_a_number(after: Any, expected: Any) -> No
     assert str(found) == str(after)
 
 
-@pytest.mark.parametrize("after", ["", "x", "1-", "-1", "1-2-3", "²", "1-²", "9" * 30, "1-" + "9" * 30, -1, 1.5, True, None, 2**63])
+@pytest.mark.parametrize(
+    "after", ["", "x", "1-", "-1", "1-2-3", "²", "1-²", "9" * 30, "1-" + "9" * 30, -1, 1.5, True, None, 2**63]
+)
 def test_what_is_no_position_is_refused(after: Any) -> None:
     with pytest.raises(InputError, match="after="):
         parse_position(after)

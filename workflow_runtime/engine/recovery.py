@@ -74,14 +74,15 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     )
     if claimed is None:
         return None
+    never_began = row.status is RunStatus.pending  # stored for a caller who did not wait: readers come by its id
     asked = Continuation(
         definition=definition,
         run_id=row.run_id,
         store_events=store_events,
+        keep_log=never_began,
         skip=skip,
         background=True,
     )
-    never_began = row.status is RunStatus.pending
     prepared = await execution_of(asked, db, claimed, journal, Pauses(await requirements_of(db, row.run_id)))
     if never_began:
         prepared.resumed = False

@@ -172,7 +172,7 @@ class Subscription:
         return bool(rows)
 
     async def _go_back(self, db: BaseDb, epoch: int) -> bool:
-        """The run is at attempt ``epoch`` now: stand where the log parts from what was seen. True if that is further back."""
+        """The run is at attempt ``epoch`` now: stand where the log parts from what was seen. True if that is a step back."""
         before = self._cursor.position
         end = await _stored_end(db, self.run_id, before)
         self._cursor.move(Position(epoch, end))
