@@ -164,12 +164,11 @@ class Owner:
         self.seq = 0
         self.workflow_id = workflow_id
 
-    async def start(self, **fields: Any) -> None:
-        """Store a run that has said nothing yet."""
+    async def start(self, status: RunStatus = RunStatus.running) -> None:
+        """Store a run that has said nothing yet; its lease has run out."""
         self.epoch = 1
-        await self.db.commit(
-            Batch(run=self._row(RunStatus.running, owner="dead", lease_until=1.0, **fields), create=True)
-        )
+        row = self._row(status, owner="dead", lease_until=1.0)
+        await self.db.commit(Batch(run=row, create=True))
 
     async def take_over(self) -> None:
         """Claim the run, whoever has it."""
