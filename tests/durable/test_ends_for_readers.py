@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 from histories import Owner, folded, log_of
 
-from workflow_runtime import BaseDb, RunStatus, Step, StepInput, Workflow, WorkflowStartedEvent
+from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow, WorkflowStartedEvent
 from workflow_runtime.core.lifecycle import is_end
 from workflow_runtime.engine.subscription import Subscription
 
@@ -61,6 +62,72 @@ async def test_a_reader_that_is_cancelled_at_any_await_and_reads_on_misses_nothi
             assert found[0].seq in (1, 8)
             with pytest.raises(StopAsyncIteration):
                 await anext(subscription)
+
+
+class Interrupted:
+    """The reads of a database object, of which the ``nth`` is cut off: its caller is cancelled, or told that the database
+    is away."""
+
+    def __init__(self, db: BaseDb, nth: int, how: str) -> None:
+        self.reads = 0
+        self.scope: anyio.CancelScope | None = None
+        self.nth, self._how = nth, how
+        for name in ("load_events", "load_run"):
+            setattr(db, name, self._cut(getattr(db, name)))
+
+    def _cut(self, read: Any) -> Any:
+        async def call(*args: Any, **options: Any) -> Any:
+            self.reads += 1
+            if self.reads == self.nth:
+                if self._how == "away":
+                    raise StorageError("the database is away")
+                assert self.scope is not None
+                self.scope.cancel()
+                await anyio.lowlevel.checkpoint()
+            return await read(*args, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("how", ["cancelled", "away"])
+async def test_a_reader_that_is_cut_off_at_any_read_of_the_database_goes_on_without_a_gap(
+    again: Again, how: str
+) -> None:
+    interrupted = 0
+    for nth in range(1, 5):
+        entered, gate = anyio.Event(), anyio.Event()
+
+        async def talk(step_input: StepInput, entered: Any = entered, gate: Any = gate) -> AsyncIterator[str]:
+            yield "one "
+            entered.set()
+            await gate.wait()
+            yield "two "
+
+        # With "exit" nothing of the log is stored before the end: what was published before is with the recorder.
+        workflow = Workflow(name="w", db=again(), steps=[Step("talk", executor=talk)], durability="exit")
+        run_id = (await workflow.arun("x", background=True)).run_id
+        assert run_id is not None
+        await entered.wait()
+        db = again()
+        cut = Interrupted(db, nth, how)
+        subscription = Workflow(name="w", db=db, steps=[]).subscribe(run_id)
+        found: list[Any] = []
+
+        async def follow(subscription: Any = subscription, found: Any = found, cut: Any = cut) -> None:
+            while not (found and is_end(found[-1])):
+                with anyio.CancelScope() as cut.scope, suppress(StorageError):
+                    found.append(await anext(subscription))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follow)
+                while cut.reads < min(nth, 2):  # one before it joins the live events, one after
+                    await anyio.lowlevel.checkpoint()
+                gate.set()
+        interrupted += cut.reads >= nth
+        cut.nth = 0
+        assert folded(found) == folded(await log_of(again(), run_id))
+    assert interrupted >= 2
 
 
 SKIPS = [
