@@ -27,7 +27,9 @@ from workflow_runtime.model.codec import encode_event, encode_run
 from workflow_runtime.model.events import Event
 from workflow_runtime.storage.base import Batch, EventRow, Fence, RunRow
 
-__all__ = ["Attempt", "Owner", "attempts", "folded", "log_of", "merged", "row_of"]
+FOREVER = 2.0**40  # unix seconds
+
+__all__ = ["FOREVER", "Attempt", "Owner", "attempts", "folded", "log_of", "merged", "row_of"]
 
 
 @dataclass(frozen=True)
@@ -163,27 +165,30 @@ class Owner:
         self.epoch = 0
         self.seq = 0
         self.workflow_id = workflow_id
+        self.session_id = "s"
 
-    async def start(self, status: RunStatus = RunStatus.running) -> None:
-        """Store a run that has said nothing yet; its lease has run out."""
+    async def start(self, status: RunStatus = RunStatus.running, *, lease_until: float = 1.0) -> None:
+        """Store a run that has said nothing yet. Its lease has run out, or lasts until ``lease_until``."""
         self.epoch = 1
-        row = self._row(status, owner="dead", lease_until=1.0)
+        row = self._row(status, owner="dead", lease_until=lease_until)
         await self.db.commit(Batch(run=row, create=True))
 
     async def take_over(self) -> None:
         """Claim the run, whoever has it."""
         statuses = frozenset({RunStatus.running, RunStatus.paused})
         row = await self.db.claim(
-            self.run_id, owner=f"other {id(self)}", now=1.0, lease_until=2.0**40, statuses=statuses, expired_only=False
+            self.run_id, owner=f"other {id(self)}", now=1.0, lease_until=FOREVER, statuses=statuses, expired_only=False
         )
         assert row is not None
         rows = await log_of(self.db, self.run_id)
-        self.epoch, self.workflow_id = row.attempt, row.workflow_id or ""
+        self.epoch, self.workflow_id, self.session_id = row.attempt, row.workflow_id or "", row.session_id
         self.seq = max(row.seq, last_number(rows[-1]) if rows else 0)
 
     def resumed(self) -> WorkflowResumedEvent:
         """What the taken over run says first."""
-        return WorkflowResumedEvent(seq=self.seq + 1, epoch=self.epoch, attempt=self.epoch, after_seq=self.seq)
+        return WorkflowResumedEvent(
+            seq=self.seq + 1, epoch=self.epoch, run_id=self.run_id, attempt=self.epoch, after_seq=self.seq
+        )
 
     def said(self, *kinds: type[Event], **fields: Any) -> list[Event]:
         """Events of these kinds under the next numbers."""
@@ -207,12 +212,16 @@ class Owner:
 
     def _row(self, status: RunStatus, **fields: Any) -> RunRow:
         output = WorkflowRunOutput(
-            run_id=self.run_id, session_id="s", workflow_id=self.workflow_id, status=status, content="done elsewhere"
+            run_id=self.run_id,
+            session_id=self.session_id,
+            workflow_id=self.workflow_id,
+            status=status,
+            content="done elsewhere",
         )
         output.epoch, output.last_seq = self.epoch, self.seq
         return RunRow(
             run_id=self.run_id,
-            session_id="s",
+            session_id=self.session_id,
             status=status,
             workflow_id=self.workflow_id,
             attempt=self.epoch,
