@@ -190,10 +190,15 @@ class Owner:
             seq=self.seq + 1, epoch=self.epoch, run_id=self.run_id, attempt=self.epoch, after_seq=self.seq
         )
 
-    def said(self, *kinds: type[Event], **fields: Any) -> list[Event]:
-        """Events of these kinds under the next numbers."""
+    def said(self, *kinds: Any, **fields: Any) -> list[Any]:
+        """Events of these kinds under the next numbers; each has those of ``fields`` that its kind has."""
         return [
-            kind(seq=number, epoch=self.epoch, run_id=self.run_id, **(fields if kind is StepContentEvent else {}))
+            kind(
+                seq=number,
+                epoch=self.epoch,
+                run_id=self.run_id,
+                **{name: value for name, value in fields.items() if name in kind.__struct_fields__},
+            )
             for number, kind in enumerate(kinds, start=self.seq + 1)
         ]
 
