@@ -80,6 +80,9 @@ def test_a_reader_that_stays_gets_each_event_as_it_is_published(history: list[At
     end, _ = end_of(cursor.position, spots(log))
     rest = [event for row in log if last_number(row) > end and (event := cursor.take(row)) is not None]
     assert folded([*taken, *rest]) == folded(log)
+    if taken or rest:
+        newest = [*taken, *rest][-1]
+        assert cursor.position == (newest.epoch, last_number(newest))
 
 
 @given(history=attempts(), gaps=st.sets(st.integers(0, 40)), epoch=st.integers(0, 5), seq=st.integers(0, 45))
