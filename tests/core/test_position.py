@@ -128,6 +128,9 @@ def test_merged_texts_of_one_batch_may_overlap_where_no_log_is_kept() -> None:
     cursor.mark()
     assert [cursor.take(left), cursor.take(right)] == [None, None]
     assert cursor.position == (1, 6)
+    cursor = Cursor(Position(0, 0))
+    assert [cursor.take(right), cursor.take(left)] == [right, left]
+    assert cursor.position == (1, 6)
 
 
 @pytest.mark.parametrize(("after", "expected"), [(0, 0), (7, 7), ("7", 7), ("1-42", (1, 42)), ("0-0", (0, 0))])

@@ -26,7 +26,7 @@ from client.proxy import Proxy
 from histories import folded, log_of
 from server.wire import open_stream
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from workflow_runtime import Workflow
 from workflow_runtime.client import Client
@@ -45,7 +45,7 @@ ROUNDS = int(os.environ.get("WORKFLOW_RUNTIME_FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("WORKFLOW_RUNTIME_FAULT_SEED", "1"))
 KILLS = 3 * ROUNDS
 LEASE = 0.6
-LOST = (OSError, ConnectionClosed, EOFError, httpx2.TransportError)
+LOST = (OSError, WebSocketException, EOFError, httpx2.TransportError)
 
 
 class Servers:
