@@ -39,7 +39,8 @@ function follow(runId) {
   source.onopen = () => { status.textContent = "listening" }
   source.onerror = () => { status.textContent = "reconnecting" }  // it comes back by itself, and misses nothing
   source.addEventListener("StepContent", event => text.append(JSON.parse(event.data).delta))
-  source.addEventListener("StepRetry", () => { text.textContent = "" })  // what was told is taken back
+  for (const name of ["StepRetry", "WorkflowResumed"])  // what was told is taken back, and told again
+    source.addEventListener(name, () => { text.textContent = "" })
   for (const name of ["WorkflowCompleted", "WorkflowCancelled", "WorkflowError"])
     source.addEventListener(name, event => {
       source.close()

@@ -128,6 +128,7 @@ def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
 BELOW = {
     "console": ("workflow_runtime.model.json_schema",),  # what is typed is checked as the run will check it
     "server": (
+        "workflow_runtime.core.position",  # what a reader that comes back has seen
         "workflow_runtime.storage.base",
         "workflow_runtime.storage.registry",
         "workflow_runtime.model.codec",

@@ -461,13 +461,18 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             policy = "disconnect" if logged else "coalesce" if background else "block"
             buffer = self._buffer(policy, stream_events, stream_executor_events)
 
-            def follow(after: int) -> engine.subscription.Subscription:
+            def follow(after: str) -> engine.subscription.Subscription:
                 return engine.subscription.Subscription(
                     self.db, run_id, after=after, sieve=buffer.sieve, policy=policy, size=self.buffer_size
                 )
 
             return engine.stream.RunStream(
-                run_id, start, buffer, owner=not background, follow=follow if logged else None
+                run_id,
+                start,
+                buffer,
+                owner=not background,
+                follow=follow if logged else None,
+                read=partial(self.aget_run, run_id),
             )
         return self._detach(prepared)
 

@@ -105,6 +105,8 @@ class Reader:
     def _messages_snapshot(self, event: ag.MessagesSnapshotEvent) -> None:
         known = {item.id: getattr(item, "content", None) for item in event.messages}
         self.messages = known
+        told = {call.id for item in event.messages for call in getattr(item, "tool_calls", None) or ()}
+        self.calls = {name: arguments for name, arguments in self.calls.items() if name in told}
 
     def _custom(self, event: ag.CustomEvent) -> None:
         self.custom.append((event.name, event.value))

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import ag_ui.core as ag
+import anyio
 import httpx2
 import pydantic
 import pytest
+from histories import Owner
+from server.flows import Gate
 from server.serving import Served, serving
 
-from workflow_runtime import HumanReview, Parallel, RunContext, Step, StepInput, UserInputField, Workflow
+from workflow_runtime import (
+    HumanReview,
+    Parallel,
+    RunContext,
+    Step,
+    StepCompletedEvent,
+    StepContentEvent,
+    StepInput,
+    StepStartedEvent,
+    StorageError,
+    UserInputField,
+    Workflow,
+    WorkflowCompletedEvent,
+)
+from workflow_runtime.backends import SqliteDb
+from workflow_runtime.server.served_run import ServedRun
 
 from .reader import Reader
 
@@ -231,3 +249,53 @@ def test_a_thread_is_its_users_alone(served: Callable[..., Served]) -> None:
     assert refused(server, ask(run_id="r2", resume=[entry]), **{"X-Key": "b"}) == (409, "not_interrupted")
     assert refused(server, ask(run_id="r2"), **{"X-Key": "b"}) == (404, "session_not_found")
     assert talk(server, ask(run_id="r2", resume=[entry]), **{"X-Key": "a"}).result == "HELLO"
+
+
+def test_a_run_that_another_process_takes_over_is_told_as_that_one_has_it(
+    served: Callable[..., Served], tmp_path: Path
+) -> None:
+    gate = Gate()
+
+    async def wait(step_input: StepInput) -> AsyncIterator[str]:
+        yield "lost "
+        await gate.passed()
+        yield "as well"
+
+    server = served([Step("wait", executor=wait)])
+    db = SqliteDb(tmp_path / "runs.db")
+
+    async def take_over() -> None:
+        other = Owner(db, "r1")
+        await other.take_over()
+        gate.open()
+        place = {"path": "0.wait", "step_name": "wait"}
+        await other.store(other.resumed())
+        kinds = (StepStartedEvent, StepContentEvent, StepContentEvent, StepCompletedEvent)
+        await other.store(*other.said(*kinds, delta="again", **place))
+        await other.store(*other.said(WorkflowCompletedEvent, content="againagain"))
+        await db.aclose()
+
+    def lose() -> None:
+        assert gate.entered.wait(20)
+        anyio.run(take_over)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    found = talk(server, ask())
+    thread.join()
+    assert found.texts == ["hello", "againagain"]
+    assert (found.outcome.type, found.result) == ("success", "againagain")
+
+
+def test_a_run_whose_database_cannot_be_read_any_more_ends_with_an_error(
+    served: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = served([shout])
+
+    async def away(self: ServedRun) -> list[Any]:
+        raise StorageError("the database is away")
+
+    monkeypatch.setattr(ServedRun, "take_some", away)
+    found = talk(server, ask())
+    assert found.error is not None
+    assert found.error.code == "StorageError"

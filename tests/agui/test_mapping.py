@@ -21,9 +21,16 @@ from workflow_runtime import (
     Retry,
     RunContext,
     Step,
+    StepCompletedEvent,
+    StepContentEvent,
     StepInput,
+    StepStartedEvent,
     Workflow,
+    WorkflowCompletedEvent,
+    WorkflowResumedEvent,
+    WorkflowStartedEvent,
 )
+from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
 from workflow_runtime.server.agui.mapping import RunMapping
 from workflow_runtime.server.agui.patch import json_patch
 from workflow_runtime.testing import Reply, ScriptedAgent
@@ -171,6 +178,51 @@ async def test_a_cancelled_run_is_neither_a_success_nor_an_error() -> None:
     workflow = Workflow(name="w", steps=[Step("wait", executor=wait)])
     found = await mapped(workflow)
     assert found.outcome.type == "cancelled"
+
+
+def told(*events: Any) -> Reader:
+    """What a reader has after these events."""
+    mapping = RunMapping("thread", "run", [ASKED])
+    return read([*mapping.start(), *(item for event in events for item in mapping.take(event))], messages=[ASKED])
+
+
+def step(name: str, seq: int, *words: str, epoch: int = 1, ends: bool = True, **fields: Any) -> list[Any]:
+    """A step's events, from number ``seq`` on."""
+    common: dict[str, Any] = {"epoch": epoch, "run_id": "r", "path": f"0.{name}", "step_name": name, **fields}
+    found: list[Any] = [StepStartedEvent(seq=seq, **common)]
+    found += [StepContentEvent(seq=seq + n, delta=word, **common) for n, word in enumerate(words, 1)]
+    return [*found, StepCompletedEvent(seq=seq + len(found), **common)] if ends else found
+
+
+def tool(seq: int) -> Any:
+    called = {"tool_call_id": "c1", "tool_name": "look", "result": "seen"}
+    return EXECUTOR_EVENTS["ToolCallCompleted"](seq=seq, run_id="r", path="0.b", step_name="b", tool=called)
+
+
+def test_after_a_take_over_only_what_stands_is_left_of_the_messages() -> None:
+    seen = [WorkflowStartedEvent(seq=1), *step("a", 2, "kept"), *step("b", 5, "lost ", "too", ends=False), tool(8)]
+    resumed = WorkflowResumedEvent(seq=5, epoch=2, run_id="r", attempt=2, after_seq=4)
+    rest = [*step("b", 6, "again", epoch=2), WorkflowCompletedEvent(seq=9, epoch=2, content="again")]
+    found = told(*seen, resumed, *rest)
+    assert found.texts == ["hello", "kept", "again"]
+    assert found.calls == {}
+    assert found.steps == ["a", "b", "b"]
+    assert found.outcome.type == "success"
+    assert ("WorkflowResumed", 4) in [(name, value.get("after_seq")) for name, value in found.custom]
+
+
+def test_a_step_whose_end_was_not_stored_is_told_again() -> None:
+    seen = [WorkflowStartedEvent(seq=1), *step("a", 2, "lost"), *step("b", 5, "lost too")]
+    resumed = WorkflowResumedEvent(seq=4, epoch=2, run_id="r", attempt=2, after_seq=3)
+    rest = [*step("a", 5, "one", epoch=2), *step("b", 8, "two", epoch=2), WorkflowCompletedEvent(seq=11, epoch=2)]
+    assert told(*seen, resumed, *rest).texts == ["hello", "one", "two"]
+
+
+def test_a_take_over_of_a_nested_run_takes_back_what_was_open_in_it() -> None:
+    seen = [WorkflowStartedEvent(seq=1), *step("a", 2, "kept"), *step("far/0.x", 5, "lost", ends=False, nested_depth=1)]
+    resumed = WorkflowResumedEvent(seq=7, run_id="r", path="0.far", nested_depth=1, attempt=2, after_seq=1)
+    rest = [*step("far/0.x", 8, "again", nested_depth=1), WorkflowCompletedEvent(seq=11)]
+    assert told(*seen, resumed, *rest).texts == ["hello", "kept", "again"]
 
 
 JSON = st.recursive(

@@ -97,7 +97,11 @@ def test_a_finished_run_can_be_followed_from_its_events_or_its_journal(wfr: Wfr,
 
 def test_following_can_begin_behind_an_event(wfr: Wfr) -> None:
     wfr("run", "flows:hello", "hi", "--run-id", "r1")
-    assert [json.loads(line)["seq"] for line in wfr("tail", "r1", "--json", "--after", "3").lines] == [4, 5]
+    for after in ("3", "1-3"):
+        assert [json.loads(line)["seq"] for line in wfr("tail", "r1", "--json", "--after", after).lines] == [4, 5]
+    refused = wfr("tail", "r1", "--after", "yesterday")
+    assert refused.code == 2
+    assert "neither a seq nor an event's id" in refused.err
 
 
 def test_what_waits_is_listed(wfr: Wfr) -> None:

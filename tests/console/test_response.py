@@ -19,10 +19,17 @@ from workflow_runtime import (
     Parallel,
     RunContext,
     Step,
+    StepContentEvent,
     StepInput,
+    StepStartedEvent,
     Video,
     Workflow,
+    WorkflowResumedEvent,
+    WorkflowStartedEvent,
 )
+from workflow_runtime.console.lines import Lines
+from workflow_runtime.console.surface import Options
+from workflow_runtime.view.tree import View
 
 from .streams import recording
 
@@ -242,3 +249,35 @@ async def test_outputs_of_steps_and_times_are_shown_as_wanted(details: bool, tim
     assert bool(re.search(r"done +shout  \d+ms", text)) is times
     assert bool(re.search(r"completed in \d", text)) is times
     assert text.count("| two three") == 1  # the answer, in any case
+
+
+@pytest.mark.anyio
+async def test_a_pipe_says_that_another_process_goes_on_and_drops_the_line_that_was_begun() -> None:
+    console, view = pipe(), View()
+    lines = Lines(console, view, Options(stream=True, markdown=False, show_time=False, show_step_details=True))
+    place = {"path": "0.a", "step_name": "a"}
+    await lines.events(
+        view.fold_all(
+            [
+                WorkflowStartedEvent(seq=1),
+                StepStartedEvent(seq=2, **place),
+            ],
+            0.0,
+        )
+    )
+    await lines.events([StepContentEvent(seq=3, delta="whole\nbegun", **place)])
+    again = [
+        WorkflowResumedEvent(seq=3, epoch=2, attempt=2, after_seq=2),
+        StepStartedEvent(seq=4, epoch=2, **place),
+        StepContentEvent(seq=5, epoch=2, delta="again\n", **place),
+    ]
+    view.fold_all(again, 0.0)
+    await lines.events(again)
+    await lines.close()
+    assert written(console).splitlines() == [
+        "start    a",
+        "text     a | whole",
+        "resumed  by another process; steps that had not ended start again",
+        "start    a",
+        "text     a | again",
+    ]

@@ -142,6 +142,29 @@ def test_a_takeover_takes_back_what_was_seen_beyond_it() -> None:
     assert view.nodes["0.a"].tail is None
 
 
+def test_a_takeover_of_a_nested_run_takes_back_what_was_open_in_it() -> None:
+    view = view_of(
+        WorkflowStartedEvent(seq=1),
+        StepStartedEvent(seq=2, path="0.a", step_name="a"),
+        StepStartedEvent(seq=3, path="1.far", step_name="far"),
+        StepStartedEvent(seq=4, path="1.far/0.b", step_name="b", nested_depth=1),
+        StepContentEvent(seq=5, path="1.far/0.b", step_name="b", delta="lost", nested_depth=1),
+        WorkflowResumedEvent(seq=6, path="1.far", nested_depth=1, attempt=2, after_seq=1),
+    )
+    assert [view.nodes[path].state for path in ("0.a", "1.far", "1.far/0.b")] == ["running", "running", "pending"]
+    assert view.nodes["1.far/0.b"].tail is None
+
+
+def test_where_the_view_stands_is_a_position_for_another_reader() -> None:
+    seen = [
+        WorkflowStartedEvent(seq=1),
+        StepStartedEvent(seq=9, path="0.a", step_name="a"),
+        WorkflowResumedEvent(seq=3, epoch=2, attempt=2, after_seq=2),
+        StepStartedEvent(seq=4, epoch=2, path="0.a", step_name="a"),
+    ]
+    assert [view_of(*seen[:count]).position for count in range(5)] == ["0-0", "1-1", "1-9", "2-3", "2-4"]
+
+
 def test_repeated_steps_of_a_callable_workflow_are_told_apart() -> None:
     view = view_of(
         WorkflowStartedEvent(seq=1),

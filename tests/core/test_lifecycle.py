@@ -21,6 +21,7 @@ from workflow_runtime import (
     StepStartedEvent,
     UnserializableError,
     WorkflowCompletedEvent,
+    WorkflowResumedEvent,
     WorkflowRunEvent,
     WorkflowStartedEvent,
 )
@@ -152,6 +153,22 @@ def test_a_subscription_may_follow_one_part_of_the_tree(pattern: str, matches: l
     paths = ["0.research", "0.research/1.write", "0.research/1.write/0.x", "1.end"]
     assert [path for path in paths if sieve(StepStartedEvent(path=path))] == matches
     assert sieve(WorkflowCompletedEvent()), "the end always comes"
+
+
+def test_what_takes_events_back_is_neither_filtered_nor_skipped() -> None:
+    resumed = WorkflowResumedEvent(after_seq=3)
+    for sieve in (
+        subscription_sieve(["StepStarted"], "research"),
+        skip_sieve(["WorkflowResumed", "StepStarted"]),
+        stream_sieve(False, False),
+    ):
+        assert sieve is not None
+        assert sieve(resumed)
+    assert skip_sieve(["WorkflowResumed"]) is None
+    nested = WorkflowResumedEvent(after_seq=3, nested_depth=1, path="0.a")
+    shows = subscription_sieve(["StepStarted"], None)
+    assert shows is not None
+    assert not shows(nested)
 
 
 # -- state ---------------------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ import pytest
 from verbs import expanded, names, of_kind
 
 from workflow_runtime import ReaderTooSlow, StepContentEvent, StepStartedEvent
+from workflow_runtime.core.position import content_after
 from workflow_runtime.engine import bus as bus_module
 from workflow_runtime.engine.bus import POLICIES, Buffer, Bus
-from workflow_runtime.engine.merging import content_after
 
 
 def chunk(seq: int, text: Any = "x", path: str = "0.a", attempt: int = 1) -> StepContentEvent:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import socket
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
 from workflow_runtime import RunContext, Step, StepInput, Workflow
 from workflow_runtime.model.errors import Fenced
+from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.registry import open_url
 
-from .workload import Later, build, kill_at
+from .workload import Later, build, kill_at, talking
 
-__all__ = ["add_keys", "hold", "recover", "run_until_killed", "take_over"]
+__all__ = ["add_keys", "hold", "recover", "run_until_killed", "serve", "take_over"]
 
 
 def run_until_killed(
@@ -119,5 +124,22 @@ def add_keys(url: str, process: int, runs: int, wait: bool = True) -> None:
         await asyncio.gather(*(workflow.arun(number, session_id="shared") for number in range(runs)))
         assert workflow.db is not None
         await workflow.db.aclose()
+
+    asyncio.run(main())
+
+
+def serve(url: str, listens: str, lease: float, wait: bool = True) -> None:
+    """Serve the talking workflow until this process is killed; its port is written to ``listens``."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of every connection that a reader has cut
+
+    async def main() -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        app = workflow_app(talking(open_url(url), lease))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        say(listens, str(listening.getsockname()[1]))
+        await serving
 
     asyncio.run(main())

@@ -23,7 +23,7 @@ from workflow_runtime import (
 )
 from workflow_runtime.engine.clock import SystemClock
 
-__all__ = ["Later", "build", "executions"]
+__all__ = ["Later", "build", "executions", "talking"]
 
 
 class Later(SystemClock):
@@ -99,6 +99,31 @@ def build(db: Any, effects: Path, clock: Any = None, durability: str = "async", 
             ),
             Condition([Step("yes", executor=branch("yes"))], evaluator=lambda step_input: True, name="cond"),
             Step("end", executor=memo),
+        ],
+    )
+
+
+def talking(db: Any, lease: float) -> Workflow:
+    """A fast stream of about 500 events: text, also of two branches at once, between short steps."""
+
+    async def talk(step_input: StepInput) -> Any:
+        for number in range(100):
+            await anyio.sleep(0.002)  # what is generated takes time, so that a kill falls into it
+            yield f"{number} "
+
+    async def note(step_input: StepInput) -> str:
+        return "noted"
+
+    return Workflow(
+        name="talking",
+        db=db,
+        lease=lease,
+        steps=[
+            Step("first", executor=talk),
+            Step("note", executor=note),
+            Parallel(Step("left", executor=talk), Step("right", executor=talk), name="both"),
+            Loop([Step("again", executor=note)], name="rounds", max_iterations=3),
+            Step("last", executor=talk),
         ],
     )
 

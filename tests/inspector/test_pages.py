@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from histories import Owner
 from playwright.sync_api import Page, expect
 from server.serving import Served
 
-from workflow_runtime import InMemoryDb
+from workflow_runtime import (
+    InMemoryDb,
+    StepCompletedEvent,
+    StepContentEvent,
+    StepStartedEvent,
+    WorkflowCompletedEvent,
+)
 
 from .conftest import keep
 from .relay import Relay
@@ -107,6 +114,33 @@ def test_a_lost_connection_is_said_and_what_happened_meanwhile_is_there_when_it_
     expect(page.locator(".stream")).to_have_text("Once upon a time there was")
     gate.open()
     status(page, "completed")
+
+
+def test_a_run_that_another_process_takes_over_is_shown_as_that_one_has_it(page: Page, served: Serve) -> None:
+    db, gate = InMemoryDb(), Gate()
+    server = served(streaming(db, gate))
+    address = begin(page, server, "story")
+    expect(page.locator(".stream")).to_have_text("Once upon a time")
+    other = Owner(db, address.rpartition("/")[2])
+    place = {"path": "0.write", "step_name": "write"}
+
+    async def take_over() -> None:
+        await other.take_over()
+        gate.tell("  there was")  # what is superseded
+        await other.store(other.resumed())
+        await other.store(*other.said(StepStartedEvent, StepContentEvent, delta="Another time", **place))
+
+    async def end() -> None:
+        await other.store(*other.said(StepCompletedEvent, content="Another time", **place))
+        await other.store(*other.said(WorkflowCompletedEvent, content="done elsewhere"))
+
+    server.call(take_over)
+    expect(page.locator(".stream")).to_have_text("Another time")
+    expect(page.locator("#log-rows")).to_contain_text("WorkflowResumed")
+    status(page, "running")
+    server.call(end)
+    status(page, "completed")
+    expect(page.locator("#detail")).to_contain_text("done elsewhere")
 
 
 def test_the_list_says_that_its_connection_is_lost_and_goes_on(page: Page, relayed: Callable[..., Relay]) -> None:

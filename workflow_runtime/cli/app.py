@@ -287,7 +287,10 @@ def show(
 @app.command()
 def tail(
     run_id: RunId,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only events behind this number.")] = 0,
+    after: Annotated[
+        str,
+        typer.Option("--after", metavar="ID", help="Only events after this one: its id, such as 1-42, or its number."),
+    ] = "0",
     markdown: Markdown = True,
     details: Details = True,
     db: Db = None,

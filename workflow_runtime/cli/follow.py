@@ -14,6 +14,7 @@ from ..console.follow import Elsewhere, Stream, follow
 from ..console.response import end, is_live, surface_for
 from ..console.signals import Interruptible, on_ctrl_c
 from ..console.surface import Options, clock
+from ..core.position import parse_position
 from ..view.recall import recall
 from ..view.tree import View
 from .codes import Code, code_of
@@ -25,9 +26,10 @@ __all__ = ["source_of", "tail"]
 
 
 async def tail(
-    url: str | None, console: Console, run_id: str, *, after: int, markdown: bool, details: bool, as_json: bool
+    url: str | None, console: Console, run_id: str, *, after: str, markdown: bool, details: bool, as_json: bool
 ) -> Code:
-    """Show the run to its end; Ctrl-C stops looking and touches nothing."""
+    """Show the run to its end; Ctrl-C stops looking and touches nothing. ``after``: an event's id, or a seq."""
+    parse_position(after)  # refused now, not when it is followed
     looking = Interruptible()
     output: WorkflowRunOutput | None = None
     async with database(url) as db:
@@ -43,7 +45,7 @@ async def tail(
                 events = found.events or []
                 if events and is_live(console):  # what has been is shown as it stands, not played again
                     recall(view, found, history, events, offset=clock() - time.time())
-                    after = max(after, getattr(events[-1], "last_seq", None) or events[-1].seq)
+                    after = events[-1].id
                 if events and RunStatus(found.status).is_final and is_live(console):
                     output = found
                     await surface.close()
@@ -60,7 +62,7 @@ async def tail(
     return code_of(output.status)
 
 
-async def source_of(db: BaseDb, run_id: str, after: int) -> Stream:
+async def source_of(db: BaseDb, run_id: str, after: str) -> Stream:
     """The run's stored and coming events; where none are stored, what its journal tells."""
     if await db.load_events(run_id, limit=1):
         return Elsewhere(stand_in(db), run_id, after, to_pause=False)

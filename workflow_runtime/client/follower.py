@@ -1,7 +1,8 @@
 """The events of a remote run, over as many connections as it takes: each once, in order. (D3)
 
-A position is ``epoch-seq`` of the last event that was handed out, so it is right whatever had been received and not yet
-read when a connection ended, and also when the run went on elsewhere after a crash under numbers that were seen before.
+The position that is sent with a new connection is that of the last event that was handed out, so it is right whatever had
+been received and not yet read when a connection ended. When another process took the run over after a crash, the server
+goes back to where its log parts from what was seen: events of the new attempt come under numbers that were seen before.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 import anyio
 import httpx2
 
-from ..engine.merging import content_after
+from ..core.position import Cursor, Position, parse_position
 from ..model.errors import WorkflowRuntimeError
-from ..model.events import Event, StepContentEvent
+from ..model.events import Event
 from .errors import ConnectionLost
 from .transport import Backoff, Transport, Unreachable
 from .wire import Wire
@@ -34,7 +35,7 @@ class Follower:
         first: A request (method, path, body) whose answer is the beginning of the events; it starts or continues the run.
             Once it was heard, the rest is read from the run's log, as it is without ``first``.
         heard: Refusals of a repeated ``first`` which say that it was heard before; ``repeated``: it is one.
-        after: Where to begin: a seq, or an event's id.
+        after: Where to begin: an event's id, or a seq, which counts in the attempt that the run is at when this begins.
         query: ``kinds`` and ``path``, as the server takes them.
     """
 
@@ -63,8 +64,9 @@ class Follower:
         self._heard = heard
         self._tried = repeated
         self._query = dict(query or {})
+        self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
+        self._cursor = Cursor(Position(0, 0))
         self._position = str(after)
-        self._epoch, self._seq = self._known = _parts(after)
         self._backoff = Backoff(transport.reconnect)
         self._open: _Stream | None = None
         self._over = False  # whether the run was known to have ended before this connection was made
@@ -120,9 +122,28 @@ class Follower:
 
         await self._backoff.pause(reason, lost)
 
+    async def _begin(self, after: Position | int) -> None:
+        """Stand where the reader was. A plain number counts in the attempt that the run is at now, also when a connection
+        that is made later finds it at another one."""
+        if isinstance(after, int):
+            after = Position((await self._run()).get("epoch", 1), after) if after else Position(0, 0)
+            self._position = str(after)
+        self._cursor.move(after)
+        self._after = None
+
+    async def _run(self) -> dict[str, Any]:
+        """The run as the server has it."""
+        try:
+            found: dict[str, Any] = await self._transport.call("GET", self.path, query={"events": "false"})
+        except ConnectionLost as lost:
+            raise ConnectionLost(str(lost), run_id=self.run_id, last_event_id=self._position) from lost
+        return found
+
     async def _connect(self) -> None:
+        if self._after is not None:
+            await self._begin(self._after)
         if self.started:
-            last = self._position if self._seq else None
+            last = self._position if self._cursor.position.seq else None
             stream = self._transport.events("GET", f"{self.path}/events", query=self._query, last=last)
         else:
             assert self._first is not None
@@ -138,7 +159,7 @@ class Follower:
         finally:
             self._tried = True
         self._open, self._fruitful = stream, not self.started
-        self._known = (self._epoch, self._seq)
+        self._cursor.mark()  # within one connection, merged text may overlap what stands between its parts
         self.started = True
 
     async def _read(self) -> Event | None:
@@ -154,18 +175,12 @@ class Follower:
             raise Unreachable(f"{self.path}: the connection ended ({type(error).__name__})") from error
         if not frame.data:
             return None
-        event = self._wire.event(frame.data)
+        event = self._cursor.take(self._wire.event(frame.data))
         self._backoff.reset()
-        last = getattr(event, "last_seq", None) or event.seq
-        # Known is what was read before this connection: within one, merged text may overlap what stands between its parts.
-        epoch, seq = self._known
-        if event.epoch <= epoch and last <= seq:
+        if event is None:
             return None
-        if isinstance(event, StepContentEvent) and event.epoch <= epoch and event.seq <= seq:
-            event = content_after(event, seq)
-        self._seq = max(self._seq, last) if event.epoch == self._epoch else last
-        self._epoch, self._fruitful = event.epoch, True
-        self._position = f"{self._epoch}-{self._seq}"
+        self._fruitful = True
+        self._position = str(self._cursor.position)
         if event.nested_depth == 0 and event.event in self._ends:
             self.done = True
             await self.disconnect()
@@ -174,19 +189,11 @@ class Follower:
     async def _ended(self) -> None:
         """The server closed the stream without a last event: it is ending itself, or keeps no events of this run."""
         await self.disconnect()
-        found = await self._transport.call("GET", self.path)
-        status, last = found.get("status"), found.get("last_seq", 0)
+        found = await self._run()
+        status, newest = found.get("status"), Position(found.get("epoch", 1), found.get("last_seq", 0))
         over = status in ("COMPLETED", "CANCELLED", "ERROR") or (status == "PAUSED" and "WorkflowPaused" in self._ends)
         # Nothing came on a connection that was made after the end was known: the server has kept no more of this run.
-        self.done = over and (self._seq >= last or (self._over and not self._fruitful))
+        self.done = over and (self._cursor.position >= newest or (self._over and not self._fruitful))
         self._over = over
         if not self.done:
             raise Unreachable(f"{self.path}: the server closed the stream")
-
-
-def _parts(after: int | str) -> tuple[int, int]:
-    """(epoch, seq) of a position; ValueError for what is none."""
-    epoch, _, seq = str(after).rpartition("-")
-    if not (seq.isdigit() and (epoch.isdigit() or not epoch)):
-        raise ValueError(f"after={after!r} is neither a seq nor an event's id such as '1-42'")
-    return int(epoch or 0), int(seq)

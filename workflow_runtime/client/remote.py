@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.position import Position
 from ..model.enums import RunStatus
 from ..model.errors import RunCancelledError
 from ..model.events import Event
@@ -21,7 +22,7 @@ from .run import RemoteRun
 __all__ = ["RemoteOutput", "RemoteWorkflow"]
 
 # What the run says of itself as a whole is said here by the step: it pauses, fails, or is cancelled.
-_OWN = ("WorkflowPaused", "WorkflowError", "WorkflowCancelled", "WorkflowResumed")
+_OWN = ("WorkflowPaused", "WorkflowError", "WorkflowCancelled")
 
 
 class RemoteOutput(msgspec.Struct, kw_only=True):
@@ -33,6 +34,7 @@ class RemoteOutput(msgspec.Struct, kw_only=True):
     session_id: str | None = None
     status: RunStatus = RunStatus.completed
     last_seq: int = 0
+    epoch: int = 0
     requirements: list[dict[str, Any]] | None = None
 
     @property
@@ -124,7 +126,7 @@ class RemoteWorkflow:
             run = workflow.continue_run(
                 run_id=paused.run_id,
                 answers={item["id"]: _answer(item) for item in requirements},
-                after=paused.last_seq,
+                after=str(Position(paused.epoch, paused.last_seq)) if paused.epoch else paused.last_seq,
                 stream_events=True,
                 background=True,
                 attach=True,
@@ -163,6 +165,7 @@ def _as_output(output: WorkflowRunOutput) -> RemoteOutput:
         session_id=output.session_id,
         status=output.status,
         last_seq=output.last_seq,
+        epoch=output.epoch,
         requirements=[_question(item) for item in asked] or None,
     )
 

@@ -13,6 +13,7 @@ import anyio.to_thread
 import msgspec
 
 from ..core.filters import Sieve, stream_sieve
+from ..core.position import Position
 from ..engine.clock import new_run_id as make_id
 from ..model.errors import AlreadyAnswered, InputError, RunNotPaused
 from ..model.media import Audio, File, Image, Video
@@ -177,14 +178,15 @@ class StartVerbs:
         stream_executor_events: bool | None = None,
         background: bool | None = False,
         attach: bool = False,
-        after: int | None = None,
+        after: int | str | None = None,
     ) -> RemoteRun:
         """Go on with a paused run: ``await`` the output, or ``async for`` over the events from here on.
 
         The run is ``run_response`` or that of ``run_id``. The answers are those that were put into ``step_requirements``
         (default: the requirements of ``run_response``), and ``answers``: by requirement id, as
         ``StepRequirement.answer`` takes them. With ``attach=True`` a run that was continued before is followed, in the
-        place of RunNotPaused. ``after`` is the number of the last event that was seen; default: the newest there is.
+        place of RunNotPaused. ``after`` is the ``id`` of the last event that was seen, or its number; default: the newest
+        there is.
 
         Raises:
             RunNotPaused, AlreadyAnswered, PlanChanged, InputError: As of a local run; nothing was changed.
@@ -202,7 +204,7 @@ class StartVerbs:
             f"{path}/continue",
             _body({"answers": {**given, **(answers or {})}}),
             (RunNotPaused, AlreadyAnswered),
-            after if after is not None else run_response.last_seq if run_response is not None else None,
+            after if after is not None else _newest(run_response) if run_response is not None else None,
             _sieve(stream_events, stream_executor_events),
             owner=not background,
             attach=attach,
@@ -263,7 +265,7 @@ class StartVerbs:
         start: str,
         body: dict[str, Any] | None,
         heard: tuple[type[Any], ...],
-        after: int | None,
+        after: int | str | None,
         sieve: Sieve | None,
         *,
         owner: bool,
@@ -284,7 +286,7 @@ class StartVerbs:
             nonlocal body
             if body is not None and _has_files(body):
                 body = await anyio.to_thread.run_sync(_inlined, body)
-            position = after if after is not None else (await read()).last_seq
+            position = after if after is not None else _newest(await read())
             follower = partial(Follower, self.transport, self.wire, run_id, path, ends=_ENDS, after=position)
             if body is None:
                 return follower(query=_QUIET if quietly else None)
@@ -299,6 +301,11 @@ class StartVerbs:
 
 _MEDIA = ("audio", "images", "videos", "files")
 _QUIET = {"kinds": "WorkflowPaused"}  # and the final event, which always comes
+
+
+def _newest(output: WorkflowRunOutput) -> str:
+    """The position behind all that the run has said up to this output."""
+    return str(Position(output.epoch, output.last_seq))
 
 
 async def _started(run: RemoteRun) -> WorkflowRunOutput:

@@ -74,10 +74,11 @@ class RunVerbs:
         kinds: Iterable[Any] | None = None,
         path: str | None = None,
     ) -> RemoteSubscription:
-        """Follow a run: its stored events behind ``after``, then live ones, to its final event. Across lost connections.
+        """Follow a run: its stored events after ``after``, then live ones, to its final event. Across lost connections.
 
-        ``after`` is a seq or an event's ``id``; ``kinds`` are event names or classes, ``path`` a glob such as
-        "research.*"; the final event always comes.
+        ``after`` is an event's ``id``, or a seq, which counts in the attempt that the run is at when this begins;
+        ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event and WorkflowResumed
+        always come.
         """
         query = {"kinds": ",".join(map(event_name, kinds)) if kinds is not None else None, "path": path}
         follower = Follower(self.transport, self.wire, run_id, self._of(run_id), ends=FINAL, after=after, query=query)

@@ -70,7 +70,7 @@ class Stream(Protocol):
 class Elsewhere:
     """A run that somebody else executes, read through the database to its end; or, if ``to_pause``, to its next pause."""
 
-    def __init__(self, workflow: Any, run_id: str, after: int, *, to_pause: bool = True) -> None:
+    def __init__(self, workflow: Any, run_id: str, after: int | str, *, to_pause: bool = True) -> None:
         self.run_id = run_id
         self._workflow = workflow
         self._events = workflow.subscribe(run_id, after=after)

@@ -29,6 +29,7 @@ from .. import (
     StepRetryEvent,
     StepStartedEvent,
     WorkflowCompletedEvent,
+    WorkflowResumedEvent,
 )
 from ..view.clean import clean, one_line
 from ..view.node import Node
@@ -121,6 +122,8 @@ class Lines:
             gone = "; what it had written is discarded" if event.discards_deltas else ""
             why = f"{event.error_type}: {event.error}"
             return line("retry", name, f"attempt {event.attempt} failed: {why}; again in {duration(event.delay)}{gone}")
+        if isinstance(event, WorkflowResumedEvent):
+            return self._resumed(event)
         if isinstance(event, StepErrorEvent):
             return line("failed", name, f"{event.error_type}: {event.error}")
         if isinstance(event, _PAUSES):
@@ -130,6 +133,12 @@ class Lines:
         if isinstance(event, _CONTAINERS):
             return line("start", name, _said(event))
         return None
+
+    def _resumed(self, event: WorkflowResumedEvent) -> str:
+        """What stands here stays; what had not ended is done, and said, once more."""
+        inside = f"{event.path}/" if event.nested_depth else ""
+        self._partial = {path: rest for path, rest in self._partial.items() if not path.startswith(inside)}
+        return line("resumed", "by another process; steps that had not ended start again")
 
     def _chunk(self, event: StepContentEvent, found: list[str]) -> None:
         """Whole lines only: a line of a pipe is never taken back or mixed with another branch's."""

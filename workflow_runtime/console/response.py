@@ -142,7 +142,7 @@ async def _onward(
     if outcome == "elsewhere":
         now = await workflow.aget_run(output.run_id)
         if now is None or not now.is_paused:
-            return Elsewhere(workflow, output.run_id, view.seq)
+            return Elsewhere(workflow, output.run_id, view.position)
         return await _onward(workflow, now, view, surface, options, prompter, wait)
     if outcome == "left" and not newly_answered(output):
         return None
@@ -173,7 +173,7 @@ async def _followed(
             raise
         return now
     except RunNotPaused:
-        return await follow(workflow, Elsewhere(workflow, events.run_id, view.seq), view, surface)
+        return await follow(workflow, Elsewhere(workflow, events.run_id, view.position), view, surface)
     except ValueError as error:
         if not given or view.seq != seq or hasattr(error, "run_output"):
             raise

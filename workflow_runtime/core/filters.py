@@ -36,6 +36,7 @@ _ALWAYS = (
 )
 _EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}
 _EXECUTOR_END = {"RunCompleted", "RunCancelled", "RunError", "TeamRunCompleted", "TeamRunCancelled", "TeamRunError"}
+_UNFILTERED = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError", "WorkflowResumed"}
 _NESTED_END = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"}
 
 
@@ -115,8 +116,9 @@ def _among(names: frozenset[str]) -> Sieve:
 
 
 def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
-    """What is stored: everything but the named events; None for everything."""
-    skipped = frozenset(map(event_name, events_to_skip or ()))
+    """What is stored: everything but the named events; None for everything. WorkflowResumed always is: it tells readers
+    what of their history is superseded."""
+    skipped = frozenset(map(event_name, events_to_skip or ())) - {"WorkflowResumed"}
     if not skipped:
         return None
     among = _among(skipped)
@@ -124,7 +126,8 @@ def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
 
 
 def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve | None:
-    """Events of these names (None: all) whose path matches the glob ``path``; terminal events always pass."""
+    """Events of these names (None: all) whose path matches the glob ``path``. The final event always passes, and so does
+    WorkflowResumed: it takes back events that had passed."""
     wanted = named_events(kinds, "kinds")
     checks.text(path, "path")
     if wanted is None and path is None:
@@ -132,7 +135,7 @@ def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve |
     among = None if wanted is None else _among(frozenset(map(event_name, wanted)))
 
     def shows(event: Event) -> bool:
-        if event.nested_depth == 0 and event.event in ("WorkflowCompleted", "WorkflowCancelled", "WorkflowError"):
+        if event.nested_depth == 0 and event.event in _UNFILTERED:
             return True
         if among is not None and not among(event):
             return False

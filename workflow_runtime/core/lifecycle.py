@@ -7,7 +7,7 @@ from ..model.enums import RunStatus as S
 from ..model.errors import EngineError
 from ..model.events import Event
 
-__all__ = ["MOVING", "TERMINAL_EVENTS", "TRANSITIONS", "next_status", "status_after"]
+__all__ = ["MOVING", "TERMINAL_EVENTS", "TRANSITIONS", "is_end", "next_status", "status_after"]
 
 TRANSITIONS: dict[tuple[S, str], S] = {
     (S.pending, "WorkflowStarted"): S.running,
@@ -65,3 +65,8 @@ def status_after(status: S, event: Event) -> S:
     if status is not S.running:
         raise EngineError(f"{event.event} cannot be published by a run that is {status.value}")
     return status
+
+
+def is_end(event: Event) -> bool:
+    """True for the event that ends a continuation of the run: its completion, failure, cancellation or pause."""
+    return event.nested_depth == 0 and event.event in TERMINAL_EVENTS

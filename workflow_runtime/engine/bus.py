@@ -28,11 +28,14 @@ _DELTAS = ("StepContent", "StepProgress", "RunContent", "TeamRunContent", "Reaso
 
 
 class ReaderTooSlow(RuntimeError):
-    """A reader fell behind by more than its buffer holds and was let go. Resume with ``after=last_seq``."""
+    """A reader fell behind by more than its buffer holds and was let go. Resume with ``after=last_event_id``."""
 
-    def __init__(self, last_seq: int) -> None:
-        super().__init__(f"this reader fell behind and was disconnected; subscribe again with after={last_seq}")
+    def __init__(self, last_seq: int, epoch: int = 0) -> None:
         self.last_seq = last_seq
+        self.last_event_id = f"{epoch}-{last_seq}"
+        super().__init__(
+            f"this reader fell behind and was disconnected; subscribe again with after={self.last_event_id!r}"
+        )
 
 
 class SlowLog(Protocol):
@@ -106,6 +109,8 @@ class Bus:
             await slow.drained()
 
     def attach(self, reader: Buffer) -> Buffer:
+        """Show it all events from now on."""
+        reader.last_seq = max(reader.last_seq, self.seq)
         self.readers = (*self.readers, reader)
         return reader
 
@@ -134,7 +139,7 @@ class Buffer:
 
     __slots__ = (
         "_apart", "_drained", "_error", "_events", "_open", "_text", "_wake",
-        "closed", "full", "last_seq", "policy", "sieve", "size",
+        "closed", "full", "last_epoch", "last_seq", "policy", "sieve", "size",
     )  # fmt: skip
 
     def __init__(
@@ -148,7 +153,7 @@ class Buffer:
         self._apart = apart
         self.full = False
         self.closed = False
-        self.last_seq = 0
+        self.last_seq = self.last_epoch = 0
         self._events: deque[Event | Text] = deque()
         self._open: dict[tuple[str, int], Text] = {}  # waiting text that more may be merged into
         self._text = 0
@@ -167,14 +172,14 @@ class Buffer:
         waiting: Event | Text = event
         if self.full and self.policy != "block":
             if self.policy == "disconnect":
-                self.close(ReaderTooSlow(self.last_seq))
+                self.close(ReaderTooSlow(self.last_seq, self.last_epoch))
                 return
             squeezed = self._squeezed(event)
             if squeezed is None:
                 return
             waiting = squeezed
             if len(self._events) >= _MOST * self.size and not self._drop_oldest():
-                self.close(ReaderTooSlow(self.last_seq))
+                self.close(ReaderTooSlow(self.last_seq, self.last_epoch))
                 return
         self._events.append(waiting)
         if len(self._events) >= self.size:
@@ -265,6 +270,7 @@ class Buffer:
             self._forget(event)
             event = event.merged()
         self.last_seq = max(self.last_seq, getattr(event, "last_seq", None) or event.seq)
+        self.last_epoch = event.epoch
         if self.full and len(self._events) <= self.size // 2:
             self._has_room()
         return event
@@ -278,7 +284,7 @@ class Buffer:
             if self.closed:
                 if self._error is not None:
                     error, self._error = self._error, None
-                    raise ReaderTooSlow(self.last_seq) if isinstance(error, ReaderTooSlow) else error
+                    raise ReaderTooSlow(self.last_seq, self.last_epoch) if isinstance(error, ReaderTooSlow) else error
                 return None
             if self._wake is None:
                 self._wake = anyio.Event()

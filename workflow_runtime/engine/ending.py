@@ -199,6 +199,7 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
 
 def give_up_lost(run: Execution, error: Fenced) -> None:
     """Another process has the run: its caller is told so. Readers see no end, which is not stored: they go to the log."""
+    run.end_is_lost = True
     run.output.status = RunStatus.error
     run.output.error, run.output.error_type = str(error), type(error).__name__
     _attach(error, run.output)
@@ -211,6 +212,7 @@ def _waits_for(run: Execution) -> frozenset[str]:
 
 
 def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
+    run.end_is_lost = run.recorder is not None and run.recorder.created
     run.output.status = RunStatus.error
     run.output.last_seq = event.seq
     run.bus.deliver(event)

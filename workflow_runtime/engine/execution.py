@@ -95,6 +95,7 @@ class Execution:
         "completion",
         "created_at",
         "definition",
+        "end_is_lost",
         "epoch",
         "failure",
         "forked_from",
@@ -182,6 +183,7 @@ class Execution:
         self.walk_scope: anyio.CancelScope | None = None
         self.rewalking = False
         self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
+        self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
         self.forked_from: str | None = None
         self.lease_renewed = created_at

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.lifecycle import TERMINAL_EVENTS
+from ..core.position import content_after
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import RunNotFound, StorageError
@@ -18,7 +19,6 @@ from ..model.events import StepContentEvent
 from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb, RunRow
 from .loops import Loop, current_loop, spawn
-from .merging import content_after
 from .stored import output_of
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class Joined:
         self._now = now
         self._answers = list(answers)
         self._followed: Buffer | None = None
+
+    end_is_lost = False  # what becomes of the run, its own caller is told
+
+    @property
+    def epoch(self) -> int:
+        return self.output.epoch
 
     @property
     def keeps_log(self) -> bool:

@@ -1,14 +1,12 @@
-"""Chunks of one step merged into one event, and the part of a merged one behind a number."""
+"""Chunks of one step merged into one event. ``core.position.content_after`` takes them apart again."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
 from ..model.events import StepContentEvent
 
-__all__ = ["LARGE", "Text", "content_after"]
+__all__ = ["LARGE", "Text"]
 
 LARGE = 64 * 1024  # the bytes of a merged text that is not added to any more
 _PER_CHUNK = 64  # bytes that a chunk costs beside its text
@@ -63,17 +61,3 @@ class Text:
             seqs=self.seqs,
         )
         return merged
-
-
-def content_after(event: StepContentEvent, after: int) -> StepContentEvent:
-    """The part of a merged chunk whose numbers are larger than ``after``; there is one."""
-    if event.lengths is None or after < event.seq:
-        return event
-    seqs = event.seqs
-    seen = after - event.seq + 1 if seqs is None else sum(seq <= after for seq in seqs)
-    fields: dict[str, Any] = {name: getattr(event, name) for name in event.__struct_fields__}
-    fields["seq"] = after + 1 if seqs is None else seqs[seen]
-    fields["delta"] = event.delta[sum(event.lengths[:seen]) :]
-    fields["lengths"] = event.lengths[seen:]
-    fields["seqs"] = seqs[seen:] if seqs is not None else None
-    return StepContentEvent(**fields)

@@ -276,7 +276,9 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
 async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
     """The claimed run of a process that died; it says that it goes on, if it had begun."""
     journal = Journal(await load_journal(db, claimed))
-    asked = msgspec.structs.replace(asked, background=True)
+    # A run that was stored before it began has readers, which come by its id.
+    keep_log = asked.keep_log or before.status is RunStatus.pending
+    asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)
     pauses = Pauses(await requirements_of(db, claimed.run_id))
     run = await execution_of(asked, db, claimed, journal, pauses, before.status)
     if before.status is RunStatus.pending:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from ..core.lifecycle import TERMINAL_EVENTS
-from ..model.errors import RunCancelledError
+from ..core.lifecycle import is_end
+from ..core.position import Position
+from ..model.enums import RunStatus
+from ..model.errors import Fenced, RunCancelledError, RunNotFound
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
@@ -31,7 +33,8 @@ class RunStream:
     """Async iterator over the events of one run; starts it at the first read.
 
     Of a background run, which waits for nobody, a reader that falls far behind is served from the log; without a database
-    text merges, as ``engine.bus.Buffer`` says.
+    text merges, as ``engine.bus.Buffer`` says. Where another process has taken a background run over, its events there
+    follow, from the log: WorkflowResumed, then what supersedes what was seen here.
 
     Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
     the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
@@ -45,7 +48,8 @@ class RunStream:
         buffer: Buffer,
         *,
         owner: bool = True,
-        follow: Callable[[int], Subscription] | None = None,
+        follow: Callable[[str], Subscription] | None = None,
+        read: Callable[[], Awaitable[WorkflowRunOutput | None]] | None = None,
     ) -> None:
         self.run_id = run_id
         self._start: Callable[[Buffer], Awaitable[Execution | Joined]] | None = start
@@ -55,7 +59,9 @@ class RunStream:
         self._completion: Completion | None = None
         self._dropped: _Dropped | None = None
         self._follow = follow
+        self._read = read
         self._log: Subscription | None = None
+        self._is_elsewhere = False  # another process has taken the run over, and what comes is of that one
         self._refused: Exception | None = None
 
     def __aiter__(self) -> Self:
@@ -70,7 +76,7 @@ class RunStream:
 
     async def __anext__(self) -> Event:
         event = self._buffer.take_nowait()
-        if event is not None:
+        if event is not None and not self._is_lost(event):
             return event
         try:
             if self._start is not None:
@@ -101,9 +107,16 @@ class RunStream:
             return
         self._refuse_another_loop(self._run)
         self._leave("the stream was closed")
+        if self._log is not None:
+            await self._log.aclose()
         if self._owner:
             with anyio.CancelScope(shield=True):
                 await self._wait_ended()
+
+    @property
+    def end_is_lost(self) -> bool:
+        """True if the run ended here and that could not be stored: what becomes of it, its database will say."""
+        return self._run is not None and self._run.end_is_lost and not self._is_elsewhere
 
     async def result(self) -> WorkflowRunOutput:
         """Read to the end, and the run's output.
@@ -118,6 +131,8 @@ class RunStream:
             raise self._refused or RunCancelledError(
                 "the stream was closed before its run began, so there is no output"
             )
+        if self._is_elsewhere:
+            return await self._output_elsewhere()
         return await (self._run if self._completion is None else self._completion).result()
 
     async def _wait_ended(self) -> None:
@@ -137,28 +152,58 @@ class RunStream:
             if self._run is not None and self._is_over():
                 self._dropped = None
         events = [first] if first is not None else []
-        while first is not None and (first := self._buffer.take_nowait()) is not None:
+        while first is not None and (first := self._buffer.take_nowait()) is not None and not self._is_lost(first):
             events.append(first)
         return events
 
     async def _take(self) -> Event | None:
-        """The next event, None after the last. A reader that its buffer could not wait for goes on from the run's log."""
+        """The next event, None after the last. The log has what the buffer could not wait for, and what another process
+        does with a run that it took over."""
         if self._run is not None:
             self._refuse_another_loop(self._run)
         if self._log is None:
             try:
-                return await self._buffer.take()
-            except ReaderTooSlow as slow:
+                while (event := await self._buffer.take()) is not None and self._is_lost(event):
+                    pass
+                return event
+            except (ReaderTooSlow, Fenced) as reason:
                 if self._follow is None:
                     raise
-                self._log = self._follow(slow.last_seq)
+                self._is_elsewhere = isinstance(reason, Fenced)
+            self._log = self._follow(self._position())
         async for event in self._log:
-            if event.nested_depth == 0 and event.event in TERMINAL_EVENTS:
+            if is_end(event):
                 await self._log.aclose()  # a pause, too, ends a stream
             return event
-        if self._completion is not None and isinstance(self._completion.raised, Exception):
+        if self._is_elsewhere:
+            await self._output_elsewhere()
+        elif self._completion is not None and isinstance(self._completion.raised, Exception):
             raise self._completion.raised
         return None
+
+    def _position(self) -> str:
+        """Behind the last event that was taken; before any, behind what had been when the stream began."""
+        buffer, run = self._buffer, self._run
+        return str(Position(buffer.last_epoch or (run.epoch if run is not None else 0), buffer.last_seq))
+
+    def _is_lost(self, event: Event) -> bool:
+        """True for an end that is not stored, in a stream that can go on with the log: nobody sees it. (D6)"""
+        run = self._run
+        return run is not None and run.end_is_lost and self._follow is not None and is_end(event)
+
+    async def _output_elsewhere(self) -> WorkflowRunOutput:
+        """How the run ended, or paused, in another process. If it failed there, Fenced, with that output attached."""
+        output = await self._read() if self._read is not None else None
+        if output is None:
+            raise RunNotFound(f"run {self.run_id!r} is not stored any more")
+        if output.status is RunStatus.error:
+            failed = Fenced(
+                f"run {self.run_id} was taken over by another process and failed there: {output.error_type}:"
+                f" {output.error}"
+            )
+            failed.run_output = output  # type: ignore[attr-defined]  # as on whatever a step raises
+            raise failed
+        return output
 
     async def _begin(self) -> None:
         start, self._start = self._start, None

@@ -1,4 +1,9 @@
-"""Following a run by its id: history from the log, then live, no gap or duplicate at the seam. spec: decisions 2."""
+"""Following a run by its id: history from the log, then live, no gap or duplicate at the seam. spec: decisions 2.
+
+Two sources have the events of a run: the log, and the bus of the process that executes it. The log is what counts. The bus
+is ahead of it, and of a process that has lost the run it is wrong from some number on; then the reader goes back to where
+the log parts from what it saw (``core.position``), and reads on from there.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,17 @@ from types import TracebackType
 from typing import Self
 
 from ..core.filters import Sieve
+from ..core.lifecycle import is_end
+from ..core.position import Cursor, Position, parse_position, stored_end
 from ..model import checks, codec
+from ..model.enums import RunStatus
 from ..model.errors import InputError, RunNotFound, StorageError
-from ..model.events import Event, StepContentEvent
-from ..storage.base import BaseDb, EventRow
+from ..model.events import Event
+from ..storage.base import BaseDb, EventRow, RunRow
 from .bus import Buffer, ReaderTooSlow
 from .execution import Execution
 from .host import find_finished, find_live
-from .merging import content_after
+from .stored_ends import end_event
 
 __all__ = ["Subscription"]
 
@@ -24,10 +32,16 @@ _FINAL = ("WorkflowCompleted", "WorkflowCancelled", "WorkflowError")
 
 
 class Subscription:
-    """Async iterator over the events of one run with a ``seq`` larger than ``after``; ends after its final event.
+    """Async iterator over the events of one run after a position; ends after its final event.
 
     It owns nothing: leaving it does not touch the run, and a pause does not end it where there is a database. A reader that
     falls behind is served from the log; where no log is kept its buffer's ``policy`` decides.
+
+    What the reader has seen of a process that died, or lost the run, and what was not stored, is superseded when another
+    process takes the run over: then WorkflowResumed comes, and everything after it, under numbers that were seen before.
+
+    Raises:
+        StorageError: The database cannot be reached. Reading may be tried again, and goes on where it was.
     """
 
     def __init__(
@@ -37,14 +51,21 @@ class Subscription:
         self._run: Execution | None = None
         self.run_id = checks.text(run_id, "run_id", error=InputError)
         Buffer(size, policy)  # refused now, not when the run is found to be live
-        self._epoch, self.last_seq = parse_after(after)
+        self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
+        self._cursor = Cursor(Position(0, 0))
         self._db = db
         self._sieve = sieve
         self._policy = policy
         self._size = size
         self._ready: deque[Event] = deque()
+        self._last: Event | str = str(self._after)
         self._known = False
         self._done = False
+
+    @property
+    def last_event_id(self) -> str:
+        """The ``id`` of the last event that was handed out, or where this reader began: another one goes on there."""
+        return self._last if isinstance(self._last, str) else self._last.id
 
     def __aiter__(self) -> Self:
         return self
@@ -54,7 +75,8 @@ class Subscription:
             if self._done:
                 raise StopAsyncIteration
             await self._more()
-        return self._ready.popleft()
+        self._last = event = self._ready.popleft()
+        return event
 
     async def take_some(self) -> list[Event]:
         """All events that are ready, at least one; empty at the end."""
@@ -62,6 +84,7 @@ class Subscription:
             await self._more()
         events = list(self._ready)
         self._ready.clear()
+        self._last = events[-1] if events else self._last
         return events
 
     async def __aenter__(self) -> Self:
@@ -85,9 +108,8 @@ class Subscription:
 
     async def _more(self) -> None:
         """Put something into ``_ready``, or wait, or find the end."""
-        if self._epoch is not None and self._db is not None:
-            epoch, self._epoch = self._epoch, None
-            self.last_seq = await still_true(self._db, self.run_id, epoch, self.last_seq)
+        if self._after is not None:
+            await self._begin(self._after)
         if self._buffer is not None:
             await self._from_bus(self._buffer)
             return
@@ -96,18 +118,34 @@ class Subscription:
         if self._done:
             return
         live = find_live(self.run_id)
-        if live is not None and live.loop.is_here():
+        if live is not None and live.loop.is_here() and self._is_current(live):
             await self._attach(live)
         elif self._db is not None:
             await self._wait_for_change(self._db)
         else:
             self._from_memory(live)
 
+    async def _begin(self, after: Position | int) -> None:
+        """Stand where the reader was. A plain number counts in the attempt that the run is at now."""
+        if isinstance(after, int):
+            row = await self._db.load_run(self.run_id) if after and self._db is not None else None
+            live = find_live(self.run_id)
+            epoch = row.attempt if row is not None else live.epoch if live is not None else 0
+            after = Position(epoch if after else 0, after)
+        self._cursor.move(after)
+        self._after = None
+
+    def _is_current(self, run: Execution) -> bool:
+        """False for a run that another process has taken over, as the log says, and that does not know it yet."""
+        return self._db is None or run.epoch >= self._cursor.position.epoch
+
     async def _from_bus(self, buffer: Buffer) -> None:
+        run = self._run
+        assert run is not None
         try:
             events = await buffer.take_some()
         except ReaderTooSlow:
-            logged = self._run is not None and self._run.logged
+            logged = run.logged
             self._detach()
             if not logged:
                 raise
@@ -119,12 +157,26 @@ class Subscription:
             self._detach()
             if self._db is None:
                 self._done = True
+        if run.end_is_lost and events and is_end(events[-1]):
+            # Nobody sees an end that is not stored (D6): how the run goes on, and where, the log will say.
+            events.pop()
+            self._detach()
         self._take(events)
 
     async def _from_log(self, db: BaseDb) -> bool:
-        rows = await db.load_events(self.run_id, after=self.last_seq, limit=_PAGE)
+        rows = await db.load_events(self.run_id, after=self._cursor.position.seq, limit=_PAGE)
+        # Rows of the reader's attempt follow on from what it saw. In front of those of a later one there may be others.
+        if rows and rows[0].epoch > self._cursor.position.epoch and await self._go_back(db, rows[0].epoch):
+            rows = await db.load_events(self.run_id, after=self._cursor.position.seq, limit=_PAGE)
         self._take(decode_rows(rows))
         return bool(rows)
+
+    async def _go_back(self, db: BaseDb, epoch: int) -> bool:
+        """The run is at attempt ``epoch`` now: stand where the log parts from what was seen. True if that is a step back."""
+        before = self._cursor.position
+        end = await _stored_end(db, self.run_id, before)
+        self._cursor.move(Position(epoch, end))
+        return end < before.seq
 
     async def _attach(self, run: Execution) -> None:
         """Join the live events. What the bus has published before is in the log, or still with the recorder."""
@@ -133,14 +185,26 @@ class Subscription:
         self._run = run
         self._buffer = run.bus.attach(Buffer(self._size, "disconnect" if logged else self._policy))
         waiting = run.recorder.pending() if run.recorder is not None else []
-        if not logged:
+        if not logged or self._db is None:
             self._take(list(run.output.events or ()))
             return
-        while await self._from_log(self._db) if self._db is not None else False:
-            if self._done:
-                self._detach()
-                return
-        self._take(decode_rows(waiting))
+        try:
+            is_behind = await self._catch_up(self._db, run)
+        except BaseException:  # what was missed until now would be missing behind the live events
+            self._detach()
+            raise
+        if not is_behind and not self._done:
+            self._take(decode_rows(waiting))
+        else:
+            self._detach()
+
+    async def _catch_up(self, db: BaseDb, run: Execution) -> bool:
+        """Read the log up to where the live events begin. True if they are those of an attempt that is over."""
+        if run.epoch > self._cursor.position.epoch:
+            await self._go_back(db, run.epoch)
+        while not self._done and await self._from_log(db):
+            pass
+        return not self._is_current(run)
 
     async def _wait_for_change(self, db: BaseDb) -> None:
         row = await db.load_run(self.run_id)
@@ -150,17 +214,30 @@ class Subscription:
             self._done = True
             return
         self._known = True
-        if row.status.is_final:
-            # Once more, since the last events may have been committed between the two reads.
-            if not await self._from_log(db):
-                self._done = True
-                if row.seq > self.last_seq and not await db.load_events(self.run_id, limit=1):
-                    raise StorageError(
-                        f"run {self.run_id!r} has ended and its events are not stored;"
-                        " use store_events=True or background=True"
-                    )
+        if row.attempt > self._cursor.position.epoch and await self._go_back(db, row.attempt):
             return
-        await db.changed(self.run_id, seen=self.last_seq, timeout=_POLL_SECONDS)
+        if row.status.is_final or row.status is RunStatus.paused:
+            # Once more, since the last events may have been committed between the two reads.
+            if await self._from_log(db):
+                return
+            if row.seq > self._cursor.position.seq and await self._take_end(db, row):
+                return
+            if row.status.is_final:
+                self._done = True
+                return
+        await db.changed(self.run_id, seen=self._cursor.position.seq, timeout=_POLL_SECONDS)
+
+    async def _take_end(self, db: BaseDb, row: RunRow) -> bool:
+        """The log ends before the run does: ``events_to_skip`` named the last event. It comes all the same."""
+        if await db.load_events(self.run_id, limit=1):
+            self._take([await end_event(db, row)])
+            return True
+        if row.status.is_final:
+            self._done = True
+            raise StorageError(
+                f"run {self.run_id!r} has ended and its events are not stored; use store_events=True or background=True"
+            )
+        return False
 
     def _from_memory(self, live: Execution | None) -> None:
         if live is not None:
@@ -176,19 +253,15 @@ class Subscription:
     # -- taking --------------------------------------------------------------------------------------------------------
 
     def _take(self, events: list[Event]) -> None:
-        """Accept what is new; the same event may come from the log and from the bus. Among ``events`` merged ones may
-        overlap, so what is new is what lies behind all that was taken before them."""
-        before = self.last_seq
+        """Accept what is new; the same event may come from the log and from the bus."""
+        self._cursor.mark()
         for event in events:
-            last = getattr(event, "last_seq", None) or event.seq
-            if last <= before:
+            found = self._cursor.take(event)
+            if found is None:
                 continue
-            if isinstance(event, StepContentEvent) and event.seq <= before:
-                event = content_after(event, before)
-            self.last_seq = max(self.last_seq, last)
-            if self._sieve is None or self._sieve(event):
-                self._ready.append(event)
-            if event.nested_depth == 0 and event.event in _FINAL:
+            if self._sieve is None or self._sieve(found):
+                self._ready.append(found)
+            if found.nested_depth == 0 and found.event in _FINAL:
                 self._done = True
                 self._detach()
 
@@ -198,30 +271,17 @@ class Subscription:
         self._run = self._buffer = None
 
 
-def parse_after(after: int | str) -> tuple[int | None, int]:
-    """(epoch, seq) of an event's ``id``, or (None, seq) of a plain number. ValueError for anything else."""
-    if not isinstance(after, str):
-        checks.number(after, "after", least=0, whole=True, error=InputError)
-        return None, after
-    epoch, _, seq = after.rpartition("-")
-    if not (seq.isdigit() and (epoch.isdigit() or not epoch)):
-        raise ValueError(f"after={after!r} is neither a seq nor an event's id such as '1-42'")
-    return (int(epoch) if epoch else None), int(seq)
-
-
-async def still_true(db: BaseDb, run_id: str, epoch: int, seq: int) -> int:
-    """How far a reader's knowledge up to ``epoch-seq`` still holds. What it saw live beyond the last commit of a process
-    that died is superseded: the run went on from there under the same numbers, with a higher epoch."""
-    row = next(iter(await db.load_events(run_id, after=seq - 1, limit=1)), None)
-    if row is None or row.epoch <= epoch:
-        return seq
-    after = 0
-    while page := await db.load_events(run_id, after=after, limit=_PAGE):
-        for row in page:
-            if row.epoch > epoch:
-                return min(seq, row.seq - 1)
-        after = page[-1].last_seq
-    return seq
+async def _stored_end(db: BaseDb, run_id: str, position: Position) -> int:
+    """``core.position.stored_end`` of what the database has."""
+    search = stored_end(position)
+    try:
+        after = next(search)
+        while True:
+            rows = await db.load_events(run_id, after=after, limit=1)
+            after = search.send(rows[0] if rows else None)
+    except StopIteration as end:
+        found: int = end.value
+        return found
 
 
 def decode_rows(rows: list[EventRow]) -> list[Event]:

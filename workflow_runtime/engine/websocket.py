@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import anyio
 
+from ..core.lifecycle import is_end
+from ..core.position import Position
 from ..model.codec import event_frame
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
@@ -16,6 +18,7 @@ from .execution import Execution
 from .host import run_awaited
 from .joined import Joined
 from .loops import spawn
+from .subscription import Subscription
 
 __all__ = ["SupportsSendText", "WebSocketHandler", "as_handler", "push", "run_pushed"]
 
@@ -57,7 +60,7 @@ def as_handler(given: Any) -> WebSocketHandler | None:
 
 
 class Sending:
-    """The task that sends the events of one run to one socket."""
+    """The task that sends the events of one run to one socket, to its end or its pause."""
 
     def __init__(self, run: Execution | Joined, handler: WebSocketHandler) -> None:
         self._run = run
@@ -65,20 +68,38 @@ class Sending:
         # A client of a logged run may go on from the log: what it got must have an end.
         self._buffer = Buffer(handler.size, handler.policy, apart=not run.keeps_log)
         run.attach(self._buffer)
+        self._log: Subscription | None = None
         self._sent = 0
         self._done = anyio.Event()
 
     async def work(self) -> None:
         try:
-            while (event := await self._buffer.take()) is not None:
+            while (event := await self._next()) is not None:
                 with anyio.fail_after(_SEND_SECONDS):
                     await self._handler.handle_event(event)
                 self._sent += 1
+                if is_end(event):
+                    return
         except Exception as error:
             logger.info("run %s: a websocket was let go: %r", self._run.id, error)
         finally:
             self._run.detach(self._buffer)
             self._done.set()
+
+    async def _next(self) -> Event | None:
+        """The next event. A background run that another process has taken over goes on from the log."""
+        run, buffer = self._run, self._buffer
+        if self._log is None:
+            event = await buffer.take()
+            if event is None or isinstance(run, Joined):
+                return event
+            if not (is_end(event) and run.end_is_lost and run.request.background and run.logged):
+                return event
+            after = str(Position(buffer.last_epoch, buffer.last_seq))
+            self._log = Subscription(
+                run.definition.db, run.id, after=after, sieve=None, policy=self._handler.policy, size=self._handler.size
+            )
+        return await anext(self._log, None)
 
     async def flushed(self) -> None:
         """Until all is sent, or the socket has taken no frame for a moment: nobody waits for a hanging one."""

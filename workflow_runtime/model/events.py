@@ -142,7 +142,8 @@ class WorkflowStartedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaul
 
 
 class WorkflowResumedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowResumed"):
-    """Another process took the run over: events after ``after_seq`` that a reader saw live before are superseded."""
+    """Another process took the run over as attempt ``attempt``, after the last event that was stored, ``after_seq``. What
+    a reader had seen live beyond that is superseded; steps that had not ended start again."""
 
     attempt: int = 1
     after_seq: int = 0

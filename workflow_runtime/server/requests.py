@@ -131,7 +131,7 @@ class ChangeState(Body, frozen=True, kw_only=True):
 
 
 class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """``after``: a seq, or an event's id such as 1-42; the header Last-Event-ID wins over it."""
+    """``after``: an event's id such as 1-42, or a seq; the header Last-Event-ID wins over it."""
 
     after: str | None = None
 

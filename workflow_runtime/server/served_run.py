@@ -68,8 +68,8 @@ class ServedRun:
 
     def _ended_by(self, error: Exception) -> WorkflowRunOutput:
         output = getattr(error, "run_output", None)
-        if not isinstance(output, WorkflowRunOutput):
-            raise error
+        if not isinstance(output, WorkflowRunOutput) or self._stream.end_is_lost:
+            raise error  # it did not end so: the database does not know of it
         self._done = True
         return output
 

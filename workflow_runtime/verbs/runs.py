@@ -150,14 +150,15 @@ class RunVerbs(Verbs):
         policy: str = "coalesce",
         size: int = 256,
     ) -> engine.subscription.Subscription:
-        """Follow a run: its stored events behind ``after``, then live ones, to its final event.
+        """Follow a run: its stored events after ``after``, then live ones, to its final event.
 
-        ``after`` is a ``seq``, or an event's ``id``: with the id, a reader that had seen more than a process that died
-        had stored is served from where the two part.
+        ``after`` is an event's ``id``: a reader that had seen more than a process stored before it died gets
+        WorkflowResumed, and all events of the attempt that took the run over. Of a reader that comes before that, the
+        same, when it happens. A plain number (``seq``) counts in the attempt that the run is at when the reader begins.
 
         Any number of readers, in this process or another one that shares the database; leaving one touches nothing.
-        ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event always comes.
-        ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
+        ``kinds`` are event names or classes, ``path`` a glob such as "research.*"; the final event and WorkflowResumed
+        always come. ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
         """
         return engine.subscription.Subscription(
             self.db, run_id, after=after, sieve=subscription_sieve(kinds, path), policy=policy, size=size

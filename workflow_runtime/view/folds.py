@@ -28,12 +28,15 @@ def workflow_started(view: View, event: Any, now: float) -> None:
 
 
 def workflow_resumed(view: View, event: Any, now: float) -> None:
-    """Another process took over: what was seen beyond ``after_seq`` did not happen."""
-    view.status = "RUNNING"
+    """Another process took over: what was seen beyond ``after_seq`` did not happen. A nested run has its own numbers: of
+    it, what had not ended is done again."""
+    if not event.nested_depth:
+        view.status = "RUNNING"
+    inside = f"{event.path}/" if event.nested_depth else ""
     for node in list(view.nodes.values()):
-        if node is view.root or node.state in ("pending", "unused"):
+        if node is view.root or node.state in ("pending", "unused") or not node.path.startswith(inside):
             continue
-        if node.seq > event.after_seq or not node.is_ended:
+        if not node.is_ended or (node.seq > event.after_seq and not event.nested_depth):
             node.restart()
 
 

@@ -31,7 +31,7 @@ def recall(
     for event in events:
         view.fold(event, event.created_at + offset)
     view.run_id, view.session_id = output.run_id, output.session_id
-    view.seq = max(view.seq, output.last_seq)
+    view.seq, view.epoch = max(view.seq, output.last_seq), max(view.epoch, output.epoch)
     view.name = view.name or output.workflow_name
     entries = sorted(history, key=lambda entry: natural(entry.path))
     for entry in entries:

@@ -59,7 +59,8 @@ class View:
         self.tokens: Counter[str] = Counter()
         self.failed: Node | None = None
         self.version = 0
-        self.seq = 0
+        self.seq = 0  # of the last event that is no text, and
+        self.epoch = 0  # the attempt that published it
         self._paused_at: float | None = None
         self._waited = 0.0
         self.seed(self.root, outline)
@@ -73,6 +74,11 @@ class View:
     def elapsed(self, now: float) -> float:
         """Seconds that the run has been at work."""
         return self.root.elapsed(self.clock(now)) or 0.0
+
+    @property
+    def position(self) -> str:
+        """Where another reader goes on, as ``subscribe(after=...)`` takes it."""
+        return f"{self.epoch}-{self.seq}"
 
     def pause(self, now: float) -> None:
         """The run waits for a person since ``now``."""
@@ -119,7 +125,8 @@ class View:
             self.status = "RUNNING"
         if event.nested_depth == 0 and event.run_id is not None:
             self.run_id, self.session_id = event.run_id, event.session_id
-        self.seq = max(self.seq, event.seq)
+        self.seq = max(self.seq, event.seq) if event.epoch <= self.epoch else event.seq
+        self.epoch = max(self.epoch, event.epoch)
         handler = HANDLERS.get(event.event)
         if handler is not None:
             handler(self, event, self.clock(now))

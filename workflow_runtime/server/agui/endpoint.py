@@ -6,6 +6,7 @@ starts a new run, under the id that the request names.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import ag_ui.core as ag
@@ -14,7 +15,7 @@ import pydantic
 from starlette.responses import Response
 from starlette.types import Send
 
-from ... import Event, SessionNotFound, WorkflowRunOutput
+from ... import Event, ReaderTooSlow, SessionNotFound, StorageError, WorkflowRunOutput
 from ...model.text import builtins
 from ..errors import Refused
 from ..http.body import limited
@@ -28,6 +29,8 @@ from .interrupts import answers
 from .mapping import RunMapping
 
 __all__ = ["run_agent"]
+
+logger = logging.getLogger("workflow_runtime")
 
 _ENDS = ("WorkflowCompleted", "WorkflowPaused", "WorkflowCancelled", "WorkflowError")
 _MARKS = ("StepCompleted", "StepError")  # after them the session's state may be another one
@@ -124,9 +127,14 @@ class _AgentStream(EventStream):
 
     async def _events(self, send: Send) -> None:
         await self._put(send, _frames(self._mapping.start(self._asked.parent_run_id)))
-        while events := await self._run.take_some():
-            if data := _frames([item for event in events for item in await self._mapped(event)]):
-                await self._put(send, data)
+        try:
+            while events := await self._run.take_some():
+                if data := _frames([item for event in events for item in await self._mapped(event)]):
+                    await self._put(send, data)
+        except (ReaderTooSlow, StorageError) as error:  # a stream of this protocol cannot be entered again
+            logger.warning("the events of run %s end here: %s", self._run.run_id, error)
+            message = "the run's events cannot be read any more; the run goes on, and its own events tell how"
+            await self._put(send, _frames(self._mapping.fail(message, type(error).__name__)))
 
     async def _mapped(self, event: Event) -> list[ag.BaseEvent]:
         mapping = self._mapping

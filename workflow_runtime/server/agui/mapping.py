@@ -22,6 +22,7 @@ from ... import (
     WorkflowCompletedEvent,
     WorkflowErrorEvent,
     WorkflowPausedEvent,
+    WorkflowResumedEvent,
     WorkflowStartedEvent,
 )
 from .interrupts import interrupt
@@ -53,6 +54,8 @@ class RunMapping:
         self._steps: dict[str, str] = {}  # of an open step: its path, and its name
         self._texts: dict[str, ag.AssistantMessage] = {}  # the open message of a step, by path
         self._tools: set[str] = set()
+        self._said: dict[str, str] = {}  # of a message of this run: its id, and the path of the step that said it
+        self._ended: dict[str, int] = {}  # of a step that ended: its path, and the number of that event
 
     # -- the run -------------------------------------------------------------------------------------------------------
 
@@ -86,6 +89,8 @@ class RunMapping:
             return self._executor(event)
         if isinstance(event, StepRetryEvent):
             return self._retry(event)
+        if isinstance(event, WorkflowResumedEvent):
+            return self._resumed(event)
         name = event.event
         if name in _QUIET:
             return []
@@ -163,6 +168,31 @@ class RunMapping:
         self._steps.clear()
         return [*closed, *(ag.StepFinishedEvent(step_name=name) for name in names)]
 
+    def _resumed(self, event: WorkflowResumedEvent) -> list[ag.BaseEvent]:
+        """Another process has taken the run over. Steps whose end it does not know of are begun again, and what they had
+        said is taken back: the messages are told anew without it. A nested run numbers by itself: of it, what is open."""
+        inside = f"{event.path}/" if event.nested_depth else ""
+        known = None if event.nested_depth else event.after_seq
+
+        def stands(path: str) -> bool:
+            ended = self._ended.get(path)
+            return not path.startswith(inside) or (ended is not None and (known is None or ended <= known))
+
+        found: list[ag.BaseEvent] = [
+            item for path in list(self._texts) if not stands(path) for item in self._end_text(path)
+        ]
+        again = [path for path in self._steps if not stands(path)]
+        found += [ag.StepFinishedEvent(step_name=self._steps.pop(path)) for path in reversed(again)]
+        self._ended = {path: seq for path, seq in self._ended.items() if stands(path)}
+        found.append(_custom(event))
+        gone = {name for name, path in self._said.items() if not stands(path)}
+        if gone:
+            self._messages = [item for item in self._messages if item.id not in gone]
+            self._said = {name: path for name, path in self._said.items() if name not in gone}
+            self._tools -= {name.removesuffix(":call") for name in gone}
+            found.append(ag.MessagesSnapshotEvent(messages=list(self._messages)))
+        return found
+
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def _open(self, event: Event) -> list[ag.BaseEvent]:
@@ -178,6 +208,7 @@ class RunMapping:
     def _close(self, event: Event) -> list[ag.BaseEvent]:
         opened = self._open(event)
         name = self._steps.pop(event.path)
+        self._ended[event.path] = event.seq
         said = [_custom(event)] if event.event == "StepError" else []
         closed = ag.StepFinishedEvent(step_name=name, metadata=_origin(event), timestamp=_millis(event))
         return [*opened, *self._end_text(event.path), *said, closed]
@@ -197,7 +228,7 @@ class RunMapping:
             name = getattr(event, "step_name", None)
             message = ag.AssistantMessage(id=f"{event.run_id}:{event.id}", name=name, content="")
             self._texts[path] = message
-            self._messages.append(message)
+            self._keep(path, message)
             started = [
                 ag.TextMessageStartEvent(
                     message_id=message.id,
@@ -209,6 +240,10 @@ class RunMapping:
             ]
         message.content = (message.content or "") + delta
         return [*started, ag.TextMessageContentEvent(message_id=message.id, delta=delta)]
+
+    def _keep(self, path: str, message: ag.Message) -> None:
+        self._messages.append(message)
+        self._said[message.id] = path
 
     def _end_text(self, path: str) -> list[ag.BaseEvent]:
         message = self._texts.pop(path, None)
@@ -251,14 +286,13 @@ class RunMapping:
                 ag.ToolCallEndEvent(tool_call_id=call),
             ]
             function = ag.FunctionCall(name=name, arguments=arguments)
-            self._messages.append(
-                ag.AssistantMessage(id=f"{call}:call", tool_calls=[ag.ToolCall(id=call, function=function)])
-            )
+            calls = [ag.ToolCall(id=call, function=function)]
+            self._keep(event.path, ag.AssistantMessage(id=f"{call}:call", tool_calls=calls))
         if not event.event.endswith("Started"):
             result = tool.get("result")
             text = result if isinstance(result, str) else _json(result if result is not None else event.content)
             said.append(ag.ToolCallResultEvent(message_id=f"{call}:result", tool_call_id=call, content=text))
-            self._messages.append(ag.ToolMessage(id=f"{call}:result", tool_call_id=call, content=text))
+            self._keep(event.path, ag.ToolMessage(id=f"{call}:result", tool_call_id=call, content=text))
         return said
 
 

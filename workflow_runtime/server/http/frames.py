@@ -56,7 +56,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
 
 
 class FollowFrame(Frame, frozen=True, kw_only=True, tag="subscribe"):
-    """``after``: a seq, or an event's id; agno's ``last_event_index`` counts from 0."""
+    """``after``: an event's id, or a seq; agno's ``last_event_index`` counts from 0."""
 
     run_id: str
     workflow_id: str | None = None

@@ -1,7 +1,7 @@
 """Server-sent events: the events of a run as a browser's EventSource reads them.
 
 ``id:`` is ``epoch-seq`` of the last event number that the frame stands for (merged text stands for several), so a reader
-that comes back with ``Last-Event-ID`` gets exactly what follows.
+that comes back with ``Last-Event-ID`` gets exactly what follows; after a take-over, what supersedes some of what it saw.
 """
 
 from __future__ import annotations

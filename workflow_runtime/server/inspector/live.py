@@ -7,6 +7,7 @@ nothing doubled; text that is streamed is then added to, the rest is replaced wh
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -16,13 +17,15 @@ import anyio.to_thread
 import htpy as h
 from markupsafe import Markup, escape
 
-from ... import Event, ReaderTooSlow, Subscription
+from ... import Event, ReaderTooSlow, StorageError, Subscription
 from ...view.clean import clean
 from ...view.node import Node, Tail
 from .load import Loaded, Visit, last_of, load_run
 from .run import PARTS, live_steps, now_part, stream_id, text_of_stream
 
 __all__ = ["LiveRun"]
+
+logger = logging.getLogger("workflow_runtime")
 
 _TOGETHER = 0.1  # seconds for which changes are gathered
 _TICK = 1.0  # seconds between two pictures of a run in which nothing happens but time
@@ -42,7 +45,7 @@ class LiveRun:
         self._sent: dict[str, str] = {}
         self._texts: dict[str, tuple[Tail, int, int]] = {}  # by element: the text, how much of it was sent, since when
         self._touched: set[str] = set()
-        self._seq = run.seq
+        self._seq, self._epoch = run.seq, run.view.epoch
         self._told = 0  # the log of a page that was loaded, or lost, before is read again
         self._news = anyio.Event()
         self._ended = False
@@ -92,13 +95,15 @@ class LiveRun:
                 self._news.set()
                 if view.status in _FINAL:
                     break
-        except ReaderTooSlow:
-            pass  # the page connects again, and begins with all that is
+        except (ReaderTooSlow, StorageError) as error:  # the page connects again, and begins with all that is
+            logger.info("a page of run %s connects again: %s", self._run.run_id, error)
         self._ended = True
         self._news.set()
 
     def _fold(self, event: Event, now: float) -> None:
         self._run.view.fold(event, now)
+        if event.epoch > self._epoch:  # after a take-over numbers come a second time, and the log is another one
+            self._seq, self._epoch, self._told = 0, event.epoch, 0
         self._seq = max(self._seq, last_of(event))
         if event.event != "StepContent" and event.path:
             self._touched.add(event.path)

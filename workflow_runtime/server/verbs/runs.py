@@ -6,7 +6,18 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ... import Event, RunNotFound, RunStatus, RunStream, SessionNotFound, Subscription, Workflow, WorkflowRunOutput
+from ... import (
+    Event,
+    InputError,
+    RunNotFound,
+    RunStatus,
+    RunStream,
+    SessionNotFound,
+    Subscription,
+    Workflow,
+    WorkflowRunOutput,
+)
+from ...core.position import Position, parse_position
 from ...model.codec import decode_event
 from ...storage.base import RunFilter, RunRow
 from ..auth import User
@@ -17,8 +28,6 @@ from ..served_run import ServedRun
 from .base import Verbs
 
 __all__ = ["RunVerbs", "refuse_ids"]
-
-_LARGEST = 2**63 - 1  # what databases count with
 
 
 class RunVerbs(Verbs):
@@ -112,7 +121,7 @@ class RunVerbs(Verbs):
         kinds: Sequence[str] | None = None,
         path: str | None = None,
     ) -> Subscription:
-        """The events of a run behind ``after`` (a seq, or an event's id), then live, to its final event.
+        """The events of a run after ``after`` (an event's id, or a seq), then live, to its final event.
 
         Raises:
             RunNotFound: There is no such run of this user.
@@ -125,7 +134,8 @@ class RunVerbs(Verbs):
             )
             if not is_kept:
                 raise Refused(410, "events_gone", "the run has ended and its events are not stored")
-        return workflow.subscribe(run_id, position(after), kinds, path)
+        seen = position(after)
+        return workflow.subscribe(run_id, seen if isinstance(seen, int) else str(seen), kinds, path)
 
     async def events(
         self, user: User, workflow_id: str, run_id: str, *, after: int = 0, limit: int = 1000
@@ -142,12 +152,9 @@ class RunVerbs(Verbs):
         _, run = await self.mine(user, workflow_id, run_id)
         if not run.status.is_final:
             return False
-        newest = (run.attempt, run.seq) if isinstance(run, RunRow) else (run.epoch, run.last_seq)
+        newest = Position(run.attempt, run.seq) if isinstance(run, RunRow) else Position(run.epoch, run.last_seq)
         seen = position(after)
-        if isinstance(seen, int):
-            return seen >= newest[1]
-        epoch, _, seq = seen.rpartition("-")
-        return int(epoch) == newest[0] and int(seq) >= newest[1]
+        return seen >= newest.seq if isinstance(seen, int) else seen >= newest
 
     async def cancel(self, user: User, workflow_id: str, run_id: str) -> bool:
         """True if the run was running, pending or paused, here or in another process."""
@@ -176,11 +183,9 @@ async def _is_taken(workflow: Workflow, run_id: str) -> bool:
     return await workflow.aget_run(run_id) is not None
 
 
-def position(after: int | str) -> int | str:
-    """A seq, or an event's id such as "1-42". Refused (400) for anything else, and for what no database can count to."""
-    text = str(after)
-    parts = text.split("-")
-    fits = text.isascii() and len(parts) in (1, 2) and all(part.isdigit() and len(part) < 20 for part in parts)
-    if not fits or any(int(part) > _LARGEST for part in parts):
-        raise Refused(400, "bad_position", "after must be a seq or an event's id such as 1-42")
-    return text if len(parts) == 2 else int(text)
+def position(after: int | str) -> Position | int:
+    """An event's id such as "1-42", or a seq. Refused (400) for anything else, and for what no database can count to."""
+    try:
+        return parse_position(after)
+    except InputError:
+        raise Refused(400, "bad_position", "after must be an event's id such as 1-42, or a seq") from None
