@@ -34,6 +34,11 @@ def main() -> int:
     seeds.add_argument("--json", action="store_true", help="print a JSON line per seed instead")
     seeds.set_defaults(run=lambda given: _seeds(given))
 
+    show = commands.add_parser("case", help="print the case of a seed, as `replay` takes it")
+    show.add_argument("profile", choices=[*PROFILES])
+    show.add_argument("seed", type=int)
+    show.set_defaults(run=lambda given: _show(given))
+
     replay = commands.add_parser("replay", help="play a case that was kept as JSON")
     replay.add_argument("file", type=Path)
     replay.add_argument("--log", action="store_true", help="print every callback and call of the database")
@@ -116,6 +121,11 @@ def _explain(rule: str, row: Row, profile: str, budget: int) -> None:
     print(next(broken.text for broken in row.broken if broken.rule == rule))
     print(f"smaller: {json.dumps(case)}")
     print(f"replay:  {sys.executable} -m tests.simulation replay {path} --log\n", flush=True)
+
+
+def _show(given: argparse.Namespace) -> int:
+    print(json.dumps({"case": draw_case(given.seed, PROFILES[given.profile])}))
+    return 0
 
 
 def _replay(given: argparse.Namespace) -> int:

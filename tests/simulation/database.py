@@ -9,7 +9,7 @@ from typing import Any
 from workflow_runtime import InMemoryDb, StorageError
 from workflow_runtime.storage.base import CONTRACT, BaseDb
 
-from .book import Book
+from .stored import StoredRules
 from .world import SimProcess, World
 
 __all__ = ["SimDb", "Weather"]
@@ -36,10 +36,12 @@ class SimDb(BaseDb):
 
     contract = CONTRACT
 
-    def __init__(self, world: World, process: SimProcess, server: InMemoryDb, weather: Weather, book: Book) -> None:
+    def __init__(
+        self, world: World, process: SimProcess, server: InMemoryDb, weather: Weather, rules: StoredRules
+    ) -> None:
         self.id = "simulated"
         self._world, self._process, self._server = world, process, server
-        self._weather, self._book = weather, book
+        self._weather, self._rules = weather, rules
 
     async def open(self) -> None:
         pass
@@ -55,7 +57,7 @@ class SimDb(BaseDb):
         return await call.travel()
 
     def _at_the_server(self, name: str, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Exception | None]:
-        before = self._book.before(name, args)
+        before = self._rules.before(name, args)
         try:
             getattr(self._server, name)(*args, **named).send(None)
         except StopIteration as done:
@@ -65,7 +67,8 @@ class SimDb(BaseDb):
         else:
             raise AssertionError(f"InMemoryDb.{name} awaited something, so it is no single moment")
         self._world.note("db", self._process.name, name, _summary(args), type(error).__name__ if error else "ok")
-        self._book.after(name, args, value, error, before, self._process)
+        if error is None:
+            self._rules.after(name, args, named, value, before, self._process)
         return value, error
 
 

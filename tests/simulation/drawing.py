@@ -3,17 +3,18 @@ JSON, made smaller and played again.
 
 Nodes have a kind ``k``. A leaf has ``acts`` in order and perhaps guards (``confirm``, ``review``, ``timeout``, ``sync``,
 ``talk``); the other kinds have children ``c`` and a number ``n`` (rounds, which branch, how many at once).
-Operations have a moment ``t``, and most a process ``p`` and a run ``n``.
+Operations have a moment ``t``, and most a process ``p`` and a run ``n``. What ``extras`` add is left out of a case that does
+not have it (``extras.py``).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["ACTS", "PROFILES", "SUITE", "Case", "Profile", "draw_case"]
+__all__ = ["ACTS", "PROFILES", "SUITE", "Case", "NodeData", "Profile", "draw_case", "leaves"]
 
 Case = dict[str, Any]
 NodeData = dict[str, Any]
@@ -26,14 +27,15 @@ FAILURES = ("crash", "freeze", "cancel", "leave", "slow", "error", "lost")
 
 @dataclass(frozen=True)
 class Profile:
-    """What may be drawn. ``failures``: the operations that disturb runs, of ``FAILURES``."""
+    """What may be drawn. ``failures``: the operations that disturb runs, of ``FAILURES``. ``extras``: of ``EXTRAS``."""
 
     failures: tuple[str, ...]
     acts: tuple[str, ...] = ACTS
     guards: tuple[str, ...] = GUARDS
+    extras: tuple[str, ...] = ()
 
     def without(self, *acts: str) -> Profile:
-        return Profile(self.failures, tuple(act for act in self.acts if act not in acts), self.guards)
+        return replace(self, acts=tuple(act for act in self.acts if act not in acts))
 
 
 _NAMED = {
@@ -47,6 +49,20 @@ _NAMED = {
     "lost": Profile(("lost", "slow")),
     "kind": Profile(("crash", "freeze", "cancel", "leave", "slow")),  # the database never fails
     "all": Profile(FAILURES),
+    "function": Profile(("crash", "freeze", "cancel", "slow"), extras=("function",)),
+    "deadline": Profile(("crash", "freeze", "slow"), extras=("deadline",)),
+    "session": Profile(("crash", "cancel", "leave", "slow"), extras=("session",)),
+    "exit": Profile(("crash", "cancel", "slow"), extras=("exit",)),
+    "several": Profile(("crash", "freeze", "slow"), extras=("several", "retention")),
+    "skew": Profile(("crash",), extras=("skew",)),
+    "people": Profile(("crash", "freeze", "cancel", "slow"), extras=("people",)),
+    "drain": Profile(("crash", "slow"), extras=("drain",)),
+    "first": Profile(("crash", "freeze", "cancel", "slow"), extras=("first",)),
+    "again": Profile(("crash", "slow"), extras=("again",)),
+    "wide": Profile(
+        FAILURES,
+        extras=("function", "deadline", "session", "exit", "several", "retention", "people", "drain", "first"),
+    ),
 }
 # A name with -noedit leaves edit_state out: a defect that breaks one case in five hides the others.
 PROFILES = _NAMED | {f"{name}-noedit": profile.without("edit") for name, profile in _NAMED.items()}
@@ -59,7 +75,7 @@ def draw_case(seed: int, profile: Profile) -> Case:
     chance = random.Random(f"case {seed}")
     case: Case = {
         "seed": seed,
-        "tree": [_draw_node(chance, profile) for _ in range(chance.randint(1, 3))],
+        "tree": [draw_node(chance, profile) for _ in range(chance.randint(1, 3))],
         "runs": chance.randint(1, 3),
         "procs": chance.randint(1, 3),
         "sessions": chance.choice([1, 1, 3]),
@@ -68,13 +84,26 @@ def draw_case(seed: int, profile: Profile) -> Case:
         "evict": chance.choice([0.0, 0.5, 300.0]),
     }
     case["ops"] = list(_draw_operations(chance, profile, case))
+    if profile.extras:
+        from .extras import add_extras
+
+        add_extras(random.Random(f"extras {seed}"), profile, case)
     return case
 
 
-def _draw_node(chance: random.Random, profile: Profile, depth: int = 0) -> NodeData:
+def leaves(nodes: list[NodeData]) -> Iterator[NodeData]:
+    """The leaves of a tree in its order, as they stand in the tree."""
+    for node in nodes:
+        if node["k"] == "leaf":
+            yield node
+        else:
+            yield from leaves(node["c"])
+
+
+def draw_node(chance: random.Random, profile: Profile, depth: int = 0) -> NodeData:
     if depth >= 3 or chance.random() < 0.5:
         return _draw_leaf(chance, profile)
-    children = [_draw_node(chance, profile, depth + 1) for _ in range(chance.randint(1, 3))]
+    children = [draw_node(chance, profile, depth + 1) for _ in range(chance.randint(1, 3))]
     kind = chance.choice(KINDS)
     if kind == "map":
         children = [_draw_leaf(chance, profile)]
@@ -101,11 +130,11 @@ def _draw_leaf(chance: random.Random, profile: Profile) -> NodeData:
     return leaf
 
 
-def _draw_operations(chance: random.Random, profile: Profile, case: Case) -> Any:
+def _draw_operations(chance: random.Random, profile: Profile, case: Case) -> Iterator[dict[str, Any]]:
     def moment(latest: float) -> float:
         return round(chance.uniform(0, latest), 3)
 
-    def some(operation: str, most: int, **more: Callable[[], Any]) -> Any:
+    def some(operation: str, most: int, **more: Callable[[], Any]) -> Iterator[dict[str, Any]]:
         if operation in FAILURES and operation not in profile.failures:
             return
         for _ in range(chance.randint(0, most)):

@@ -14,6 +14,7 @@ from workflow_runtime import (
     RunNotFound,
     RunNotPaused,
     RunStatus,
+    SessionBusy,
     StorageError,
     Workflow,
 )
@@ -25,13 +26,14 @@ from .world import SimProcess
 if TYPE_CHECKING:
     from .play import Play
 
-__all__ = ["FINAL", "answer", "call", "cancel", "fork", "guarded", "person", "read_on"]
+__all__ = ["FINAL", "answer", "call", "call_again", "cancel", "fork", "guarded", "misdirect", "person", "read_on"]
 
 FINAL = {
     "WorkflowCompleted": RunStatus.completed,
     "WorkflowCancelled": RunStatus.cancelled,
     "WorkflowError": RunStatus.error,
 }
+MAY_COME_LATE = (RunNotFound, RunNotPaused, AlreadyAnswered, Fenced)
 
 
 async def guarded(play: Play, what: str, work: Awaitable[Any]) -> Any:
@@ -39,11 +41,16 @@ async def guarded(play: Play, what: str, work: Awaitable[Any]) -> Any:
     book = play.book
     try:
         return await work
-    except (RunNotFound, RunNotPaused, AlreadyAnswered, StorageError) as error:
+    except MAY_COME_LATE as error:
         play.world.note("told", what, type(error).__name__)
-        expected = isinstance(error, (RunNotFound, RunNotPaused, AlreadyAnswered, Fenced)) or book.database_failed
-        if not expected:
+    except StorageError as error:
+        play.world.note("told", what, repr(error))
+        if not (book.database_failed or _is_refusal(play, what, str(error))):
             book.wrong("storage-error-in-good-weather", what, error)
+    except SessionBusy as error:
+        play.world.note("told", what, repr(error))
+        if play.case["policy"] != "reject":
+            book.wrong("raised", what, repr(error))
     except (ValueError, PermissionError) as error:
         play.world.note("told", what, repr(error))
         if what != "answer":  # the question may have been answered, or have gone
@@ -53,58 +60,91 @@ async def guarded(play: Play, what: str, work: Awaitable[Any]) -> Any:
     return None
 
 
-def workflow_of(process: SimProcess) -> Workflow:
-    workflow: Workflow = process.things["workflow"]
-    return workflow
+def _is_refusal(play: Play, what: str, text: str) -> bool:
+    """Whether the database is well, and the call came too late for what it wanted."""
+    if what in ("run", "again"):
+        return "exists already" in text and any(op["op"] == "again" for op in play.case["ops"])
+    return what == "read" and "retention" in play.case and "its events are not stored" in text
 
 
-async def call(play: Play, process: SimProcess, run: int, how: str) -> None:
-    """Start a run and wait for it, stream it, or leave it in the background."""
-    book, run_id = play.book, play.run_id(run)
-    workflow = workflow_of(process)
-    options = {"input": f"r{run}", "run_id": run_id, "session_id": play.session_id(run)}
+async def _wait_for(play: Play, process: SimProcess, run_id: str, how: str, start: Any) -> None:
+    """Call ``start(**options)``, which starts or continues a run, in one of three ways; the book is told what came of it."""
+    book = play.book
 
     async def wait() -> None:
-        output = await workflow.arun(**options)
+        output = await start()
         if output.status.is_final:
             book.saw_end("caller", run_id, output.status, output.last_seq)
         else:
             book.promised[run_id] = "paused"
 
     async def leave_in_background() -> None:
-        await workflow.arun(**options, background=True)
+        await start(background=True)
         book.promised[run_id] = "background"
 
     async def stream() -> None:
-        async for event in workflow.arun(**options, stream=True, stream_events=True):
+        async for event in start(stream=True, stream_events=True):
             if event.nested_depth == 0 and event.event in FINAL:
                 book.saw_end("stream", run_id, FINAL[event.event], event.seq)
             if event.nested_depth == 0 and event.event == "WorkflowPaused":
                 book.promised[run_id] = "paused"
 
     ways = {"await": wait, "background": leave_in_background, "stream": stream}
-    book.callers[run_id] = process
+    caller = f"{run_id}, call {play.world.tick()}"
+    book.callers[caller] = process
     try:
-        await guarded(play, "run", ways[how]())
+        await ways[how]()
     finally:
-        book.callers.pop(run_id, None)
+        book.callers.pop(caller, None)
 
 
-async def person(play: Play, process: SimProcess) -> None:
+async def call(play: Play, process: SimProcess, run: int, how: str, what: str = "run") -> None:
+    """Start a run and wait for it, stream it, or leave it in the background."""
+    workflow, run_id = play.workflow_in(process, run), play.run_id(run)
+
+    def start(**more: Any) -> Any:
+        return workflow.arun(input=f"r{run}", run_id=run_id, session_id=play.session_id(run), **more)
+
+    await guarded(play, what, _wait_for(play, process, run_id, how, start))
+
+
+async def call_again(play: Play, process: SimProcess, run: int, how: str) -> None:
+    """Another call with the id of a run: it is refused, or it is the one that made the run."""
+    await call(play, process, run, how, "again")
+
+
+async def person(play: Play, process: SimProcess, workflow: Workflow) -> None:
     """Answer what is pending, again and again: some of it, or in calm weather all."""
-    workflow, chance = workflow_of(process), play.world.rng
+    chance, case = play.world.rng, play.case
     while True:
         await anyio.sleep(1.0 if play.calm else chance.uniform(0.2, 0.9))
         pending = await guarded(play, "list", workflow.alist_pending()) or []
-        if not pending:
-            continue
-        chosen = pending if play.calm else chance.sample(pending, chance.randint(1, len(pending)))
-        for item in chosen:
+        if not play.calm:
+            pending = [item for item in pending if not _is_left_alone(item, case.get("absent", 0.0))]
+            pending = chance.sample(pending, chance.randint(min(1, len(pending)), len(pending)))
+        for item in pending:
             answer(item)
-            run_id = play.run_of(item.id)
-            await guarded(
-                play, "answer", workflow.acontinue_run(run_id=run_id, step_requirements=[item], background=True)
+            how = (
+                "background" if play.calm or "people" not in case else chance.choice(["await", "background", "stream"])
             )
+            run_id = play.run_of(item.id)
+            if how == "background":
+                await _give(play, process, workflow, run_id, item, how)
+            else:
+                process.spawn(_give(play, process, workflow, run_id, item, how), "caller")
+                await anyio.sleep(chance.choice([0.0, 0.0, 0.05, 0.3]))
+
+
+async def _give(play: Play, process: SimProcess, workflow: Workflow, run_id: str, item: Any, how: str) -> None:
+    def start(**more: Any) -> Any:
+        return workflow.acontinue_run(run_id=run_id, step_requirements=[item], **more)
+
+    await guarded(play, "answer", _wait_for(play, process, run_id, how, start))
+
+
+def _is_left_alone(item: Any, absent: float) -> bool:
+    """Whether nobody ever answers this question, which has a deadline."""
+    return item.timeout_at is not None and int(short(item.id), 16) % 100 < absent * 100
 
 
 def answer(item: Any) -> None:
@@ -120,13 +160,30 @@ def answer(item: Any) -> None:
         item.reject("no")
 
 
-async def read_on(play: Play, process: SimProcess, reader: Reader, at_a_time: int) -> None:
+async def misdirect(play: Play, process: SimProcess, run: int, to: int) -> None:
+    """Send the answer to a question of one run to another one: it is refused, and changes neither."""
+    run_id, other, book = play.run_id(run), play.run_id(to), play.book
+    workflow = play.workflow_in(process, to)
+    pending = await guarded(play, "list", workflow.alist_pending()) or []
+    mine = [item for item in pending if play.run_of(item.id) == run_id]
+    if not mine or run_id == other or book.stored(other) is None:
+        return
+    answer(mine[0])
+    try:
+        await workflow.acontinue_run(run_id=other, step_requirements=[mine[0]], background=True)
+    except (*MAY_COME_LATE, ValueError, StorageError) as error:
+        play.world.note("told", "misdirect", repr(error))
+    else:
+        book.wrong("answer-in-another-run", mine[0].id, "was taken by", other)
+
+
+async def read_on(play: Play, process: SimProcess, reader: Reader, run: int, at_a_time: int) -> None:
     """Follow the run from this process, coming back again and again, until its end is seen."""
-    reader.process = process
 
     async def some() -> bool:
         count = 0
-        async with workflow_of(process).subscribe(reader.run_id, after=reader.after) as events:
+        workflow = play.workflow_in(process, run)
+        async with workflow.subscribe(reader.run_id, after=reader.after) as events:
             async for event in events:
                 last = getattr(event, "last_seq", None) or event.seq
                 reader.seen.append((event.epoch, event.seq, last, event.event))
@@ -146,13 +203,13 @@ async def read_on(play: Play, process: SimProcess, reader: Reader, at_a_time: in
 async def cancel(play: Play, process: SimProcess, run: int) -> None:
     run_id = play.run_id(run)
     play.book.cancel_asked.add(run_id)
-    if await guarded(play, "cancel", workflow_of(process).acancel_run(run_id)):
+    if await guarded(play, "cancel", play.workflow_in(process, run).acancel_run(run_id)):
         play.book.granted[run_id] = play.world.now
 
 
 async def fork(play: Play, process: SimProcess, run: int) -> None:
     """When the run has completed, fork it at a finished step of the top, or from its beginning."""
-    workflow, run_id = workflow_of(process), play.run_id(run)
+    workflow, run_id = play.workflow_in(process, run), play.run_id(run)
     for _ in range(20):
         row = play.book.stored(run_id)
         if row is not None and row.status is RunStatus.completed:

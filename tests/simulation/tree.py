@@ -10,11 +10,23 @@ from typing import Any
 
 import anyio
 
-from workflow_runtime import Condition, Map, Parallel, Retry, Router, RunContext, Step, StepInput, Steps, Workflow
+from workflow_runtime import (
+    AnswerRejected,
+    Condition,
+    Map,
+    Parallel,
+    Retry,
+    Router,
+    RunContext,
+    Step,
+    StepInput,
+    Steps,
+    Workflow,
+)
 from workflow_runtime import Loop as Rounds
 
 from .book import Book
-from .drawing import NodeData
+from .drawing import NodeData, leaves
 
 __all__ = ["TreeBuilder", "short"]
 
@@ -30,6 +42,22 @@ class TreeBuilder:
         self._book = book
         self._count = 0
 
+    def build_function(self, nodes: list[NodeData]) -> Any:
+        """A function that runs the leaves one after the other, and asks by itself between them."""
+        parts = [(leaf, f"leaf{number}") for number, leaf in enumerate(leaves(nodes))]
+        book = self._book
+
+        async def flow(run_context: RunContext) -> str:
+            contents = []
+            for leaf, name in parts:
+                executor, options = _leaf(leaf, name, book)
+                contents.append(str(await run_context.step(name, executor, **options)))
+                if leaf.get("inline"):
+                    contents.append(await _ask(run_context, leaf, book))
+            return "|".join(contents)
+
+        return flow
+
     def build_all(self, nodes: list[NodeData]) -> list[Any]:
         return [self._build(node) for node in nodes]
 
@@ -37,13 +65,16 @@ class TreeBuilder:
         name, number = f"{node['k']}{self._count}", node.get("n", 0)
         self._count += 1
         if node["k"] == "leaf":
-            return _leaf(node, name, self._book)
+            executor, options = _leaf(node, name, self._book)
+            return Step(name, executor=executor, **options)
         children = self.build_all(node["c"])
         match node["k"]:
             case "seq":
                 return Steps(name=name, steps=children)
             case "par":
-                return Parallel(*children, name=name, max_concurrency=number or None)
+                # A shrunk case may have fewer branches than it once waited for.
+                first = min(node["first"], len(children)) if "first" in node else "all"
+                return Parallel(*children, name=name, max_concurrency=number or None, wait_for=first)
             case "loop":
                 return Rounds(children, name=name, max_iterations=number + 1)
             case "cond":
@@ -57,21 +88,24 @@ class TreeBuilder:
         raise ValueError(f"the kind of {node} is unknown")
 
 
-def _leaf(leaf: NodeData, name: str, book: Book) -> Step:
+def _leaf(leaf: NodeData, name: str, book: Book) -> tuple[Any, dict[str, Any]]:
+    """The function of a leaf, and the options of its step."""
     if leaf.get("sync"):
-        return Step(name, executor=_plain(name))
+        return _plain(name), {}
     if leaf.get("talk"):
-        return Step(name, executor=_talk(name, book))
-    more: dict[str, Any] = {}
+        return _talk(name, book), {}
+    options: dict[str, Any] = {}
     if "fail" in leaf["acts"]:
-        more["retry"] = Retry(attempts=3, delay=0.2)
+        options["retry"] = Retry(attempts=3, delay=0.2)
     if leaf.get("timeout"):
-        more["timeout"] = 60.0
+        options["timeout"] = 60.0
     if leaf.get("confirm"):
-        more |= {"requires_confirmation": True, "on_reject": leaf["confirm"]}
+        options |= {"requires_confirmation": True, "on_reject": leaf["confirm"]}
     if leaf.get("review"):
-        more["requires_output_review"] = True
-    return Step(name, executor=_acting(name, leaf["acts"], book), **more)
+        options["requires_output_review"] = True
+    if "deadline" in leaf and (leaf.get("confirm") or leaf.get("review")):
+        options["hitl_timeout"], options["on_timeout"] = leaf["deadline"]
+    return _acting(name, leaf, book), options
 
 
 def _plain(name: str) -> Any:
@@ -83,44 +117,53 @@ def _plain(name: str) -> Any:
 
 def _talk(name: str, book: Book) -> Any:
     async def talk(step_input: StepInput, run_context: RunContext) -> AsyncIterator[str]:
-        book.entered(run_context)
-        for number in range(6):
-            yield f"{name}.{number} "
-            await anyio.sleep(book.pause())
+        with book.working(run_context):
+            for number in range(6):
+                yield f"{name}.{number} "
+                await anyio.sleep(book.pause())
 
     return talk
 
 
-def _acting(name: str, acts: list[str], book: Book) -> Any:
+def _acting(name: str, leaf: NodeData, book: Book) -> Any:
     async def act_in_order(step_input: StepInput, run_context: RunContext) -> str:
         text = short(step_input.previous_step_content)
-        book.entered(run_context)
-        for act in acts:
-            match act:
-                case "sleep":
-                    await anyio.sleep(book.pause())
-                case "snooze":
-                    await run_context.sleep(0.7)
-                case "emit":
-                    run_context.emit(at=run_context.path)
-                case "ask":
-                    value = await run_context.ask("how many?", int)
-                    book.answered(run_context, value)
-                    text += f"?{value}"
-                case "once":
-                    await run_context.once("pay", lambda: book.paid(run_context))
-                    text += "!paid"
-                case "edit":
-                    async with run_context.edit_state() as state:
-                        state["count"] = state.get("count", 0) + 1
-                case "own":
-                    assert run_context.session_state is not None
-                    run_context.session_state[f"{step_input.input}/{run_context.path}"] = text
-                case "fail":
-                    if run_context.attempt <= 2:
-                        raise ValueError(f"{name} attempt {run_context.attempt}")
-                case _:
-                    raise AssertionError(f"the act {act!r} is unknown")
+        with book.working(run_context):
+            for act in leaf["acts"]:
+                match act:
+                    case "sleep":
+                        await anyio.sleep(book.pause())
+                    case "snooze":
+                        await run_context.sleep(0.7)
+                    case "emit":
+                        run_context.emit(at=run_context.path)
+                    case "ask":
+                        text += await _ask(run_context, leaf, book)
+                    case "once":
+                        await run_context.once("pay", lambda: book.paid(run_context))
+                        text += "!paid"
+                    case "edit":
+                        async with run_context.edit_state() as state:
+                            state["count"] = state.get("count", 0) + 1
+                    case "own":
+                        assert run_context.session_state is not None
+                        run_context.session_state[f"{step_input.input}/{run_context.path}"] = text
+                    case "fail":
+                        if run_context.attempt <= 2:
+                            raise ValueError(f"{name} attempt {run_context.attempt}")
+                    case _:
+                        raise AssertionError(f"the act {act!r} is unknown")
         return f"{name}<{text}>"
 
     return act_in_order
+
+
+async def _ask(run_context: RunContext, leaf: NodeData, book: Book) -> str:
+    timeout, on_timeout = leaf.get("deadline", (None, "cancel"))
+    try:
+        with book.asking(run_context):
+            value = await run_context.ask("how many?", int, timeout=timeout, on_timeout=on_timeout)
+    except AnswerRejected:
+        return "?none"
+    book.answered(run_context, value)
+    return f"?{value}"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from workflow_runtime import RunStatus, WorkflowRunOutput
-from workflow_runtime.model import codec
+from workflow_runtime import RunStatus
 
-from .book import Book, Broken, Reader, read
-from .drawing import Case
+from .book import Book, Broken, Reader
+from .compare import compare
+from .drawing import Case, leaves
 from .people import FINAL
 from .play import Play
 
@@ -27,9 +26,6 @@ class Verdict:
     broken: list[Broken]
     log: list[str]
 
-    def broke(self, rule: str) -> Broken | None:
-        return next((broken for broken in self.broken if broken.rule == rule), None)
-
 
 def check(case: Case) -> Verdict:
     """Play the case and its twin, and judge both."""
@@ -39,44 +35,43 @@ def check(case: Case) -> Verdict:
     play = Play(case)
     play.run()
     _judge(play)
-    _compare(play, twin)
+    compare(play, twin)
     broken = play.book.broken + [Broken(f"twin-{rule}", text) for rule, text in twin.book.broken]
-    return Verdict(
-        case, f"{play.world.trace}{twin.world.trace}", play.world.callbacks, play.world.now, broken, play.world.log
-    )
+    trace = f"{play.world.trace}{twin.world.trace}"
+    return Verdict(case, trace, play.world.callbacks, play.world.now, broken, play.world.log)
 
 
 def _judge(play: Play) -> None:
     book = play.book
-    for run_id in book.run_ids():
-        if book.stored(run_id) is not None:
-            _judge_run(book, run_id, play.world.now)
+    for run_id in book.known_ids():
+        _judge_run(play, run_id)
     for run_id, how in book.promised.items():
-        if book.stored(run_id) is None:
+        if book.known(run_id) is None:
             book.wrong("promised-and-gone", run_id, how)
     for run_id, when in book.granted.items():
-        row = book.stored(run_id)
+        row = book.known(run_id)
         if row is not None and row.status is RunStatus.completed:
             book.wrong("cancel-lost", run_id, f"granted at {when:.2f}, and COMPLETED")
     for run_id, status, seq in book.ends:
-        row = book.stored(run_id)
+        row = book.known(run_id)
         if row is None or row.status is not status or row.seq != seq:
             book.wrong("seen-end-differs", run_id, status, seq, "stored:", row and (row.status, row.seq))
-    for run_id, process in book.callers.items():
+    for caller, process in book.callers.items():
         if not process.dead:
-            book.wrong("caller-hangs", run_id, "in", process.name)
+            book.wrong("caller-hangs", caller, "in", process.name)
     for reader in book.readers:
         _judge_reader(book, reader)
     for kind, text in play.world.errors:
         book.wrong(kind, text)
+    _judge_entries(play)
 
 
-def _judge_run(book: Book, run_id: str, now: float) -> None:
-    row, events = book.stored(run_id), book.events(run_id)
+def _judge_run(play: Play, run_id: str) -> None:
+    book = play.book
+    row, events = book.known(run_id), book.known_events(run_id)
     assert row is not None
-    book.check_log(run_id)
     if not row.status.is_final:
-        book.wrong("stuck", run_id, row.status, f"owner {row.owner} at {now:.0f} s")
+        book.wrong("stuck", run_id, row.status, f"owner {row.owner} at {play.world.now:.0f} s")
         return
     if not events or FINAL.get(events[-1].kind) is not row.status:
         book.wrong("log-end", run_id, row.status, "but the log ends with", events[-1].kind if events else "nothing")
@@ -84,12 +79,15 @@ def _judge_run(book: Book, run_id: str, now: float) -> None:
         book.wrong("two-ends", run_id)
     if events and events[-1].last_seq != row.seq:
         book.wrong("row-seq", run_id, row.seq, "but the log ends at", events[-1].last_seq)
+    for question in book.requirements(run_id):
+        if question.answered_at is None and question.withdrawn_at is None:
+            book.wrong("question-left-open", question.requirement_id, "of a run that is", row.status)
 
 
 def _judge_reader(book: Book, reader: Reader) -> None:
     """A reader that has seen the end has seen the log: of events that come again, the later epoch counts."""
     row = book.stored(reader.run_id)
-    if row is None:
+    if row is None or "retention" in book.case:  # what it has not read in time may have been pruned
         return
     if not reader.done:
         if row.status.is_final:
@@ -115,57 +113,15 @@ def _judge_reader(book: Book, reader: Reader) -> None:
             return
 
 
-# -- beside the twin -----------------------------------------------------------------------------------------------------
-
-
-def _outputs(play: Play) -> dict[str, WorkflowRunOutput]:
-    found = {}
-    for run_id in play.book.run_ids():
-        row = play.book.stored(run_id)
-        if row is not None:
-            found[run_id] = codec.decode_run(row.data)
-    return found
-
-
-def _results(output: WorkflowRunOutput) -> list[Any]:
-    return [(step.step_name, str(step.content), step.success) for top in output.step_results for step in top.walk()]
-
-
-def _compare(play: Play, twin: Play) -> None:
-    book, case = play.book, play.case
-    right = _outputs(twin)
-    for run_id, output in _outputs(play).items():
-        original = run_id if run_id.startswith("run") else "run" + run_id[4:].split("x")[0]
-        wanted = right.get(original)
-        if wanted is None:
-            continue
-        match output.status, wanted.status:
-            case RunStatus.completed, RunStatus.completed:
-                _compare_outputs(book, run_id, output, wanted)
-            case RunStatus.error, status if status is not RunStatus.error and not book.database_failed:
-                book.wrong("error", run_id, output.error)
-            case RunStatus.cancelled, status if status is not RunStatus.cancelled:
-                if run_id not in book.cancel_asked and not book.caller_left:
-                    book.wrong("cancelled-by-nobody", run_id, output.content)
-        if output.status is RunStatus.completed and run_id.startswith("run"):
-            session_id, own = play.session_id(int(run_id[3:])), f"r{run_id[3:]}/"
-            has, should = _state(play, session_id, own), _state(twin, session_id, own)
-            if has != should:
-                keys = [key for key in {**has, **should} if has.get(key) != should.get(key)]
-                book.wrong("state", run_id, {key: (has.get(key), should.get(key)) for key in keys}, case["policy"])
-
-
-def _compare_outputs(book: Book, run_id: str, output: WorkflowRunOutput, wanted: WorkflowRunOutput) -> None:
-    if output.content != wanted.content:
-        book.wrong("content", run_id, output.content, "instead of", wanted.content)
-        return
-    has, should = _results(output), _results(wanted)
-    if has != should:
-        different = [pair for pair in zip(has, should, strict=False) if pair[0] != pair[1]]
-        book.wrong("results", run_id, different[:2], len(has), "instead of", len(should))
-
-
-def _state(play: Play, session_id: str, prefix: str) -> dict[str, object]:
-    session = read(play.server.load_session(session_id))
-    stored = session.state if session is not None else {}
-    return {key: codec.decode_value(value) for key, value in stored.items() if key.startswith(prefix)}
+def _judge_entries(play: Play) -> None:
+    """A step is entered once, and again for each answer to a question of its own and each take-over of its run; of N
+    branches that ask and are answered one by one, each is entered twice at most."""
+    guarded = {"confirm", "review"}
+    if any(guarded & leaf.keys() or "fail" in leaf["acts"] for leaf in leaves(play.case["tree"])):
+        return  # these have further reasons
+    book = play.book
+    for (run_id, path), attempts in book.entries.items():
+        answers = sum(row.path == path and row.answered_at is not None for row in book.requirements(run_id))
+        most = 1 + answers + book.recoveries.get(run_id, 0)
+        if len(attempts) > most and book.stored(run_id) is not None:
+            book.wrong("entered-too-often", run_id, path, f"in {len(attempts)} attempts, with {answers} answers")
