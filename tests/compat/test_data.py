@@ -160,6 +160,20 @@ def test_the_database_is_the_given_one_or_the_described_one(tmp_path: Path) -> N
     assert Workflow.from_dict({"name": "W", "db": {"type": "mongo"}, "steps": []}).db is None
 
 
+def test_a_step_names_its_executor_and_a_registry_takes_more() -> None:
+    assert [(step.executor_type, step.executor_name) for step in (Step(executor=one), Step(agent=AGENT))] == [
+        ("function", "one"),
+        ("agent", "Ada"),
+    ]
+    assert Step(name="w", workflow=INNER).executor_type == "workflow"
+    assert Router(name="r", choices=[one], requires_user_input=True).requires_hitl
+    registry, db = Registry(), InMemoryDb()
+    registry.add_function(one)
+    registry.add_schema(Agent)
+    registry.add_db(db)
+    assert (registry.get_function("one"), registry.get_schema("Agent"), registry.get_db(db.id)) == (one, Agent, db)
+
+
 def test_a_registry_has_agnos_lists_and_questions() -> None:
     assert REGISTRY.get_function("one") is one
     assert REGISTRY.get_function("nowhere") is None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import TestServer
 
+from workflow_runtime import WorkflowSession
 from workflow_runtime.compat.agno.db.async_postgres import AsyncPostgresDb as Again
+from workflow_runtime.compat.agno.db.base import SessionType
+from workflow_runtime.compat.agno.db.in_memory import InMemoryDb
 from workflow_runtime.compat.agno.db.postgres import AsyncPostgresDb, PostgresDb
+from workflow_runtime.compat.agno.db.sqlite import AsyncSqliteDb, SqliteDb
 from workflow_runtime.compat.agno.utils.merge_dict import merge_dictionaries, merge_parallel_session_states
 from workflow_runtime.compat.agno.workflow import Step, StepInput, StepOutput, Workflow
 from workflow_runtime.compat.agno.workflow.cel import is_cel_expression, validate_cel_expression
@@ -71,6 +76,28 @@ def test_a_requirement_of_a_run_is_one_of_agnos() -> None:
     again.confirm()
     assert workflow.continue_run(paused, step_requirements=[again]).content == "echo x"
     assert not isinstance(echo, StepRequirement)
+
+
+@pytest.mark.parametrize("make", [lambda path: InMemoryDb(), lambda path: SqliteDb(db_file=str(path / "a.db"))])
+def test_a_database_can_be_asked_for_a_session(make: Callable[[Path], Any], tmp_path: Path) -> None:
+    db = make(tmp_path)
+    Workflow(name="W", db=db, steps=[echo], user_id="u").run("one", session_id="s")
+    session = db.get_session("s", SessionType.WORKFLOW)
+    assert [run.content for run in session.runs] == ["echo one"]
+    assert db.get_session(session_id="s", session_type="workflow", deserialize=False)["session_id"] == "s"
+    assert db.get_session("nowhere") is None
+    with pytest.raises(PermissionError):
+        db.get_session("s", user_id="another")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_asynchronous_database_is_awaited(tmp_path: Path) -> None:
+    db = AsyncSqliteDb(db_file=str(tmp_path / "a.db"))
+    await Workflow(name="W", db=db, steps=[echo]).arun("one", session_id="s")
+    session = await db.get_session("s", SessionType.WORKFLOW)
+    assert isinstance(session, WorkflowSession)
+    assert len(session.runs or ()) == 1
 
 
 # -- PostgreSQL ------------------------------------------------------------------------------------------------------------

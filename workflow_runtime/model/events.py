@@ -162,7 +162,7 @@ class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_default
     """The run waits for people. The requirements are the open ones; ``step_results`` are the outputs that were finished
     since the run began or last went on (the run's output has all of both)."""
 
-    status: str = "PAUSED"
+    status: str = "PAUSED"  # pyright: ignore[reportIncompatibleMethodOverride]  # a stored field here
     paused_step_index: int | tuple[int, ...] | None = None
     paused_step_name: str | None = None
     pause_kind: str | None = None

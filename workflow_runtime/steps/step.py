@@ -22,7 +22,7 @@ from .frame import Frame
 from .reviewing import reviewed
 from .signals import Rejected
 
-__all__ = ["Step", "StepNode", "content_type"]
+__all__ = ["Step", "StepNode", "content_type", "default_name"]
 
 
 class Step:
@@ -87,7 +87,7 @@ class Step:
         self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
         active = given[self.executor_kind]
         marks = getattr(executor, "__workflow_pause__", {})
-        self.name = name or marks.get("name") or _default_name(self.executor_kind, active)
+        self.name = name or marks.get("name") or default_name(self.executor_kind, active)
         where = f"Step {self.name!r}: "
         self.step_id = checks.text(step_id, "step_id", where)
         self.description = checks.text(description, "description", where)
@@ -137,7 +137,7 @@ class Step:
         return getattr(self, self.executor_kind)
 
     def __repr__(self) -> str:
-        return f"Step({self.name!r}, {self.executor_kind}={_default_name(self.executor_kind, self.active_executor)})"
+        return f"Step({self.name!r}, {self.executor_kind}={default_name(self.executor_kind, self.active_executor)})"
 
 
 def one_executor(name: str | None, given: dict[str, Any]) -> str:
@@ -158,7 +158,8 @@ def allow_guards(review: HumanReview, kind: str, name: str | None, allowed: tupl
             raise BuildError(f"{flag} is not supported on {kind} ({name!r}). Supported: {supported}.")
 
 
-def _default_name(kind: str, active: Any) -> str:
+def default_name(kind: str, active: Any) -> str:
+    """The name of an executor: its own, or that of its class."""
     if kind == "executor":
         return callable_name(active)
     return str(getattr(active, "name", None) or getattr(active, "id", None) or type(active).__name__)
@@ -194,7 +195,7 @@ class StepNode(Node):
         self.on_error = declared.on_error
         self.history_runs = declared.num_history_runs
         self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
-        self.executor_name = _default_name(declared.executor_kind, declared.active_executor)
+        self.executor_name = default_name(declared.executor_kind, declared.active_executor)
         self.binding: Binding | None = None
         if declared.executor_kind == "executor":
             self.binding = bind(

@@ -142,7 +142,8 @@ class SessionVerbs(Verbs):
         return engine.portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
-        """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db.
+        """Store the session's name, metadata, state, and what else is in its ``session_data``; its runs are stored by
+        running. Nothing without a db.
 
         Of the state what was changed since the session was read is written, so that what others have stored meanwhile
         under other keys stays.

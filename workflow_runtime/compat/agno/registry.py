@@ -44,6 +44,18 @@ class Registry(strict.Registry):
         for item in (*self.agents, *self.teams, *self.dbs):
             self.add(item, getattr(item, "id", None))
 
+    def add_function(self, func: Any) -> None:
+        """Know another function."""
+        self.functions.append(self.add(func))
+
+    def add_schema(self, schema: Any) -> None:
+        """Know another model."""
+        self.schemas.append(self.add(schema))
+
+    def add_db(self, db: Any) -> None:
+        """Know another database, by its id."""
+        self.dbs.append(self.add(db, getattr(db, "id", None)))
+
     def get_function(self, name: str) -> Any:
         """The function of that name, or None."""
         return self._get(name)

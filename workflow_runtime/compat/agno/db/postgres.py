@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from workflow_runtime.model.errors import BuildError
 
 from ._data import table_names
+from ._sessions import ReadsSessions, ReadsSessionsAsync
 
 if TYPE_CHECKING:
     from workflow_runtime_postgres import PostgresDb as _PostgresDb
@@ -17,7 +18,7 @@ else:
 __all__ = ["AsyncPostgresDb", "PostgresDb"]
 
 
-class PostgresDb(_PostgresDb):
+class PostgresDb(ReadsSessions, _PostgresDb):
     """``workflow_runtime.backends.PostgresDb`` with agno's arguments, of which ``db_url`` is needed.
 
     The URL may name SQLAlchemy's driver (``postgresql+psycopg://``); it is of no importance. Without a ``db_schema`` the
@@ -51,7 +52,7 @@ class PostgresDb(_PostgresDb):
         return cls(db_url=data.get("db_url"), db_schema=data.get("db_schema"), id=data.get("id"))
 
 
-class AsyncPostgresDb(PostgresDb):
+class AsyncPostgresDb(ReadsSessionsAsync, PostgresDb):  # type: ignore[misc]  # its get_session is awaited
     """The same: this database serves ``run`` and ``arun``. The first argument is ``id``, as in agno."""
 
     def __init__(

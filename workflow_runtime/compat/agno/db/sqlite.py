@@ -9,13 +9,14 @@ from workflow_runtime.model.errors import BuildError
 from workflow_runtime_sqlite import SqliteDb as _SqliteDb
 
 from ._data import table_names
+from ._sessions import ReadsSessions, ReadsSessionsAsync
 
 __all__ = ["AsyncSqliteDb", "SqliteDb"]
 
 DEFAULT_FILE = "agno.db"
 
 
-class SqliteDb(_SqliteDb):
+class SqliteDb(ReadsSessions, _SqliteDb):
     """``workflow_runtime.backends.SqliteDb`` with agno's arguments; without any the file is ``agno.db``.
 
     Names of tables (``session_table`` and the others) are accepted and ignored. ``db_engine`` is refused: there is no
@@ -49,5 +50,5 @@ class SqliteDb(_SqliteDb):
         return cls(db_file=data.get("db_file"), db_url=data.get("db_url"), id=data.get("id"))
 
 
-class AsyncSqliteDb(SqliteDb):
+class AsyncSqliteDb(ReadsSessionsAsync, SqliteDb):  # type: ignore[misc]  # its get_session is awaited
     """The same: this database serves ``run`` and ``arun``."""

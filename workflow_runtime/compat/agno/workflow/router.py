@@ -33,6 +33,11 @@ class Router(strict.Router, Guarded, Component):
     output_review_message: str | None = guard("output_review_message")
     hitl_max_retries: int = guard("max_retries")
 
+    @property
+    def requires_hitl(self) -> bool:
+        """Whether a person chooses."""
+        return self.requires_user_input
+
     def check(self) -> None:
         """Nothing yet: data may be loaded that is to be completed."""
 

@@ -138,6 +138,16 @@ class Step(strict.Step, Guarded, Component):
         self.on_error_given = policy
         self.human_review = msgspec.structs.replace(self.human_review, on_error=policy)
 
+    @property
+    def executor_type(self) -> str:
+        """function, agent, team or workflow."""
+        return "function" if self.executor is not None else self.executor_kind
+
+    @property
+    def executor_name(self) -> str:
+        """The name of what runs the step."""
+        return strict.default_name(self.executor_kind, self.active_executor)
+
     def _executor(self) -> dict[str, Any]:
         data: dict[str, Any] = {"on_error": self.on_error_given}
         if self.retry_given is not None:
