@@ -22,7 +22,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowExecutionInput,
 )
-from workflow_runtime.testing import ScriptedAgent
+from workflow_runtime.testing import FakeClock, ScriptedAgent
 
 
 def shout(step_input: StepInput) -> str:
@@ -244,11 +244,14 @@ def test_it_may_handle_what_a_step_raises(verb: Verb) -> None:
 
 @pytest.mark.anyio
 async def test_the_run_timeout_and_a_cancel_reach_into_it() -> None:
+    clock = FakeClock()
+
     async def flow(run_context: RunContext) -> None:
+        clock.advance(60)
         await anyio.sleep_forever()
 
     with pytest.raises(StepTimeoutError):
-        await Workflow(steps=flow, run_timeout=0.02).arun()
+        await Workflow(steps=flow, run_timeout=60, clock=clock).arun()
     workflow = Workflow(steps=flow)
     with anyio.fail_after(5):
         async with workflow.arun(stream=True, run_id="r") as stream:

@@ -26,6 +26,7 @@ from workflow_runtime import (
     WorkflowCancelledEvent,
 )
 from workflow_runtime.engine import invoke, observers, stalls
+from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -199,14 +200,20 @@ async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_doe
 ) -> None:
     monkeypatch.setattr(stalls, "LATE_SECONDS", 0.01)
 
+    clock = FakeClock()
+
     async def deaf(step_input: StepInput) -> str:
+        clock.advance(0.01)
         return await stubborn(told)
 
     options: dict[str, Any] = {"timeout": 0.01} if limit == "step" else {}
     if limit == "attempt":
         options["retry"] = Retry(attempts=1, timeout=0.01)
     workflow = Workflow(
-        name="w", steps=[Step(name="deaf", executor=deaf, **options)], run_timeout=0.01 if limit == "run" else None
+        name="w",
+        steps=[Step(name="deaf", executor=deaf, **options)],
+        run_timeout=0.01 if limit == "run" else None,
+        clock=clock,
     )
     with (
         anyio.fail_after(20),
