@@ -68,7 +68,7 @@ async def test_a_step_that_holds_the_loop_up_is_reported_while_it_does(told: Tol
 
     inner = Steps(name="group", steps=[Step(name="slow", executor=blocks)])
     workflow = Workflow(name="w", steps=[Parallel(inner, Step(name="other", executor=lambda: "x"), name="both")])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Runtime(workflow, stall_after=0.05) as runtime:
             output = await workflow.arun(run_id="r")
             while not runtime.report.stalls:
@@ -112,7 +112,7 @@ async def test_it_is_found_in_code_of_every_kind(told: Told, kind: str) -> None:
         "condition": Condition([lambda: "x"], evaluator=holds, name="it"),
     }
     workflow = Workflow(name="w", steps=[made[kind]])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Runtime(workflow, stall_after=0.05):
             await workflow.arun(run_id="r")
     assert "step '0.it' of run r" in told.texts[0]
@@ -128,7 +128,7 @@ async def test_debug_mode_watches_too_and_only_while_a_run_is_going(
 
     logging.getLogger("workflow_runtime.debug").setLevel(logging.CRITICAL)
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await Workflow(name="w", steps=[blocks], debug_mode=True).arun(run_id="r")
     finally:
         logging.getLogger("workflow_runtime.debug").setLevel(logging.NOTSET)
@@ -148,7 +148,7 @@ async def test_a_step_that_blocks_its_own_thread_is_no_stall(told: Told) -> None
     go = threading.Event()
 
     def waits(run_context: RunContext) -> str:
-        assert go.wait(20)
+        assert go.wait(60)
         return "x"
 
     workflow = Workflow(name="w", steps=[Parallel(waits, lambda: go.set())])
@@ -181,7 +181,7 @@ async def test_a_step_that_catches_its_cancellation_is_reported_and_the_run_ends
         return await stubborn(told)
 
     workflow = Workflow(name="w", steps=[Step(name="deaf", executor=deaf)])
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         stream = workflow.arun(stream=True, run_id="r")
         async for event in stream:
             await started.wait()
@@ -216,7 +216,7 @@ async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_doe
         clock=clock,
     )
     with (
-        anyio.fail_after(20),
+        anyio.fail_after(60),
         pytest.raises(TimeoutError, match=r"took longer than .*; it caught its cancellation") as e,
     ):
         await workflow.arun(run_id="r")
@@ -260,7 +260,7 @@ async def test_the_clean_up_of_a_cancelled_generator_has_an_end(
 
     step = Step(name="it", agent=Agent()) if kind == "agent" else Step(name="it", executor=lambda: endless())
     workflow = Workflow(name="w", steps=[step], buffer_size=4)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "StepContent":

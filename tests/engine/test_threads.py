@@ -81,7 +81,7 @@ async def test_a_step_that_blocks_its_thread_does_not_stall_the_loop(kind: str) 
         heart = Heart()
         # The step goes on when the loop has turned 200 times meanwhile: it would wait for ever if it held the loop.
         workflow = Workflow(steps=[blocking(kind, heart.enough.wait)])
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as group:
                 group.start_soon(heart.beat, 200)
                 output = await workflow.arun()
@@ -98,7 +98,7 @@ def test_three_blocking_steps_of_a_parallel_overlap_in_every_mode(verb: Verb, ki
         barrier = threading.Barrier(3)  # nobody passes before all three have come
 
         def block() -> None:
-            barrier.wait(10)
+            barrier.wait(60)
 
         branches = []
         for number in range(3):
@@ -126,7 +126,7 @@ async def test_there_is_a_limit_to_the_threads_and_all_get_their_turn() -> None:
         return int(step_input.input)
 
     limit = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         output = await Workflow(steps=[Map(work, over=lambda step_input: range(limit * 3))]).arun()
     assert [inner.content for inner in output.step_results[0].steps or ()] == list(range(limit * 3))
     assert most <= limit
