@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from time import perf_counter
 from typing import Any
 
 import anyio
@@ -43,7 +42,7 @@ def quick(step_input: StepInput) -> str:
 
 
 async def nap(step_input: StepInput) -> str:
-    await anyio.sleep(3)
+    await anyio.sleep_forever()
     return "slept"
 
 
@@ -64,7 +63,7 @@ async def no_task_left() -> NoTaskLeft:
         return [task.name for task in found if "TestRunner" not in getattr(task.coro, "__qualname__", "")]
 
     async def check() -> None:
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(60):
             while left():
                 await anyio.lowlevel.checkpoint()
         assert left() == []
@@ -78,7 +77,7 @@ async def status_of(workflow: Workflow, run_id: str) -> RunStatus:
     return found.status
 
 
-# -- within 50 ms, everywhere -------------------------------------------------------------------------------------------
+# -- at once, everywhere -------------------------------------------------------------------------------------------
 
 
 SLEEPERS: dict[str, Callable[[], list[Any]]] = {
@@ -95,30 +94,51 @@ async def quick2(step_input: StepInput) -> str:
 
 
 @pytest.mark.parametrize("shape", SLEEPERS)
-async def test_a_cancelled_sleep_ends_the_stream_within_50_ms(db: BaseDb, no_task_left: NoTaskLeft, shape: str) -> None:
-    # The best of three: another process may have had the processor during one of them.
-    took = []
-    for attempt in range(3):
-        workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=db, store_events=True)
-        async with workflow.arun("x", stream=True, stream_events=True, run_id=f"r{attempt}") as stream:
+async def test_a_cancelled_sleep_ends_the_stream(db: BaseDb, no_task_left: NoTaskLeft, shape: str) -> None:
+    workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=db, store_events=True)
+    with anyio.fail_after(60):
+        async with workflow.arun("x", stream=True, stream_events=True, run_id="r") as stream:
             events = []
             async for event in stream:
                 events.append(event)
                 if getattr(event, "step_name", None) in ("nap", "wide"):
                     await turns()
-                    started = perf_counter()
                     assert await workflow.acancel_run(stream.run_id)
                     break
             rest = [event async for event in stream]
-            took.append(perf_counter() - started)
-        assert names(rest)[-1] == "WorkflowCancelled"
-        assert names(rest).count("WorkflowCancelled") == 1
-        await no_task_left()
-        stored = await workflow.aget_run_output(stream.run_id)
-        assert stored is not None
-        assert stored.status is RunStatus.cancelled
-        assert names(stored.events or ())[-1] == "WorkflowCancelled"
-    assert min(took) < 0.05, took
+    assert names(rest)[-1] == "WorkflowCancelled"
+    assert names(rest).count("WorkflowCancelled") == 1
+    await no_task_left()
+    stored = await workflow.aget_run_output(stream.run_id)
+    assert stored is not None
+    assert stored.status is RunStatus.cancelled
+    assert names(stored.events or ())[-1] == "WorkflowCancelled"
+
+
+@pytest.mark.parametrize("shape", SLEEPERS)
+async def test_from_the_cancel_to_the_end_of_the_stream_it_is_a_few_turns_of_the_loop(shape: str) -> None:
+    taken = 0
+
+    async def count() -> None:
+        nonlocal taken
+        while True:
+            await anyio.lowlevel.checkpoint()
+            taken += 1
+
+    workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=InMemoryDb(), store_events=True)
+    async with workflow.arun("x", stream=True, stream_events=True, run_id="r") as stream:
+        async for event in stream:
+            if getattr(event, "step_name", None) in ("nap", "wide"):
+                break
+        await turns()
+        async with anyio.create_task_group() as group:
+            group.start_soon(count)
+            await anyio.lowlevel.checkpoint()
+            assert workflow.cancel_run(stream.run_id)
+            rest = [event async for event in stream]
+            group.cancel_scope.cancel()
+    assert names(rest)[-1] == "WorkflowCancelled"
+    assert taken < 50
 
 
 @pytest.mark.parametrize("mode", ["arun", "background"])
