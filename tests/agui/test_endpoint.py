@@ -235,8 +235,8 @@ def test_a_front_end_that_leaves_cancels_its_run(served: Callable[..., Served]) 
     headers = {"Content-Type": "application/json"}
     with httpx2.stream("POST", f"{server.url}/workflows/flow/agui", content=body, headers=headers) as answer:
         next(answer.iter_lines())
-        assert began.wait(5)
-    assert ended.wait(5)
+        assert began.wait(60)
+    assert ended.wait(60)
 
 
 def test_a_thread_is_its_users_alone(served: Callable[..., Served]) -> None:

@@ -33,7 +33,7 @@ class Terminal:
             env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
             dimensions=size,
             encoding="utf-8",
-            timeout=20,
+            timeout=90,
         )
 
     @property
@@ -44,7 +44,7 @@ class Terminal:
         for text in texts:
             while text not in self.plain[self._seen :]:
                 try:
-                    self.text += self.child.read_nonblocking(65536, timeout=20)
+                    self.text += self.child.read_nonblocking(65536, timeout=90)
                 except (pexpect.EOF, pexpect.TIMEOUT):
                     raise AssertionError(f"{text!r} did not come; the end was: {self.plain[-1500:]}") from None
             self._seen = self.plain.index(text, self._seen) + len(text)
@@ -56,9 +56,10 @@ class Terminal:
         """Its exit code."""
         while True:
             try:
-                self.text += self.child.read_nonblocking(65536, timeout=20)
+                self.text += self.child.read_nonblocking(65536, timeout=90)
             except pexpect.EOF:
                 break
+        self.child.wait()  # it lets go of the terminal before it ends; ``close`` would kill it
         self.child.close()
         assert self.child.exitstatus is not None, self.plain[-1500:]
         return int(self.child.exitstatus)

@@ -42,7 +42,7 @@ async def got(step_input: StepInput) -> Any:
 async def show(workflow: Workflow, person: Person, **options: Any) -> tuple[WorkflowRunOutput, str]:
     """The output, and everything that was drawn."""
     console: Console = recording(80)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         output = await respond(workflow, "cats", console=console, prompter=person, **options)
     return output, console.export_text()
 

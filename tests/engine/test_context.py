@@ -252,7 +252,7 @@ async def test_sleep_waits_for_the_workflows_clock() -> None:
 
     started = clock.time()
     outputs: list[Any] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def run() -> None:
@@ -286,7 +286,7 @@ async def test_a_step_entered_again_sleeps_only_for_what_is_left(db: BaseDb) -> 
         )
 
     paused: list[Any] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def first() -> None:

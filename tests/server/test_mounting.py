@@ -40,7 +40,7 @@ def run() -> Iterator[Run]:
             server = Served(app, None)
             server.start()
             stack.callback(server.stop)
-            return stack.enter_context(httpx.Client(base_url=server.url, timeout=10))
+            return stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
 
         yield start
 

@@ -139,7 +139,7 @@ def test_who_leaves_the_stream_of_a_background_run_leaves_it_running(api: Callab
     body = {"run_id": "r", "stream": True, "background": True}
     with client.stream("POST", "/workflows/held/runs", json=body) as events:
         next(events.iter_lines())
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     gate.open()
     assert ended(client, "r") == "COMPLETED"
 

@@ -46,7 +46,7 @@ class Process:
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
-        _, err = self.popen.communicate(timeout=60)
+        _, err = self.popen.communicate(timeout=120)
         self.said += err
         return self.popen.returncode
 
@@ -126,7 +126,7 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
     gate = {"JOB_GATE": str(tmp_path / "open")}
     first = start("--port", "0", "--db", url, "--grace", "0.1", env=gate)
     followers: list[Follower] = []
-    async with httpx.AsyncClient(base_url=first.url, timeout=30, limits=httpx.Limits(max_connections=100)) as client:
+    async with httpx.AsyncClient(base_url=first.url, timeout=60, limits=httpx.Limits(max_connections=100)) as client:
         load = Load(client)
         async with anyio.create_task_group() as group:
             for _ in range(2):
@@ -154,7 +154,7 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
     assert "WorkflowCompleted" not in {follower.names[-1] for follower in followers}
     (tmp_path / "open").touch()
     second = start("--port", str(first.port), "--db", url, env=gate)
-    async with httpx.AsyncClient(base_url=second.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=second.url, timeout=60) as client:
         with anyio.fail_after(90):
             for follower in followers:
                 while not await follower.connect():

@@ -172,7 +172,7 @@ async def test_one_wait_for_the_lock_is_enough_for_all_who_wait_together(path: P
     await db.open()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with anyio.fail_after(2):
+    with anyio.fail_after(60):
         commits = (db.commit(started(f"r{number}")) for number in range(20))
         assert all(isinstance(error, StorageError) for error in await asyncio.gather(*commits, return_exceptions=True))
     other.close()

@@ -146,7 +146,7 @@ def test_an_object_that_is_forgotten_ends_its_threads(path: Path) -> None:
     [thread] = set(threads_of_sqlite()) - before
     del db
     gc.collect()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 

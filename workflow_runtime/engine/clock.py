@@ -13,7 +13,12 @@ __all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
 
 
 class Clock(Protocol):
-    """Wall-clock seconds, and waiting."""
+    """Wall-clock seconds, and waiting.
+
+    A clock may also have ``later(seconds, function)``, which calls ``function`` on the event loop of its caller when
+    ``seconds`` have passed, and returns a function that calls it off and returns the seconds left: then timeouts pass on
+    this clock. Without it they pass on the event loop's.
+    """
 
     def time(self) -> float:
         """Unix seconds."""
