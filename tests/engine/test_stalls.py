@@ -26,6 +26,7 @@ from workflow_runtime import (
     WorkflowCancelledEvent,
 )
 from workflow_runtime.engine import invoke, observers, stalls
+from workflow_runtime.engine.process import current
 
 pytestmark = pytest.mark.anyio
 
@@ -132,8 +133,8 @@ async def test_debug_mode_watches_too_and_only_while_a_run_is_going(
     finally:
         logging.getLogger("workflow_runtime.debug").setLevel(logging.NOTSET)
     assert "step '0.blocks' of run r" in told.texts[0]
-    assert not stalls._watches, "nobody wants to know any more"
-    await until(lambda: stalls._thread is None)
+    assert not current().watches, "nobody wants to know any more"
+    await until(lambda: current().watchdog is None)
 
 
 async def test_without_either_no_thread_looks() -> None:

@@ -388,6 +388,19 @@ def test_bodies_and_files_are_limited(api: Api) -> None:
     assert client.post(url, data={**form, "metadata": json.dumps("x" * 3000)}).status_code == 413
 
 
+@pytest.mark.parametrize(("depth", "status"), [(199, 200), (200, 400), (3_000, 400), (50_000, 400)])
+def test_what_is_sent_is_nested_so_deep_only(api: Api, depth: int, status: int) -> None:
+    client = api(media())
+    url, value = "/workflows/media/runs", "[" * depth + "]" * depth
+    as_json = client.post(
+        url, content=f'{{"additional_data": {{}}, "input": {value}}}', headers={"content-type": "application/json"}
+    )
+    assert as_json.status_code == status, as_json.text
+    form = {"message": value, "stream": "false", "metadata": f'{{"a": {value[1:-1]}}}'}
+    as_form = client.post(url, data=form)
+    assert as_form.status_code == (200 if depth < 202 else 400), as_form.text
+
+
 def test_every_answer_says_what_a_browser_must_not_make_of_it(api: Api) -> None:
     client = api(greeting())
     for answer in (

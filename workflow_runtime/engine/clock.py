@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from typing import Protocol
 
 import anyio
 
-__all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
+from .process import current
 
-if sys.version_info >= (3, 14):
-    from uuid import uuid7
-else:
-    from uuid_utils import uuid7
+__all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
 
 
 class Clock(Protocol):
@@ -40,14 +35,14 @@ class SystemClock:
         await anyio.sleep(seconds)
 
     def random(self) -> float:
-        return random.random()
+        return current().random()
 
 
 def new_id() -> str:
     """A sortable unique id: 32 hexadecimal digits."""
-    return uuid7().hex
+    return current().new_id()
 
 
 def new_run_id() -> str:
     """A run's id: a shard (always ``00`` today), then a sortable id. Safe as a file name, URL part and subject token."""
-    return f"00_{uuid7().hex}"
+    return f"00_{current().new_id()}"

@@ -14,6 +14,7 @@ from ..model.run import WorkflowRunOutput
 from .bus import Buffer
 from .execution import Execution
 from .host import run_awaited
+from .joined import Joined
 from .loops import spawn
 
 __all__ = ["SupportsSendText", "WebSocketHandler", "as_handler", "push", "run_pushed"]
@@ -58,12 +59,12 @@ def as_handler(given: Any) -> WebSocketHandler | None:
 class Sending:
     """The task that sends the events of one run to one socket."""
 
-    def __init__(self, run: Execution, handler: WebSocketHandler) -> None:
+    def __init__(self, run: Execution | Joined, handler: WebSocketHandler) -> None:
         self._run = run
         self._handler = handler
-        logged = run.recorder is not None and run.recorder.keeps_log
         # A client of a logged run may go on from the log: what it got must have an end.
-        self._buffer = run.bus.attach(Buffer(handler.size, handler.policy, apart=not logged))
+        self._buffer = Buffer(handler.size, handler.policy, apart=not run.keeps_log)
+        run.attach(self._buffer)
         self._sent = 0
         self._done = anyio.Event()
 
@@ -76,7 +77,7 @@ class Sending:
         except Exception as error:
             logger.info("run %s: a websocket was let go: %r", self._run.id, error)
         finally:
-            self._run.bus.detach(self._buffer)
+            self._run.detach(self._buffer)
             self._done.set()
 
     async def flushed(self) -> None:
@@ -88,18 +89,20 @@ class Sending:
                 await self._done.wait()
 
 
-def push(run: Execution, handler: WebSocketHandler) -> Sending:
+def push(run: Execution | Joined, handler: WebSocketHandler) -> Sending:
     """Send the events of ``run`` to a socket from now on. A socket that fails or hangs is let go; the run goes on."""
     sending = Sending(run, handler)
     spawn(sending.work, f"websocket of run {run.id}")
     return sending
 
 
-async def run_pushed(prepare: Callable[[], Awaitable[Execution]], handler: WebSocketHandler) -> WorkflowRunOutput:
+async def run_pushed(
+    prepare: Callable[[], Awaitable[Execution | Joined]], handler: WebSocketHandler
+) -> WorkflowRunOutput:
     """``run_awaited`` with a socket. The caller may end its event loop right after: what is under way is sent first."""
     sending: list[Sending] = []
 
-    async def prepared() -> Execution:
+    async def prepared() -> Execution | Joined:
         run = await prepare()
         sending.append(push(run, handler))
         return run

@@ -107,7 +107,7 @@ class ContainerNode(Node):
         """
         return None
 
-    def result(self, content: str, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
+    def result(self, content: Any, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
         """This container's output around its children's."""
         output = StepOutput(
             content,

@@ -46,6 +46,10 @@ class Frame(Protocol):
     def enter(self, node: Node, path: str, decision: Any = None, attempt: int | None = None) -> None:
         """Note in the journal that the node was entered and what it decided; None keeps the attempt that is known."""
 
+    def refuse_blocked(self, path: str) -> None:
+        """Raise Suspended when the step waits in its middle for an answer that is not there."""
+        ...
+
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         """The step begins its attempt ``attempt``: what the one before said does not count, and a step that is to be
         entered again goes on in this attempt."""

@@ -176,7 +176,7 @@ async def _recorded(output: StepOutput) -> StepOutput:
 class StepNode(Node):
     """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
 
-    __slots__ = ("binding", "declared", "executor_name", "executor_type", "inner", "on_error", "retry")
+    __slots__ = ("binding", "declared", "executor_name", "executor_type", "history_runs", "inner", "on_error", "retry")
     kind = "Step"
 
     def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
@@ -192,6 +192,7 @@ class StepNode(Node):
         self.inner = inner
         self.retry = declared.retry
         self.on_error = declared.on_error
+        self.history_runs = declared.num_history_runs
         self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
         self.executor_name = _default_name(declared.executor_kind, declared.active_executor)
         self.binding: Binding | None = None
@@ -240,7 +241,7 @@ class StepNode(Node):
     async def _attempts(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
     ) -> StepOutput:
-        step_input = flow.step_input(additional, self.declared.num_history_runs)
+        step_input = flow.step_input(additional, self.history_runs)
         started = frame.now()
         attempt = 1
         if record is None or record.status != OPEN:
@@ -253,6 +254,7 @@ class StepNode(Node):
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
             frame.try_again(self, path, attempt)
         else:  # it asked, or what it holds did: the attempt that it was in goes on
+            frame.refuse_blocked(path)
             attempt = record.attempt
         while True:
             began = frame.now()
@@ -301,7 +303,7 @@ class StepNode(Node):
         """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
         kind = type(error).__name__
         frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
-        policy = self.on_error
+        policy = self.policy_for(error)
         if policy == "fail":
             frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
             raise error
@@ -313,6 +315,10 @@ class StepNode(Node):
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
         return await self._skipped(frame, path, str(error), attempt, started)
+
+    def policy_for(self, error: Exception) -> str:
+        """What follows the last attempt: fail, skip or pause. For subclasses with another rule than the declared one."""
+        return self.on_error
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
         by_person = self.on_error == "pause"

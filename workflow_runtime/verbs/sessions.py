@@ -217,6 +217,9 @@ class SessionVerbs(Verbs):
             extra = {"user_id": session.user_id, "name": session.session_name}
             if session.workflow_id is not None:
                 extra.update(workflow_id=session.workflow_id, workflow_name=session.workflow_name)
+            if session.more_data or session.workflow_data is not None:
+                outline = self.definition().outline
+                extra["workflow_data"] = engine.sessions.encode_workflow_data(session, outline)
             if session.metadata is not None:
                 extra["metadata"] = codec.encode_value(session.metadata, "session metadata")
         while True:

@@ -15,6 +15,7 @@ from starlette.types import Message, Receive
 from ... import Audio, File, Image, Video
 from ..errors import Refused
 from ..limits import Limits
+from .nesting import NESTING, nested_too_deeply
 
 __all__ = ["FORMS", "limited", "patient", "read_body"]
 
@@ -61,6 +62,8 @@ async def read_body(request: Request, kind: type[_T], limits: Limits) -> _T:
         raise Refused(415, "unsupported_type", f"send application/json, {' or '.join(FORMS)}")
     if body and not sent:  # a page of another site can send this without being asked; see the guard
         raise Refused(415, "unsupported_type", "say Content-Type: application/json")
+    if nested_too_deeply(body):
+        raise Refused(400, "bad_request", f"the body is nested deeper than {NESTING}")
     return _fitting(lambda: msgspec.json.decode(body or b"{}", type=kind))
 
 
@@ -69,8 +72,6 @@ def _fitting(convert: Callable[[], _T]) -> _T:
         return convert()
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Refused(400, "bad_request", f"the body does not fit: {error}") from None
-    except RecursionError:
-        raise Refused(400, "bad_request", "the body is nested too deeply") from None
 
 
 def limited(request: Request, limits: Limits, most: int | None = None) -> Request:
@@ -148,9 +149,11 @@ def _put(data: dict[str, Any], name: str, text: str) -> None:
     field = _RENAMED.get(name, name)
     value: Any = text
     if name in _JSON_FIELDS or name == "input_files":
+        if nested_too_deeply(text):
+            raise Refused(400, "bad_request", f"the field {name} is nested deeper than {NESTING}")
         try:
             value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
+        except msgspec.DecodeError:
             raise Refused(400, "bad_request", f"the field {name} must be JSON") from None
     elif field in ("stream", "stream_events", "background"):
         if text.lower() not in _FLAGS:

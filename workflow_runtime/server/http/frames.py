@@ -8,6 +8,7 @@ import msgspec
 
 from ..errors import Refused
 from ..requests import Identifier, RunId, SessionId, refuse_unaddressable
+from .nesting import NESTING, nested_too_deeply
 from .runs import answers_in
 
 __all__ = [
@@ -102,6 +103,8 @@ _KINDS: dict[str, type[Frame]] = {
 
 def parse_frame(text: bytes) -> Frame:
     """The frame; Refused for what is none."""
+    if nested_too_deeply(text):
+        raise Refused(400, "bad_frame", f"the frame is nested deeper than {NESTING}")
     try:
         data = msgspec.json.decode(text, type=dict[str, Any])
         action = data.get("action")
@@ -112,5 +115,3 @@ def parse_frame(text: bytes) -> Frame:
         return msgspec.convert({**data, "action": name}, kind)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Refused(400, "bad_frame", f"the frame does not fit: {error}") from None
-    except RecursionError:
-        raise Refused(400, "bad_frame", "the frame is nested too deeply") from None

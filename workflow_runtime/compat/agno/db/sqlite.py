@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from workflow_runtime.model.errors import BuildError
 from workflow_runtime_sqlite import SqliteDb as _SqliteDb
+
+from ._data import table_names
 
 __all__ = ["AsyncSqliteDb", "SqliteDb"]
 
@@ -31,11 +34,19 @@ class SqliteDb(_SqliteDb):
     ) -> None:
         if db_engine is not None:
             raise BuildError("SqliteDb(db_engine=...) is not supported; give db_file= or db_url='sqlite:///...'")
-        unknown = [name for name in tables if not name.endswith("_table")]
-        if unknown:
-            raise TypeError(f"SqliteDb() got an unexpected keyword argument {unknown[0]!r}")
+        table_names("SqliteDb", tables)
         # A URL wins over a file, as in agno.
         super().__init__(db_url or db_file or DEFAULT_FILE, id=id or "sqlite")
+        self.db_file, self.db_url = db_file, db_url
+
+    def to_dict(self) -> dict[str, Any]:
+        """Where the file is, as it was given."""
+        return {"type": "sqlite", "id": self.id, "db_file": self.db_file, "db_url": self.db_url}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The database that ``to_dict`` described, also agno's."""
+        return cls(db_file=data.get("db_file"), db_url=data.get("db_url"), id=data.get("id"))
 
 
 class AsyncSqliteDb(SqliteDb):
