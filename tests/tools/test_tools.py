@@ -143,6 +143,23 @@ async def test_a_client_that_can_ask_its_user_is_asked_by_form(connect: Connect)
         assert "Pay?" in asked[:2]
 
 
+async def test_a_rejected_last_step_is_told_as_an_error(connect: Connect) -> None:
+    async def user(context: Any, params: Any) -> types.ElicitResult:
+        if params.message == "Sure?":
+            content = {"confirmed": False, "rejection_feedback": "too dear"}
+            return types.ElicitResult(action="accept", content=content)
+        accepted = (
+            {"seats": 2, "name": "Ada"} if "seats" in params.requested_schema["properties"] else {"confirmed": True}
+        )
+        return types.ElicitResult(action="accept", content=accepted)
+
+    async with connect(elicitation_callback=user) as client:
+        found = await client.call_tool("asking", {"input": "x"})
+        assert (text(found), found.is_error) == ("Step sure skipped: rejected by a person (too dear)", True)
+        assert found.structured_content["status"] == "COMPLETED"
+        assert found.structured_content["rejected"] == {"step_name": "sure", "reason": "too dear"}
+
+
 async def test_a_user_who_puts_it_off_leaves_the_run_waiting(connect: Connect) -> None:
     async def user(context: Any, params: Any) -> types.ElicitResult:
         return types.ElicitResult(action="cancel")

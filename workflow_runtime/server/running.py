@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from .connection import connection_class
 from .guard import is_loopback
 from .limits import Limits
 
@@ -34,6 +35,7 @@ def server_for(app: Any, host: str, port: int, *, limits: Limits, grace: float, 
         app,
         host,
         port,
+        http=connection_class(limits.receive_timeout),
         lifespan="on",
         log_level=log_level,
         access_log=log_level in ("debug", "trace"),

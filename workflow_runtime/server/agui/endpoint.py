@@ -69,7 +69,7 @@ async def run_agent(call: Call) -> Response:
 
 
 async def _body(call: Call) -> ag.RunAgentInput:
-    body = await limited(call.request, call.service.limits.body).body()
+    body = await limited(call.request, call.service.limits).body()
     try:
         asked = ag.RunAgentInput.model_validate_json(body)
         msgspec.convert({"threadId": asked.thread_id}, dict[str, SessionId])

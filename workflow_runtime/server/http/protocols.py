@@ -11,10 +11,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Refused
 from ..service import Service
+from .body import patient
 from .call import Call, refusal
 
 __all__ = ["McpRoute", "run_agent"]
@@ -67,7 +68,7 @@ class McpRoute:
                 group.cancel_scope.cancel()
 
             group.start_soon(until_stopped)
-            await handle(scope, receive, send)
+            await handle(scope, _leaving(patient(receive, self._service.limits.receive_timeout)), send)
             group.cancel_scope.cancel()
 
     async def _started(self) -> ASGIApp:
@@ -79,6 +80,18 @@ class McpRoute:
                 manager = await self._group.start(_hold, module.session_manager(self._service))
                 self._handle = module.owned(manager)
             return self._handle
+
+
+def _leaving(receive: Receive) -> Receive:
+    """A client whose request stops in the middle counts as one that has left: that is what the package knows."""
+
+    async def receive_or_leave() -> Message:
+        try:
+            return await receive()
+        except Refused:
+            return {"type": "http.disconnect"}
+
+    return receive_or_leave
 
 
 async def _hold(manager: Any, *, task_status: anyio.abc.TaskStatus[Any]) -> None:
