@@ -180,4 +180,3 @@ def _replaced_step(old: StepRow, new: StepRow) -> StepRow:
     row = copy(new)
     row.position = old.position
     return row
-

@@ -223,6 +223,17 @@ class Execution:
     def has_questions(self) -> bool:
         return self._pauses is not None and bool(self._pauses.by_id)
 
+    @property
+    def asks(self) -> bool:
+        """Whether there are questions, or answers that were used, that are not stored yet."""
+        return self._pauses is not None and bool(self._pauses.changed)
+
+    def open(self, requirement: Requirement) -> None:
+        """Ask: the question is stored soon, also while other branches work."""
+        self.pauses.add(requirement)
+        if self.recorder is not None:
+            self.recorder.flush_soon()
+
     def asked(self) -> list[Requirement]:
         """The questions and answers that are not stored yet, handed out once."""
         return self._pauses.take() if self._pauses is not None else []

@@ -272,7 +272,7 @@ class Frame:
             "step_input": seen,
         }
         requirement = asking.question(node, path, self.run.id, self.now(), "before", **{**own, **extra})
-        self.run.pauses.add(requirement)
+        self.run.open(requirement)
         if routes:
             self.emit(
                 ev.RouterPausedEvent,
@@ -328,7 +328,7 @@ class Frame:
                 retry_count=rounds,
                 **question,
             )
-            pauses.add(requirement)
+            self.run.open(requirement)
             self.emit(
                 ev.StepOutputReviewEvent, node, path, requirement_id=requirement.id, output_review_message=message
             )
@@ -341,7 +341,7 @@ class Frame:
         answer = pauses.get(f"{self.run.id}:{path}@{tag}")
         if answer is None:
             asked = asking.question(node, path, self.run.id, self.now(), tag)
-            pauses.add(
+            self.run.open(
                 ErrorRequirement(
                     id=asked.id,
                     path=path,
@@ -371,7 +371,7 @@ class Frame:
         """Open a question in the middle of the step at ``path``: entered again, it goes on where it was."""
         record = self.recorded(path)
         self.enter(node, path, record.decision if record is not None else None, attempt)
-        self.run.pauses.add(requirement)
+        self.run.open(requirement)
         self.emit(
             ev.StepPausedEvent,
             node,

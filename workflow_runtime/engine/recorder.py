@@ -225,7 +225,12 @@ class Recorder:
         """A step has ended: commit now ("sync"), soon ("async") or not yet ("exit")."""
         if self.durability == "sync":
             await self.commit()
-        elif self.durability == "async" and not self._flushing:
+        elif self.durability == "async":
+            self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """A question was opened: others may see it before the run pauses. Not with "exit"."""
+        if self.durability != "exit" and not self._flushing:
             self._flushing = True
             soon(self._begin_flush)
 
@@ -252,7 +257,7 @@ class Recorder:
             self._has_room()
 
     def _dirty(self) -> bool:
-        return bool(self._steps or self._events or self._text or not self.created)
+        return bool(self._steps or self._events or self._text or not self.created or self.run.asks)
 
     def _state(self, status: RunStatus | None) -> dict[str, bytes]:
         """The session state to commit: as of the last finished step while the run goes on (what an unfinished step has
