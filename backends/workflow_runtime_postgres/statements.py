@@ -69,7 +69,8 @@ EVENTS = f"""
 REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM @.requirements WHERE run_id = $1 ORDER BY created_at, number"
 ANSWERED_AT = """
     SELECT run_id, requirement_id, answered_at, withdrawn_at, (SELECT status FROM @.runs WHERE run_id = asked.run_id)
-    FROM @.requirements AS asked JOIN unnest($1::text[], $2::text[]) AS wanted (run_id, requirement_id) USING (run_id, requirement_id)"""
+    FROM @.requirements AS asked
+    JOIN unnest($1::text[], $2::text[]) AS wanted (run_id, requirement_id) USING (run_id, requirement_id)"""
 _SESSION = f"""
     SELECT {SESSION_COLUMNS}, stored.names, stored.values FROM @.sessions AS session CROSS JOIN LATERAL (
         SELECT array_agg(name ORDER BY name) AS names, array_agg(value ORDER BY name) AS values FROM @.session_values

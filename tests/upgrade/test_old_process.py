@@ -11,11 +11,10 @@ import anyio
 import pytest
 from servers import TestServer
 
-from workflow_runtime import BaseDb, RunStatus
+from workflow_runtime import BaseDb
 from workflow_runtime.storage.base import RunFilter
-from workflow_runtime.storage.registry import open_url
 
-from .conftest import BACKENDS, copy_of_data
+from .conftest import BACKENDS
 from .old_process import ask, finish, start
 
 pytestmark = pytest.mark.anyio
