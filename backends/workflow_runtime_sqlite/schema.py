@@ -13,9 +13,10 @@ from .location import Location
 
 __all__ = ["MIGRATIONS", "VERSION", "check", "migrate"]
 
-# ``touched`` (later ``touched_seq``) is the seq at which a run was last written without moving on, ``changes`` counts its
-# writes (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose payload is large
-# and rewritten, are not. Their ``data`` stands last: reading the columns before it leaves the pages it overflows to alone.
+# ``touched`` (since version 2 ``touched_seq``) is the seq at which a run was last written without moving on, ``changes``
+# counts its writes (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose
+# payload is large and rewritten, are not. Their ``data`` comes after all columns that a commit reads: reading those leaves
+# the pages it overflows to alone.
 _FIRST = """
 CREATE TABLE workflow_runs (
     run_id TEXT NOT NULL UNIQUE,
@@ -143,7 +144,7 @@ CREATE INDEX workflow_signals_waiting ON workflow_signals (run_id) WHERE taken_a
 
 ALTER TABLE workflow_requirements ADD COLUMN used_at REAL;
 ALTER TABLE workflow_requirements ADD COLUMN withdrawn_at REAL;
-UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at <= (
+UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at < (
     SELECT max(created_at) FROM workflow_requirements AS other WHERE other.run_id = workflow_requirements.run_id
 );
 DROP INDEX workflow_requirements_open;
