@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo browser test format lint types faults mermaid check bench bench-peers bench-report bench-toy docs clean
+.PHONY: help setup demo browser test format lint types faults simulate simulate-all mermaid check bench bench-peers bench-report bench-toy docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -59,6 +59,12 @@ types: $(VENV)/.dev  ## Check types with mypy --strict and pyright
 faults: $(VENV)/.dev  ## Run only the tests that kill processes and take their runs over; longer: ROUNDS=20 SEED=7
 	WORKFLOW_RUNTIME_FAULT_ROUNDS=$(or $(ROUNDS),1) WORKFLOW_RUNTIME_FAULT_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/faults
 
+simulate: $(VENV)/.dev  ## Play simulated failures from seeds: SEED=1 COUNT=100 PROFILE=all; what breaks a rule is made small
+	$(BIN)/python -m tests.simulation seeds --seed $(or $(SEED),1) --count $(or $(COUNT),100) --profile $(or $(PROFILE),suite)
+
+simulate-all: $(VENV)/.dev  ## The same, 2,000 seeds of each profile
+	$(BIN)/python -m tests.simulation seeds --seed $(or $(SEED),1) --count 2000
+
 mermaid: $(VENV)/.dev  ## Let the real Mermaid parser read pictures of 500 random workflows (needs npm)
 	$(BIN)/python tests/view/check_mermaid.py
 
@@ -81,7 +87,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
-	rm -rf $(VENV) site dist bench-results screenshots .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	rm -rf $(VENV) site dist bench-results screenshots .simulation .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets above install, once; pyproject.toml says what that is.

@@ -132,7 +132,7 @@ def until() -> Callable[..., Any]:
     """``await until(lambda: condition)``: let other tasks run until the condition holds; fails after 5 seconds."""
 
     async def wait(condition: Callable[[], Any]) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not condition():
                 await anyio.lowlevel.checkpoint()
 

@@ -30,7 +30,7 @@ import asyncpg
 __all__ = ["ENVIRONMENT", "PostgresServer", "TestServer", "postgres_server"]
 
 ENVIRONMENT = "WORKFLOW_RUNTIME_TEST_POSTGRES"
-STARTS_WITHIN = 30.0
+STARTS_WITHIN = 120.0
 
 _UNPRIVILEGED: dict[str, Any] = (
     {"user": "nobody", "extra_groups": []} if os.name == "posix" and os.geteuid() == 0 else {}

@@ -29,7 +29,7 @@ def test_a_recipe_prints_what_it_says(name: str, tmp_path: Path) -> None:
         env={**os.environ, "PYTHONUTF8": "1"},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -107,17 +107,15 @@ def expanded(events: Iterable[Any]) -> list[Any]:
 def plain(thing: Any, run_id: str | None = None) -> Any:
     """``thing`` as JSON without what differs from run to run; ids that contain the run's have RUN in its place."""
     text = json.dumps(thing.to_dict() if hasattr(thing, "to_dict") else thing, sort_keys=True, default=str)
-    if run_id:
-        text = text.replace(run_id, "RUN")
-    return _without(json.loads(text))
+    return _without(json.loads(text), run_id)
 
 
-def _without(value: Any) -> Any:
+def _without(value: Any, run_id: str | None) -> Any:
     if isinstance(value, dict):
-        return {key: _without(item) for key, item in value.items() if key not in _VOLATILE}
+        return {key: _without(item, run_id) for key, item in value.items() if key not in _VOLATILE}
     if isinstance(value, list):
-        return [_without(item) for item in value]
-    return value
+        return [_without(item, run_id) for item in value]
+    return value.replace(run_id, "RUN") if run_id and isinstance(value, str) else value
 
 
 def same_events(events: Iterable[Any], run_id: str | None, *, ordered: bool = True) -> Any:

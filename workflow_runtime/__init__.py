@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from .model.errors import (
         AlreadyAnswered,
         AnswerRejected,
+        AnswersArrived,
         BuildError,
+        CancelRequested,
         ConcurrentWrite,
         EngineError,
         Fenced,
         InputError,
         PlanChanged,
+        QuestionWithdrawn,
         RunCancelledError,
         RunNotFound,
         RunNotPaused,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         StepOutputReviewEvent,
         StepPausedEvent,
         StepProgressEvent,
+        StepQuestionWithdrawnEvent,
         StepRetryEvent,
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
@@ -196,6 +200,7 @@ __all__ = [
     "StepErrorEvent",
     "StepPausedEvent",
     "StepContinuedEvent",
+    "StepQuestionWithdrawnEvent",
     "StepOutputReviewEvent",
     "StepExecutorPausedEvent",
     "StepExecutorContinuedEvent",
@@ -224,6 +229,7 @@ __all__ = [
     "RunCancelledError",
     "AlreadyAnswered",
     "AnswerRejected",
+    "QuestionWithdrawn",
     "PlanChanged",
     "StepChanged",
     "StepTimeoutError",
@@ -233,6 +239,8 @@ __all__ = [
     "StorageError",
     "ConcurrentWrite",
     "Fenced",
+    "AnswersArrived",
+    "CancelRequested",
     "UnserializableError",
 ]
 
@@ -251,9 +259,9 @@ _HOMES = {
         "engine.websocket": "WebSocketHandler",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected BuildError ConcurrentWrite EngineError Fenced InputError PlanChanged
-            RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound SessionOwnerError StepChanged
-            StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
+            AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
+            SessionOwnerError StepChanged StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -262,7 +270,8 @@ _HOMES = {
             ParallelExecutionCompletedEvent ParallelExecutionStartedEvent RouterExecutionCompletedEvent
             RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompletedEvent
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
-            StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepRetryEvent
+            StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
+            StepRetryEvent
             StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent

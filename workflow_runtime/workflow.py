@@ -25,7 +25,7 @@ from .steps.router import Router
 from .steps.step import Step
 from .steps.steps import Steps
 from .storage.base import BaseDb
-from .storage.registry import open_url
+from .storage.registry import open_url, refuse_other_contract
 from .verbs.console import ConsoleVerbs
 from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
@@ -184,6 +184,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             super().__setattr__("_definition", None)
 
     def _compile(self) -> engine.request.Definition:
+        if self.db is not None:
+            refuse_other_contract(self.db)
         steps = self.steps
         function = None
         if steps is None:
@@ -425,7 +427,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _launch(
         self,
-        prepare: Callable[[], Awaitable[engine.execution.Execution]],
+        prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]],
         run_id: str,
         stream: bool,
         stream_events: bool | None,
@@ -441,17 +443,17 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 else engine.websocket.run_pushed(prepare, websocket)
             )
 
-        async def prepared() -> engine.execution.Execution:
+        async def prepared() -> engine.execution.Execution | engine.joined.Joined:
             run = await prepare()
             if websocket is not None:
                 engine.websocket.push(run, websocket)
-            if background:
+            if background and isinstance(run, engine.execution.Execution):
                 await engine.host.store_first(run)
             return run
 
         if stream:
 
-            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution:
+            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution | engine.joined.Joined:
                 return await engine.host.start_hosted(prepared, buffer)
 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.
@@ -474,11 +476,16 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             )
         return self._detach(prepared)
 
-    async def _detach(self, prepared: Callable[[], Awaitable[engine.execution.Execution]]) -> WorkflowRunOutput:
-        run = await prepared()
+    async def _detach(
+        self, prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
+    ) -> WorkflowRunOutput:
+        """Start the run in the background, stored before anybody knows of it; its output as it is now."""
+        run = await prepare()
+        if isinstance(run, engine.execution.Execution):
+            await engine.host.store_first(run)
         pending = engine.ending.copy_output(run.output)
 
-        async def same() -> engine.execution.Execution:
+        async def same() -> engine.execution.Execution | engine.joined.Joined:
             return run
 
         await engine.host.start_hosted(same)
@@ -567,37 +574,38 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        engine.portal.refuse_inside()
-        found = launch()
-        if isinstance(found, engine.stream.RunStream):
-            return engine.sync_stream.SyncRunStream(found)
-        return engine.portal.call(lambda: found)
+        found = engine.portal.call(launch, at_once=True)
+        return engine.sync_stream.SyncRunStream(found) if isinstance(found, engine.stream.RunStream) else found
 
     # -- cancel --------------------------------------------------------------------------------------------------------
 
     def cancel_run(self, run_id: str) -> bool:
         """Cancel a run that is running, pending or paused, here or in the shared database. From any thread.
 
-        True if it was found so; then its terminal event follows within milliseconds of its next await. spec: cancel_run.
+        True once the request is stored (without a database: once the run is told): then it ends as CANCELLED, and its
+        terminal event follows within milliseconds of its next await. False when there is no such run, or it has ended.
         """
         checks.text(run_id, "run_id", error=InputError)
         run = engine.host.find_live(run_id)
-        if run is not None:
-            if run.loop.is_here():
-                return run.cancel("cancel_run")
-            return run.loop.call(partial(_cancel, run))
-        if self.db is None:
-            return False
-        return engine.portal.call(lambda: self.acancel_run(run_id))
+        told = run is not None and engine.cancelling.cancel_here(run)
+        if run is not None and self.db is None:
+            return told
+        if run is not None and engine.portal.is_here():
+            # The portal's loop cannot wait for itself: the request follows as soon as the loop goes on.
+            engine.loops.spawn(lambda: self._request_cancel(run_id, told), f"cancel {run_id}")
+            return told
+        return engine.portal.call(lambda: self._cancel(run_id, told))
+
+    async def _cancel(self, run_id: str, told: bool = False) -> bool:
+        skip = skip_sieve(self.events_to_skip)
+        return await engine.cancelling.cancel(
+            self.definition(), run_id, store_events=self.store_events, skip=skip, told=told
+        )
+
+    async def _request_cancel(self, run_id: str, told: bool) -> None:
+        await self._cancel(run_id, told)
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
         checks.text(run_id, "run_id", error=InputError)
-        run = engine.host.find_live(run_id)
-        if run is not None:
-            return self.cancel_run(run_id)
-        return await self._cancel_stored(run_id)
-
-
-def _cancel(run: engine.execution.Execution) -> None:
-    run.cancel("cancel_run")
+        return await self._cancel(run_id)

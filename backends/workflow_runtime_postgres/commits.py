@@ -12,11 +12,12 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import Batch, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
 
-__all__ = ["commit_values", "lock_order", "names", "never"]
+__all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
 _NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 11, False, None, None)
+_FINAL = sorted(status.value for status in rules.FINAL)
 _NO_PATCH: tuple[Any, ...] = (False, *[None] * 8)
 
 
@@ -47,6 +48,8 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         sorted(rules.run_ids(batch)),
         *((None, None, None) if fence is None else (fence.run_id, fence.attempt, fence.owner)),
         None if batch.statuses is None else names(batch.statuses),
+        _FINAL,
+        sorted(batch.waits_for) or None,
         patch.session_id if patch is not None else None if row is None else row.session_id,
         next((part.user_id for part in (row, patch) if part is not None and part.user_id is not None), None),
         *(_NO_RUN if row is None else _run(row, batch.create)),
@@ -55,6 +58,16 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_steps(batch.steps),
         *_events(batch.events),
         *_requirements(batch.requirements),
+    )
+
+
+def answer_values(rows: Sequence[RequirementRow]) -> tuple[Any, ...]:
+    """Runs, ids, data and times of these answers."""
+    return (
+        [row.run_id for row in rows],
+        [row.requirement_id for row in rows],
+        [row.data for row in rows],
+        [row.answered_at for row in rows],
     )
 
 
@@ -135,8 +148,8 @@ def _events(given: Sequence[EventRow]) -> tuple[Any, ...]:
 
 def _requirements(given: Sequence[RequirementRow]) -> tuple[Any, ...]:
     if not given:
-        return (None,) * 11
-    rows = _once(given, lambda row: (row.run_id, row.requirement_id), _replaced_requirement)
+        return (None,) * 13
+    rows = _once(given, lambda row: (row.run_id, row.requirement_id), rules.requirement_to_store)
     return (
         [row.run_id for row in rows],
         [row.requirement_id for row in rows],
@@ -148,6 +161,8 @@ def _requirements(given: Sequence[RequirementRow]) -> tuple[Any, ...]:
         [row.created_at for row in rows],
         [row.timeout_at for row in rows],
         [row.answered_at for row in rows],
+        [row.used_at for row in rows],
+        [row.withdrawn_at for row in rows],
         [row.data for row in rows],
     )
 
@@ -165,7 +180,3 @@ def _replaced_step(old: StepRow, new: StepRow) -> StepRow:
     row = copy(new)
     row.position = old.position
     return row
-
-
-def _replaced_requirement(old: RequirementRow, new: RequirementRow) -> RequirementRow:
-    return new if old.answered_at is None or new.answered_at is not None else old

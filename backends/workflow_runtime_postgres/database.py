@@ -12,6 +12,7 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
+    CONTRACT,
     BaseDb,
     Batch,
     Committed,
@@ -23,17 +24,18 @@ from workflow_runtime.storage.base import (
     RunFilter,
     RunRow,
     SessionRow,
+    SignalRow,
     StepRow,
 )
 from workflow_runtime.storage.watch import Watch
 
 from . import queries
 from . import statements as sql
-from .commits import commit_values, lock_order, names, never
+from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, requirement_row, run_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -85,6 +87,8 @@ class PostgresDb(BaseDb):
     Raises:
         BuildError: The URL is of another kind, a size cannot be, or an argument is given twice.
     """
+
+    contract = CONTRACT
 
     def __init__(
         self,
@@ -213,24 +217,33 @@ class PostgresDb(BaseDb):
             fenced=None if fence is None else rows.get(fence.run_id),
             session=session,
             state={} if session is None else session.state,
+            answered=await self._answered(run_id, batch.waits_for),
         )
+
+    async def _answered(self, run_id: str | None, names: frozenset[str]) -> list[str]:
+        if run_id is None or not names:
+            return []
+        found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
+        return [row["requirement_id"] for row in found if row["answered_at"] is not None]
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         if not rows:
             return
-        runs, ids = [row.run_id for row in rows], [row.requirement_id for row in rows]
-        data, answered = [row.data for row in rows], [row.answered_at for row in rows]
-        # These are refused whatever is stored, but what is stored decides for which reason.
-        hopeless = None in answered or len(set(zip(runs, ids, strict=True))) < len(rows)
         for _ in range(REFUSALS):
-            if not hopeless:
-                [(stored,)] = await self._write(sql.ANSWER, runs, ids, data, answered)
-                if stored:
-                    self._watch.wake(set(runs))
-                    return
-            found = await self._fetch(sql.ANSWERED_AT, runs, ids)
-            rules.check_answers(rows, {(run_id, name): at for run_id, name, at in found})
-        raise StorageError(f"{self.settings.server}: an answer to run {runs[0]!r} was refused; try again")
+            [(stored,)] = await self._write(sql.ANSWER, *answer_values(rows), _FINAL)
+            if stored:
+                self._watch.wake({row.run_id for row in rows})
+                return
+            await self._explain_answers(rows)
+        raise StorageError(f"{self.settings.server}: an answer to run {rows[0].run_id!r} was refused; try again")
+
+    async def _explain_answers(self, rows: Sequence[RequirementRow]) -> None:
+        """Raise what the rules say of these answers and what is stored; return if they now let them pass."""
+        runs, ids, *_ = answer_values(rows)
+        found = await self._fetch(sql.ANSWERED_AT, runs, ids)
+        times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
+        statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
+        rules.check_answers(rows, times, statuses)
 
     async def claim(
         self,
@@ -241,26 +254,36 @@ class PostgresDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        found = await self._write(sql.CLAIM, run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
-        if not found:
-            return None
-        self._watch.wake((run_id,))
-        return run_row(found[0])
+        values = (run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
+        answered = answer_values(answers) if answers else (None,) * 4
+        for _ in range(REFUSALS):
+            found = await self._write(sql.CLAIM, *values, *answered)
+            if not found:
+                return None
+            if found[0]["run_id"] is not None:
+                self._watch.wake((run_id,))
+                return run_row(found[0])
+            await self._explain_answers(answers)
+        raise StorageError(f"{self.settings.server}: a claim of run {run_id!r} was refused; try again")
 
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
         held, cancel = await self._fetchrow(sql.RENEW, fence.run_id, fence.attempt, fence.owner, lease_until, _ACTIVE)
         return LeaseState(held=held, cancel_requested=cancel)
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
-        found = await self._fetchrow(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
-        if found is None:
+        [(status,)] = await self._write(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
+        if status is None:
             return None
         self._watch.wake((run_id,))
-        return RunStatus(found["status"])
+        return RunStatus(status)
 
-    async def cancel_requests(self, owner: str) -> list[str]:
-        return [run_id for (run_id,) in await self._fetch(sql.TO_CANCEL, owner)]
+    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+        if await self._fetchrow(sql.HAS_SIGNALS, owner, _ACTIVE) is None:
+            return []
+        found = await self._write(sql.TAKE_SIGNALS, owner, now, _ACTIVE)
+        return sorted(map(signal_row, found), key=lambda row: row.number)
 
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         return await self._fetchrow(sql.LOCK_TAKE, name, owner, until, now) is not None
@@ -301,9 +324,11 @@ class PostgresDb(BaseDb):
         session_id: str | None = None,
         user_id: str | None = None,
         workflow_id: str | None = None,
+        due_before: float | None = None,
         limit: int = 100,
+        after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
-        text, values = queries.list_requirements(session_id, user_id, workflow_id, limit)
+        text, values = queries.list_requirements(session_id, user_id, workflow_id, due_before, limit, after)
         return [requirement_row(found) for found in await self._fetch(text, *values)]
 
     async def load_session(self, session_id: str) -> SessionRow | None:

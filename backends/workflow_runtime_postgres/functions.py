@@ -12,6 +12,10 @@ the number's row makes a repetition wait for its twin, should the server still b
 Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses against another
 reports a serialization failure (40001), and the caller tries again as after any other.
 
+What a process of an earlier version calls must not do half of what is needed now. So the names end in the version of
+the schema that they were made for: a migration that changes them makes new ones and puts a refusal in the place of the
+old ones (``schema``), which such a process meets at its next write.
+
 ``@.`` stands for the schema, ``@channel`` for its name as a literal.
 """
 
@@ -20,7 +24,7 @@ from __future__ import annotations
 __all__ = ["FUNCTIONS"]
 
 _METRICS = r"""
-CREATE FUNCTION @.add_metrics(stored text, counters text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION @.add_metrics_2(stored text, counters text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce('{' || string_agg(to_json(name)::text || ':' || total, ',' ORDER BY place) || '}', stored)
     FROM (
         SELECT coalesce(old.name, new.name) AS name, coalesce(old.place, 1000000 + new.place) AS place,
@@ -37,11 +41,11 @@ $$;
 """
 
 _USED = """
-CREATE FUNCTION @.used(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION @.used_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM @.writers WHERE writer = p_writer AND number >= p_number)
 $$;
 
-CREATE FUNCTION @.use(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.use_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO @.writers AS known (writer, number, used_at) VALUES (p_writer, p_number, now())
     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, used_at = now() WHERE known.number < excluded.number;
@@ -52,9 +56,10 @@ $$;
 
 # The order of the arguments is that of ``commits.commit_values``. ``p_said`` is the user that the batch names, if any.
 _COMMIT = """
-CREATE FUNCTION @.commit_batch(
+CREATE FUNCTION @.commit_batch_2(
     p_writer uuid, p_number bigint, p_subject text, p_wakes text[],
-    p_fence_run text, p_fence_attempt bigint, p_fence_owner text, p_statuses text[], p_session text, p_said text,
+    p_fence_run text, p_fence_attempt bigint, p_fence_owner text, p_statuses text[], p_final text[], p_waits text[],
+    p_session text, p_said text,
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
     p_updated float8, p_owner text, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
@@ -67,7 +72,7 @@ CREATE FUNCTION @.commit_batch(
     p_event_paths text[], p_event_data bytea[],
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
-    p_asked_answered float8[], p_asked_data bytea[],
+    p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -105,8 +110,16 @@ BEGIN
         OR (p_statuses IS NOT NULL AND (NOT run_known OR run_status <> ALL (p_statuses)))
         OR coalesce(last_attempt > p_fence_attempt, false)
         OR coalesce(last_owner <> p_fence_owner, false)
+        OR (p_run AND p_fence_run IS NOT NULL AND coalesce(run_status = ANY (p_final), false))
+        OR (p_run AND coalesce(run_cancel, false) AND p_status IN ('COMPLETED', 'PAUSED', 'ERROR'))
         OR coalesce(session_user_id <> p_said, false)
         OR (p_run AND (coalesce(run_user <> p_said, false) OR coalesce(run_user <> session_user_id, false)));
+    IF NOT refused AND p_waits IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM @.requirements AS asked
+            WHERE asked.run_id = p_subject AND asked.requirement_id = ANY (p_waits) AND asked.answered_at IS NOT NULL
+        );
+    END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
         refused := EXISTS (
             SELECT FROM unnest(p_keys, p_values, p_expected) AS new (name, value, expected)
@@ -115,13 +128,13 @@ BEGIN
         );
     END IF;
     IF refused THEN
-        refused := NOT @.used(p_writer, p_number);
+        refused := NOT @.used_2(p_writer, p_number);
         IF refused THEN
             RETURN;
         END IF;
         replayed := true;
     ELSE
-        replayed := NOT @.use(p_writer, p_number);
+        replayed := NOT @.use_2(p_writer, p_number);
     END IF;
     IF replayed THEN
         cancel_requested := coalesce(run_cancel, false);
@@ -135,13 +148,13 @@ BEGIN
             status = p_status, user_id = coalesce(run.user_id, p_user), workflow_id = p_workflow,
             workflow_name = p_workflow_name, parent_run_id = p_parent, attempt = greatest(run.attempt, p_attempt),
             seq = p_seq, fingerprint = p_fingerprint, created_at = p_created, updated_at = p_updated,
-            owner = CASE WHEN p_active THEN run.owner END, lease_until = CASE WHEN p_active THEN run.lease_until END,
+            owner = CASE WHEN p_active THEN run.owner END, leased_until = CASE WHEN p_active THEN run.leased_until END,
             forked_from = p_forked, touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
         WHERE run.run_id = p_subject;
     ELSIF p_run THEN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
-            created_at, updated_at, owner, lease_until, cancel_requested, forked_from, touched, data
+            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, touched, data
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
@@ -150,6 +163,9 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
         END IF;
+    END IF;
+    IF p_run AND p_status = ANY (p_final) THEN
+        UPDATE @.signals SET taken_at = p_updated WHERE run_id = p_subject AND taken_at IS NULL;
     END IF;
 
     IF p_patch AND old_version IS NOT NULL THEN
@@ -161,7 +177,7 @@ BEGIN
             name = coalesce(p_name, session.name), version = session.version + 1,
             metadata = coalesce(p_metadata, session.metadata),
             metrics = CASE
-                WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics(session.metrics, p_metrics)
+                WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics_2(session.metrics, p_metrics)
             END,
             workflow_data = coalesce(p_workflow_data, session.workflow_data), updated_at = p_now
         WHERE session.session_id = p_session;
@@ -213,40 +229,43 @@ BEGIN
         -- A question that was answered is not opened again by a late write of the row that asked it.
         INSERT INTO @.requirements AS old (
             run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at,
-            data
+            used_at, withdrawn_at, data
         )
         SELECT new.run_id, new.requirement_id, new.session_id, new.user_id, new.workflow_id, new.path, new.kind,
-            new.created_at, new.timeout_at, new.answered_at, new.data
+            new.created_at, new.timeout_at, new.answered_at, new.used_at, new.withdrawn_at, new.data
         FROM unnest(
             p_asked, p_asked_ids, p_asked_sessions, p_asked_users, p_asked_workflows, p_asked_paths, p_asked_kinds,
-            p_asked_created, p_asked_timeouts, p_asked_answered, p_asked_data
+            p_asked_created, p_asked_timeouts, p_asked_answered, p_asked_used, p_asked_withdrawn, p_asked_data
         ) WITH ORDINALITY AS new (
             run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at,
-            data, place
+            used_at, withdrawn_at, data, place
         )
         ORDER BY new.place
         ON CONFLICT (run_id, requirement_id) DO UPDATE SET
             session_id = excluded.session_id, user_id = excluded.user_id, workflow_id = excluded.workflow_id,
             path = excluded.path, kind = excluded.kind, created_at = excluded.created_at,
-            timeout_at = excluded.timeout_at, answered_at = excluded.answered_at, data = excluded.data
-        WHERE old.answered_at IS NULL OR excluded.answered_at IS NOT NULL;
+            timeout_at = excluded.timeout_at, answered_at = coalesce(excluded.answered_at, old.answered_at),
+            used_at = excluded.used_at, withdrawn_at = excluded.withdrawn_at,
+            data = CASE
+                WHEN old.answered_at IS NOT NULL AND excluded.answered_at IS NULL THEN old.data ELSE excluded.data
+            END;
     END IF;
-    PERFORM @.tell(p_wakes);
+    PERFORM @.tell_2(p_wakes);
 END
 $$;
 """
 
 # Why it does not simply notify: ``listen``.
 _TELL = """
-CREATE FUNCTION @.lock_class() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('workflow_runtime ' || @channel)
+CREATE FUNCTION @.lock_class_2() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('workflow_runtime ' || @channel)
 $$;
 
-CREATE FUNCTION @.tell(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.tell_2(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     run_id text;
 BEGIN
     FOREACH run_id IN ARRAY p_runs LOOP
-        IF NOT pg_try_advisory_xact_lock(@.lock_class(), get_byte(sha256(convert_to(run_id, 'UTF8')), 0)) THEN
+        IF NOT pg_try_advisory_xact_lock(@.lock_class_2(), get_byte(sha256(convert_to(run_id, 'UTF8')), 0)) THEN
             PERFORM pg_notify(@channel, run_id);
         END IF;
     END LOOP;
@@ -254,101 +273,177 @@ END
 $$;
 """
 
-_CLAIM = """
-CREATE FUNCTION @.claim_run(
-    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
-    p_final text[], p_expired boolean
-) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
-    IF @.used(p_writer, p_number) THEN
-        RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
-        RETURN;
-    END IF;
-    RETURN QUERY UPDATE @.runs AS run SET
-        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, lease_until = p_until, updated_at = p_now,
-        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
-    WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
-        AND NOT (p_expired AND coalesce(run.lease_until > p_now, false))
-    RETURNING run.*;
-    IF FOUND THEN
-        PERFORM @.use(p_writer, p_number);
-        PERFORM @.tell(ARRAY[p_run]);
-    END IF;
-END
-$$;
-"""
-
-_ANSWER = """
-CREATE FUNCTION @.answer_requirements(
-    p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
+# Both call it with the runs locked. What is refused whatever is stored is refused here too.
+_ANSWERS = """
+CREATE FUNCTION @.store_answers_2(
+    p_runs text[], p_ids text[], p_data bytea[], p_answered float8[], p_final text[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     open_ones bigint;
 BEGIN
-    PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
     PERFORM FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
         ON asked.run_id = new.run_id AND asked.requirement_id = new.id
         ORDER BY asked.number FOR NO KEY UPDATE OF asked;
-    IF @.used(p_writer, p_number) THEN
-        RETURN true;
-    END IF;
-    SELECT count(*) INTO open_ones FROM @.requirements AS asked JOIN unnest(p_runs, p_ids) AS new (run_id, id)
-        ON asked.run_id = new.run_id AND asked.requirement_id = new.id WHERE asked.answered_at IS NULL;
+    SELECT count(DISTINCT (asked.run_id, asked.requirement_id)) INTO open_ones
+        FROM @.requirements AS asked JOIN unnest(p_runs, p_ids, p_answered) AS new (run_id, id, answered_at)
+        ON asked.run_id = new.run_id AND asked.requirement_id = new.id
+        LEFT JOIN @.runs AS run ON run.run_id = asked.run_id
+        WHERE asked.answered_at IS NULL AND asked.withdrawn_at IS NULL AND new.answered_at IS NOT NULL
+            AND coalesce(run.status <> ALL (p_final), true);
     IF open_ones <> cardinality(p_ids) THEN
         RETURN false;
     END IF;
-    PERFORM @.use(p_writer, p_number);
     UPDATE @.requirements AS asked SET data = new.data, answered_at = new.answered_at
         FROM unnest(p_runs, p_ids, p_data, p_answered) AS new (run_id, id, data, answered_at)
         WHERE asked.run_id = new.run_id AND asked.requirement_id = new.id;
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION @.answer_requirements_2(
+    p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[],
+    p_final text[]
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN true;
+    END IF;
+    IF NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+        RETURN false;
+    END IF;
+    PERFORM @.use_2(p_writer, p_number);
     UPDATE @.runs AS run SET touched = run.seq WHERE run.run_id = ANY (p_runs);
-    PERFORM @.tell(ARRAY(SELECT DISTINCT unnest(p_runs)));
+    INSERT INTO @.signals (run_id, kind, data, created_at)
+        SELECT new.run_id, 'answered', '{}', (array_agg(new.answered_at ORDER BY new.place DESC))[1]
+        FROM unnest(p_runs, p_answered) WITH ORDINALITY AS new (run_id, answered_at, place)
+        GROUP BY new.run_id ORDER BY min(new.place);
+    PERFORM @.tell_2(ARRAY(SELECT DISTINCT unnest(p_runs)));
     RETURN true;
 END
 $$;
 """
 
+# A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
+_CLAIM = """
+CREATE FUNCTION @.claim_run_2(
+    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
+    p_final text[], p_expired boolean, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
+) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
+        RETURN;
+    END IF;
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
+        AND NOT (p_expired AND coalesce(run.leased_until > p_now, false));
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF p_ids IS NOT NULL AND NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+        RETURN NEXT NULL;
+        RETURN;
+    END IF;
+    RETURN QUERY UPDATE @.runs AS run SET
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = p_until, updated_at = p_now,
+        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+    WHERE run.run_id = p_run
+    RETURNING run.*;
+    UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
+    PERFORM @.use_2(p_writer, p_number);
+    PERFORM @.tell_2(ARRAY[p_run]);
+END
+$$;
+"""
+
+_SIGNALS = """
+CREATE FUNCTION @.request_cancel_2(p_writer uuid, p_number bigint, p_run text, p_now float8, p_statuses text[])
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found_status text;
+BEGIN
+    SELECT run.status INTO found_status FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN found_status;
+    END IF;
+    IF found_status IS NULL OR found_status <> ALL (p_statuses) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM @.use_2(p_writer, p_number);
+    UPDATE @.runs AS run SET cancel_requested = true, updated_at = p_now, touched = run.seq WHERE run.run_id = p_run;
+    INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'cancel', '{}', p_now);
+    PERFORM @.tell_2(ARRAY[p_run]);
+    RETURN found_status;
+END
+$$;
+
+-- Nothing is written where there are none. A repetition finds what it took by its time.
+CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_now float8, p_active text[])
+RETURNS SETOF @.signals LANGUAGE plpgsql AS $$
+DECLARE
+    mine bigint[];
+BEGIN
+    mine := ARRAY(
+        SELECT signal.number FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
+        WHERE signal.taken_at IS NULL AND run.owner = p_owner AND run.status = ANY (p_active)
+        ORDER BY signal.number FOR NO KEY UPDATE OF signal SKIP LOCKED
+    );
+    IF @.used_2(p_writer, p_number) THEN
+        RETURN QUERY SELECT signal.* FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
+            WHERE signal.taken_at = p_now AND run.owner = p_owner ORDER BY signal.number;
+        RETURN;
+    END IF;
+    IF cardinality(mine) = 0 THEN
+        RETURN;
+    END IF;
+    PERFORM @.use_2(p_writer, p_number);
+    RETURN QUERY UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.number = ANY (mine) RETURNING signal.*;
+END
+$$;
+"""
+
 _DELETE = """
-CREATE FUNCTION @.delete_runs(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.delete_runs_2(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     went bigint;
 BEGIN
     DELETE FROM @.steps WHERE run_id = ANY (p_runs);
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
+    DELETE FROM @.signals WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
 END
 $$;
 
-CREATE FUNCTION @.delete_session(
+CREATE FUNCTION @.delete_session_2(
     p_writer uuid, p_number bigint, p_session text, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
     gone := ARRAY(
         SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
     );
-    IF @.used(p_writer, p_number) THEN
+    IF @.used_2(p_writer, p_number) THEN
         known := true;
         RETURN;
     END IF;
-    PERFORM @.delete_runs(gone);
+    PERFORM @.delete_runs_2(gone);
     DELETE FROM @.sessions WHERE session_id = p_session;
     known := FOUND OR cardinality(gone) > 0;
     DELETE FROM @.session_values WHERE session_id = p_session;
     IF known THEN
-        PERFORM @.use(p_writer, p_number);
-        PERFORM @.tell(gone);
+        PERFORM @.use_2(p_writer, p_number);
+        PERFORM @.tell_2(gone);
     END IF;
 END
 $$;
 """
 
 _PRUNE = """
-CREATE FUNCTION @.prune_runs(p_final text[], p_before float8, p_limit bigint) RETURNS bigint LANGUAGE sql AS $$
-    SELECT @.delete_runs(ARRAY(
+CREATE FUNCTION @.prune_runs_2(p_final text[], p_before float8, p_limit bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT @.delete_runs_2(ARRAY(
         SELECT run.run_id FROM @.runs AS run
         WHERE run.run_id IN (
             SELECT old.run_id FROM unnest(p_final) AS final (status) CROSS JOIN LATERAL (
@@ -361,7 +456,7 @@ CREATE FUNCTION @.prune_runs(p_final text[], p_before float8, p_limit bigint) RE
     ))
 $$;
 
-CREATE FUNCTION @.prune_events(p_final text[], p_kinds text[], p_before float8, p_limit bigint) RETURNS bigint
+CREATE FUNCTION @.prune_events_2(p_final text[], p_kinds text[], p_before float8, p_limit bigint) RETURNS bigint
 LANGUAGE sql AS $$
     WITH gone AS (
         DELETE FROM @.events AS event USING (
@@ -376,5 +471,5 @@ LANGUAGE sql AS $$
 $$;
 """
 
-FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _CLAIM, _ANSWER, _DELETE, _PRUNE)
+FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""

@@ -64,7 +64,10 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
         parent_run_id=where.parent_run_id,
     ).below(before, "run_id")
     if where.expired_before is not None:
-        found.add(f"lease_until < {found.mark(where.expired_before)}")
+        found.add(f"leased_until < {found.mark(where.expired_before)}")
+    if where.signalled:
+        # Few signals wait at any time, so it is their runs that are looked up.
+        found.add("run_id = ANY (ARRAY(SELECT run_id FROM @.signals WHERE taken_at IS NULL))")
     order = f"ORDER BY created_at DESC, run_id DESC LIMIT {found.mark(limit)}"
     if _leads_with_status(where):
         text = f"""
@@ -78,7 +81,7 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
 
 
 def _leads_with_status(where: RunFilter) -> bool:
-    if where.expired_before is not None or where.parent_run_id is not None:
+    if where.expired_before is not None or where.parent_run_id is not None or where.signalled:
         return False
     if where.session_id is not None:
         return where.statuses is not None
@@ -94,11 +97,23 @@ def list_sessions(user_id: str | None, workflow_id: str | None, limit: int, befo
     return text, found.values
 
 
-def list_requirements(session_id: str | None, user_id: str | None, workflow_id: str | None, limit: int) -> Query:
+def list_requirements(
+    session_id: str | None,
+    user_id: str | None,
+    workflow_id: str | None,
+    due_before: float | None,
+    limit: int,
+    after: Key | None,
+) -> Query:
     """``BaseDb.list_requirements``."""
     found = _Where().equal(session_id=session_id, user_id=user_id, workflow_id=workflow_id)
+    if due_before is not None:
+        found.add(f"timeout_at <= {found.mark(float(due_before))}")
+    if after is not None:
+        found.add(f"(created_at, requirement_id) > ({found.mark(float(after[0]))}, {found.mark(after[1])})")
     text = f"""
-        SELECT {sql.REQUIREMENT_COLUMNS} FROM @.requirements AS asked WHERE answered_at IS NULL{found}
-        AND EXISTS (SELECT FROM @.runs WHERE run_id = asked.run_id AND status = 'PAUSED')
-        ORDER BY created_at, number LIMIT {found.mark(limit)}"""
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM @.requirements AS asked
+        WHERE answered_at IS NULL AND withdrawn_at IS NULL{found}
+        AND EXISTS (SELECT FROM @.runs WHERE run_id = asked.run_id AND status IN ('PAUSED', 'RUNNING'))
+        ORDER BY created_at, requirement_id LIMIT {found.mark(limit)}"""
     return text, found.values

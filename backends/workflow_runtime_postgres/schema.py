@@ -1,7 +1,8 @@
 """The tables, and the steps from each version of them to the next. The table ``versions`` says where a schema is.
 
 A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so
-a schema is at one version or another, never between, and of several processes that start at once one migrates.
+a schema is at one version or another, never between, and of several processes that start at once one migrates. Only the
+functions of the last version are kept here: nobody meets a schema between two of them.
 """
 
 from __future__ import annotations
@@ -128,7 +129,93 @@ CREATE TABLE @.writers (
 ) WITH (fillfactor = 50);
 """
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES, *FUNCTIONS),)
+_TOO_OLD = (
+    "RAISE EXCEPTION 'a newer version of workflow-runtime has migrated this database; stop this process, upgrade the "
+    "package workflow-runtime, and start it again'"
+)
+
+# Signals, questions that are used up or withdrawn, and what deaths, queues, edits and deletions need. Answers that were
+# given before the last question was asked had been used: a walk that used answers ended the run or asked again. Answers
+# and requests to cancel that nobody has acted on get the signal that they would have now.
+_SECOND = """
+CREATE TABLE @.signals (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
+    data bytea NOT NULL,
+    created_at float8 NOT NULL,
+    taken_at float8
+) WITH (fillfactor = 70);
+CREATE INDEX signals_waiting ON @.signals (run_id) WHERE taken_at IS NULL;
+
+ALTER TABLE @.requirements ADD COLUMN used_at float8, ADD COLUMN withdrawn_at float8;
+UPDATE @.requirements AS given SET used_at = answered_at WHERE answered_at <= (
+    SELECT max(created_at) FROM @.requirements AS other WHERE other.run_id = given.run_id
+);
+DROP INDEX @.requirements_open;
+DROP INDEX @.requirements_of_session;
+CREATE INDEX requirements_open ON @.requirements (created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX requirements_of_session ON @.requirements (session_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX requirements_due ON @.requirements (timeout_at)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
+INSERT INTO @.signals (run_id, kind, data, created_at)
+    SELECT run_id, 'cancel', '{}', updated_at FROM @.runs
+    WHERE cancel_requested AND status IN ('PENDING', 'RUNNING', 'PAUSED') ORDER BY updated_at, run_id;
+INSERT INTO @.signals (run_id, kind, data, created_at)
+    SELECT run_id, 'answered', '{}', max(answered_at) FROM @.requirements
+    WHERE answered_at IS NOT NULL AND used_at IS NULL AND run_id IN (SELECT run_id FROM @.runs WHERE status = 'PAUSED')
+    GROUP BY run_id ORDER BY max(answered_at), run_id;
+
+ALTER TABLE @.runs ADD COLUMN deaths int NOT NULL DEFAULT 0, ADD COLUMN queue text COLLATE "C",
+    ADD COLUMN priority int NOT NULL DEFAULT 0, ADD COLUMN not_before float8, ADD COLUMN commit_id text,
+    ADD COLUMN traceback bytea;
+DROP INDEX @.runs_to_cancel;
+CREATE INDEX runs_queued ON @.runs (queue, priority, created_at)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';
+ALTER TABLE @.steps ADD COLUMN edits bytea;
+ALTER TABLE @.sessions ADD COLUMN commit_id text;
+CREATE TABLE @.deletions (
+    session_id text COLLATE "C" PRIMARY KEY,
+    deleted_at float8 NOT NULL
+);
+"""
+
+# A process of version 1 that is connected is refused: its functions say what to do, and so do triggers on the columns
+# that its other statements write. Those are there for it alone; this version never names them.
+_REFUSALS = f"""
+DO $refusals$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        SELECT pg_get_functiondef(f.oid) AS text
+        FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
+        WHERE n.nspname = @channel AND f.proname IN (
+            'commit_batch', 'claim_run', 'answer_requirements', 'tell', 'delete_session', 'prune_runs', 'prune_events'
+        )
+    LOOP
+        EXECUTE regexp_replace(
+            regexp_replace(old.text, 'AS \\$function\\$.*', 'AS $$ BEGIN {_TOO_OLD.replace("'", "''")}; END $$'),
+            E'\\n LANGUAGE sql', E'\n LANGUAGE plpgsql'
+        );
+    END LOOP;
+END $refusals$;
+DROP FUNCTION IF EXISTS @.add_metrics(text, text), @.used(uuid, bigint), @.use(uuid, bigint), @.lock_class(),
+    @.delete_runs(text[]);
+CREATE FUNCTION @.refuse_version_1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {_TOO_OLD}; END $$;
+ALTER TABLE @.runs RENAME COLUMN lease_until TO leased_until;
+ALTER TABLE @.runs ADD COLUMN lease_until float8;
+CREATE TRIGGER refuse_version_1 BEFORE UPDATE OF lease_until ON @.runs
+    FOR EACH STATEMENT EXECUTE FUNCTION @.refuse_version_1();
+ALTER TABLE @.locks RENAME COLUMN held_until TO held_to;
+ALTER TABLE @.locks ADD COLUMN held_until float8;
+CREATE TRIGGER refuse_version_1 BEFORE INSERT ON @.locks
+    FOR EACH ROW WHEN (NEW.held_until IS NOT NULL) EXECUTE FUNCTION @.refuse_version_1();
+"""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES,), (_SECOND, _REFUSALS, *FUNCTIONS))
 """``MIGRATIONS[n]`` leads from version n to n + 1."""
 
 VERSION = len(MIGRATIONS)

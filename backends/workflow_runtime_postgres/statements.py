@@ -9,13 +9,15 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, data"
+    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, data"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
 REQUIREMENT_COLUMNS = (
-    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, data"
+    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, "
+    "used_at, withdrawn_at, data"
 )
+SIGNAL_COLUMNS = "number, run_id, kind, created_at, data"
 SESSION_COLUMNS = (
     "session_id, user_id, workflow_id, workflow_name, name, version, metadata, metrics, workflow_data, "
     "created_at, updated_at"
@@ -28,29 +30,26 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch({marks(67)})"
-CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run({marks(9)})"
-ANSWER = f"SELECT @.answer_requirements({marks(6)})"
-SESSION_DELETE = f"SELECT gone, known FROM @.delete_session({marks(3)})"
-PRUNE_RUNS = f"SELECT @.prune_runs({marks(3)})"
-PRUNE_EVENTS = f"SELECT @.prune_events({marks(4)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_2({marks(71)})"
+CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_2({marks(13)})"
+ANSWER = f"SELECT @.answer_requirements_2({marks(7)})"
+REQUEST_CANCEL = f"SELECT @.request_cancel_2({marks(5)})"
+TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(5)})"
+SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_2({marks(3)})"
+PRUNE_RUNS = f"SELECT @.prune_runs_2({marks(3)})"
+PRUNE_EVENTS = f"SELECT @.prune_events_2({marks(4)})"
 
 # These come to the same when they are repeated.
 RENEW = """
     WITH held AS (
-        UPDATE @.runs SET lease_until = $4
+        UPDATE @.runs SET leased_until = $4
         WHERE run_id = $1 AND attempt = $2 AND status = ANY ($5) AND owner IS NOT NULL AND coalesce(owner = $3, true)
         RETURNING 1
     ) SELECT EXISTS (SELECT FROM held) AS held,
         coalesce((SELECT cancel_requested FROM @.runs WHERE run_id = $1), false) AS cancel_requested"""
-REQUEST_CANCEL = """
-    WITH asked AS (
-        UPDATE @.runs SET cancel_requested = true, updated_at = $2, touched = seq
-        WHERE run_id = $1 AND status = ANY ($3) RETURNING status
-    ) SELECT status, @.tell(ARRAY[$1]) FROM asked"""
 LOCK_TAKE = """
-    INSERT INTO @.locks AS held (name, owner, held_until) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET owner = $2, held_until = $3 WHERE held.owner = $2 OR held.held_until <= $4
+    INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = $3 WHERE held.owner = $2 OR held.held_to <= $4
     RETURNING true"""
 LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
@@ -58,9 +57,9 @@ LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
 RUN = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = $1"
 RUNS = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = ANY ($1)"
-TO_CANCEL = """
-    SELECT run_id FROM @.runs WHERE owner = $1 AND cancel_requested AND status = 'RUNNING'
-    ORDER BY created_at, run_id"""
+HAS_SIGNALS = """
+    SELECT FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
+    WHERE signal.taken_at IS NULL AND run.owner = $1 AND run.status = ANY ($2) LIMIT 1"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 ORDER BY position, path"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
@@ -69,7 +68,8 @@ EVENTS = f"""
     ORDER BY seq LIMIT $3"""
 REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM @.requirements WHERE run_id = $1 ORDER BY created_at, number"
 ANSWERED_AT = """
-    SELECT run_id, requirement_id, answered_at FROM @.requirements
+    SELECT run_id, requirement_id, answered_at, withdrawn_at, (SELECT status FROM @.runs WHERE run_id = asked.run_id)
+    FROM @.requirements AS asked
     JOIN unnest($1::text[], $2::text[]) AS wanted (run_id, requirement_id) USING (run_id, requirement_id)"""
 _SESSION = f"""
     SELECT {SESSION_COLUMNS}, stored.names, stored.values FROM @.sessions AS session CROSS JOIN LATERAL (
@@ -90,5 +90,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements")
+    for table in ("steps", "events", "requirements", "signals")
 )

@@ -12,7 +12,7 @@ from .location import Location
 __all__ = ["check"]
 
 _MOST = 20
-_TABLES = ("workflow_steps", "workflow_events", "workflow_requirements")
+_TABLES = ("workflow_steps", "workflow_events", "workflow_requirements", "workflow_signals")
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
 
 

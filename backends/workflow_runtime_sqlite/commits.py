@@ -7,7 +7,8 @@ behind, so a group of them needs no savepoint. Errors of the driver may come fro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
@@ -20,10 +21,11 @@ from workflow_runtime.storage.base import (
     RunRow,
     SessionPatch,
     SessionRow,
+    SignalRow,
 )
 
 from . import statements as sql
-from .rows import event_values, requirement_values, run_row, run_values, session_row, step_values
+from .rows import event_values, requirement_values, run_row, run_values, session_row, signal_row, step_values
 
 __all__ = [
     "acquire",
@@ -36,6 +38,7 @@ __all__ = [
     "release",
     "renew",
     "request_cancel",
+    "take_signals",
 ]
 
 _NO_STATE: dict[str, bytes] = {}
@@ -49,9 +52,12 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     session_id = rules.session_to_load(batch, stored)
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
-    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state)
+    answered = _answered(connection, run_id, batch.waits_for) if batch.waits_for else ()
+    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
+        if verdict.run.status.is_final:
+            connection.execute(sql.SIGNALS_TAKE, (verdict.run.updated_at, run_id))
     if batch.steps:
         connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
     if batch.events:
@@ -68,6 +74,10 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
 def _head(connection: sqlite3.Connection, run_id: str | None) -> tuple[RunRow | None, int]:
     values = None if run_id is None else connection.execute(sql.RUN_HEAD, (run_id,)).fetchone()
     return (None, 0) if values is None else (run_row(values), values[-1])
+
+
+def _answered(connection: sqlite3.Connection, run_id: str | None, names: frozenset[str]) -> list[str]:
+    return [name for (name,) in connection.execute(sql.REQUIREMENTS_ANSWERED, (run_id,)) if name in names]
 
 
 def _session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -140,17 +150,27 @@ def _put_values(connection: sqlite3.Connection, patch: SessionPatch) -> None:
 
 def answer(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
     """``BaseDb.answer``."""
-    stored: dict[tuple[str, str], float | None] = {}
+    _store_answers(connection, rows)
+    at = {row.run_id: row.answered_at for row in rows}
+    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in at])
+    connection.executemany(sql.SIGNAL_PUT, [(run_id, "answered", b"{}", when) for run_id, when in at.items()])
+
+
+def _store_answers(connection: sqlite3.Connection, rows: Sequence[RequirementRow]) -> None:
+    stored: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+    statuses: dict[str, RunStatus] = {}
     for row in rows:
         key = (row.run_id, row.requirement_id)
-        values = connection.execute(sql.REQUIREMENT_ANSWERED_AT, key).fetchone()
+        values = connection.execute(sql.REQUIREMENT_TIMES, key).fetchone()
         if values is not None:
-            stored[key] = values[0]
-    rules.check_answers(rows, stored)
+            stored[key] = values
+        run = _head(connection, row.run_id)[0]
+        if run is not None:
+            statuses[row.run_id] = run.status
+    rules.check_answers(rows, stored, statuses)
     connection.executemany(
         sql.REQUIREMENT_ANSWER, [(row.data, row.answered_at, row.run_id, row.requirement_id) for row in rows]
     )
-    connection.executemany(sql.RUN_TOUCH, [(run_id,) for run_id in {row.run_id for row in rows}])
 
 
 def claim(
@@ -161,6 +181,7 @@ def claim(
     lease_until: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
+    answers: Sequence[RequirementRow],
 ) -> RunRow | None:
     """``BaseDb.claim``."""
     values = connection.execute(sql.RUN, (run_id,)).fetchone()
@@ -173,7 +194,10 @@ def claim(
         expired_only=expired_only,
     )
     if row is not None:
+        if answers:
+            _store_answers(connection, answers)
         _put_lease(connection, row)
+        connection.execute(sql.SIGNALS_TAKE, (now, run_id))
     return row
 
 
@@ -206,7 +230,15 @@ def request_cancel(connection: sqlite3.Connection, run_id: str, now: float) -> R
     if row is None:
         return None
     _put_lease(connection, row)
+    connection.execute(sql.SIGNAL_PUT, (run_id, "cancel", b"{}", now))
     return row.status
+
+
+def take_signals(connection: sqlite3.Connection, owner: str, now: float) -> list[SignalRow]:
+    """``BaseDb.take_signals``."""
+    found = [signal_row(values) for values in connection.execute(sql.SIGNALS, (owner,))]
+    connection.executemany(sql.SIGNAL_TAKE, [(now, row.number) for row in found])
+    return found
 
 
 def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, until: float) -> bool:
@@ -222,27 +254,35 @@ def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
 def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[str]) -> bool:
     """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
-    for statement in sql.RUN_DELETE:
-        connection.executemany(statement, [(run_id,) for run_id in gone])
-    found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
+    with _deleting(connection):
+        for statement in sql.RUN_DELETE:
+            connection.executemany(statement, [(run_id,) for run_id in gone])
+        found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
     return bool(gone) or found[-1] > 0
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
     """Delete those of these runs that still are finished and old. How many went."""
-    went = 0
-    for run_id in run_ids:
-        if _is_old(connection, run_id, before):
-            for statement in sql.RUN_DELETE:
-                connection.execute(statement, (run_id,))
-            went += 1
-    return went
+    old = [(run_id,) for run_id in run_ids if _is_old(connection, run_id, before)]
+    with _deleting(connection):
+        for statement in sql.RUN_DELETE:
+            connection.executemany(statement, old)
+    return len(old)
 
 
 def delete_events(connection: sqlite3.Connection, keys: Sequence[tuple[str, int]], before: float) -> int:
     """Delete those of these events whose runs still are finished and old. How many went."""
     old = {run_id for run_id in {run_id for run_id, _ in keys} if _is_old(connection, run_id, before)}
-    return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+    with _deleting(connection):
+        return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+
+
+@contextmanager
+def _deleting(connection: sqlite3.Connection) -> Iterator[None]:
+    # After an error the transaction is undone.
+    connection.execute(sql.DELETING, (1,))
+    yield
+    connection.execute(sql.DELETING, (0,))
 
 
 def _is_old(connection: sqlite3.Connection, run_id: str, before: float) -> bool:

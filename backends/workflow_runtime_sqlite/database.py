@@ -15,6 +15,7 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
+    CONTRACT,
     BaseDb,
     Batch,
     Committed,
@@ -26,6 +27,7 @@ from workflow_runtime.storage.base import (
     RunFilter,
     RunRow,
     SessionRow,
+    SignalRow,
     StepRow,
 )
 from workflow_runtime.storage.watch import Watch
@@ -69,6 +71,8 @@ class SqliteDb(BaseDb):
     Raises:
         BuildError: More than one place is given, or the URL is none of these.
     """
+
+    contract = CONTRACT
 
     def __init__(
         self,
@@ -192,9 +196,10 @@ class SqliteDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         return await self._write(
-            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, wakes=(run_id,)
+            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, answers, wakes=(run_id,)
         )
 
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
@@ -203,8 +208,10 @@ class SqliteDb(BaseDb):
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         return await self._write(commits.request_cancel, run_id, now, wakes=(run_id,))
 
-    async def cancel_requests(self, owner: str) -> list[str]:
-        return await self._read(queries.cancel_requests, owner)
+    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+        if not await self._read(queries.has_signals, owner):
+            return []
+        return await self._write(commits.take_signals, owner, now)
 
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         return await self._write(commits.acquire, name, owner, now, until)
@@ -244,9 +251,13 @@ class SqliteDb(BaseDb):
         session_id: str | None = None,
         user_id: str | None = None,
         workflow_id: str | None = None,
+        due_before: float | None = None,
         limit: int = 100,
+        after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
-        return await self._read_aside(queries.list_requirements, session_id, user_id, workflow_id, limit)
+        return await self._read_aside(
+            queries.list_requirements, session_id, user_id, workflow_id, due_before, limit, after
+        )
 
     async def load_session(self, session_id: str) -> SessionRow | None:
         return await self._read(queries.load_session, session_id)

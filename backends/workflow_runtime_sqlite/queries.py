@@ -17,7 +17,7 @@ from . import statements as sql
 from .rows import event_row, requirement_row, run_row, session_row, step_row
 
 __all__ = [
-    "cancel_requests",
+    "has_signals",
     "list_requirements",
     "list_runs",
     "list_sessions",
@@ -51,9 +51,9 @@ def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[Requi
     return [requirement_row(values) for values in connection.execute(sql.REQUIREMENTS, (run_id,))]
 
 
-def cancel_requests(connection: sqlite3.Connection, owner: str) -> list[str]:
-    """``BaseDb.cancel_requests``."""
-    return [run_id for (run_id,) in connection.execute(sql.CANCEL_REQUESTS, (owner,))]
+def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
+    """Whether ``take_signals`` would give any."""
+    return connection.execute(sql.SIGNALS, (owner,)).fetchone() is not None
 
 
 def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -70,14 +70,31 @@ def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow 
 
 
 def list_requirements(
-    connection: sqlite3.Connection, session_id: str | None, user_id: str | None, workflow_id: str | None, limit: int
+    connection: sqlite3.Connection,
+    session_id: str | None,
+    user_id: str | None,
+    workflow_id: str | None,
+    due_before: float | None,
+    limit: int,
+    after: Key | None,
 ) -> list[RequirementRow]:
     where, values = _equal(session_id=session_id, user_id=user_id, workflow_id=workflow_id)
+    if due_before is not None:
+        where, values = f"{where} AND timeout_at <= ?", [*values, due_before]
+    if after is not None:
+        where, values = f"{where} AND (created_at, requirement_id) > (?, ?)", [*values, *after]
     text = f"""
-        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open WHERE answered_at IS NULL{where}
-        AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = open.run_id AND status = 'PAUSED')
-        ORDER BY created_at, number LIMIT ?"""
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open{_question_index(session_id, due_before)}
+        WHERE answered_at IS NULL AND withdrawn_at IS NULL{where}
+        AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = open.run_id AND status IN ('PAUSED', 'RUNNING'))
+        ORDER BY created_at, requirement_id LIMIT ?"""
     return [requirement_row(found) for found in connection.execute(text, (*values, limit))]
+
+
+def _question_index(session_id: str | None, due_before: float | None) -> str:
+    if due_before is not None:
+        return " INDEXED BY workflow_requirements_due"
+    return " INDEXED BY workflow_requirements_of_session" if session_id is not None else ""
 
 
 def list_sessions(
@@ -124,11 +141,13 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, befo
         condition, values = f"{condition} AND lease_until < ?", [*values, where.expired_before]
     if before is not None:
         condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
+    if where.signalled:
+        condition += " AND run_id IN (SELECT run_id FROM workflow_signals WHERE taken_at IS NULL)"
     order = "ORDER BY created_at DESC, run_id DESC LIMIT ?"
     # The statuses are always said: SQLite then reads the newest of each from the index and stops at the limit.
     text = f"""
         SELECT {sql.RUN_COLUMNS}, data FROM workflow_runs WHERE run_id IN (
-            SELECT run_id FROM workflow_runs INDEXED BY {_index(where)}
+            SELECT run_id FROM workflow_runs {"" if where.signalled else f"INDEXED BY {_index(where)}"}
             WHERE status IN ({sql.marks(len(statuses))}){condition} {order}
         ) {order}"""
     return [run_row(found, found[-1]) for found in connection.execute(text, (*statuses, *values, limit, limit))]

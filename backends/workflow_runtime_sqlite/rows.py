@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.storage.base import EventRow, RequirementRow, RunRow, SessionRow, StepRow
+from workflow_runtime.storage.base import EventRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
 
 __all__ = [
     "event_row",
@@ -15,6 +15,7 @@ __all__ = [
     "run_row",
     "run_values",
     "session_row",
+    "signal_row",
     "step_row",
     "step_values",
 ]
@@ -118,7 +119,9 @@ def requirement_row(values: Values) -> RequirementRow:
         created_at=values[7],
         timeout_at=values[8],
         answered_at=values[9],
-        data=values[10],
+        used_at=values[10],
+        withdrawn_at=values[11],
+        data=values[12],
     )
 
 
@@ -134,8 +137,15 @@ def requirement_values(row: RequirementRow) -> Values:
         row.created_at,
         row.timeout_at,
         row.answered_at,
+        row.used_at,
+        row.withdrawn_at,
         row.data,
     )
+
+
+def signal_row(values: Values) -> SignalRow:
+    number, run_id, kind, created_at, data = values
+    return SignalRow(number=number, run_id=run_id, kind=kind, created_at=created_at, data=data)
 
 
 def session_row(values: Values) -> SessionRow:

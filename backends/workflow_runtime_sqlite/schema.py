@@ -13,9 +13,9 @@ from .location import Location
 
 __all__ = ["MIGRATIONS", "VERSION", "check", "migrate"]
 
-# ``touched`` is the seq at which a run was last written without moving on, ``changes`` counts its writes
-# (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose payload is large and
-# rewritten, are not. Their ``data`` stands last: reading the columns before it leaves the pages it overflows to alone.
+# ``touched`` (later ``touched_seq``) is the seq at which a run was last written without moving on, ``changes`` counts its
+# writes (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose payload is large
+# and rewritten, are not. Their ``data`` stands last: reading the columns before it leaves the pages it overflows to alone.
 _FIRST = """
 CREATE TABLE workflow_runs (
     run_id TEXT NOT NULL UNIQUE,
@@ -122,7 +122,93 @@ CREATE TABLE workflow_locks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_TOO_OLD = (
+    "RAISE(FAIL, 'a newer version of workflow-runtime has migrated this file; stop this process, upgrade the package "
+    "workflow-runtime, and start it again')"
+)
+
+# Signals, questions that are used up or withdrawn, and what deaths, queues, edits and deletions need. Answers that were
+# given before the last question was asked had been used: a walk that used answers ended the run or asked again. Answers
+# and requests to cancel that nobody has acted on get the signal that they would have now.
+_SECOND = f"""
+CREATE TABLE workflow_signals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    data BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    taken_at REAL
+);
+CREATE INDEX workflow_signals_waiting ON workflow_signals (run_id) WHERE taken_at IS NULL;
+
+ALTER TABLE workflow_requirements ADD COLUMN used_at REAL;
+ALTER TABLE workflow_requirements ADD COLUMN withdrawn_at REAL;
+UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at <= (
+    SELECT max(created_at) FROM workflow_requirements AS other WHERE other.run_id = workflow_requirements.run_id
+);
+DROP INDEX workflow_requirements_open;
+DROP INDEX workflow_requirements_of_session;
+CREATE INDEX workflow_requirements_open ON workflow_requirements (created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX workflow_requirements_of_session ON workflow_requirements (session_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX workflow_requirements_due ON workflow_requirements (timeout_at)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
+
+INSERT INTO workflow_signals (run_id, kind, data, created_at)
+    SELECT run_id, 'cancel', x'7b7d', updated_at FROM workflow_runs
+    WHERE cancel_requested = 1 AND status IN ('PENDING', 'RUNNING', 'PAUSED') ORDER BY updated_at, run_id;
+INSERT INTO workflow_signals (run_id, kind, data, created_at)
+    SELECT run_id, 'answered', x'7b7d', max(answered_at) FROM workflow_requirements
+    WHERE answered_at IS NOT NULL AND used_at IS NULL
+    AND run_id IN (SELECT run_id FROM workflow_runs WHERE status = 'PAUSED')
+    GROUP BY run_id ORDER BY max(answered_at), run_id;
+
+ALTER TABLE workflow_runs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_runs ADD COLUMN queue TEXT;
+ALTER TABLE workflow_runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_runs ADD COLUMN not_before REAL;
+ALTER TABLE workflow_runs ADD COLUMN commit_id TEXT;
+ALTER TABLE workflow_runs ADD COLUMN traceback BLOB;
+DROP INDEX workflow_runs_to_cancel;
+CREATE INDEX workflow_runs_queued ON workflow_runs (queue, priority, created_at)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';
+ALTER TABLE workflow_steps ADD COLUMN edits BLOB;
+ALTER TABLE workflow_sessions ADD COLUMN commit_id TEXT;
+CREATE TABLE workflow_deletions (
+    session_id TEXT NOT NULL PRIMARY KEY,
+    deleted_at REAL NOT NULL
+) WITHOUT ROWID;
+
+-- A process of version 1 that has the file open is refused. Its runs are taken away from it, as by a take-over; the
+-- columns that its other statements write are there for it alone, and for triggers that say what to do. This version
+-- never names them, so that its own updates meet no trigger.
+UPDATE workflow_runs SET attempt = attempt + 1 WHERE status IN ('PENDING', 'RUNNING');
+ALTER TABLE workflow_runs RENAME COLUMN touched TO touched_seq;
+ALTER TABLE workflow_runs ADD COLUMN touched INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE workflow_sessions RENAME COLUMN version TO revision;
+ALTER TABLE workflow_sessions ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_locks RENAME COLUMN held_until TO held_to;
+ALTER TABLE workflow_locks ADD COLUMN held_until REAL;
+CREATE TRIGGER workflow_runs_insert BEFORE INSERT ON workflow_runs WHEN NEW.touched >= 0 BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_runs_update BEFORE UPDATE OF touched ON workflow_runs BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_sessions_insert BEFORE INSERT ON workflow_sessions WHEN NEW.version > 0
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_sessions_update BEFORE UPDATE OF version ON workflow_sessions BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_locks_insert BEFORE INSERT ON workflow_locks WHEN NEW.held_until IS NOT NULL
+    BEGIN SELECT {_TOO_OLD}; END;
+-- A DELETE names no columns: whoever deletes says so here first, in the same transaction.
+CREATE TABLE workflow_deleting (allowed INTEGER NOT NULL);
+INSERT INTO workflow_deleting VALUES (0);
+CREATE TRIGGER workflow_runs_delete BEFORE DELETE ON workflow_runs WHEN NOT (SELECT allowed FROM workflow_deleting)
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_sessions_delete BEFORE DELETE ON workflow_sessions
+    WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
+    WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 """``MIGRATIONS[n]`` leads from version n to n + 1."""
 
 VERSION = len(MIGRATIONS)

@@ -11,9 +11,10 @@ RUN_COLUMNS = (
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
 REQUIREMENT_COLUMNS = (
-    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, data"
+    "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, "
+    "used_at, withdrawn_at, data"
 )
-SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, version, metrics, created_at, updated_at"
+SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, revision, metrics, created_at, updated_at"
 
 
 def marks(count: int) -> str:
@@ -22,33 +23,34 @@ def marks(count: int) -> str:
 
 # -- runs --------------------------------------------------------------------------------------------------------------
 
-RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched FROM workflow_runs WHERE run_id = ?"
+RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
-RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched, changes, data) VALUES ({marks(17)}, 1, ?)"
+RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, data) VALUES ({marks(17)}, 1, ?)"
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
-    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched = ?, changes = changes + 1,
+    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched_seq = ?, changes = changes + 1,
     data = ? WHERE run_id = ?"""
 RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
     parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
     lease_until = ?,
-    cancel_requested = ?, forked_from = ?, touched = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
+    cancel_requested = ?, forked_from = ?, touched_seq = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
     lease_until = ?, cancel_requested = ?, updated_at = ?,
-    touched = seq, changes = changes + 1 WHERE run_id = ?"""
+    touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
-RUN_TOUCH = "UPDATE workflow_runs SET touched = seq, changes = changes + 1 WHERE run_id = ?"
-RUN_MOVED = "SELECT seq, touched, changes FROM workflow_runs WHERE run_id = ?"
+RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
+RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
 RUN_DELETE = (
     "DELETE FROM workflow_steps WHERE run_id = ?",
     "DELETE FROM workflow_events WHERE run_id = ?",
     "DELETE FROM workflow_requirements WHERE run_id = ?",
+    "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_runs WHERE run_id = ?",
 )
-CANCEL_REQUESTS = """
-    SELECT run_id FROM workflow_runs WHERE cancel_requested = 1 AND owner = ? AND status = 'RUNNING'"""
+# Around statements that delete runs, sessions or events (``schema``).
+DELETING = "UPDATE workflow_deleting SET allowed = ?"
 RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
 
 # -- steps, events -----------------------------------------------------------------------------------------------------
@@ -73,15 +75,33 @@ EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY se
 
 # A question that was answered is not opened again by a late write of the row that asked it.
 REQUIREMENT_PUT = f"""
-    INSERT INTO workflow_requirements ({REQUIREMENT_COLUMNS}) VALUES ({marks(11)})
+    INSERT INTO workflow_requirements ({REQUIREMENT_COLUMNS}) VALUES ({marks(13)})
     ON CONFLICT (run_id, requirement_id) DO UPDATE SET session_id = excluded.session_id, user_id = excluded.user_id,
     workflow_id = excluded.workflow_id, path = excluded.path, kind = excluded.kind, created_at = excluded.created_at,
-    timeout_at = excluded.timeout_at, answered_at = excluded.answered_at, data = excluded.data
-    WHERE workflow_requirements.answered_at IS NULL OR excluded.answered_at IS NOT NULL"""
-REQUIREMENT_ANSWERED_AT = "SELECT answered_at FROM workflow_requirements WHERE run_id = ? AND requirement_id = ?"
+    timeout_at = excluded.timeout_at, used_at = excluded.used_at, withdrawn_at = excluded.withdrawn_at,
+    answered_at = ifnull(excluded.answered_at, workflow_requirements.answered_at),
+    data = CASE WHEN workflow_requirements.answered_at IS NOT NULL AND excluded.answered_at IS NULL
+    THEN workflow_requirements.data ELSE excluded.data END"""
+REQUIREMENT_TIMES = (
+    "SELECT answered_at, withdrawn_at FROM workflow_requirements WHERE run_id = ? AND requirement_id = ?"
+)
+REQUIREMENTS_ANSWERED = """
+    SELECT requirement_id FROM workflow_requirements WHERE run_id = ? AND answered_at IS NOT NULL"""
 REQUIREMENT_ANSWER = """
     UPDATE workflow_requirements SET data = ?, answered_at = ? WHERE run_id = ? AND requirement_id = ?"""
 REQUIREMENTS = f"SELECT {REQUIREMENT_COLUMNS} FROM workflow_requirements WHERE run_id = ? ORDER BY created_at, number"
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+SIGNAL_PUT = "INSERT INTO workflow_signals (run_id, kind, data, created_at) VALUES (?, ?, ?, ?)"
+# Few wait at any time, so it is their runs that are looked up.
+SIGNALS = """
+    SELECT number, signal.run_id, kind, signal.created_at, signal.data
+    FROM workflow_signals AS signal INDEXED BY workflow_signals_waiting
+    CROSS JOIN workflow_runs AS run ON run.run_id = signal.run_id
+    WHERE taken_at IS NULL AND owner = ? AND status IN ('PENDING', 'RUNNING') ORDER BY number"""
+SIGNAL_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE number = ?"
+SIGNALS_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE run_id = ? AND taken_at IS NULL"
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
@@ -91,9 +111,9 @@ STATE, EXTRA = 0, 1
 SESSION = f"SELECT {SESSION_COLUMNS} FROM workflow_sessions WHERE session_id = ?"
 SESSION_INSERT = f"INSERT INTO workflow_sessions ({SESSION_COLUMNS}) VALUES ({marks(9)})"
 SESSION_CHECKPOINT = """
-    UPDATE workflow_sessions SET name = ?, version = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
+    UPDATE workflow_sessions SET name = ?, revision = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
 SESSION_UPDATE = """
-    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, version = ?, metrics = ?,
+    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, revision = ?, metrics = ?,
     updated_at = ? WHERE session_id = ?"""
 SESSION_VALUES = "SELECT part, name, value FROM workflow_session_values WHERE session_id = ?"
 SESSION_KEY = f"SELECT value FROM workflow_session_values WHERE session_id = ? AND part = {STATE} AND name = ?"
@@ -107,7 +127,7 @@ SESSION_DELETE = (
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCK_TAKE = """
-    INSERT INTO workflow_locks (name, owner, held_until) VALUES (?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_until = excluded.held_until
-    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_until <= ?"""
+    INSERT INTO workflow_locks (name, owner, held_to) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_to = excluded.held_to
+    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_to <= ?"""
 LOCK_DROP = "DELETE FROM workflow_locks WHERE name = ? AND owner = ?"

@@ -40,7 +40,7 @@ EXIT_GRACE = 10.0
 Queue = SimpleQueue[Job | None]
 Tick = Callable[[sqlite3.Connection], "float | None"]
 
-_running: dict[Thread, Queue] = {}
+_running: dict[Thread, Worker] = {}
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
                     thread.start()
                 except RuntimeError as error:
                     raise StorageError(f"SQLite database {self.settings.location.path}: {error}") from error
-                _running[thread] = queue
+                _running[thread] = self
                 self._thread, self._queue = thread, queue
             self._queue.put(job)
 
@@ -189,8 +189,8 @@ def _stop_all() -> None:
     # Here, because a daemon thread that runs into the interpreter's end is simply frozen where it is.
     give_up = monotonic() + EXIT_GRACE
     running = dict(_running)
-    for queue in running.values():
-        queue.put(None)
+    for worker in running.values():
+        worker.stop()  # whatever is submitted after this gets a new thread
     for thread in running:
         thread.join(max(0.0, give_up - monotonic()))
 

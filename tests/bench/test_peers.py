@@ -40,7 +40,7 @@ def test_a_library_does_every_case_or_its_adapter_says_why_not(name: str, postgr
             toy=True,
             folder=tmp_path,
             postgres=postgres.new_database if case.postgres else None,
-            limit=120.0,
+            limit=900.0,
             say=said.append,
         )
         return found[case.name]

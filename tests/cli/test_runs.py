@@ -47,6 +47,15 @@ def test_a_run_is_shown_with_bars_outputs_and_end(wfr: Wfr) -> None:
     assert "LookupError: no such [b]page[/b]" in said.out
 
 
+def test_the_step_that_failed_is_named_also_where_no_events_are_stored(wfr: Wfr) -> None:
+    wfr("run", "flows:broken", "hi", "--run-id", "r1", "--no-events")
+    said = wfr("show", "r1")
+    assert "✘ refuse · failed" in said.out
+    assert re.search(r"at refuse +\(1.refuse\)", said.out)
+    (failed,) = wfr("show", "r1", "--json").json["failed_steps"]
+    assert (failed["step_name"], failed["path"], failed["success"]) == ("refuse", "1.refuse", False)
+
+
 def test_a_run_is_found_by_the_end_of_its_id(wfr: Wfr) -> None:
     wfr("run", "flows:hello", "hi", "--run-id", "run-aaaa-1234")
     assert wfr("show", "1234", "--json").json["run_id"] == "run-aaaa-1234"

@@ -15,6 +15,7 @@ import pytest
 from console.emulator import Emulator
 
 HERE = Path(__file__).parent
+PATH = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
 WFR = [sys.executable, "-m", "workflow_runtime.cli"]
 _CONTROL = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[=>]|\r")
 
@@ -29,10 +30,10 @@ class Terminal:
             command[0],
             list(command[1:]),
             cwd=str(HERE),
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(HERE), "PROMPT_TOOLKIT_NO_CPR": "1", **env},
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
             dimensions=size,
             encoding="utf-8",
-            timeout=20,
+            timeout=90,
         )
 
     @property
@@ -43,7 +44,7 @@ class Terminal:
         for text in texts:
             while text not in self.plain[self._seen :]:
                 try:
-                    self.text += self.child.read_nonblocking(65536, timeout=20)
+                    self.text += self.child.read_nonblocking(65536, timeout=90)
                 except (pexpect.EOF, pexpect.TIMEOUT):
                     raise AssertionError(f"{text!r} did not come; the end was: {self.plain[-1500:]}") from None
             self._seen = self.plain.index(text, self._seen) + len(text)
@@ -55,9 +56,10 @@ class Terminal:
         """Its exit code."""
         while True:
             try:
-                self.text += self.child.read_nonblocking(65536, timeout=20)
+                self.text += self.child.read_nonblocking(65536, timeout=90)
             except pexpect.EOF:
                 break
+        self.child.wait()  # it lets go of the terminal before it ends; ``close`` would kill it
         self.child.close()
         assert self.child.exitstatus is not None, self.plain[-1500:]
         return int(self.child.exitstatus)
@@ -132,7 +134,21 @@ def test_ctrl_d_leaves_the_run_paused_and_ctrl_c_cancels_it(terminal: Open) -> N
     wfr.sees("go on? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
-    assert wfr.ends() == 4
+    assert wfr.ends() == 130
+    wfr = terminal("run", "flows:ask", "hi", "--run-id", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x04")
+    assert wfr.ends() == 3
+    wfr = terminal("continue", "flows:ask", "r1")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
+    wfr = terminal("fork", "flows:ask", "r1", "--at", "0.shout")
+    wfr.sees("go on? [y/n]")
+    wfr.types("\x03")
+    wfr.sees("Cancelled")
+    assert wfr.ends() == 130
 
 
 @pytest.mark.parametrize(("before", "after"), [(100, 50), (50, 100)])

@@ -41,7 +41,7 @@ class Proxy:
                 return
             self.connections += 1
             try:
-                server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
+                server = socket.create_connection(("127.0.0.1", self.target), timeout=60)
             except OSError:
                 client.close()
                 continue
@@ -65,7 +65,7 @@ class Proxy:
         self._listener.close()
         self.sever()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _spawn(self, work: Callable[[], None]) -> None:
@@ -120,4 +120,4 @@ def proxy(target: int) -> Iterator[Proxy]:
         yield made
     finally:
         made.close()
-        thread.join(5)
+        thread.join(60)

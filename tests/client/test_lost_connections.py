@@ -138,7 +138,7 @@ async def test_the_server_is_restarted_in_the_middle_and_the_client_comes_back(
                 if event.event == "StepStarted" and event.step_name == "second":
                     waiting.set()
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as group:
                 group.start_soon(read)
                 await waiting.wait()

@@ -240,7 +240,7 @@ async def test_a_process_that_lets_its_runs_go_leaves_the_remote_one_to_the_next
         await until(lambda: began)
     assert pending.run_id is not None
     going_on.set()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with Runtime(workflow, recover=True):
             events = [event async for event in workflow.subscribe(pending.run_id)]
     assert events[-1].content == "far!"

@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["canonical"]
 
 # Events that agno does not have, or not there. StepError and RunContent are kept where agno shows them too.
-_MORE = {"StepContent", "StepRetry", "StepError", "StepsExecutionCompleted", "WorkflowPaused"}
+_MORE = {"StepContent", "StepRetry", "StepContinued", "StepError", "StepsExecutionCompleted", "WorkflowPaused"}
 
 
 def canonical(ours: Any, theirs: Any) -> tuple[Any, Any]:

@@ -32,10 +32,14 @@ MODULES = (
     "db",
     "db.base",
     "db.sqlite",
+    "db.postgres",
+    "db.async_postgres",
     "db.in_memory",
     "media",
     "utils.pprint",
     "registry",
+    "utils.merge_dict",
+    "workflow.utils.hitl",
 )
 CALLABLES = (
     "workflow:Workflow",
@@ -54,6 +58,11 @@ CALLABLES = (
     "run:RunContext",
     "db.sqlite:SqliteDb",
     "db.sqlite:AsyncSqliteDb",
+    "db.postgres:PostgresDb",
+    "db.postgres:AsyncPostgresDb",
+    "registry:Registry",
+    "workflow.types:StepRequirement",
+    "workflow.types:ErrorRequirement",
     "db.in_memory:InMemoryDb",
     "utils.pprint:pprint_run_response",
 )
@@ -97,9 +106,10 @@ METHODS = {
         "acli_app",
         "deep_copy",
         "to_dict",
+        "from_dict",
     ),
     **{
-        f"workflow:{name}": ("execute", "aexecute", "execute_stream", "aexecute_stream")
+        f"workflow:{name}": ("execute", "aexecute", "execute_stream", "aexecute_stream", "to_dict", "from_dict")
         for name in ("Step", "Steps", "Loop", "Parallel", "Condition", "Router")
     },
     "workflow:StepInput": (
@@ -112,7 +122,22 @@ METHODS = {
         "get_workflow_history_context",
         "to_dict",
     ),
-    "workflow:StepOutput": ("to_dict",),
+    "workflow:StepOutput": ("to_dict", "from_dict"),
+    "workflow:HumanReview": ("to_dict", "from_dict"),
+    "workflow.types:UserInputField": ("to_dict", "from_dict"),
+    "workflow.types:StepRequirement": (
+        "confirm",
+        "reject",
+        "edit",
+        "set_user_input",
+        "get_user_input",
+        "select",
+        "select_single",
+        "select_multiple",
+        "to_dict",
+        "from_dict",
+    ),
+    "workflow.types:ErrorRequirement": ("retry", "skip", "to_dict", "from_dict"),
 }
 ENUMS = ("run:RunStatus", "run.workflow:WorkflowRunEvent", "run.agent:RunEvent", "run.team:TeamRunEvent",
          "workflow:OnError", "workflow:OnReject", "workflow:OnTimeout", "workflow.types:StepType")  # fmt: skip

@@ -16,6 +16,7 @@ from workflow_runtime import Step as StrictStep
 from workflow_runtime.compat.agno.db.sqlite import AsyncSqliteDb, SqliteDb
 from workflow_runtime.compat.agno.run.agent import RunOutput
 from workflow_runtime.compat.agno.run.cancel import cancel_run, get_active_runs, is_cancelled
+from workflow_runtime.compat.agno.utils import pprint
 from workflow_runtime.compat.agno.utils.pprint import apprint_run_response, pprint_run_response
 from workflow_runtime.compat.agno.workflow import (
     Condition,
@@ -173,8 +174,8 @@ def test_a_component_run_by_itself_sees_media_and_its_caller() -> None:
 def test_an_argument_without_effect_is_refused_in_a_direct_call() -> None:
     step = Step(name="echo", executor=echo)
     assert step.execute(StepInput(input="x"), store_executor_outputs=False, num_history_runs=5).content == "echo x"
-    with pytest.raises(TypeError, match="force_else_branch=True"):
-        Condition(name="c", steps=[echo]).execute(StepInput(input="x"), force_else_branch=True)
+    with pytest.raises(TypeError, match="resume_from_iteration=2"):
+        Loop(name="l", steps=[echo]).execute(StepInput(input="x"), resume_from_iteration=2)
     with pytest.raises(TypeError, match="misspelt"):
         step.execute(StepInput(input="x"), misspelt=1)
 
@@ -268,16 +269,45 @@ async def test_a_run_is_cancelled_by_its_id_alone() -> None:
     assert not cancel_run("run-7")
 
 
-def test_printing_a_run_or_a_stream_writes_its_content_once(capsys: pytest.CaptureFixture[str]) -> None:
+def boxed(text: str) -> str:
+    """``text`` as it is printed."""
+    width = max(map(len, text.splitlines()))
+    lines = [f"│ {line:{width}} │" for line in text.splitlines()]
+    return "\n".join([f"╭─{'─' * width}─╮", *lines, f"╰─{'─' * width}─╯", ""])
+
+
+def test_printing_a_run_or_a_stream_writes_its_content_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def words(step_input: StepInput) -> Iterator[str]:
         yield "a "
-        yield "b"
+        yield "[b]"
 
-    workflow = Workflow(name="W", steps=[words])
+    def after(step_input: StepInput) -> str:
+        return f"after {step_input.previous_step_content}"
+
+    workflow, longer = Workflow(name="W", steps=[words]), Workflow(name="W", steps=[words, after])
     pprint_run_response(workflow.run("x"))
-    assert capsys.readouterr().out == "a b\n"
+    assert capsys.readouterr().out == boxed("a [b]")
     pprint_run_response(workflow.run("x", stream=True))
-    assert capsys.readouterr().out == "a b\n"
+    assert capsys.readouterr().out == boxed("a [b]")
+    pprint_run_response(longer.run("x", stream=True, stream_events=True))
+    assert capsys.readouterr().out == boxed("a [b]\nafter a [b]")
+    monkeypatch.setattr(pprint, "find_spec", lambda name: None)  # without rich
+    pprint_run_response(workflow.run("x"))
+    pprint_run_response(longer.run("x", stream=True))
+    assert capsys.readouterr().out == "a [b]\na [b]\nafter a [b]\n"
+
+
+def test_data_is_printed_as_json_and_markdown_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    data = Workflow(name="W", steps=[lambda step_input: StepOutput({"n": [1]})])
+    pprint_run_response(data.run("x"), markdown=True)
+    assert capsys.readouterr().out == boxed('{\n    "n": [\n        1\n    ]\n}')
+    marked = Workflow(name="W", steps=[lambda step_input: "- one\n- two"])
+    pprint_run_response(marked.run("x"), markdown=True)
+    assert "• one" in capsys.readouterr().out
+    pprint_run_response(marked.run("x", stream=True), show_time=True)
+    assert "Response" in capsys.readouterr().out
 
 
 @pytest.mark.anyio
@@ -286,7 +316,7 @@ async def test_printing_an_asynchronous_stream_writes_its_content(capsys: pytest
     workflow = Workflow(name="W", steps=[echo])
     await apprint_run_response(workflow.arun("x", stream=True))
     await apprint_run_response(await workflow.arun("x"))
-    assert capsys.readouterr().out == "echo x\necho x\n"
+    assert capsys.readouterr().out == boxed("echo x") * 2
 
 
 def test_a_paused_functions_mark_can_be_read() -> None:

@@ -31,7 +31,7 @@ async def count(step_input: StepInput, session_state: dict[str, Any]) -> str:
 async def talk(workflow: Workflow, *lines: str | Exception, **options: Any) -> str:
     """Everything that was drawn in a conversation of these lines."""
     console: Console = options.pop("console", None) or recording(80)
-    with anyio.fail_after(15):
+    with anyio.fail_after(60):
         await Chat(workflow, console=console, prompter=Person(*lines), **options).run()
     return console.export_text()
 
@@ -133,7 +133,7 @@ async def test_interrupting_cancels_the_run_and_not_the_chat() -> None:
 
     console = recording(80)
     chat = Chat(Workflow(name="W", steps=[forever]), console=console, prompter=Person("hi", "/runs", Left()))
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(chat.run)
             await started.wait()

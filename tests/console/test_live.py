@@ -60,12 +60,12 @@ async def test_a_terminal_that_takes_nothing_does_not_hold_the_run_up() -> None:
         def write(self, text: str) -> int:
             if "word" in text and not released.is_set():
                 blocked.set()
-                released.wait(10)
+                released.wait(60)
             return super().write(text)
 
     async def speak(step_input: StepInput) -> AsyncIterator[str | StepOutput]:
         yield "word "
-        await anyio.to_thread.run_sync(blocked.wait, 5)  # the terminal is stuck with a picture of this
+        await anyio.to_thread.run_sync(blocked.wait, 60)  # the terminal is stuck with a picture of this
         for _ in range(5_000):
             yield "word "
         ended.set()
@@ -78,7 +78,7 @@ async def test_a_terminal_that_takes_nothing_does_not_hold_the_run_up() -> None:
 
         tasks.start_soon(show)
         try:
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 await ended.wait()
             assert blocked.is_set()
         finally:
@@ -95,7 +95,7 @@ async def test_a_picture_that_cannot_be_drawn_does_not_fail_the_run(monkeypatch:
             told.set()
 
     async def patient(step_input: StepInput) -> str:
-        await anyio.to_thread.run_sync(told.wait, 5)
+        await anyio.to_thread.run_sync(told.wait, 60)
         return "the end"
 
     def broken(self: live.Live, shot: Any) -> float:

@@ -53,7 +53,7 @@ def client(notebook: Any, folder: Path) -> NotebookClient:
     spec.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     (spec / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "ours", "language": "python"}))
-    found = NotebookClient(notebook, kernel_name="ours", timeout=60, resources={"metadata": {"path": str(folder)}})
+    found = NotebookClient(notebook, kernel_name="ours", timeout=120, resources={"metadata": {"path": str(folder)}})
     manager = found.create_kernel_manager()
     manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[str(folder / "kernels")])
     return found

@@ -39,7 +39,7 @@ class Gate:
 
 
 async def ended(workflow: Workflow, run_id: str) -> RunStatus:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async for _ in workflow.subscribe(run_id):
             pass
     output = await workflow.aget_run(run_id)

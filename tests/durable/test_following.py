@@ -46,7 +46,7 @@ def text(events: list[Any]) -> str:
 
 
 async def read(subscription: Subscription) -> list[Any]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         return [event async for event in subscription]
 
 
@@ -155,7 +155,7 @@ async def test_a_subscription_outlives_a_pause(again: Again) -> None:
                 paused.set()
 
     paused = anyio.Event()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(follow)
             await paused.wait()

@@ -34,7 +34,7 @@ async def test_leaving_the_stream_stops_a_generator_that_never_waits(kind: str, 
     made: list[int] = []
     step = Step("busy", executor=made_by(kind, made), offload=offload)
     workflow = Workflow(name="Busy", steps=[step], db=InMemoryDb(), buffer_size=BUFFER)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         taken = 0
         async with workflow.arun(stream=True) as stream:
             async for event in stream:
@@ -62,7 +62,7 @@ async def test_a_cancelled_run_stops_a_generator_that_nobody_reads() -> None:
             yield "x"
 
     workflow.steps = [cancels_itself]
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         output = await workflow.arun(run_id="busy")
     assert output.status is RunStatus.cancelled
     assert len(made) == TAKEN + 1

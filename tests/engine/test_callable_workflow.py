@@ -22,7 +22,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowExecutionInput,
 )
-from workflow_runtime.testing import ScriptedAgent
+from workflow_runtime.testing import FakeClock, ScriptedAgent
 
 
 def shout(step_input: StepInput) -> str:
@@ -182,7 +182,7 @@ async def test_its_steps_may_run_at_the_same_time() -> None:
             group.start_soon(one, "right")
         return [found["left"], found["right"]]
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         output = await Workflow(steps=flow).arun()
     assert output.content == ["left", "right"]
 
@@ -244,13 +244,16 @@ def test_it_may_handle_what_a_step_raises(verb: Verb) -> None:
 
 @pytest.mark.anyio
 async def test_the_run_timeout_and_a_cancel_reach_into_it() -> None:
+    clock = FakeClock()
+
     async def flow(run_context: RunContext) -> None:
+        clock.advance(60)
         await anyio.sleep_forever()
 
     with pytest.raises(StepTimeoutError):
-        await Workflow(steps=flow, run_timeout=0.02).arun()
+        await Workflow(steps=flow, run_timeout=60, clock=clock).arun()
     workflow = Workflow(steps=flow)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, run_id="r") as stream:
             await stream.__anext__()
             await workflow.acancel_run("r")

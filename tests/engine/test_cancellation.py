@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from time import perf_counter
 from typing import Any
 
 import anyio
@@ -43,7 +42,7 @@ def quick(step_input: StepInput) -> str:
 
 
 async def nap(step_input: StepInput) -> str:
-    await anyio.sleep(3)
+    await anyio.sleep_forever()
     return "slept"
 
 
@@ -64,7 +63,7 @@ async def no_task_left() -> NoTaskLeft:
         return [task.name for task in found if "TestRunner" not in getattr(task.coro, "__qualname__", "")]
 
     async def check() -> None:
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(60):
             while left():
                 await anyio.lowlevel.checkpoint()
         assert left() == []
@@ -78,7 +77,7 @@ async def status_of(workflow: Workflow, run_id: str) -> RunStatus:
     return found.status
 
 
-# -- within 50 ms, everywhere -------------------------------------------------------------------------------------------
+# -- at once, everywhere -------------------------------------------------------------------------------------------
 
 
 SLEEPERS: dict[str, Callable[[], list[Any]]] = {
@@ -95,30 +94,51 @@ async def quick2(step_input: StepInput) -> str:
 
 
 @pytest.mark.parametrize("shape", SLEEPERS)
-async def test_a_cancelled_sleep_ends_the_stream_within_50_ms(db: BaseDb, no_task_left: NoTaskLeft, shape: str) -> None:
-    # The best of three: another process may have had the processor during one of them.
-    took = []
-    for attempt in range(3):
-        workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=db, store_events=True)
-        async with workflow.arun("x", stream=True, stream_events=True, run_id=f"r{attempt}") as stream:
+async def test_a_cancelled_sleep_ends_the_stream(db: BaseDb, no_task_left: NoTaskLeft, shape: str) -> None:
+    workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=db, store_events=True)
+    with anyio.fail_after(60):
+        async with workflow.arun("x", stream=True, stream_events=True, run_id="r") as stream:
             events = []
             async for event in stream:
                 events.append(event)
                 if getattr(event, "step_name", None) in ("nap", "wide"):
                     await turns()
-                    started = perf_counter()
                     assert await workflow.acancel_run(stream.run_id)
                     break
             rest = [event async for event in stream]
-            took.append(perf_counter() - started)
-        assert names(rest)[-1] == "WorkflowCancelled"
-        assert names(rest).count("WorkflowCancelled") == 1
-        await no_task_left()
-        stored = await workflow.aget_run_output(stream.run_id)
-        assert stored is not None
-        assert stored.status is RunStatus.cancelled
-        assert names(stored.events or ())[-1] == "WorkflowCancelled"
-    assert min(took) < 0.05, took
+    assert names(rest)[-1] == "WorkflowCancelled"
+    assert names(rest).count("WorkflowCancelled") == 1
+    await no_task_left()
+    stored = await workflow.aget_run_output(stream.run_id)
+    assert stored is not None
+    assert stored.status is RunStatus.cancelled
+    assert names(stored.events or ())[-1] == "WorkflowCancelled"
+
+
+@pytest.mark.parametrize("shape", SLEEPERS)
+async def test_from_the_cancel_to_the_end_of_the_stream_it_is_a_few_turns_of_the_loop(shape: str) -> None:
+    taken = 0
+
+    async def count() -> None:
+        nonlocal taken
+        while True:
+            await anyio.lowlevel.checkpoint()
+            taken += 1
+
+    workflow = Workflow(name="w", steps=SLEEPERS[shape](), db=InMemoryDb(), store_events=True)
+    async with workflow.arun("x", stream=True, stream_events=True, run_id="r") as stream:
+        async for event in stream:
+            if getattr(event, "step_name", None) in ("nap", "wide"):
+                break
+        await turns()
+        async with anyio.create_task_group() as group:
+            group.start_soon(count)
+            await anyio.lowlevel.checkpoint()
+            assert workflow.cancel_run(stream.run_id)
+            rest = [event async for event in stream]
+            group.cancel_scope.cancel()
+    assert names(rest)[-1] == "WorkflowCancelled"
+    assert taken < 50
 
 
 @pytest.mark.parametrize("mode", ["arun", "background"])
@@ -130,7 +150,7 @@ async def test_cancel_run_ends_a_run_that_nobody_reads(db: BaseDb, no_task_left:
         await anyio.sleep_forever()
 
     workflow = Workflow(steps=[quick, hang], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         if mode == "background":
             await workflow.arun(background=True, run_id="r")
             await started.wait()
@@ -188,7 +208,7 @@ async def test_a_cancel_at_any_event_of_a_nested_workflow_leaves_one_end_and_no_
         workflow = nested_workflow(db)
         stream = workflow.arun("x", stream=True, stream_events=True, run_id=f"r{position}")
         events = []
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             async for event in stream:
                 events.append(event)
                 if len(events) == position + 1:
@@ -219,7 +239,7 @@ async def test_cancelling_the_callers_task_ends_the_run_as_cancelled(db: BaseDb,
 
     workflow = Workflow(steps=[quick, hang], db=db)
     returned = False
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def call() -> None:
@@ -242,7 +262,7 @@ async def test_cancelling_the_task_that_reads_a_stream_ends_the_run(db: BaseDb, 
     workflow = Workflow(steps=[quick, nap], db=db)
     stream = workflow.arun(stream=True, stream_events=True, run_id="r")
     napping = anyio.Event()
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def read() -> None:
@@ -261,7 +281,7 @@ async def test_cancelling_the_task_that_reads_a_stream_ends_the_run(db: BaseDb, 
 async def test_aclose_cancels_and_waits_for_the_end(db: BaseDb, no_task_left: NoTaskLeft) -> None:
     workflow = Workflow(steps=[quick, nap], db=db)
     stream = workflow.arun(stream=True, stream_events=True, run_id="r")
-    with anyio.fail_after(2):
+    with anyio.fail_after(60):
         async for event in stream:
             if event.event == "StepCompleted":
                 break
@@ -273,7 +293,7 @@ async def test_aclose_cancels_and_waits_for_the_end(db: BaseDb, no_task_left: No
 async def test_async_with_cancels_and_waits_for_the_end_also_when_its_body_raises(db: BaseDb) -> None:
     workflow = Workflow(steps=[nap], db=db)
     error = KeyError("body")
-    with anyio.fail_after(2), contextlib.suppress(KeyError):
+    with anyio.fail_after(60), contextlib.suppress(KeyError):
         async with workflow.arun(stream=True, run_id="r") as stream:
             await stream.__anext__()
             raise error
@@ -289,7 +309,7 @@ async def test_a_bare_break_cancels_the_run(db: BaseDb, no_task_left: NoTaskLeft
             if event.event == "StepCompleted":
                 break
 
-    with anyio.fail_after(2):
+    with anyio.fail_after(60):
         await look()
         async for _ in workflow.subscribe("r"):
             pass
@@ -299,7 +319,7 @@ async def test_a_bare_break_cancels_the_run(db: BaseDb, no_task_left: NoTaskLeft
 
 async def test_cancel_run_works_from_another_thread(db: BaseDb) -> None:
     workflow = Workflow(steps=[quick, nap], db=db)
-    with anyio.fail_after(2):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "StepStarted" and event.step_name == "nap":
@@ -317,10 +337,10 @@ def test_a_sync_run_is_cancelled_from_another_thread(sqlite: SqliteDb) -> None:
         await anyio.sleep_forever()
 
     workflow = Workflow(steps=[quick, hang], db=sqlite)
-    canceller = threading.Thread(target=lambda: started.wait(5) and workflow.cancel_run("r"))
+    canceller = threading.Thread(target=lambda: started.wait(60) and workflow.cancel_run("r"))
     canceller.start()
     output = workflow.run(run_id="r")
-    canceller.join(5)
+    canceller.join(60)
     assert output.status is RunStatus.cancelled
     stored = workflow.get_run_output("r")
     assert stored is not None
@@ -381,7 +401,7 @@ async def test_the_partial_output_of_the_running_step_is_kept_as_not_successful(
 ) -> None:
     workflow = Workflow(steps=[quick, Step(name="half", executor=executor)], db=db)
     chunks = 0
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 chunks += event.event == "StepContent"
@@ -405,7 +425,7 @@ async def test_the_partial_output_of_an_agent_is_kept(db: BaseDb) -> None:
             await anyio.sleep_forever()
 
     workflow = Workflow(steps=[Step(name="agent", agent=Stuck())], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "RunContent":
@@ -422,7 +442,7 @@ async def test_what_an_unfinished_container_had_made_is_kept_in_its_place(db: Ba
 
     both = Parallel(Steps(name="left", steps=[quick, half]), Step(name="right", executor=quick2), name="both")
     workflow = Workflow(steps=[both], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "StepContent":
@@ -450,7 +470,7 @@ async def test_a_branch_that_lost_a_race_leaves_no_partial_output_in_a_run_cance
 
     race = Parallel(hang, win, wait_for="first", name="race")
     workflow = Workflow(steps=[race, nap], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "StepStarted" and event.step_name == "nap":
@@ -472,7 +492,7 @@ async def test_a_threads_function_is_told_and_waited_for(db: BaseDb) -> None:
         return "cleaned up"
 
     workflow = Workflow(steps=[work], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, run_id="r") as stream:
             await stream.__anext__()
             await anyio.to_thread.run_sync(started.wait)
@@ -494,7 +514,7 @@ async def test_clean_up_of_a_cancelled_step_runs_to_its_end(db: BaseDb) -> None:
                 cleaned.append("closed")
 
     workflow = Workflow(steps=[careful], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             async for event in stream:
                 if event.event == "StepStarted":
@@ -511,7 +531,7 @@ async def test_a_step_that_emits_while_it_is_cancelled_is_heard_before_the_end(d
             run_context.emit(text="goodbye")
 
     workflow = Workflow(steps=[last_words], db=db, store_events=True)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, stream_events=True, run_id="r") as stream:
             await stream.__anext__()
             await turns()
@@ -529,7 +549,7 @@ async def test_waiting_between_two_attempts_ends_with_the_run() -> None:
     workflow = Workflow(
         steps=[Step(name="fail", executor=fail, retry=Retry(attempts=3, delay=60))], clock=clock, db=InMemoryDb()
     )
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with workflow.arun(stream=True, run_id="r") as stream:
             await stream.__anext__()
             await clock.wait_sleeping()

@@ -20,6 +20,7 @@ from workflow_runtime import (
     RunContext,
     Step,
     StepInput,
+    Steps,
     UnserializableError,
     Workflow,
 )
@@ -251,7 +252,7 @@ async def test_sleep_waits_for_the_workflows_clock() -> None:
 
     started = clock.time()
     outputs: list[Any] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def run() -> None:
@@ -285,7 +286,7 @@ async def test_a_step_entered_again_sleeps_only_for_what_is_left(db: BaseDb) -> 
         )
 
     paused: list[Any] = []
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
 
             async def first() -> None:
@@ -354,3 +355,27 @@ async def test_the_state_can_be_replaced_as_a_whole() -> None:
 
 def test_a_step_that_asks_for_nothing_but_its_input_runs_without_a_context() -> None:
     assert Workflow(steps=[lambda step_input: type(step_input).__name__]).run().content == StepInput.__name__
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_a_step_assigns_to_the_context_the_steps_after_it_find() -> None:
+    async def assigns(step_input: StepInput, run_context: RunContext) -> str:
+        run_context.output_schema = int
+        run_context.dependencies = {**(run_context.dependencies or {}), "b": 2}
+        return "assigned"
+
+    def finds(step_input: StepInput, run_context: RunContext) -> Any:
+        return [run_context.output_schema, run_context.dependencies, run_context.metadata, run_context.messages]
+
+    workflow = Workflow(
+        name="W",
+        steps=[assigns, Parallel(Steps(name="s", steps=[finds]), name="p")],
+        dependencies={"a": 1},
+        metadata={"m": 1},
+    )
+    output = await workflow.arun("x")
+    assert output.step_results[1].steps[0].steps[0].content == [int, {"a": 1, "b": 2}, {"m": 1}, None]  # type: ignore[index]
+    assert workflow.dependencies == {"a": 1}
+    again = await Workflow(name="W", steps=[finds]).arun("x")
+    assert again.content == [None, None, None, None]

@@ -362,7 +362,7 @@ async def test_an_answered_agent_goes_on_also_as_another_object(
     (requirement,) = paused.steps_requiring_executor_resolution
     assert requirement.executor_requirements is not None
     requirement.executor_requirements[0]["confirmation"] = answer
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         done = await workflow.acontinue_run(run_id="r", step_requirements=[requirement])
     assert (done.status, done.content) == (RunStatus.completed, content)
     assert "StepExecutorContinued" in names(done.events or ())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
+import anyio.from_thread
 import pytest
 
 from workflow_runtime import (
@@ -25,6 +27,7 @@ from workflow_runtime import (
     UnserializableError,
     Workflow,
 )
+from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -80,21 +83,21 @@ async def test_a_value_that_cannot_be_stored_fails_the_run_with_its_path_and_kee
     assert await workflow.recover() == []
 
 
-def make_late(let_go: threading.Event) -> Any:
-    def late(step_input: StepInput) -> str:
-        assert let_go.wait(10)
-        return "too late"
-
-    return late
-
-
 @pytest.mark.parametrize("limit", ["step", "container", "run"])
 async def test_what_a_thread_returns_after_its_deadline_is_a_timeout(limit: str) -> None:
-    let_go = threading.Event()
-    threading.Timer(0.15, let_go.set).start()  # the deadline below has passed by then
-    step = Step("late", executor=make_late(let_go), timeout=0.02 if limit == "step" else None)
-    steps = [Steps(name="in", steps=[step], timeout=0.02)] if limit == "container" else [step]
-    workflow = Workflow(name="w", steps=steps, run_timeout=0.02 if limit == "run" else None)
+    clock = FakeClock()
+
+    def late(step_input: StepInput) -> str:
+        clock.advance(60)  # the deadline passes while the thread works
+        with contextlib.suppress(BaseException):
+            while True:
+                anyio.from_thread.check_cancelled()
+                threading.Event().wait(0.001)
+        return "too late"
+
+    step = Step("late", executor=late, timeout=60 if limit == "step" else None)
+    steps = [Steps(name="in", steps=[step], timeout=60)] if limit == "container" else [step]
+    workflow = Workflow(name="w", steps=steps, run_timeout=60 if limit == "run" else None, clock=clock)
     with pytest.raises(StepTimeoutError):
         await workflow.arun("x")
 

@@ -21,6 +21,7 @@ from workflow_runtime import (
     Workflow,
 )
 from workflow_runtime.backends import SqliteDb
+from workflow_runtime.testing import FakeClock
 
 
 def shout(step_input: StepInput) -> str:
@@ -168,12 +169,15 @@ def test_a_run_that_a_person_rejects_is_stored_in_every_mode(verb: Verb) -> None
 
 
 def test_a_run_cancelled_by_timeout_is_a_failed_one_in_every_mode(verb: Verb) -> None:
+    clock = FakeClock()
+
     async def hang(step_input: StepInput) -> str:
+        clock.advance(60)
         await anyio.sleep_forever()
         return "never"
 
     def make(db: BaseDb) -> Workflow:
-        return Workflow(name="w", steps=[shout, hang], db=db, store_events=True, run_timeout=0.02)
+        return Workflow(name="w", steps=[shout, hang], db=db, store_events=True, run_timeout=60, clock=clock)
 
     ran = verb(make, "x", raises=TimeoutError)
     assert ran.status is RunStatus.error

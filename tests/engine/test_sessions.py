@@ -56,7 +56,7 @@ async def test_ten_concurrent_runs_that_each_add_a_key_leave_ten_runs_and_ten_ke
         session_state[str(step_input.input)] = {"by": step_input.input}
 
     workflow = Workflow(steps=[add], db=db)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for n in range(10):
                 group.start_soon(lambda n=n: workflow.arun(f"key{n}", session_id="s"))
@@ -137,7 +137,7 @@ async def test_two_runs_that_change_one_key_leave_the_later_value_and_a_conflict
         assert "SessionStateConflict" not in names(output.events or ())
         early_done.set()
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(early)
             late = await workflow.arun("late", session_id="s")
@@ -163,7 +163,7 @@ async def test_two_runs_that_set_one_key_to_the_same_value_do_not_conflict(db: B
     async def one() -> None:
         outputs.append(await workflow.arun(session_id="s"))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(one)
             group.start_soon(one)
@@ -259,7 +259,7 @@ async def test_of_two_users_who_open_one_new_session_at_once_the_later_gets_an_e
         except PermissionError:
             errors.append(user)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(one, "ada")
             group.start_soon(one, "bob")
@@ -333,7 +333,7 @@ async def test_queue_runs_one_at_a_time_in_the_order_they_came(db: BaseDb) -> No
         running -= 1
 
     workflow = Workflow(steps=[work], db=db, session_policy="queue")
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for n in range(5):
                 group.start_soon(lambda n=n: workflow.arun(n, session_id="s"))
@@ -357,7 +357,7 @@ async def test_a_queued_run_sees_the_state_that_the_run_before_it_left(db: BaseD
     async def one() -> None:
         outputs.append((await workflow.arun(session_id="s")).content)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(one)
@@ -372,7 +372,7 @@ async def test_a_paused_run_does_not_block_the_queue(db: BaseDb) -> None:
         db=db,
         session_policy="queue",
     )
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         first = await workflow.arun(session_id="s")
         second = await workflow.arun(session_id="s")
         assert first.is_paused
@@ -392,7 +392,7 @@ async def test_reject_refuses_a_second_run_while_the_first_is_going(db: BaseDb) 
         await go.wait()
 
     workflow = Workflow(steps=[wait], db=db, session_policy="reject")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: workflow.arun(session_id="s"))
             await started.wait()
@@ -414,7 +414,7 @@ async def test_a_background_run_that_has_not_begun_stands_before_the_call_that_c
         order.append(step_input.input)
 
     workflow = Workflow(steps=[note], db=db, session_policy=policy)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         first = await workflow.arun("first", session_id="s", background=True)
         if policy == "reject":
             with pytest.raises(SessionBusy, match=str(first.run_id)):
@@ -441,7 +441,7 @@ async def test_of_runs_that_come_at_once_reject_lets_one_begin(db: BaseDb) -> No
         except SessionBusy:
             ended.append("busy")
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(call)
@@ -456,7 +456,7 @@ async def test_interrupt_also_ends_those_that_still_wait_and_the_newest_goes_on(
         return step_input.input
 
     workflow = Workflow(steps=[work], db=db, session_policy="interrupt")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         older = [await workflow.arun("older", session_id="s", background=True) for _ in range(3)]
         newest = await workflow.arun("newest", session_id="s")
         assert newest.content == "newest"
@@ -484,7 +484,7 @@ async def test_interrupt_cancels_the_running_one_and_goes_on(db: BaseDb) -> None
     async def run_first() -> None:
         first.append(await workflow.arun("first", session_id="s"))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(run_first)
             await started.wait()
@@ -508,7 +508,7 @@ async def test_a_run_that_waits_for_its_turn_can_be_cancelled_before_it_begins(d
         await go.wait()
 
     workflow = Workflow(steps=[wait], db=db, session_policy="queue", store_events=True)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: workflow.arun("first", session_id="s"))
             await started.wait()
@@ -532,7 +532,7 @@ async def test_a_background_run_that_is_rejected_is_stored_as_failed(db: BaseDb)
         await go.wait()
 
     workflow = Workflow(steps=[wait], db=db, session_policy="reject")
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: workflow.arun(session_id="s"))
             await started.wait()
@@ -565,7 +565,7 @@ async def test_interrupt_reaches_a_run_that_another_process_executes(tmp_path: P
     async def run_first() -> None:
         first.append(await make(there).arun("first", session_id="s"))
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(run_first)
             await started.wait()
@@ -657,7 +657,7 @@ def test_sync_runs_of_several_threads_share_a_session_without_loss(sqlite: Sqlit
     barrier = threading.Barrier(5)
 
     def add(step_input: StepInput, session_state: dict[str, Any]) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         session_state[str(step_input.input)] = True
 
     workflow = Workflow(steps=[add], db=sqlite)
@@ -665,7 +665,7 @@ def test_sync_runs_of_several_threads_share_a_session_without_loss(sqlite: Sqlit
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert workflow.get_session_state("s") == {f"t{n}": True for n in range(5)}
 
 
@@ -690,7 +690,7 @@ def test_a_run_that_its_loop_left_behind_keeps_no_later_loop_from_the_session(sq
         await workflow.arun("left", session_id="s", background=True)
 
     async def go_on() -> Any:
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             return (await workflow.arun("next", session_id="s")).content
 
     anyio.run(leave_at_once)

@@ -39,7 +39,7 @@ def script(text: str, folder: Path, **options: Any) -> subprocess.CompletedProce
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         **options,
     )
@@ -186,7 +186,7 @@ def test_runs_of_several_threads_overlap_and_each_gets_its_own(sqlite: SqliteDb)
     found: dict[str, Any] = {}
 
     def meet(step_input: StepInput) -> str:
-        barrier.wait(10)
+        barrier.wait(60)
         return str(step_input.input).upper()
 
     workflow = Workflow(steps=[meet], db=sqlite)
@@ -199,7 +199,7 @@ def test_runs_of_several_threads_overlap_and_each_gets_its_own(sqlite: SqliteDb)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert found == {name: ("WorkflowCompleted", name.upper()) for name in "abcd"}
 
 
@@ -234,7 +234,7 @@ def test_dropping_a_sync_stream_cancels_the_run(sqlite: SqliteDb) -> None:
         if event.event == "StepStarted" and event.step_name == "hang":
             break
     gc.collect()
-    assert ended.wait(5)
+    assert ended.wait(60)
 
     async def end() -> None:
         async for _ in workflow.subscribe("r"):
@@ -298,7 +298,7 @@ def test_ctrl_c_from_outside_ends_the_program_and_the_run_as_cancelled(tmp_path:
         assert program.stdout is not None
         assert program.stdout.readline() == "hanging\n"
         program.send_signal(signal.SIGINT)
-        _, error = program.communicate(timeout=20)
+        _, error = program.communicate(timeout=120)
     assert program.returncode in (-signal.SIGINT, 130)
     assert error.strip().endswith("KeyboardInterrupt")
     found = Workflow(name="w", db=f"sqlite:///{tmp_path}/runs.db", steps=[]).get_run_output("r")

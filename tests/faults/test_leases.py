@@ -18,7 +18,7 @@ from .processes import ForkServer, is_alive, kill
 pytestmark = pytest.mark.anyio
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for another process; its only signal is what it leaves behind."""
     with anyio.fail_after(seconds):
         while not condition():
@@ -28,7 +28,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 async def until_stored(url: str) -> None:
     """Wait until the run that another process has begun is in the database: before that, nothing of it is promised."""
     db = open_url(url)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while await db.load_run("00_r") is None:
             await db.changed("00_r", seen=0, timeout=0.1)
     await db.aclose()

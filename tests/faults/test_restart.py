@@ -133,7 +133,7 @@ async def test_a_database_that_stays_away_ends_the_run_and_it_is_recovered_when_
     await anyio.to_thread.run_sync(server.start)
     second = relay.workflow(PostgresDb(url), clock=Later())
     assert await second.recover() == ["00_r"]
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async for _ in second.subscribe("00_r"):
             pass
     output = await second.aget_run("00_r")

@@ -84,7 +84,7 @@ async def test_a_sleep_behind_an_approval_is_not_over_because_an_earlier_one_is(
     clock = FakeClock()
     workflow = Workflow(name="w", steps=[Step(name="clerk", agent=Sleeper([], []))], db=db, clock=clock)
     asked: list[str] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
 
             async def run() -> None:

@@ -142,7 +142,7 @@ RIGHT: dict[str, list[dict[str, Any]]] = {
         {"confirmed": True, "edited_output": None},
         {"confirmed": False, "rejection_feedback": "again"},
     ],
-    "iteration": [{"confirmed": True}, {"confirmed": False}],
+    "iteration": [{"confirmed": True}, {"confirmed": True, "edited_output": "better"}, {"confirmed": False}],
     "tools": [
         {
             "executor_requirements": [
@@ -231,7 +231,7 @@ WRONG: list[tuple[str, Any, list[str]]] = [
     ("confirmed route", {"confirmed": True}, ["Required field 'selected_choices' is missing or empty"]),
     ("review", {"edited_output": "x"}, ["Required field 'confirmed' is missing or empty"]),
     ("review", {"confirmed": False, "edited_output": "x"}, ["Field 'edited_output' is not allowed here"]),
-    ("iteration", {"confirmed": True, "edited_output": "x"}, ["Unknown field 'edited_output'"]),
+    ("iteration", {"confirmed": False, "edited_output": "x"}, ["Field 'edited_output' is not allowed here"]),
     ("tools", {"confirmed": True}, ["Required field 'executor_requirements' is missing", "Unknown field 'confirmed'"]),
     (
         "tools",
@@ -291,7 +291,7 @@ def test_a_requirement_keeps_the_step_input_and_output_in_json() -> None:
 
 
 def test_every_part_of_a_wrong_type_is_named() -> None:
-    data = {"id": 5, "confirmed": "yes", "user_input_schema": [{"field_type": "str"}], "max_retries": None}
+    data = {"id": 5, "confirmed": "yes", "user_input_schema": [{"field_type": "str"}], "max_retries": "x"}
     with pytest.raises(ValueError, match="that is no StepRequirement") as caught:
         StepRequirement.from_dict(data)
     for name in data:

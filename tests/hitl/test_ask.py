@@ -29,7 +29,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
-from workflow_runtime.engine.resume import requirement_row
+from workflow_runtime.engine.stored import requirement_row
 from workflow_runtime.testing import ScriptedPerson, answers
 
 pytestmark = pytest.mark.anyio
@@ -229,7 +229,7 @@ async def asked_where_a_loop_ends(outputs: list[StepOutput], run_context: RunCon
 )
 async def test_a_function_that_decides_may_not_ask_and_is_told_where_to(db: BaseDb, make: Any) -> None:
     workflow = Workflow(name="w", steps=[make(Step("one", executor=lambda: "one"))], db=db)
-    with anyio.fail_after(10), pytest.raises(EngineError, match="not in one that decides; ask in a step before it"):
+    with anyio.fail_after(60), pytest.raises(EngineError, match="not in one that decides; ask in a step before it"):
         await workflow.arun("x")
 
 
@@ -266,7 +266,7 @@ async def test_questions_of_branches_may_be_answered_one_by_one_while_their_step
     for name, value in (("right", 2), ("left", 1)):
         (item,) = [item for item in output.active_step_requirements if item.step_name == name]
         item.answer({"user_input": {"value": value}})
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
     assert output.status is RunStatus.completed
     assert [step.content for step in output.step_results[0].steps or ()] == ["17 [1]", "17 [2]"]

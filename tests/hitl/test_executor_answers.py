@@ -54,7 +54,7 @@ async def test_the_answer_reaches_the_agent(db: BaseDb, kind: str, elsewhere: bo
     with pytest.raises(ValueError, match="executor_requirements"):
         item.answer({"executor_requirements": [{"id": "another", **answer}]})
     item.answer({"executor_requirements": [{"id": "t1", **answer}]})
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         if streamed:
             stream = await _stream(workflow, str(paused.run_id), item)
             events, error = await listen(stream)

@@ -77,7 +77,7 @@ async def test_of_twenty_continues_in_four_processes_one_runs_and_nineteen_are_r
         process.stdin.flush()
     outcomes: Counter[str] = Counter()
     for process in processes:
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         outcomes.update(json.loads(printed))
     assert outcomes == {"COMPLETED": 1, "RunNotPaused": 19}
@@ -123,7 +123,7 @@ async def test_a_model_refuses_an_answer_in_a_process_in_which_nothing_waits(url
     process.kill()
     process.communicate()
     given = [json.dumps({"user_input": {"days": 2, "nights": nights}}) for nights in (3, 1)]
-    printed, _ = start("answer", url, effects, "trip", "r1", *given).communicate(timeout=60)
+    printed, _ = start("answer", url, effects, "trip", "r1", *given).communicate(timeout=120)
     refused = "cannot continue, nothing was changed:\n- trip: Field 'user_input': Value error, more nights than days"
     assert json.loads(printed) == [refused, "COMPLETED"]
     assert lines(effects) == ["entered", "entered", "first", "last"]  # the bad answer did not reach the step

@@ -20,7 +20,7 @@ from workflow_runtime.server import workflow_app
 
 from .relay import Relay
 
-expect.set_options(timeout=15_000)  # a machine that is busy with other things fails nothing
+expect.set_options(timeout=60_000)  # a machine that is busy with other things fails nothing
 
 SCREENSHOTS = Path(__file__).parent.parent.parent / "screenshots"  # git-ignored: to be looked at
 FLAGS = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from histories import Owner
 from playwright.sync_api import Page, expect
 from server.serving import Served
@@ -191,6 +193,16 @@ def test_a_failed_run_says_where_and_why_and_goes_on_from_there(page: Page, serv
     page.wait_for_url(lambda url: not url.startswith(first))
     status(page, "completed")
     expect(page.locator("#log-rows")).not_to_contain_text("0.write")  # it had been done
+
+
+def test_a_failed_run_whose_events_were_not_stored_says_where_too(page: Page, served: Serve, tmp_path: Path) -> None:
+    workflow = failing(f"sqlite:///{tmp_path}/runs.db")
+    with pytest.raises(RuntimeError):
+        workflow.run("print", run_id="r1")
+    page.goto(f"{served(workflow).url}/inspector/runs/r1")
+    status(page, "failed")
+    page.locator("#head .notice a").click()
+    expect(page.locator("#detail")).to_contain_text("RuntimeError: no paper left in the printer")
 
 
 def fill_trip(page: Page) -> None:

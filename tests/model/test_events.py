@@ -198,3 +198,28 @@ def test_a_step_input_tells_what_was_before() -> None:
     assert given.get_input_as_string() == '{\n  "q": 1\n}'
     assert StepInput().get_last_step_content() is None
     assert StepInput().get_all_previous_content() == ""
+
+
+def test_an_event_comes_from_a_dictionary_by_its_name_or_its_class() -> None:
+    data = WorkflowStartedEvent(run_id="r", seq=3).to_dict()
+    assert WorkflowStartedEvent.from_dict(data) == WorkflowStartedEvent(run_id="r", seq=3)
+    assert StepContentEvent.from_dict(data) == WorkflowStartedEvent(run_id="r", seq=3)
+    assert StepContentEvent.from_dict({"delta": "a"}) == StepContentEvent(delta="a")
+    found = PageFound.from_dict(PageFound(url="u", is_error=True).to_dict())
+    assert isinstance(found, PageFound)
+    assert found.fields() == {"url": "u", "is_error": True}
+
+
+def test_an_event_says_how_the_run_ended() -> None:
+    endings = [WorkflowCompletedEvent(), events.WorkflowErrorEvent(), events.WorkflowCancelledEvent(), PageFound()]
+    assert [event.status for event in endings] == ["Completed", "Error", "Cancelled", "Completed"]
+    assert events.WorkflowPausedEvent().status == "PAUSED"
+    assert PageFound(status="mine").status == "mine"
+
+
+def test_json_of_an_event_may_be_indented() -> None:
+    for event in (WorkflowStartedEvent(run_id="ü"), PageFound(url="ü")):
+        assert "\n" not in event.to_json()
+        assert msgspec.json.decode(event.to_json(indent=2)) == msgspec.json.decode(event.to_json())
+        assert event.to_json(indent=2).startswith("{\n  ")
+        assert "ü" in event.to_json(separators=(",", ":"))

@@ -14,7 +14,18 @@ from workflow_runtime_postgres.schema import qualify
 SCHEMA = 'a "schema" of tests'
 """Needs quoting, so that it shows where that was forgotten."""
 
-TABLES = ("runs", "steps", "events", "requirements", "sessions", "session_values", "locks", "writers")
+TABLES = (
+    "runs",
+    "steps",
+    "events",
+    "requirements",
+    "signals",
+    "deletions",
+    "sessions",
+    "session_values",
+    "locks",
+    "writers",
+)
 EMPTY = f"""
     DO $$ BEGIN
         IF EXISTS (SELECT FROM pg_namespace WHERE nspname = '{SCHEMA}') THEN

@@ -143,7 +143,7 @@ async def test_a_run_is_cancelled_through_another_object(db: PostgresDb, new_db:
         async for event in workflow.arun(input="x", stream=True, stream_events=True, session_id="s", run_id="r"):
             events.append(event)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
             await entered.wait()

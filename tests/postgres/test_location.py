@@ -81,6 +81,6 @@ def test_a_workflow_takes_the_url(scheme: str) -> None:
 )
 def test_without_the_driver_the_error_names_what_to_install(line: str) -> None:
     script = f"import sys; sys.modules['asyncpg'] = None; {line}"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert found.returncode == 1
     assert "pip install 'workflow-runtime[postgres]'" in found.stderr.splitlines()[-1]

@@ -165,7 +165,7 @@ async def test_a_repetition_waits_for_its_twin_that_the_server_still_works_on(
     far: PostgresDb, wire: Proxy, db: PostgresDb, url: str
 ) -> None:
     await db.commit(started())
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with _locked_sessions(url):
             committing = asyncio.create_task(far.commit(Batch(session=session(metrics={"n": 1}))))
             await _until_blocked(url, 1)
@@ -182,7 +182,7 @@ async def test_a_commit_that_was_given_up_does_not_come_after_the_next_one(
     far: PostgresDb, db: PostgresDb, url: str
 ) -> None:
     await db.commit(started())
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with _locked_sessions(url):
             given_up = asyncio.create_task(far.commit(Batch(fence=fence(), session=session(name="first"))))
             await _until_blocked(url, 1)

@@ -59,11 +59,10 @@ LISTINGS: dict[str, tuple[str, list[Any], int]] = {
     "leases that ran out": (*queries.list_runs(RunFilter(expired_before=1002.0, statuses=rules.ACTIVE), 3, None), 2),
     "sessions": (*queries.list_sessions(None, None, 3, None), 3),
     "sessions of a user": (*queries.list_sessions("u1", None, 3, None), 3),
-    "open questions": (*queries.list_requirements(None, None, None, 3), 3),
-    "open questions of a session": (*queries.list_requirements("s1", None, None, 3), 3),
+    "open questions": (*queries.list_requirements(None, None, None, None, 3, None), 3),
+    "open questions of a session": (*queries.list_requirements("s1", None, None, None, 3, None), 3),
     "a page of events": (sql.EVENTS, ["r000001", 5000, 3], 3),
     "the journal of a run": (sql.STEPS, ["r000007"], 1),
-    "runs to cancel": (sql.TO_CANCEL, ["o"], 13),
     "what a watcher looks at": (sql.MOVED, ["r000001"], 1),
     "a session with its state": (sql.SESSIONS, [["s1"]], 1),
 }

@@ -168,7 +168,7 @@ async def test_what_the_server_cannot_store_fails_alone(db: PostgresDb, bad: str
 
 async def test_a_session_that_somebody_holds_holds_nobody_else_up(db: PostgresDb, url: str) -> None:
     await db.commit(new(1))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with locked(url, "s1"):
             held = asyncio.create_task(db.commit(Batch(session=session("s1", metrics={"n": 1}))))
             await until_blocked(url)
@@ -179,7 +179,7 @@ async def test_a_session_that_somebody_holds_holds_nobody_else_up(db: PostgresDb
 
 async def test_commits_of_a_run_keep_their_order_where_the_first_is_held_up(db: PostgresDb, url: str) -> None:
     await db.commit(new(1))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with locked(url, "s1"):
             first = asyncio.create_task(db.commit(Batch(run=run("r1", session_id="s1", seq=1), session=session("s1"))))
             await until_blocked(url)
@@ -196,7 +196,7 @@ async def test_commits_of_a_run_keep_their_order_where_the_first_is_held_up(db: 
 async def test_who_is_cancelled_in_a_group_takes_nobody_along(new_db: New, url: str) -> None:
     db = new_db(max_size=1)
     await db.commit(new(0))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with locked(url, "s0"):
             first = asyncio.create_task(db.commit(Batch(session=session("s0"))))
             await until_blocked(url)
@@ -215,7 +215,7 @@ async def test_who_is_cancelled_in_a_group_takes_nobody_along(new_db: New, url: 
 async def test_who_is_cancelled_when_the_group_is_sent_is_stored_wholly_or_not_at_all(new_db: New, url: str) -> None:
     db = new_db(max_size=1)
     await db.commit(Batch(session=session("s2")))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with locked(url, "s2"):
             group = [asyncio.create_task(db.commit(new(number))) for number in (9, 1, 2, 3)]
             await until_blocked(url)

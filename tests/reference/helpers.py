@@ -130,7 +130,7 @@ async def finished(workflow: Workflow, run_id: str | None) -> WorkflowRunOutput:
 def run_program(program: str) -> str:
     """What a program of its own prints: for what must happen in a fresh process, or may block an event loop."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", dedent(program)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", dedent(program)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

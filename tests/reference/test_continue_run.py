@@ -280,7 +280,7 @@ def test_continue_run_runs_a_paused_run_once(db: BaseDb) -> None:
     outcomes: list[str] = []
 
     def go_on() -> None:
-        barrier.wait(5)
+        barrier.wait(60)
         try:
             outcomes.append(
                 str(
@@ -296,7 +296,7 @@ def test_continue_run_runs_a_paused_run_once(db: BaseDb) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert outcomes.count(CONTENT) == 1
     assert len(outcomes) == 4
 

@@ -84,7 +84,7 @@ def test_debug_mode_shows_on_standard_error_when_no_logging_is_configured() -> N
         "wf = Workflow(name='w', steps=[lambda step_input: 'x'], debug_mode=True)\n"
         "wf.run('a'); wf.run('b')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     lines = done.stderr.splitlines()
     assert [line.split()[0] for line in lines] == 2 * [
         "WorkflowStarted",

@@ -247,7 +247,7 @@ async def test_run_run_id_of_a_run_under_way_is_refused_and_that_run_stays_withi
         await anyio.sleep_forever()
 
     workflow = Workflow(steps=[Step(name="wait", executor=wait)])
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         pending = await workflow.arun("a", run_id="r", background=True)
         await started.wait()
         with pytest.raises(StorageError, match=r"exists already \(RUNNING\)"):
@@ -373,7 +373,7 @@ async def test_arun_background_returns_the_pending_output_at_once(db: BaseDb) ->
         return "done"
 
     workflow = Workflow(steps=[Step(name="wait", executor=wait)], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         pending = await workflow.arun("x", background=True, run_id="bg", session_id="s", user_id="u")
     assert pending.status is RunStatus.pending
     assert (pending.run_id, pending.session_id, pending.user_id, pending.content) == ("bg", "s", "u", None)
@@ -396,7 +396,7 @@ async def test_arun_background_with_stream_goes_on_when_its_reader_leaves(db: Ba
         return "done"
 
     workflow = Workflow(steps=[Step(name="wait", executor=wait)], db=db)
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async for event in workflow.arun("x", background=True, stream=True, run_id="bg"):
             assert event.event == "WorkflowStarted"
             break
@@ -406,7 +406,7 @@ async def test_arun_background_with_stream_goes_on_when_its_reader_leaves(db: Ba
 
 def test_run_background_works_too(db: BaseDb) -> None:
     gate = threading.Event()
-    workflow = Workflow(steps=[Step(name="wait", executor=lambda step_input: gate.wait(5))], db=db)
+    workflow = Workflow(steps=[Step(name="wait", executor=lambda step_input: gate.wait(60))], db=db)
     pending = workflow.run("x", background=True)
     assert pending.status is RunStatus.pending
     gate.set()
@@ -489,14 +489,14 @@ def test_run_works_in_several_threads_at_once(db: BaseDb) -> None:
     contents: dict[int, Any] = {}
 
     def work(number: int) -> None:
-        barrier.wait(5)
+        barrier.wait(60)
         contents[number] = workflow.run(number, session_id=f"s{number}").content
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert contents == {number: f"echo {number}" for number in range(8)}
 
 

@@ -22,7 +22,7 @@ def api(served: Callable[..., Served], tmp_path: Path) -> Iterator[Callable[...,
 
         def start(*workflows: Workflow, **options: Any) -> httpx.Client:
             server = served(list(workflows), **{"db": f"sqlite:///{tmp_path}/runs.db", **options})
-            return stack.enter_context(httpx.Client(base_url=server.url, timeout=10))
+            return stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
 
         yield start
 

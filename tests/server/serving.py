@@ -37,11 +37,11 @@ class Served:
 
     def call(self, function: Any, *args: Any) -> Any:
         """The result of ``await function(*args)`` in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(function(*args), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(function(*args), self._loop).result(60)
 
     def start(self) -> None:
         self._thread.start()
-        assert self._started.wait(10), "uvicorn did not start"
+        assert self._started.wait(60), "uvicorn did not start"
         if self._failed is not None:
             raise self._failed
 
@@ -51,7 +51,7 @@ class Served:
             if self.service is not None:
                 self._loop.call_soon_threadsafe(self.service.stop)
             self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive(), "uvicorn did not stop"
 
     def _work(self) -> None:

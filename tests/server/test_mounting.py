@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import jwt
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, Header, HTTPException
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
@@ -19,7 +22,7 @@ from starlette.testclient import TestClient
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from workflow_runtime.server import User, create_router, workflow_app
+from workflow_runtime.server import JwtAuth, User, create_router, workflow_app
 
 from .flows import chat, greeting, url_of
 from .serving import Served
@@ -37,7 +40,7 @@ def run() -> Iterator[Run]:
             server = Served(app, None)
             server.start()
             stack.callback(server.stop)
-            return stack.enter_context(httpx.Client(base_url=server.url, timeout=10))
+            return stack.enter_context(httpx.Client(base_url=server.url, timeout=60))
 
         yield start
 
@@ -144,6 +147,73 @@ def test_a_dependency_may_give_a_user_and_must_give_one(run: Run) -> None:
     for nobody in (None, "", User(None), 7):
         found[0] = nobody
         assert client.get("/workflows").status_code == 401, nobody
+
+
+def bare(connection):  # type: ignore[no-untyped-def]
+    """As an ``auth`` function for ``workflow_app`` is written: without annotations."""
+    return connection.headers.get("x-name")
+
+
+async def bare_async(connection):  # type: ignore[no-untyped-def]
+    return connection.headers.get("x-name")
+
+
+class BareObject:
+    def __call__(self, connection, /, team: str = "none"):  # type: ignore[no-untyped-def]
+        return User(connection.headers.get("x-name"), {"team": team})
+
+
+def chained(connection, team: str | None = Header(default=None)):  # type: ignore[no-untyped-def]
+    return bare_async(connection) if team == "us" else None
+
+
+SECRET = "a secret that is long enough for sha-256"
+TOKEN = jwt.encode({"sub": "ada", "exp": time.time() + 600}, SECRET)
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [bare, bare_async, lambda connection: bare(connection), BareObject(), partial(bare), chained, JwtAuth(key=SECRET)],
+    ids=["function", "async", "lambda", "object", "partial", "beside-a-header", "jwt"],
+)
+def test_a_router_takes_the_auth_functions_of_the_app(run: Run, tmp_path: Path, auth: Any) -> None:
+    ada = {"x-name": "ada", "team": "us", "authorization": f"Bearer {TOKEN}"}
+    router = FastAPI()
+    router.include_router(create_router(greeting(), db=url_of(tmp_path), auth=auth), prefix="/api")
+    client = run(router)
+    done = client.post("/api/workflows/greeting/runs", json={"input": 1}, headers=ada)
+    assert (done.status_code, done.json().get("user_id")) == (200, "ada"), done.text
+    assert client.get("/api/workflows").status_code == 401
+    with connect(f"ws://127.0.0.1:{client.base_url.port}/api/workflows/ws", additional_headers=ada) as socket:
+        assert json.loads(socket.recv(5))["requires_auth"] is False
+
+
+@pytest.mark.parametrize("auth", [None, caller, bare], ids=["none", "annotated", "bare"])
+@pytest.mark.parametrize("place", ["app", "mounted", "router"])
+def test_health_asks_for_no_credentials_and_answers_under_any_name(run: Run, place: str, auth: Any) -> None:
+    options: dict[str, Any] = {"auth": auth, "hosts": ["api.example.com"]}
+    prefix = "" if place == "app" else "/api"
+    app: Any = FastAPI()
+    if place == "router":
+        app.include_router(create_router(greeting(), **options), prefix=prefix)
+    else:
+        inner = workflow_app(greeting(), **options)
+        app = (
+            Starlette(routes=[Mount(prefix, inner)], lifespan=inner.router.lifespan_context)
+            if place == "mounted"
+            else inner
+        )
+    client = run(app)
+    for host in ("10.1.2.3:8000", "localhost", "evil.example"):
+        assert client.get(f"{prefix}/health", headers={"host": host}).json()["status"] == "ok", host
+        assert client.get(f"{prefix}/workflows", headers={"host": host}).status_code >= 400, host
+    assert client.get(f"{prefix}/workflows/health").status_code >= 400
+
+
+def test_the_document_says_that_health_asks_for_nothing(run: Run) -> None:
+    paths = run(workflow_app(greeting(), auth=lambda _: "ada")).get("/openapi.json").json()["paths"]
+    assert paths["/health"]["get"]["security"] == []
+    assert "security" not in paths["/workflows"]["get"]
 
 
 def test_an_app_whose_lifespan_does_not_run_says_so() -> None:

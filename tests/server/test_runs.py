@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2 as httpx
 import pytest
 
 from workflow_runtime import InMemoryDb
 
-from .flows import Gate, approval, chat, failing, greeting, held, media
+from .flows import Gate, approval, chat, failing, greeting, held, media, url_of
 from .sse import frames_of
 
 Api = Callable[..., httpx.Client]
@@ -137,7 +139,7 @@ def test_who_leaves_the_stream_of_a_background_run_leaves_it_running(api: Callab
     body = {"run_id": "r", "stream": True, "background": True}
     with client.stream("POST", "/workflows/held/runs", json=body) as events:
         next(events.iter_lines())
-    assert gate.entered.wait(5)
+    assert gate.entered.wait(60)
     gate.open()
     assert ended(client, "r") == "COMPLETED"
 
@@ -303,13 +305,54 @@ def test_an_address_or_a_method_that_is_not_there_is_told_like_every_other_error
     assert {"GET", "POST"} & set(other.headers["allow"].split(", "))
 
 
-@pytest.mark.parametrize("run_id", ["a/b", "..", "."])
-def test_a_run_whose_address_nobody_could_ask_for_is_not_started(api: Api, run_id: str) -> None:
+@pytest.mark.parametrize("form", ["json", "form"])
+@pytest.mark.parametrize("mode", [{}, {"stream": True}, {"background": True}])
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("run_id", "a/b", "cannot be a part of an address"),
+        ("run_id", "..", "cannot be a part of an address"),
+        ("run_id", ".", "cannot be a part of an address"),
+        ("run_id", "run-☃", "Latin-1"),
+        ("run_id", "a\x85b", "Latin-1"),
+        ("run_id", "a\nb", "control character"),
+        ("session_id", "a/b", "cannot be a part of an address"),
+        ("session_id", "..", "cannot be a part of an address"),
+        ("session_id", "a\x00b", "control character"),
+    ],
+)
+def test_an_id_that_no_address_can_hold_is_refused_before_anything_starts(
+    api: Api, name: str, text: str, why: str, mode: dict[str, Any], form: str
+) -> None:
     client = api(greeting())
-    answer = client.post("/workflows/greeting/runs", json={"run_id": run_id})
+    body: dict[str, Any] = {name: text, **mode}
+    sent = {key: value if isinstance(value, str) else "true" for key, value in body.items()}
+    answer = client.post("/workflows/greeting/runs", **({"json": body} if form == "json" else {"data": sent}))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
-    assert "run_id" in answer.json()["detail"]
+    assert f"{name} {text!r}" in answer.json()["detail"]
+    assert why in answer.json()["detail"]
+    assert "regex" not in answer.json()["detail"]
     assert client.get("/workflows/greeting/runs").json()["runs"] == []
+
+
+def test_an_id_that_an_address_can_hold_is_taken_whatever_it_is(api: Api) -> None:
+    client = api(greeting())
+    body = {"run_id": "é a?#%2F\\", "session_id": "☃ ?#%2F", "input": 1, "stream": True}
+    assert client.post("/workflows/greeting/runs", json=body).status_code == 200
+    run, session = quote(body["run_id"], safe=""), quote(body["session_id"], safe="")
+    assert client.get(f"/workflows/greeting/runs/{run}").json()["status"] == "COMPLETED"
+    forked = client.post(f"/workflows/greeting/runs/{run}/fork", json={"run_id": "a/b"})
+    assert (forked.status_code, forked.json()["code"]) == (400, "bad_request")
+    assert client.delete(f"/sessions/{session}").status_code == 204
+
+
+def test_a_run_that_the_library_started_under_any_id_can_be_followed(api: Api, tmp_path: Path) -> None:
+    workflow = greeting(url_of(tmp_path), store_events=True)
+    workflow.run("you", run_id="run-☃\n")
+    client = api(greeting())
+    answer = client.get(f"/workflows/greeting/runs/{quote('run-☃' + chr(10))}/events")
+    assert answer.status_code == 200
+    assert "WorkflowCompleted" in answer.text
 
 
 def test_a_run_is_read_without_its_events(api: Api) -> None:

@@ -306,6 +306,36 @@ def test_pages_of_named_origins_may_call(api: Api) -> None:
     assert other.status_code == 400
 
 
+def test_pages_of_named_origins_may_send_what_mcp_needs_and_the_headers_that_are_set(api: Api) -> None:
+    client = api(greeting(), auth=by_token, origins=["https://app.example.com"], allow_headers=["X-Name"])
+    wanted = [
+        "authorization",
+        "mcp-session-id",
+        "mcp-protocol-version",
+        "mcp-method",
+        "mcp-name",
+        "last-event-id",
+        "x-name",
+    ]
+    asked = {"origin": "https://app.example.com", "access-control-request-headers": ",".join(wanted)}
+    for method in ("GET", "POST", "DELETE"):
+        allowed = client.options("/mcp", headers={**asked, "access-control-request-method": method})
+        assert allowed.status_code == 200, allowed.text
+    request = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+    params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "page", "version": "1"}}
+    headers = {
+        "origin": "https://app.example.com",
+        "authorization": "Bearer alices",
+        "accept": "application/json, text/event-stream",
+    }
+    answer = client.post("/mcp", json={**request, "params": params}, headers=headers)
+    assert answer.headers["mcp-session-id"]
+    exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"mcp-session-id", "x-run-id"} <= set(exposed)
+    other = {**asked, "access-control-request-method": "POST", "access-control-request-headers": "x-other"}
+    assert client.options("/mcp", headers=other).status_code == 400
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.com", "::"])
 def test_an_address_that_others_reach_needs_authentication(host: str) -> None:
     with pytest.raises(ValueError, match="callers have to say who they are"):
@@ -356,6 +386,19 @@ def test_bodies_and_files_are_limited(api: Api) -> None:
     many = [("files", (f"{n}", b"x", "text/plain")) for n in range(3)]
     assert client.post(url, data=form, files=many).status_code == 400
     assert client.post(url, data={**form, "metadata": json.dumps("x" * 3000)}).status_code == 413
+
+
+@pytest.mark.parametrize(("depth", "status"), [(199, 200), (200, 400), (3_000, 400), (50_000, 400)])
+def test_what_is_sent_is_nested_so_deep_only(api: Api, depth: int, status: int) -> None:
+    client = api(media())
+    url, value = "/workflows/media/runs", "[" * depth + "]" * depth
+    as_json = client.post(
+        url, content=f'{{"additional_data": {{}}, "input": {value}}}', headers={"content-type": "application/json"}
+    )
+    assert as_json.status_code == status, as_json.text
+    form = {"message": value, "stream": "false", "metadata": f'{{"a": {value[1:-1]}}}'}
+    as_form = client.post(url, data=form)
+    assert as_form.status_code == (200 if depth < 202 else 400), as_form.text
 
 
 def test_every_answer_says_what_a_browser_must_not_make_of_it(api: Api) -> None:

@@ -46,7 +46,7 @@ class Process:
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
-        _, err = self.popen.communicate(timeout=60)
+        _, err = self.popen.communicate(timeout=120)
         self.said += err
         return self.popen.returncode
 
@@ -126,7 +126,7 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
     gate = {"JOB_GATE": str(tmp_path / "open")}
     first = start("--port", "0", "--db", url, "--grace", "0.1", env=gate)
     followers: list[Follower] = []
-    async with httpx.AsyncClient(base_url=first.url, timeout=30, limits=httpx.Limits(max_connections=100)) as client:
+    async with httpx.AsyncClient(base_url=first.url, timeout=60, limits=httpx.Limits(max_connections=100)) as client:
         load = Load(client)
         async with anyio.create_task_group() as group:
             for _ in range(2):
@@ -154,7 +154,7 @@ async def test_no_accepted_run_is_lost_when_the_server_is_told_to_end_under_load
     assert "WorkflowCompleted" not in {follower.names[-1] for follower in followers}
     (tmp_path / "open").touch()
     second = start("--port", str(first.port), "--db", url, env=gate)
-    async with httpx.AsyncClient(base_url=second.url, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=second.url, timeout=60) as client:
         with anyio.fail_after(90):
             for follower in followers:
                 while not await follower.connect():
@@ -216,6 +216,26 @@ def test_what_is_wrong_is_said_before_anything_is_opened(
         assert said in process.said
     else:
         assert process.port, "a workflow that is named twice is one"
+
+
+def test_a_server_that_cannot_start_leaves_with_the_documented_code_and_one_line(start: Start, tmp_path: Path) -> None:
+    first = start("--port", "0")
+    second = start("--port", str(first.port))
+    assert second.ended() == 2
+    assert second.said == (
+        f"wfr: cannot listen at 127.0.0.1, port {first.port}: Address already in use;"
+        " choose another --host or --port (0: a free port)\n"
+    )
+    assert httpx.get(f"{first.url}/health").status_code == 200
+    for arguments, code, said in (
+        (("--port", "0", "--db", "sqlite:////nowhere/at/all/runs.db"), 7, "create it"),
+        (("--port", "0", "--log-level", "loud"), 2, "is not one of critical, error"),
+        (("--port", "0", "--host", "no-such-host.localhost.invalid", "--jwt"), 2, "cannot listen at no-such-host"),
+    ):
+        process = start(*arguments, env={"WFR_JWT_KEY": "a secret of 32 bytes or more ...."})
+        assert process.ended() == code, process.said
+        assert said in process.said
+        assert "Traceback" not in process.said
 
 
 def test_the_kernel_cuts_off_who_takes_nothing() -> None:

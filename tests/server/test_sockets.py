@@ -44,7 +44,7 @@ async def say(socket: ClientConnection, action: str, **fields: Any) -> None:
 async def hear(socket: ClientConnection, *names: str) -> list[dict[str, Any]]:
     """Everything that is said up to the first frame of one of these names."""
     found: list[dict[str, Any]] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not found or found[-1]["event"] not in names:
             found.append(json.loads(await socket.recv()))
     return found
@@ -182,8 +182,12 @@ async def test_a_run_is_cancelled_and_left_over_the_socket(served: Serve, tmp_pa
         ('{"action": "start-workflow", "workflow_id": "chat", "session_id": "a\\u0000"}', "bad_frame"),
         ('{"action": "cancel", "workflow_id": "chat", "run_id": "none"}', "run_not_found"),
         ('{"action": "answer", "workflow_id": "chat", "run_id": "none", "step_requirements": [{}]}', "bad_answer"),
+        ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 200 + "]" * 200 + "}", "bad_frame"),
         ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 3000 + "]" * 3000 + "}", "bad_frame"),
+        ('{"action": "start", "workflow_id": "chat", "input": ' + "[" * 99999 + "]" * 99999 + "}", "bad_frame"),
         (json.dumps({"action": "start-workflow", "workflow_id": "chat", "run_id": "a/b"}), "bad_frame"),
+        (json.dumps({"action": "start-workflow", "workflow_id": "chat", "run_id": "☃"}), "bad_frame"),
+        (json.dumps({"action": "start-workflow", "workflow_id": "chat", "session_id": "a/b"}), "bad_frame"),
     ],
 )
 async def test_a_frame_that_does_not_fit_is_refused_and_the_socket_stays(
@@ -233,9 +237,9 @@ async def test_a_socket_that_does_not_read_is_closed(served: Serve, tmp_path: Pa
     small.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, 4096)
     async with talk(server, sock=small, max_queue=1, close_timeout=0.1) as socket:
         await say(socket, "start", workflow_id="flood", run_id="r")
-        async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
             await client.get("/workflows/flood/runs/r/events")
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while server.service.seats.users:
                 await anyio.sleep(0.01)
         socket.transport.abort()

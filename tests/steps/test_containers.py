@@ -249,6 +249,7 @@ async def choose_async(step_input: StepInput, session_state: dict[str, Any]) -> 
         (lambda step_input: B, ["b"]),
         (lambda step_input: ["b", "a"], ["b", "a"]),
         (lambda step_input: [[A], "b"], ["a", "b"]),
+        (lambda step_input: [step("b"), Steps(name="a", steps=[step("z")])], ["b", "a"]),  # by the name of a choice
         (lambda step_input, step_choices: step_choices[-1], ["b"]),
         (choose_async, ["b", "a"]),
         ("input == 'x' ? 'b' : 'a'", ["b"]),

@@ -45,7 +45,12 @@ async def after(step_input: StepInput) -> str:
     return "after"
 
 
+CLOCK = FakeClock()
+
+
 async def hang(step_input: StepInput) -> str:
+    """Takes a minute, by the workflow's clock."""
+    CLOCK.advance(60)
     await anyio.sleep_forever()
     return "never"
 
@@ -182,7 +187,7 @@ async def test_the_first_failing_branch_cancels_its_siblings() -> None:
             ended.append("cancelled")
             raise
 
-    with anyio.fail_after(5), pytest.raises(PageMissing):
+    with anyio.fail_after(60), pytest.raises(PageMissing):
         await Workflow(steps=[Parallel(sibling, fail)]).arun()
     assert ended == ["cancelled"]
 
@@ -309,7 +314,7 @@ async def test_max_retries_backs_off_exponentially_with_jitter() -> None:
 async def test_the_run_waits_for_the_back_off_and_says_how_long() -> None:
     clock = FakeClock()
     step = Step(name="flaky", executor=flaky(1), retry=Retry(attempts=2, delay=30, jitter=0))
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with Workflow(steps=[step], clock=clock).arun(stream=True) as stream:
             async for event in stream:
                 if event.event == "StepRetry":
@@ -404,10 +409,12 @@ def test_the_pause_grows_to_its_limit(attempt: int, pause: float) -> None:
 
 def test_a_step_that_takes_too_long_fails_with_its_path(verb: Verb) -> None:
     def make(db: BaseDb) -> Workflow:
-        return Workflow(name="w", steps=[after, Step("hang", executor=hang, timeout=0.02)], db=db, store_events=True)
+        return Workflow(
+            name="w", steps=[after, Step("hang", executor=hang, timeout=60)], db=db, store_events=True, clock=CLOCK
+        )
 
     ran = verb(make, raises=StepTimeoutError)
-    assert ran.output.error == "1.hang took longer than its timeout of 0.02 s"
+    assert ran.output.error == "1.hang took longer than its timeout of 60 s"
     assert ran.output.error_type == "StepTimeoutError"
     assert ran.names[-2:] == ["StepError", "WorkflowError"]
 
@@ -415,39 +422,39 @@ def test_a_step_that_takes_too_long_fails_with_its_path(verb: Verb) -> None:
 def limited(container: str, steps: list[Any]) -> Any:
     box = CONTAINERS[container](steps)
     if isinstance(box, Workflow):
-        return Step(name="box", workflow=box, timeout=0.02)
-    box.timeout = 0.02
+        return Step(name="box", workflow=box, timeout=60)
+    box.timeout = 60
     return box
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_every_container_has_a_timeout_of_its_own(verb: Verb, container: str) -> None:
     def make(db: BaseDb) -> Workflow:
-        return Workflow(name="w", steps=[limited(container, [hang])], db=db, store_events=True)
+        return Workflow(name="w", steps=[limited(container, [hang])], db=db, store_events=True, clock=CLOCK)
 
     ran = verb(make, raises=StepTimeoutError)
-    assert ran.output.error == "0.box took longer than its timeout of 0.02 s"
+    assert ran.output.error == "0.box took longer than its timeout of 60 s"
 
 
 @pytest.mark.anyio
 async def test_the_run_timeout_ends_the_whole_run() -> None:
-    with pytest.raises(StepTimeoutError, match=r"longer than its run_timeout of 0\.02 s") as raised:
-        await Workflow(steps=[Loop([hang])], run_timeout=0.02).arun()
+    with pytest.raises(StepTimeoutError, match=r"longer than its run_timeout of 60 s") as raised:
+        await Workflow(steps=[Loop([hang])], run_timeout=60, clock=CLOCK).arun()
     assert isinstance(raised.value, TimeoutError)
 
 
 @pytest.mark.anyio
 async def test_of_nested_timeouts_the_one_that_ran_out_is_named() -> None:
-    inner = Step("hang", executor=hang, timeout=0.02)
+    inner = Step("hang", executor=hang, timeout=60)
     with pytest.raises(StepTimeoutError) as raised:
-        await Workflow(steps=[Steps(name="box", steps=[inner], timeout=30)], run_timeout=60).arun()
-    assert (raised.value.path, raised.value.timeout) == ("0.box/0.hang", 0.02)
+        await Workflow(steps=[Steps(name="box", steps=[inner], timeout=90)], run_timeout=120, clock=CLOCK).arun()
+    assert (raised.value.path, raised.value.timeout) == ("0.box/0.hang", 60)
 
 
 @pytest.mark.anyio
 async def test_a_timeout_is_a_failure_like_any_other_to_the_steps_policy() -> None:
-    step = Step("hang", executor=hang, timeout=0.02, on_error="skip")
-    output = await Workflow(steps=[step, after]).arun()
+    step = Step("hang", executor=hang, timeout=60, on_error="skip")
+    output = await Workflow(steps=[step, after], clock=CLOCK).arun()
     assert not output.step_results[0].success
     assert output.content == "after"
 
@@ -469,19 +476,36 @@ async def test_the_timeout_of_an_attempt_leads_to_the_next_attempt() -> None:
     async def first_hangs(run_context: RunContext) -> str:
         attempts.append(run_context.attempt)
         if run_context.attempt == 1:
+            CLOCK.advance(60)
             await anyio.sleep_forever()
         return "second"
 
-    step = Step("work", executor=first_hangs, retry=Retry(attempts=2, delay=0, timeout=0.02))
-    output = await Workflow(steps=[step]).arun()
+    step = Step("work", executor=first_hangs, retry=Retry(attempts=2, delay=0, timeout=60))
+    output = await Workflow(steps=[step], clock=CLOCK).arun()
     assert (output.content, attempts) == ("second", [1, 2])
 
 
 @pytest.mark.anyio
-async def test_the_timeout_of_a_step_counts_all_attempts_together() -> None:
-    step = Step("fail", executor=fail, retry=Retry(attempts=100, delay=30, jitter=0), timeout=0.02)
-    with anyio.fail_after(5), pytest.raises(StepTimeoutError):
-        await Workflow(steps=[step]).arun()
+async def test_the_timeout_of_a_step_counts_all_attempts_together_and_the_pauses_between_them() -> None:
+    attempts: list[int] = []
+
+    async def slow(run_context: RunContext) -> None:
+        attempts.append(run_context.attempt)
+        CLOCK.advance(10)
+        raise PageMissing
+
+    async def wait() -> None:
+        for _ in range(3):
+            await CLOCK.wait_sleeping()
+            CLOCK.advance(15)
+
+    step = Step("fail", executor=slow, retry=Retry(attempts=100, delay=15, backoff=1, jitter=0), timeout=60)
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        with pytest.raises(StepTimeoutError):
+            await Workflow(steps=[step], clock=CLOCK).arun()
+        group.cancel_scope.cancel()
+    assert attempts == [1, 2, 3]
 
 
 @pytest.mark.anyio
@@ -489,6 +513,7 @@ async def test_a_thread_is_told_of_its_timeout_and_waited_for() -> None:
     told = threading.Event()
 
     def work(step_input: StepInput) -> None:
+        CLOCK.advance(60)
         try:
             while True:
                 anyio.from_thread.check_cancelled()
@@ -496,8 +521,8 @@ async def test_a_thread_is_told_of_its_timeout_and_waited_for() -> None:
         finally:
             told.set()
 
-    with anyio.fail_after(5), pytest.raises(StepTimeoutError):
-        await Workflow(steps=[Step("work", executor=work, timeout=0.02)]).arun()
+    with pytest.raises(StepTimeoutError):
+        await Workflow(steps=[Step("work", executor=work, timeout=60)], clock=CLOCK).arun()
     assert told.is_set()
 
 

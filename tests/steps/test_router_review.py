@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from workflow_runtime import BaseDb, Router, RunStatus, Step, StepInput, StepRequirement, Workflow, WorkflowRunOutput
+from workflow_runtime import (
+    BaseDb,
+    Loop,
+    Parallel,
+    Router,
+    RunStatus,
+    Step,
+    StepInput,
+    StepRequirement,
+    Steps,
+    Workflow,
+    WorkflowRunOutput,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -29,10 +41,10 @@ async def after(step_input: StepInput) -> str:
 
 
 async def choose(step_input: StepInput) -> str:
-    return "deep" if (step_input.additional_data or {}).get("rejection_feedback") == "deeper" else "quick"
+    return "quick"
 
 
-async def play(db: BaseDb, router: Router, *answers: Callable[[StepRequirement], Any]) -> WorkflowRunOutput:
+async def play(db: BaseDb, router: Any, *answers: Callable[[StepRequirement], Any]) -> WorkflowRunOutput:
     calls.clear()
     workflow = Workflow(name="W", db=db, steps=[router, after])
     output = await workflow.arun("x")
@@ -75,11 +87,58 @@ async def test_a_rejection_may_end_the_run(db: BaseDb) -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_rejected_choice_is_made_again_with_the_feedback(db: BaseDb) -> None:
+async def test_after_a_rejection_a_person_chooses_among_all_choices(db: BaseDb) -> None:
+    seen: list[tuple[str, list[str] | None]] = []
+
+    def look(act: Callable[[StepRequirement], Any]) -> Callable[[StepRequirement], Any]:
+        return lambda asked: (seen.append((asked.kind, asked.available_choices)), act(asked))
+
     output = await play(
-        db, router(on_reject="retry"), lambda asked: asked.reject("deeper"), lambda asked: asked.confirm()
+        db,
+        router(on_reject="retry"),
+        look(lambda asked: asked.reject("deeper")),
+        look(lambda asked: asked.select("deep")),
+        look(lambda asked: asked.confirm()),
     )
     assert (output.content, calls) == ("after deep", ["quick", "deep"])
+    both = ["quick", "deep"]
+    assert seen == [("output_review", both), ("route", both), ("output_review", both)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_was_rejected_may_be_chosen_again_and_gets_the_feedback(db: BaseDb) -> None:
+    output = await play(
+        db,
+        router(on_reject="retry"),
+        lambda asked: asked.reject("deeper"),
+        lambda asked: asked.select("quick"),
+        lambda asked: asked.confirm(),
+    )
+    assert (output.content, calls) == ("after quick deeper", ["quick", "quick"])
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda inner: Steps(name="outer", steps=[inner]),
+        lambda inner: Parallel(inner, name="outer"),
+        lambda inner: Loop([inner], name="outer", max_iterations=1),
+        lambda inner: Router([inner], selector=lambda step_input: "route", name="outer"),
+        lambda inner: Step(name="outer", workflow=Workflow(name="inner", steps=[inner])),
+    ],
+    ids=["Steps", "Parallel", "Loop", "Router", "Step of a workflow"],
+)
+async def test_the_choice_opens_again_wherever_the_router_stands(db: BaseDb, place: Callable[[Router], Any]) -> None:
+    output = await play(
+        db,
+        place(router(on_reject="retry")),
+        lambda asked: asked.reject(),
+        lambda asked: asked.select("deep"),
+        lambda asked: asked.confirm(),
+    )
+    assert (output.status, calls) == (RunStatus.completed, ["quick", "deep"])
+    assert [leaf.content for leaf in output.step_results[0].walk() if not leaf.steps] == ["deep"]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -110,6 +169,7 @@ async def test_a_confirmed_router_is_not_asked_to_be_confirmed_again(db: BaseDb)
         asking,
         lambda asked: asked.confirm(),
         lambda asked: asked.reject("deeper"),
+        lambda asked: asked.select("deep"),
         lambda asked: asked.reject("no"),
     )
     assert output.status == RunStatus.cancelled

@@ -51,5 +51,5 @@ def test_the_package_loads_no_database_and_no_test_library_by_itself() -> None:
         "print([name for name in ('sqlite3', 'workflow_runtime_sqlite', 'asyncpg', 'pytest', 'hypothesis') "
         "if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert found.stdout.strip() == "[]"

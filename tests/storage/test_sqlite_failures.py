@@ -88,7 +88,7 @@ async def test_a_newer_schema_says_to_upgrade_and_is_left_alone(path: Path, db: 
     with sqlite3.connect(path) as raw:
         raw.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     raw.close()
-    with pytest.raises(StorageError, match=r"runs\.db: its schema is version 2, .*knows 1; upgrade the package"):
+    with pytest.raises(StorageError, match=r"runs\.db: its schema is version \d+, .*knows \d+; upgrade the package"):
         await db.commit(started("r2"))
     raw = sqlite3.connect(path)
     raw.execute(f"PRAGMA user_version = {schema.VERSION}")
@@ -131,20 +131,21 @@ async def test_a_migration_goes_forward_in_one_transaction(
 ) -> None:
     await db.commit(started())
     await db.aclose()
+    last, known = schema.VERSION, schema.MIGRATIONS
     for script, version in (
-        ("CREATE TABLE more (x); CREATE TABLE more (x);", 1),
-        ("CREATE TABLE more (x); CREATE INDEX more_x ON more (x);", 2),
+        ("CREATE TABLE more (x); CREATE TABLE more (x);", last),
+        ("CREATE TABLE more (x); CREATE INDEX more_x ON more (x);", last + 1),
     ):
-        monkeypatch.setattr(schema, "MIGRATIONS", (schema.MIGRATIONS[0], script))
-        monkeypatch.setattr(schema, "VERSION", 2)
-        if version == 1:
+        monkeypatch.setattr(schema, "MIGRATIONS", (*known, script))
+        monkeypatch.setattr(schema, "VERSION", last + 1)
+        if version == last:
             with pytest.raises(StorageError, match="already exists"):
                 await db.open()
         else:
             await db.open()
         raw = sqlite3.connect(path)
         found = raw.execute("SELECT count(*) FROM sqlite_master WHERE name LIKE 'more%'").fetchone()[0]
-        assert (raw.execute("PRAGMA user_version").fetchone()[0], found) == (version, 2 * (version - 1))
+        assert (raw.execute("PRAGMA user_version").fetchone()[0], found) == (version, 2 * (version - last))
         raw.close()
     assert await db.load_run("r1") is not None
 
@@ -171,7 +172,7 @@ async def test_one_wait_for_the_lock_is_enough_for_all_who_wait_together(path: P
     await db.open()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with anyio.fail_after(2):
+    with anyio.fail_after(60):
         commits = (db.commit(started(f"r{number}")) for number in range(20))
         assert all(isinstance(error, StorageError) for error in await asyncio.gather(*commits, return_exceptions=True))
     other.close()

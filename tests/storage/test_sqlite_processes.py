@@ -107,7 +107,7 @@ async def test_a_watcher_is_woken_by_another_process(tmp_path: Path) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         waiting = asyncio.create_task(db.changed("r1", seen=2, timeout=60))
         await db.load_run("r1")  # behind the waiter's first look
         assert not waiting.done()
@@ -165,7 +165,7 @@ async def test_a_process_may_end_without_closing(tmp_path: Path) -> None:
         asyncio.run(main())
         print("end")
     """
-    assert finish(start(script, path), within=20) == "end\n"
+    assert finish(start(script, path)) == "end\n"
     db = SqliteDb(path)
     ids = {run.run_id for run in await db.list_runs(RunFilter(), limit=100)}
     assert ids == {"answered", *(f"submitted {number}" for number in range(50))}
@@ -201,5 +201,5 @@ async def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> 
         print(sorted(run.run_id for run in asyncio.run(db.list_runs(RunFilter()))))
         asyncio.run(db.aclose())
     """
-    said = finish(start(script, tmp_path / "runs.db"), within=30)
+    said = finish(start(script, tmp_path / "runs.db"))
     assert said.splitlines() == ["refused refused stored stored stored", "['parent after', 'parent before']"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from workflow_runtime import InMemoryDb, Step, Workflow
+
 FLOW = """
     import pytest
     from workflow_runtime import Retry, Step, StepCompletedEvent, Workflow
@@ -17,6 +19,15 @@ FLOW = """
     def gated(db=None):
         return Workflow(name="Gated", db=db, steps=[draft, Step("pay", executor=draft, requires_confirmation=True)])
 """
+
+
+@pytest.fixture(autouse=True)
+def _loaded_before() -> None:
+    """What a test within a test loads is forgotten after it, and a class whose module is forgotten cannot be decoded."""
+    workflow = Workflow(steps=[Step("ask", executor=repr, requires_confirmation=True)], db=InMemoryDb())
+    paused = workflow.run("x")
+    paused.steps_requiring_confirmation[0].confirm()
+    workflow.continue_run(paused)
 
 
 def passed(pytester: pytest.Pytester, body: str, *options: str) -> pytest.RunResult:
@@ -130,6 +141,45 @@ def test_the_clock_stands_until_it_is_moved(pytester: pytest.Pytester) -> None:
         assert tries == [1, 1]
 """,
     ).assert_outcomes(passed=2)
+
+
+def test_timeouts_pass_by_the_clock_too(pytester: pytest.Pytester) -> None:
+    passed(
+        pytester,
+        """
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    import anyio
+    from workflow_runtime import Steps, StepTimeoutError
+
+    @pytest.mark.anyio
+    async def test_a_step_is_cut_off_when_its_own_time_has_passed(fake_clock):
+        async def work(step_input):
+            fake_clock.advance(40)
+            await anyio.lowlevel.checkpoint()
+            return "done"
+
+        steps = [Step("a", executor=work, timeout=60), Step("b", executor=work, timeout=60)]
+        assert (await Workflow(steps=steps, clock=fake_clock).arun()).content == "done"
+        with pytest.raises(StepTimeoutError, match="^0.box took longer than its timeout of 60 s"):
+            await Workflow(steps=[Steps(name="box", steps=steps, timeout=60)], clock=fake_clock).arun()
+
+    def test_a_run_in_a_thread_of_its_own_is_cut_off_from_here(fake_clock):
+        async def hang(step_input):
+            begun.set()
+            await anyio.sleep_forever()
+
+        begun = threading.Event()
+        workflow = Workflow(steps=[hang], clock=fake_clock, run_timeout=3600)
+        with ThreadPoolExecutor() as threads:
+            running = threads.submit(workflow.run)
+            begun.wait()
+            fake_clock.advance(3600)
+            with pytest.raises(StepTimeoutError, match="run_timeout of 3600 s"):
+                running.result()
+""",
+    ).assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize(("options", "kind"), [((), "InMemoryDb"), (("--workflow-store", "sqlite"), "SqliteDb")])

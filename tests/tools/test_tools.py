@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 from server.serving import Served, serving
 from starlette.requests import HTTPConnection
 
-from workflow_runtime.server import create_router
+from workflow_runtime.server import User, create_router, workflow_app
 
 from . import flows
 
@@ -142,6 +143,23 @@ async def test_a_client_that_can_ask_its_user_is_asked_by_form(connect: Connect)
         assert "Pay?" in asked[:2]
 
 
+async def test_a_rejected_last_step_is_told_as_an_error(connect: Connect) -> None:
+    async def user(context: Any, params: Any) -> types.ElicitResult:
+        if params.message == "Sure?":
+            content = {"confirmed": False, "rejection_feedback": "too dear"}
+            return types.ElicitResult(action="accept", content=content)
+        accepted = (
+            {"seats": 2, "name": "Ada"} if "seats" in params.requested_schema["properties"] else {"confirmed": True}
+        )
+        return types.ElicitResult(action="accept", content=accepted)
+
+    async with connect(elicitation_callback=user) as client:
+        found = await client.call_tool("asking", {"input": "x"})
+        assert (text(found), found.is_error) == ("Step sure skipped: rejected by a person (too dear)", True)
+        assert found.structured_content["status"] == "COMPLETED"
+        assert found.structured_content["rejected"] == {"step_name": "sure", "reason": "too dear"}
+
+
 async def test_a_user_who_puts_it_off_leaves_the_run_waiting(connect: Connect) -> None:
     async def user(context: Any, params: Any) -> types.ElicitResult:
         return types.ElicitResult(action="cancel")
@@ -192,6 +210,76 @@ async def test_a_run_is_its_users_alone(tmp_path: Path, mode: str) -> None:
             assert not (await ada.call_tool("answer_run", call)).is_error
         async with httpx2.AsyncClient() as nobody:
             assert (await nobody.post(f"{server.url}/mcp", json={})).status_code == 401
+
+
+USERS = {
+    "a": User("ada"),
+    "a2": User("ada"),
+    "b": User("bob"),
+    "root": User(None, is_admin=True),
+    "boss": User("ada", is_admin=True),
+}
+
+
+def by_key(connection: HTTPConnection) -> User:
+    user = USERS.get(connection.headers.get("x-key", ""))
+    if user is None:
+        raise HTTPException(401, "who is this?")
+    return user
+
+
+def in_an_app(db: str) -> Any:
+    return workflow_app([flows.asking(), flows.shout()], db=db, auth=by_key)
+
+
+def in_a_router(db: str) -> Any:
+    app = FastAPI()
+    app.include_router(create_router([flows.asking(), flows.shout()], db=db, auth=by_key))
+    return app
+
+
+@pytest.mark.parametrize("build", [in_an_app, in_a_router])
+async def test_a_session_of_the_older_protocol_is_its_users_alone(tmp_path: Path, build: Callable[[str], Any]) -> None:
+    app = build(f"sqlite:///{tmp_path}/runs.db")
+    server = Served(app, getattr(app.state, "service", None))
+    params = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        pool.submit(server.start).result()
+        stack.callback(lambda: pool.submit(server.stop).result())
+        async with httpx2.AsyncClient(base_url=server.url, timeout=20) as http:
+            session: dict[str, str] = {}
+
+            def headers(key: str) -> dict[str, str]:
+                return {"x-key": key, "accept": "application/json, text/event-stream", **session}
+
+            async def say(key: str, **message: Any) -> httpx2.Response:
+                return await http.post("/mcp", json={"jsonrpc": "2.0", **message}, headers=headers(key))
+
+            begun = await say("a", id=1, method="initialize", params=params)
+            session |= {"mcp-session-id": begun.headers["mcp-session-id"], "mcp-protocol-version": "2025-06-18"}
+            assert (await say("a", method="notifications/initialized")).status_code == 202
+            call = {"name": "asking", "arguments": {"input": "x"}}
+            message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call}
+            async with http.stream("POST", "/mcp", json=message, headers=headers("a")) as stream:
+                lines = stream.aiter_lines()
+                question = await anext(json.loads(line[5:]) async for line in lines if line.startswith("data:"))
+                assert question["method"] == "elicitation/create"
+                answer = {"id": question["id"], "result": {"action": "accept", "content": {"confirmed": True}}}
+                for other in ("b", "root", "boss"):
+                    assert (await say(other, **answer)).status_code == 404
+                    assert (await say(other, id=8, method="tools/list")).status_code == 404
+                    assert (await http.delete("/mcp", headers=headers(other))).status_code == 404
+                    assert (await http.get("/mcp", headers=headers(other))).status_code == 404
+                assert (await say("nobody", **answer)).status_code == 401
+                assert (await say("a2", **answer)).status_code == 202, "the same user with another key"
+                await anext(json.loads(line[5:]) async for line in lines if line.startswith("data:"))
+            assert (await say("a", id=9, method="tools/list")).status_code == 200
+            assert (await http.delete("/mcp", headers=headers("a"))).status_code == 200
+            assert (await say("a", id=10, method="tools/list")).status_code == 404
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
 from workflow_runtime import (
@@ -15,8 +18,10 @@ from workflow_runtime import (
     Parallel,
     Retry,
     Router,
+    RunContext,
     Step,
     StepInput,
+    StepOutput,
     Steps,
     Workflow,
 )
@@ -133,6 +138,146 @@ async def test_what_was_asked_in_a_run_that_is_over_waits_no_more() -> None:
     recall(view, output, await workflow.history(str(output.run_id)))
     assert [node.state for node in view.root.walk()][1:] == ["done", "skipped", "done"]
     assert view.questions == []
+
+
+def boom(step_input: StepInput) -> str:
+    raise ValueError("boom")
+
+
+def says_so(step_input: StepInput) -> StepOutput:
+    return StepOutput("Step a skipped: rejected by a person", success=False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["step", "steps", "condition", "loop", "router", "parallel", "nested"])
+@pytest.mark.parametrize(
+    ("executor", "options", "answer", "state", "note"),
+    [
+        (boom, {"on_error": "pause"}, lambda asked: asked.skip(), "skipped", "boom"),
+        (work, {"requires_confirmation": True}, lambda asked: asked.reject(), "skipped", "rejected"),
+        (work, {"requires_confirmation": True}, lambda asked: asked.reject("too dear"), "skipped", "too dear"),
+        (says_so, {"requires_confirmation": True}, lambda asked: asked.confirm(), "failed", ""),
+        (boom, {"on_error": "skip", "requires_confirmation": True}, lambda asked: asked.confirm(), "failed", ""),
+    ],
+    ids=["failure-skipped", "rejected", "rejected-with-reason", "failed-with-the-words", "failed"],
+)
+async def test_a_stored_run_shows_as_skipped_what_a_person_skipped(
+    kind: str, executor: Any, options: dict[str, Any], answer: Any, state: str, note: str
+) -> None:
+    inner = step("a", executor, **options)
+    around: dict[str, Any] = {
+        "step": inner,
+        "steps": Steps("outer", steps=[inner]),
+        "condition": Condition([inner], name="outer"),
+        "loop": Loop([inner], name="outer", max_iterations=1),
+        "router": Router([inner], lambda: "a", name="outer"),
+        "parallel": Parallel(inner, step("b"), name="outer"),
+        "nested": Step("outer", workflow=Workflow(name="inner", steps=[inner])),
+    }
+    workflow = Workflow(name="w", steps=[around[kind], step("last")], db=InMemoryDb())
+    output = await workflow.arun("x")
+    (asked,) = [*output.active_step_requirements, *output.active_error_requirements]
+    answer(asked)
+    output = await workflow.acontinue_run(output)
+    assert output.status == "COMPLETED"
+    view = View(workflow.name, workflow.outline())
+    recall(view, output, await workflow.history(str(output.run_id)))
+    (found,) = [node for node in view.root.walk() if node.name == "a"]
+    assert (found.state, found.note) == (state, note)
+
+
+def in_a_function() -> Any:
+    async def walk(run_context: RunContext) -> None:
+        with suppress(ValueError):
+            await run_context.step("caught", boom)
+        await run_context.step("a", work)
+        await run_context.step("fails", boom)
+
+    return walk
+
+
+FAILING: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "step": (lambda: [step("fails", boom)], ["0.fails"]),
+    "retried": (lambda: [step("fails", boom, retry=Retry(attempts=2, delay=0))], ["0.fails"]),
+    "steps": (lambda: [Steps("outer", steps=[step("a"), step("fails", boom)])], ["0.outer", "0.outer/1.fails"]),
+    "condition": (lambda: [Condition([step("fails", boom)], name="c")], ["0.c", "0.c/if.0.fails"]),
+    "evaluator": (lambda: [Steps("outer", steps=[Condition([step("a")], boom, name="c")])], ["0.outer", "0.outer/0.c"]),
+    "loop": (lambda: [Loop([step("fails", boom)], name="l")], ["0.l", "0.l#0", "0.l#0/0.fails"]),
+    "end": (lambda: [Loop([step("a")], name="l", end_condition=boom)], ["0.l"]),
+    "router": (lambda: [Router([step("fails", boom)], lambda: "fails", name="r")], ["0.r", "0.r/0.fails"]),
+    "selector": (lambda: [Router([step("a")], lambda: "b", name="r")], ["0.r"]),
+    "parallel": (lambda: [Parallel(step("fails", boom), step("a"), name="p")], ["0.p", "0.p/0.fails"]),
+    "branches": (
+        lambda: [Parallel(step("f", boom), step("a"), step("g", boom), name="p", fail_fast=False)],
+        ["0.p", "0.p/0.f", "0.p/2.g"],
+    ),
+    "map": (
+        lambda: [Map(step("fails", boom), lambda: [1], name="m")],
+        ["0.m", "0.m#0", "0.m#0/0.fails"],
+    ),
+    "items": (lambda: [Map(step("a"), lambda: 5, name="m")], ["0.m"]),
+    "nested": (
+        lambda: [Step("n", workflow=Workflow(name="i", steps=[step("a"), step("fails", boom)]))],
+        ["0.n", "0.n/1.fails"],
+    ),
+    "caught": (
+        lambda: [Condition([step("a", boom)], name="c", on_error="skip"), step("fails", boom)],
+        ["0.c", "1.fails"],
+    ),
+    "timeout": (lambda: [Steps("outer", steps=[step("a", anyio.sleep_forever)], timeout=0.01)], ["0.outer"]),
+    "function": (in_a_function, ["caught", "fails"]),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", FAILING)
+async def test_a_failed_run_names_the_step_that_failed_without_its_events(kind: str) -> None:
+    make, places = FAILING[kind]
+    workflow = Workflow(name="w", steps=make(), db=InMemoryDb(), clock=FakeClock() if kind == "retried" else None)
+    with pytest.raises(Exception) as failure:
+        await workflow.arun("x", run_id="r1")
+    output = await workflow.aget_run("r1")
+    assert output is not None
+    assert output.events is None
+    view = View(workflow.name)
+    recall(view, output, await workflow.history("r1"))
+    assert [node.path for node in view.root.walk() if node.state == "failed"] == places
+    assert view.failed is not None
+    assert view.failed.path == places[-1] or kind == "branches"
+    failed = {step.path for step in output.failed_steps or ()}
+    assert {places[-1], view.failed.path} <= failed <= set(places)
+    if not isinstance(failure.value, ExceptionGroup):
+        assert (view.failed.error, view.failed.error_type) == (str(failure.value), type(failure.value).__name__)
+
+
+@pytest.mark.anyio
+async def test_a_run_that_goes_on_after_a_failure_names_none() -> None:
+    flaky = iter([ValueError("once")])
+
+    def fails(step_input: StepInput) -> str:
+        for error in flaky:
+            raise error
+        return "done"
+
+    inner = Workflow(name="i", steps=[step("fails", fails)])
+    retried = Step("n", workflow=inner, retry=Retry(attempts=2, delay=0))
+    lost = Parallel(step("loses", boom), step("wins"), name="p", wait_for="first", fail_fast=False)
+
+    async def last(run_context: RunContext) -> None:
+        await workflow.acancel_run(run_context.run_id)
+        await anyio.sleep_forever()
+
+    workflow = Workflow(name="w", steps=[retried, lost, step("last", last)], db=InMemoryDb())
+    output = await workflow.arun("x")
+    assert (output.status, output.failed_steps) == ("CANCELLED", None)
+
+    async def walk(run_context: RunContext) -> str:
+        with suppress(ValueError):
+            await run_context.step("caught", boom)
+        return "done"
+
+    output = await Workflow(name="w", steps=walk, db=InMemoryDb()).arun("x")
+    assert (output.status, output.failed_steps) == ("COMPLETED", None)
 
 
 @pytest.mark.anyio

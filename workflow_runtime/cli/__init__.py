@@ -7,6 +7,7 @@ work from the database alone, so they use ``storage`` and ``model.codec`` beside
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -20,4 +21,18 @@ def main() -> None:
         from ..console import missing
 
         sys.exit(str(missing("wfr", error, extra="cli")))
+    _find_modules_here()
     app(prog_name="wfr")
+
+
+def _find_modules_here() -> None:
+    """Put the current directory on the path: stored values name classes of the user's modules.
+
+    It comes last: a file here that is called rich.py must not replace the package.
+    """
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        return
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)

@@ -199,6 +199,9 @@ def serve(
     origin: Annotated[
         list[str] | None, typer.Option("--origin", help="An origin whose pages may call the server; repeatable.")
     ] = None,
+    allow_header: Annotated[
+        list[str] | None, typer.Option("--allow-header", help="A request header that those pages may send; repeatable.")
+    ] = None,
     allowed_host: Annotated[
         list[str] | None, typer.Option("--allowed-host", help="A name the server is known under; repeatable.")
     ] = None,
@@ -221,6 +224,7 @@ def serve(
             auth=auth,
             jwt=jwt,
             origins=origin or [],
+            allow_headers=allow_header or [],
             hosts=allowed_host or [],
             grace=grace,
             log_level=log_level,

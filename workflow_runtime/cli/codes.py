@@ -31,7 +31,7 @@ class Code(IntEnum):
 
     ok = 0
     failed = 1  # the run failed
-    usage = 2  # the command cannot be understood, or names no workflow
+    usage = 2  # the command cannot be understood or names no workflow; an address that cannot be used
     paused = 3  # the run waits for a person
     cancelled = 4  # the run was cancelled
     not_found = 5  # no such run or session

@@ -14,6 +14,7 @@ from rich.text import Text
 from .. import RunNotFound, RunStatus, Workflow, WorkflowRunOutput
 from ..console.follow import Elsewhere
 from ..console.pauses import still_open
+from ..console.person import Interrupted, Prompter
 from ..console.response import continued, converse, is_live, person_at, respond, surface_for
 from ..console.signals import Interruptible, on_ctrl_c
 from ..console.surface import Options
@@ -55,6 +56,7 @@ def run(
     workflow = _loaded(target, db, keep_events)
     value = parse_input(given, as_text)
     options = {name: option for name, option in options.items() if option is not None}
+    person = Person.at(console, shown.interactive)
 
     async def work() -> WorkflowRunOutput:
         if shown.as_json and shown.stream:
@@ -68,12 +70,13 @@ def run(
             markdown=shown.markdown,
             show_step_details=shown.details,
             console=console,
-            interactive=shown.interactive,
+            interactive=False,
+            prompter=person,
             wait=shown.wait,
             **options,
         )
 
-    return partial(_ended, workflow, work)
+    return partial(_ended, workflow, work, person)
 
 
 def _loaded(target: str, db: str | None, keep_events: bool = True) -> Workflow:
@@ -87,20 +90,20 @@ def _loaded(target: str, db: str | None, keep_events: bool = True) -> Workflow:
 def continue_run(target: str, run_id: str, console: Console, shown: Shown, *, db: str | None) -> Work:
     """Go on with a paused run, asking what is open if a person is here."""
     workflow = _loaded(target, db)
+    person = Person.at(console, shown.interactive)
 
     async def work() -> WorkflowRunOutput:
         output = await _stored(workflow, run_id)
         if not output.is_paused:
             raise Stop(Code.refused, f"run {run_id} is not paused; it is {RunStatus(output.status).value}")
         if not shown.as_json:
-            person = person_at(console, shown.interactive)
             return await continued(workflow, output, console, shown.options(console), person, wait=shown.wait)
         if still_open(output):
             names = ", ".join(item.step_name or item.path for item in still_open(output))
             raise Stop(Code.paused, f"run {run_id} waits for an answer: {names}")
         return await _as_output(workflow.acontinue_run(run_id=output.run_id, stream=False), console)
 
-    return partial(_ended, workflow, work)
+    return partial(_ended, workflow, work, person)
 
 
 def fork_run(
@@ -118,6 +121,7 @@ def fork_run(
     workflow = _loaded(target, db)
     replaced = dict(map(_pair, outputs)) or None
     merged = parse_input(state, False) if state else None
+    person = Person.at(console, shown.interactive)
 
     async def work() -> WorkflowRunOutput:
         source = await _stored(workflow, run_id)
@@ -126,9 +130,9 @@ def fork_run(
             forked = await workflow.fork(str(source.run_id), place, merged, replaced, background=True)
         except LookupError as error:
             raise Stop(Code.not_found, str(error.args[0] if error.args else error)) from None
-        return await _shown(workflow, str(forked.run_id), console, shown)
+        return await _shown(workflow, str(forked.run_id), console, shown, person)
 
-    return partial(_ended, workflow, work)
+    return partial(_ended, workflow, work, person)
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -147,6 +151,7 @@ def recover_runs(target: str, console: Console, shown: Shown, *, db: str | None)
     if workflow.db is None:
         raise Stop(Code.usage, f"{target} has no database to recover runs from; pass --db")
     codes: list[Code] = [Code.ok]
+    person = Person.at(console, shown.interactive)
 
     async def work() -> None:
         ids = await workflow.recover()
@@ -157,10 +162,10 @@ def recover_runs(target: str, console: Console, shown: Shown, *, db: str | None)
         for run_id in ids:
             if not shown.as_json:
                 console.print(Text(f"run {run_id}", style="bold"))
-            codes.append(code_of((await _shown(workflow, run_id, console, shown)).status))
+            codes.append(code_of((await _shown(workflow, run_id, console, shown, person)).status))
 
     async def all_of_them() -> Code:
-        return max(await _ended(workflow, work), *codes)
+        return max(await _ended(workflow, work, person), *codes)
 
     return all_of_them
 
@@ -168,7 +173,36 @@ def recover_runs(target: str, console: Console, shown: Shown, *, db: str | None)
 # -- what they share --------------------------------------------------------------------------------------------------
 
 
-async def _ended(workflow: Workflow, work: Callable[[], Awaitable[WorkflowRunOutput | None]]) -> Code:
+class Person:
+    """The person at this terminal, and whether they pressed Ctrl-C at a question: it cancels the run, as it does while
+    the run is at work, and the exit code is the same."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self._prompter = prompter
+        self.interrupted = False
+
+    @classmethod
+    def at(cls, console: Console, interactive: bool | None) -> Person | None:
+        prompter = person_at(console, interactive)
+        return cls(prompter) if prompter is not None else None
+
+    async def line(self, label: str, **options: Any) -> str:
+        return await self._heard(self._prompter.line(label, **options))
+
+    async def text(self, label: str, default: str, suffix: str) -> str:
+        return await self._heard(self._prompter.text(label, default, suffix))
+
+    async def _heard(self, answer: Awaitable[str]) -> str:
+        try:
+            return await answer
+        except Interrupted:
+            self.interrupted = True
+            raise
+
+
+async def _ended(
+    workflow: Workflow, work: Callable[[], Awaitable[WorkflowRunOutput | None]], person: Person | None
+) -> Code:
     """Do it so that Ctrl-C cancels the run and the end is still seen; the code for how it ended."""
     doing = Interruptible()
     output: WorkflowRunOutput | None = None
@@ -180,7 +214,7 @@ async def _ended(workflow: Workflow, work: Callable[[], Awaitable[WorkflowRunOut
                 if isinstance(getattr(error, "run_output", None), WorkflowRunOutput):
                     return Code.failed  # the run failed, and that was shown
                 raise
-        if scope.cancelled_caught:
+        if scope.cancelled_caught or (person is not None and person.interrupted):
             return Code.interrupted
         return code_of(output.status) if output is not None else Code.ok
     finally:
@@ -188,7 +222,9 @@ async def _ended(workflow: Workflow, work: Callable[[], Awaitable[WorkflowRunOut
             await workflow.db.aclose()
 
 
-async def _shown(workflow: Workflow, run_id: str, console: Console, shown: Shown) -> WorkflowRunOutput:
+async def _shown(
+    workflow: Workflow, run_id: str, console: Console, shown: Shown, person: Person | None
+) -> WorkflowRunOutput:
     """A run that goes on in the background of this process."""
     stream = Elsewhere(workflow, run_id, 0)
     if shown.as_json:
@@ -198,7 +234,6 @@ async def _shown(workflow: Workflow, run_id: str, console: Console, shown: Shown
     options = shown.options(console)
     view = View(workflow.name or workflow.id, workflow.outline())
     surface = surface_for(console, view, options)
-    person = person_at(console, shown.interactive)
     return await converse(workflow, stream, view, surface, options, person, wait=shown.wait)
 
 

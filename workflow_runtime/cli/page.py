@@ -129,8 +129,15 @@ def _facts(node: Node) -> str:
 
 def _steps(found: Iterable[StepOutput], depth: int = 0) -> Iterator[str]:
     for step in found:
-        mark = "" if step.success else ' <span class="problem">failed</span>'
-        yield f'<details style="margin-left:{depth * 1.2:.1f}rem"{"" if step.success else " open"}>'
+        failed = not step.success and not step.skipped
+        mark = (
+            ' <span class="problem">failed</span>'
+            if failed
+            else ' <span class="dim">skipped</span>'
+            if step.skipped
+            else ""
+        )
+        yield f'<details style="margin-left:{depth * 1.2:.1f}rem"{" open" if failed else ""}>'
         name, kind = _text(step.step_name or ""), _text(step.step_type or "")
         yield f'<summary>{name}{mark} <span class="dim">{kind}</span></summary>'
         if step.error:

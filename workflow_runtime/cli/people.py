@@ -148,7 +148,7 @@ def _answer_of(item: StepRequirement, given: Answer) -> dict[str, Any]:
     elif given.yes:
         raise ValueError(f"it takes no --yes; give the --answer as JSON: {_wanted(item)}")
     if given.edit is not None:
-        content = item.step_output.content if item.step_output is not None else None
+        content = item.reviewed_content
         is_text = isinstance(content, str) or content is None
         answer["edited_output"] = given.edit if is_text else _json(given.edit, "--edit")
     if given.values:

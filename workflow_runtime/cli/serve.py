@@ -14,6 +14,7 @@ from .source import load_all, named
 __all__ = ["serve"]
 
 _JWT = "WFR_JWT_"
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
 
 def serve(
@@ -25,11 +26,14 @@ def serve(
     auth: str | None,
     jwt: bool,
     origins: Sequence[str],
+    allow_headers: Sequence[str],
     hosts: Sequence[str],
     grace: float,
     log_level: str,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. Stop names what is wrong before anything is opened."""
+    if log_level not in LOG_LEVELS:
+        raise Stop(Code.usage, f"--log-level {log_level!r} is not one of {', '.join(LOG_LEVELS)}")
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
         raise Stop(Code.usage, "wfr serve needs the extra: pip install 'workflow-runtime[cli,server]'")
     from ..server import Limits, workflow_app
@@ -43,12 +47,25 @@ def serve(
     try:
         refuse_open_door(host, who is not None)
         app = workflow_app(
-            load_all(targets, db), auth=authenticate, origins=origins, hosts=hosts or None, limits=limits, grace=grace
+            load_all(targets, db),
+            auth=authenticate,
+            origins=origins,
+            allow_headers=allow_headers,
+            hosts=hosts or None,
+            limits=limits,
+            grace=grace,
         )
     except ValueError as error:
         raise Stop(Code.usage, str(error)) from None
     server = server_for(app, host, port, limits=limits, grace=grace, log_level=log_level)
-    with bind(server, limits) as listening:
+    try:
+        listening = bind(server, limits)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Stop(
+            Code.usage, f"cannot listen at {host}, port {port}: {why}; choose another --host or --port (0: a free port)"
+        ) from None
+    with listening:
         at = listening.getsockname()
         sys.stderr.write(f"wfr: serving {', '.join(app.state.service.workflows)} at http://{host}:{at[1]}\n")
         sys.stderr.flush()

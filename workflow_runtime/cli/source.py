@@ -87,7 +87,7 @@ def _module(place: str) -> ModuleType:
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
         return module
-    if os.getcwd() not in sys.path:
+    if sys.path[:1] not in ([os.getcwd()], [""]):
         sys.path.insert(0, os.getcwd())
     try:
         return importlib.import_module(place)

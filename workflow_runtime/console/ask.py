@@ -58,10 +58,10 @@ def _asked(item: StepRequirement, markdown: bool) -> list[RenderableType]:
     if said:
         parts.append(Text(clean(said)))
     if item.requires_output_review and item.step_output is not None:
-        parts.append(panels.content(item.step_output.content, markdown))
+        parts.append(panels.content(item.reviewed_content, markdown))
     elif item.step_input is not None and item.step_input.previous_step_content is not None and not said:
         parts.append(panels.content(item.step_input.previous_step_content, markdown, most=12, longest=60))
-    for number, name in enumerate(item.available_choices or (), 1):
+    for number, name in enumerate((item.requires_route_selection and item.available_choices) or (), 1):
         parts.append(Text(f"{number}. {one_line(name)}"))
     for blank in form_of(item):
         line = Text(one_line(blank.name), style="bold")
@@ -138,8 +138,8 @@ async def _reject(item: StepRequirement, prompter: Prompter) -> Said:
 
 async def _review(item: StepRequirement, prompter: Prompter) -> Said:
     loop = item.kind == "iteration_review"
-    offered = {"a": "accept", "r": "reject"} if loop else {"a": "accept", "e": "edit", "r": "reject"}
-    label = "accept (ends the loop) or reject?" if loop else "accept, edit or reject?"
+    offered = {"a": "accept", "e": "edit", "r": "reject"}
+    label = "accept or edit (ends the loop), or reject?" if loop else "accept, edit or reject?"
     while True:
         letter = await _letter(prompter, label, offered)
         if letter == "r":
@@ -147,7 +147,7 @@ async def _review(item: StepRequirement, prompter: Prompter) -> Said:
         if letter == "a":
             return {"confirmed": True}, "accepted"
         try:
-            edited = await _edited(item.step_output.content if item.step_output is not None else None, prompter)
+            edited = await _edited(item.reviewed_content, prompter)
         except ValueError as error:
             label = f"{one_line(error)}. accept, edit or reject?"
             continue

@@ -42,7 +42,8 @@ def run_table(output: WorkflowRunOutput) -> str:
 
 
 def _rows(output: StepOutput, depth: int) -> list[str]:
-    state = "" if output.success else f"failed: {output.error or ''}"
+    word = "skipped" if output.skipped else "" if output.success else "failed"
+    state = f"{word}: {output.error or ''}" if word else ""
     found = [_row(output.step_name or "", state, "" if output.steps else output.content, depth)]
     for inner in output.steps or ():
         found += _rows(inner, depth + 1)

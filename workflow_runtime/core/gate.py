@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from ..model.enums import OnReject
-from ..model.errors import PlanChanged
 from ..model.requirements import ErrorRequirement, StepRequirement
 
 __all__ = ["Verdict", "after_error", "after_iteration", "after_output", "before_node", "on_deadline"]
@@ -32,11 +31,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     content: Any = None
     choices: tuple[str, ...] = ()
     reason: str | None = None
+    timed_out: bool = False
 
     @property
     def said(self) -> str:
         """Why a node was skipped, for its output."""
-        return "nobody answered in time" if self.reason == TIMED_OUT else "rejected by a person"
+        return "nobody answered in time" if self.timed_out else "rejected by a person"
 
 
 _REJECTED_BEFORE = {
@@ -60,7 +60,8 @@ def before_node(answer: StepRequirement) -> Verdict:
         if action == ELSE and answer.step_type != "Condition":
             action = SKIP
         additional: dict[str, Any] = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
-        return Verdict(action=action, additional=additional, reason=answer.rejection_feedback)
+        reason = answer.rejection_feedback
+        return Verdict(action=action, additional=additional, reason=reason, timed_out=answer.timed_out)
     if answer.requires_route_selection:
         return Verdict(action=CHOOSE, choices=tuple(answer.selected_choices or ()))
     additional = {"user_input": dict(answer.user_input)} if answer.user_input is not None else {}
@@ -74,7 +75,7 @@ def after_output(answer: StepRequirement) -> Verdict:
         return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=PROCEED)
     action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
     if action == RETRY:
-        if answer.retry_count >= answer.max_retries:
+        if answer.max_retries is not None and answer.retry_count >= answer.max_retries:
             reason = f"Max retries ({answer.max_retries}) reached for step '{answer.step_name}'"
             return Verdict(action=CANCEL, reason=reason)
         previous = answer.step_output.content if answer.step_output else None
@@ -82,17 +83,18 @@ def after_output(answer: StepRequirement) -> Verdict:
             action=RETRY,
             additional={"rejection_feedback": answer.rejection_feedback, "previous_output": previous},
         )
-    return Verdict(action=action, reason=answer.rejection_feedback)
+    return Verdict(action=action, reason=answer.rejection_feedback, timed_out=answer.timed_out)
 
 
 def after_iteration(answer: StepRequirement) -> Verdict:
-    """The review of a loop's iteration: a yes accepts the loop's output so far and ends it; a retry goes on."""
+    """The review of a loop's iteration: a yes, or an edit, accepts the loop's output so far and ends it; a retry
+    continues."""
     if answer.confirmed:
-        return Verdict(action=STOP)
+        return Verdict(action=REPLACE, content=answer.edited_output) if answer.is_edited else Verdict(action=STOP)
     action = _REJECTED_OUTPUT[OnReject(answer.on_reject)]
     if action == RETRY:
         return Verdict(action=PROCEED, additional={"rejection_feedback": answer.rejection_feedback})
-    return Verdict(action=action, reason=answer.rejection_feedback)
+    return Verdict(action=action, reason=answer.rejection_feedback, timed_out=answer.timed_out)
 
 
 def after_error(answer: ErrorRequirement) -> Verdict:
@@ -105,21 +107,20 @@ def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement |
     """The answer that nobody gave: ``on_timeout`` applied to a copy. What a plain yes does not answer (a form with required
     fields, a choice, the result of a tool) cannot be approved, so it cancels."""
     if isinstance(answer, ErrorRequirement):
-        return msgspec.structs.replace(
-            answer, decision="retry" if answer.on_timeout == "approve" else answer.on_timeout
-        )
+        decision = "retry" if answer.on_timeout == "approve" else answer.on_timeout
+        return msgspec.structs.replace(answer, decision=decision, timed_out=True)
     if answer.on_timeout != "approve":
-        policy = OnReject.skip.value if answer.on_timeout == "skip" else OnReject.cancel.value
-        return msgspec.structs.replace(answer, confirmed=False, on_reject=policy, rejection_feedback=TIMED_OUT)
+        return _declined(answer, (OnReject.skip if answer.on_timeout == "skip" else OnReject.cancel).value)
     approved = copy.deepcopy(answer)
     try:
         approved.answer({"confirmed": True, "user_input": {}} if answer.requires_user_input else {"confirmed": True})
     except ValueError:
-        return msgspec.structs.replace(answer, confirmed=False, on_reject="cancel", rejection_feedback=TIMED_OUT)
+        return _declined(answer, OnReject.cancel.value)
+    approved.timed_out = True
     return approved
 
 
-def same_node(path: str, kind: str, recorded: str) -> None:
-    """PlanChanged when the node at ``path`` is no longer of the kind that the journal recorded."""
-    if kind != recorded:
-        raise PlanChanged(f"step {path!r} is a {kind} now and was a {recorded} when the run was stored", path=path)
+def _declined(answer: StepRequirement, on_reject: str) -> StepRequirement:
+    return msgspec.structs.replace(
+        answer, confirmed=False, on_reject=on_reject, rejection_feedback=TIMED_OUT, timed_out=True
+    )

@@ -50,7 +50,7 @@ async def ask(
         await run.parking.wait(key, path, schema)
         answer = run.pauses.get(key)
         assert isinstance(answer, StepRequirement)
-    if run.pauses.use(key):
+    if run.pauses.use(key, frame.now()):
         frame.continued(node, path, key)
     if answer.confirmed is False:
         if answer.on_reject == "cancel":

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from typing import Protocol
 
 import anyio
 
-__all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
+from .process import current
 
-if sys.version_info >= (3, 14):
-    from uuid import uuid7
-else:
-    from uuid_utils import uuid7
+__all__ = ["Clock", "SystemClock", "new_id", "new_run_id"]
 
 
 class Clock(Protocol):
-    """Wall-clock seconds, and waiting."""
+    """Wall-clock seconds, and waiting.
+
+    A clock may also have ``later(seconds, function)``, which calls ``function`` on the event loop of its caller when
+    ``seconds`` have passed, and returns a function that calls it off and returns the seconds left: then timeouts pass on
+    this clock. Without it they pass on the event loop's.
+    """
 
     def time(self) -> float:
         """Unix seconds."""
@@ -40,14 +40,14 @@ class SystemClock:
         await anyio.sleep(seconds)
 
     def random(self) -> float:
-        return random.random()
+        return current().random()
 
 
 def new_id() -> str:
     """A sortable unique id: 32 hexadecimal digits."""
-    return uuid7().hex
+    return current().new_id()
 
 
 def new_run_id() -> str:
     """A run's id: a shard (always ``00`` today), then a sortable id. Safe as a file name, URL part and subject token."""
-    return f"00_{uuid7().hex}"
+    return f"00_{current().new_id()}"

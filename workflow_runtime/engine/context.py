@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import anyio.from_thread
 
@@ -23,9 +24,57 @@ from .bus import stamp
 from .said import Said
 
 if TYPE_CHECKING:
+    from .execution import Execution
     from .frame import Frame
 
-__all__ = ["RunContext"]
+__all__ = ["SHARED", "RunContext", "Shared", "assign"]
+
+_T = TypeVar("_T")
+
+
+_ASSIGNED: WeakKeyDictionary[Execution, dict[str, Any]] = WeakKeyDictionary()
+
+
+class Shared(Generic[_T]):
+    """A field of the context that any step may assign; the steps after it find it. It is not stored: a run that is
+    continued begins without it. Unassigned it is what ``given`` says, or None."""
+
+    def __init__(self, given: Callable[[RunContext], Any] = lambda context: None) -> None:
+        self.given = given
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, context: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, context: RunContext, owner: type) -> _T: ...
+
+    def __get__(self, context: RunContext | None, owner: type) -> Any:
+        if context is None:
+            return self
+        assigned = _ASSIGNED.get(context._frame.run)
+        return assigned[self.name] if assigned is not None and self.name in assigned else self.given(context)
+
+    def __set__(self, context: RunContext, value: _T) -> None:
+        assign(context._frame.run, {self.name: value})
+
+
+SHARED = ("knowledge_filters", "output_schema", "messages", "tools", "knowledge", "members", "client_tools")
+
+
+def assign(run: Execution, values: Mapping[str, Any]) -> None:
+    """Let the contexts of ``run`` have these values of their shared fields."""
+    _ASSIGNED.setdefault(run, {}).update(values)
+
+
+def _dependencies(context: RunContext) -> Any:
+    return context._frame.run.request.input.dependencies
+
+
+def _metadata(context: RunContext) -> Any:
+    return context._frame.run.request.input.metadata
 
 
 class RunContext:
@@ -94,13 +143,16 @@ class RunContext:
             state.clear()
             state.update(value or {})
 
-    @property
-    def dependencies(self) -> dict[str, Any] | None:
-        return self._frame.run.request.input.dependencies
-
-    @property
-    def metadata(self) -> dict[str, Any] | None:
-        return self._frame.run.request.input.metadata
+    dependencies = Shared[dict[str, Any] | None](_dependencies)
+    metadata = Shared[dict[str, Any] | None](_metadata)
+    # For agents that take a context of this shape.
+    knowledge_filters = Shared[Any]()
+    output_schema = Shared[Any]()
+    messages = Shared[Any]()
+    tools = Shared[Any]()
+    knowledge = Shared[Any]()
+    members = Shared[Any]()
+    client_tools = Shared[Any]()
 
     @property
     def idempotency_key(self) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 
+from ..core.life import Happening
 from ..core.state import snapshot
 from ..core.unfinished import unfinished
 from ..model import codec
 from ..model import events as ev
 from ..model.codec import seal, seal_output
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, Fenced, UnserializableError
+from ..model.errors import AnswersArrived, CancelRequested, ConcurrentWrite, Fenced, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.requirements import ErrorRequirement, StepRequirement
@@ -24,7 +27,16 @@ from .recorder import storage_failure
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["PAUSED", "Cancelled", "copy_output", "finish"]
+__all__ = [
+    "CANCELLED_ELSEWHERE",
+    "PAUSED",
+    "Cancelled",
+    "copy_output",
+    "finish",
+    "finish_whole",
+    "give_up_lost",
+    "store_pause",
+]
 
 
 class Cancelled:
@@ -34,15 +46,59 @@ class Cancelled:
 
 
 PAUSED = object()
+CANCELLED_ELSEWHERE = "cancelled from another process"
+_FINISH_SECONDS = 30.0
 _LIGHT = 16 * 1024  # bytes of an outcome or an event that is kept where the database has no room for all
+
+
+async def finish_whole(run: Execution, outcome: Any) -> BaseException | None:
+    """Record the end even if the task is cancelled natively meanwhile, which shields do not keep off; that cancellation is
+    returned, to be raised again. Raises AnswersArrived as ``finish`` does."""
+    cut_off: BaseException | None = None
+    if run.recorder is None:
+        await finish(run, outcome)  # waits for nothing
+        return cut_off
+    give_up = anyio.current_time() + _FINISH_SECONDS
+    while True:
+        try:
+            with anyio.CancelScope(shield=True, deadline=give_up) as shield:
+                await finish(run, outcome, again=cut_off is not None)
+        except asyncio.CancelledError as error:
+            cut_off = error
+            continue
+        except AnswersArrived:
+            if cut_off is not None:
+                raise cut_off from None
+            raise
+        if shield.cancelled_caught:
+            run.raised = storage_failure(
+                TimeoutError(
+                    f"the database did not answer for {_FINISH_SECONDS:g} s; "
+                    "see whether it can be reached, and whether another program keeps it locked"
+                )
+            )
+        return cut_off
+
+
+async def store_pause(run: Execution) -> None:
+    """Store the run as paused and show that. Raises what the database says; then nothing has changed."""
+    event, _ = _terminal(run, PAUSED)
+    await _seal(run, event)
 
 
 async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
     """Number, commit and deliver the terminal event; a save that fails makes the run a failed one. (D6, D11)
 
     ``again``: it was cut off before, and begins anew.
+
+    Raises:
+        AnswersArrived: The outcome was PAUSED, and a question was answered meanwhile. Nothing was stored or shown.
     """
-    run.finishing = True
+    if outcome is not PAUSED:
+        if run.cancelled and not isinstance(outcome, (Cancelled, Fenced)):
+            outcome = Cancelled(run.cancel_reason)
+        if not again:
+            run.withdraw("")
     if isinstance(outcome, (Cancelled, BaseException)) and not again:
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
@@ -53,11 +109,20 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             _leave_out(run)
         try:
             await _seal(run, event)
+        except AnswersArrived:
+            raise
+        except CancelRequested:
+            outcome = Cancelled(run.cancel_reason or CANCELLED_ELSEWHERE)
+            run.withdraw("")
+            continue
         except ConcurrentWrite as conflict:
             run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
             continue
+        except Fenced as lost:
+            give_up_lost(run, lost)
+            return
         except Exception as failure:
-            if salvage and not lightened and not isinstance(failure, Fenced) and _lighten(run):
+            if salvage and not lightened and _lighten(run):
                 lightened = True  # there may be room for the end, though not for all that led to it
                 continue
             if salvage:
@@ -121,7 +186,7 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
         output.last_seq = event.seq
         output.updated_at = int(run.clock.time())
         if recorder is not None:
-            await recorder.commit(output.status)
+            await recorder.commit(output.status, _waits_for(run) if output.is_paused else frozenset())
     except BaseException:
         run.bus.seq, output.status = seq, before
         if output.events is not None and stored is not None:
@@ -130,6 +195,20 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
             recorder.retract(event.seq)
         raise
     run.bus.deliver(event)
+
+
+def give_up_lost(run: Execution, error: Fenced) -> None:
+    """Another process has the run: its caller is told so. Readers see no end, which is not stored: they go to the log."""
+    run.end_is_lost = True
+    run.output.status = RunStatus.error
+    run.output.error, run.output.error_type = str(error), type(error).__name__
+    _attach(error, run.output)
+    run.happen(Happening.LEAVE)
+    run.raised = error
+
+
+def _waits_for(run: Execution) -> frozenset[str]:
+    return frozenset(item.id for item in run.pauses.open)
 
 
 def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
@@ -144,6 +223,8 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
     output = run.output
     output.session_state = run.state
     output.metrics = _metrics(run)
+    if run.has_questions:
+        _show_questions(run)
     if outcome is PAUSED:
         return _paused(run), None
     if isinstance(outcome, Cancelled):
@@ -174,11 +255,16 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
     )
 
 
+def _show_questions(run: Execution) -> None:
+    """All questions of the run, answered and withdrawn ones included."""
+    output = run.output
+    requirements = run.pauses.by_id.values()
+    output.step_requirements = [item for item in requirements if isinstance(item, StepRequirement)] or None
+    output.error_requirements = [item for item in requirements if isinstance(item, ErrorRequirement)] or None
+
+
 def _paused(run: Execution) -> WorkflowEvent:
     output = run.output
-    requirements = list(run.pauses.by_id.values())
-    output.step_requirements = [item for item in requirements if item.kind != "error"] or None  # type: ignore[misc]  # told apart by kind
-    output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
     waiting = run.pauses.open
     first = waiting[0]
     output.paused_step_index, output.paused_step_name = first.step_index, first.step_name

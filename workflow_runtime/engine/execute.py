@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 
+from ..core.life import Happening, Life
 from ..model import events as ev
 from ..model.enums import RunStatus
+from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import PAUSED, Cancelled, finish
+from .ending import Cancelled, finish, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
-from .recorder import storage_failure
+from .pausing import give_back, pause_walk
 from .walk import walk_workflow
 
 __all__ = ["execute_run", "refuse_run"]
 
-_FINISH_SECONDS = 30.0
+
+class _Over:
+    """The run is over here, and that is stored. ``cut_off`` is what cancelled its task from outside meanwhile."""
+
+    def __init__(self, cut_off: BaseException | None) -> None:
+        self.cut_off = cut_off
 
 
 async def execute_run(run: Execution) -> None:
@@ -36,83 +42,59 @@ async def execute_run(run: Execution) -> None:
                 frame = await _opened(run)
                 limit = run.definition.run_timeout
                 outcome = await (_passes(run, frame) if limit is None else _limited(run, frame, limit))
-            except Suspended:
-                outcome = PAUSED
             except Rejected as rejected:
-                by_person = run.cancel_reason is None
-                outcome = Cancelled(rejected.reason, f"Workflow cancelled: {rejected.reason}" if by_person else None)
+                outcome = Cancelled(rejected.reason, f"Workflow cancelled: {rejected.reason}")
             except Exception as error:
                 outcome = error
         if run.scope.cancelled_caught:
             outcome = run.failure or Cancelled(run.cancel_reason)
-        if run.evicted:
-            run.end()
-            return
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
-        if run.evicted or (run.parked and run.definition.db is not None):  # stored as paused, it stays so without us
+        if run.parked and run.definition.db is not None:  # stored as paused, it stays so without us
             run.evict()
-            run.end()
-            raise
         cancelled_outside = error
         outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
-    cancelled_outside = await _finish_whole(run, outcome) or cancelled_outside
+    if isinstance(outcome, _Over):
+        cancelled_outside = outcome.cut_off
+    elif isinstance(outcome, Fenced):
+        give_up_lost(run, outcome)
+    elif run.life not in (Life.GONE, Life.ENDED):
+        run.happen(Happening.FINISH)
+        cancelled_outside = await finish_whole(run, outcome) or cancelled_outside
+        run.happen(Happening.STORED)
     run.end()
     if cancelled_outside is not None:
         raise cancelled_outside
 
 
-async def _finish_whole(run: Execution, outcome: Any) -> BaseException | None:
-    """Record the end, and give what would have cut it off: a task that is cancelled by who does not know of scopes is not
-    shielded by them, and an end that is begun is brought to its end."""
-    cut_off: BaseException | None = None
-    if run.recorder is None:
-        await finish(run, outcome)  # waits for nothing
-        return cut_off
-    give_up = anyio.current_time() + _FINISH_SECONDS
-    while True:
-        try:
-            with anyio.CancelScope(shield=True, deadline=give_up) as shield:
-                await finish(run, outcome, again=cut_off is not None)
-        except asyncio.CancelledError as error:
-            cut_off = error
-            continue
-        if shield.cancelled_caught:
-            run.raised = storage_failure(
-                TimeoutError(
-                    f"the database did not answer for {_FINISH_SECONDS:g} s; "
-                    "see whether it can be reached, and whether another program keeps it locked"
-                )
-            )
-        return cut_off
-
-
 async def refuse_run(run: Execution, error: Exception) -> None:
-    """The run could not get its turn. Nothing is stored, but for a background run, whose caller was told its id."""
+    """The run could not get its turn. A run that was paused is paused again; of a new one nothing is stored, but for a
+    background run, whose caller was told its id."""
+    if run.was is RunStatus.paused and not run.cancelled:
+        await give_back(run, error)
+        return
     if run.recorder is not None and run.recorder.created:
+        run.happen(Happening.FINISH)
         await finish(run, error)
     else:
         run.raised, run.output.status = error, RunStatus.error
+    run.happen(Happening.STORED)
     run.end()
 
 
 async def _opened(run: Execution) -> Frame:
-    """Say that the run goes; where its steps stand. It is over before they are walked, so that it is not kept by a run
-    that waits."""
-    if run.cancelled:  # while it waited for its turn
-        await anyio.lowlevel.checkpoint()
+    """Publish the first event and return the root frame. A coroutine of its own, so its locals are freed before a long
+    wait."""
     frame = root_frame(run)
     if run.recorder is not None:
         run.recorder.begin()
     if run.opening is not None:
         run.opening()
+    if run.cancelled:  # while it waited for its turn, or before it was claimed
+        await anyio.lowlevel.checkpoint()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
         if run.recorder is not None:
             await (run.recorder.commit() if run.request.background else run.recorder.milestone())
-    elif run.cancel_reason is not None:
-        raise Rejected(run.cancel_reason)
-    elif run.pauses.open and run.opening is None:
-        raise Suspended  # some were answered, not all: the run stays paused
     return frame
 
 
@@ -122,13 +104,25 @@ async def _limited(run: Execution, frame: Frame, limit: float) -> Any:
 
 
 async def _passes(run: Execution, frame: Frame) -> Any:
-    """Walk until nothing is left, or until a question is open. A branch that stopped at a gate while another was parked in
-    a step may find its answer given when the other has gone on: then the tree is walked once more, over its journal."""
-
+    """Walk until nothing is left, or until no answer reaches further: then the run pauses. The tree is walked once more,
+    over its journal, for answers that the walk before could not use."""
     while True:
+        run.tried = frozenset(run.pauses.fresh) if run.has_questions else frozenset()
         try:
-            return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+            if not run.definition.plan.hosted:
+                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+            with anyio.CancelScope() as run.walk_scope:
+                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
         except Suspended:
-            if run.pauses.open:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            if not run.pauses.fresh or run.tried == run.pauses.fresh.keys():
+                over, cut_off = await pause_walk(run)
+                if over:
+                    return _Over(cut_off)
+                if run.act_on_kept():
+                    await anyio.lowlevel.checkpoint()
+        except Exception:
+            if not run.rewalking:  # a step that makes an error of being let go is entered again all the same
                 raise
-            run.journal.replaying = frame.replaying = True
+        run.rewalking = False
+        run.journal.replaying = frame.replaying = True

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 
 from ..core.journal import Journal
+from ..core.life import KEEP, OVER, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
 from ..model import codec
 from ..model import events as ev
@@ -23,32 +22,60 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..model.step_io import StepOutput
 from ..storage.base import Fence
+from . import pausing
 from .bus import Buffer, Bus
-from .clock import new_id
-from .ending import PAUSED, copy_output, finish
-from .heartbeat import Heart, unwatch, watch
-from .loops import Loop, current_loop, spawn
+from .ending import copy_output
+from .loops import Loop, current_loop
 from .parking import Parking
 from .pauses import Pauses, Requirement
+from .process import current
 from .recorder import Recorder
 from .request import RunRequest
+from .sessions import Turn
+from .step_events import question_withdrawn
+from .stored import requirements_of
 
 if TYPE_CHECKING:
-    from .sessions import Turn
+    from .heartbeat import Heart
 
-__all__ = ["Execution", "owner_of_this_process"]
+__all__ = ["Completion", "Execution", "owner_of_this_process"]
 
 logger = logging.getLogger("workflow_runtime")
 
 
-@cache
-def _owner(pid: int) -> str:
-    return f"{socket.gethostname()}:{pid}:{new_id()[-8:]}"
-
-
 def owner_of_this_process() -> str:
     """Who holds the leases that are taken here; a forked child is somebody else."""
-    return _owner(os.getpid())
+    return current().owner
+
+
+class Completion:
+    """The end of one continuation of a run, for those who wait for it. A run that is continued gets another one."""
+
+    __slots__ = ("_event", "output", "over", "raised")
+
+    def __init__(self, output: WorkflowRunOutput) -> None:
+        self.output = output
+        self.over = False
+        self.raised: BaseException | None = None
+        self._event: anyio.Event | None = None
+
+    def close(self, output: WorkflowRunOutput) -> None:
+        self.output, self.over = output, True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        if not self.over:
+            if self._event is None:
+                self._event = anyio.Event()
+            await self._event.wait()
+
+    async def result(self) -> WorkflowRunOutput:
+        """The output once it has ended; raises what it failed with."""
+        await self.wait()
+        if self.raised is not None:
+            raise self.raised
+        return self.output
 
 
 class Execution:
@@ -56,7 +83,6 @@ class Execution:
 
     __slots__ = (
         "__weakref__",
-        "_ended",
         "_groups",
         "_parking",
         "_pauses",
@@ -66,41 +92,41 @@ class Execution:
         "cancel_reason",
         "cancelled",
         "clock",
+        "completion",
         "created_at",
         "definition",
         "end_is_lost",
-        "ended",
         "epoch",
-        "evicted",
         "failure",
-        "finishing",
         "forked_from",
         "heart",
         "id",
         "journal",
-        "last_output",
         "lease_renewed",
+        "life",
         "loop",
         "opening",
         "output",
         "overdue",
         "owner",
-        "parked",
         "partials",
-        "raised",
         "recorder",
         "request",
         "results_before",
         "resumed",
+        "rewalking",
         "scope",
         "session",
         "session_metadata",
         "state",
         "state_base",
         "streams",
+        "tried",
         "turn",
         "waiting",
         "waking",
+        "walk_scope",
+        "was",
         "workflow_data",
     )
 
@@ -118,13 +144,16 @@ class Execution:
         created_at: float,
         state_base: dict[str, bytes] | None = None,
         created: bool = False,
+        was: RunStatus | None = None,
     ) -> None:
         self.request = request
         self.definition = request.definition
         self.id = request.run_id
         self.clock = request.definition.clock
         self.output = output
-        self.last_output = output
+        self.life = Life.WAITING
+        self.completion = Completion(output)
+        self.was = was  # the stored status before it was claimed
         self.results_before = len(output.step_results)  # when the run last began or went on
         self.state = state
         self.session = session
@@ -143,26 +172,23 @@ class Execution:
         self.cancelled = False
         self.overdue: Callable[[], None] | None = None
         self.failure: BaseException | None = None
-        self.raised: BaseException | None = None
-        self.ended = False
         self.resumed = created
         self.streams: dict[str, int] | None = None
         self.attempts: dict[str, int] = {}
         self.partials: dict[str, StepOutput] | None = None
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
-        self._ended: anyio.Event | None = None
         self._unparked: anyio.Event | None = None
         self._parking: Parking | None = None
-        self.parked = False
-        self.evicted = False
-        self.finishing = False
+        self.walk_scope: anyio.CancelScope | None = None
+        self.rewalking = False
+        self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
         self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
         self.forked_from: str | None = None
         self.lease_renewed = created_at
         self.heart: Heart | None = None
-        self.waking: list[str] | None = None
+        self.waking = False
         self.turn: Turn | None = None
         if request.store_events and output.events is None:
             output.events = []
@@ -195,6 +221,21 @@ class Execution:
             self._pauses = Pauses()
         return self._pauses
 
+    @property
+    def has_questions(self) -> bool:
+        return self._pauses is not None and bool(self._pauses.by_id)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there are questions, or answers that were used, that are not stored yet."""
+        return self._pauses is not None and bool(self._pauses.changed)
+
+    def open(self, requirement: Requirement) -> None:
+        """Ask: the question is stored soon, also while other branches work."""
+        self.pauses.add(requirement)
+        if self.recorder is not None:
+            self.recorder.flush_soon()
+
     def asked(self) -> list[Requirement]:
         """The questions and answers that are not stored yet, handed out once."""
         return self._pauses.take() if self._pauses is not None else []
@@ -203,7 +244,7 @@ class Execution:
     def parking(self) -> Parking:
         """Its steps that wait for answers; made for the first branches, or the first question."""
         if self._parking is None:
-            self._parking = Parking(self)
+            self._parking = Parking(partial(pausing.quiet, self))
         return self._parking
 
     @property
@@ -220,6 +261,15 @@ class Execution:
             skip = self.request.skip
             if skip is None or skip(event):
                 output.events.append(event)
+
+    def attach(self, buffer: Buffer) -> None:
+        """Show all further events to a reader."""
+        self.bus.attach(buffer)
+
+    @property
+    def keeps_log(self) -> bool:
+        """Whether its events can be read from the database."""
+        return self.recorder is not None and self.recorder.keeps_log
 
     def observe(self, observer: Callable[[Event], None]) -> None:
         """Show all further events to ``observer``; if it fails it is logged and detached."""
@@ -247,112 +297,143 @@ class Execution:
         """Number and publish an event of the run itself."""
         self.bus.publish(kind(**self.common(), **fields))
 
-    # -- control -------------------------------------------------------------------------------------------------------
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def happen(self, happening: Happening) -> Cell:
+        """Apply the table of ``core/life.py``; what it says of ``happening``."""
+        cell = next_life(self.life, happening)
+        if isinstance(cell, Life):
+            self.life = cell
+        return cell
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing is done for the run here: it ended, it is parked, or it was given up."""
+        return self.life in OVER
+
+    @property
+    def parked(self) -> bool:
+        return self.life is Life.PARKED
+
+    @property
+    def evicted(self) -> bool:
+        """True once its task was let go without an end: the database, or another process, has the run."""
+        return self.life is Life.GONE
+
+    @property
+    def finishing(self) -> bool:
+        """True while an end, or a pause, is being stored."""
+        return self.life in (Life.ENDING, Life.PAUSING)
+
+    @property
+    def raised(self) -> BaseException | None:
+        """What whoever waits for its end gets raised."""
+        return self.completion.raised
+
+    @raised.setter
+    def raised(self, error: BaseException | None) -> None:
+        self.completion.raised = error
+
+    # -- signals -------------------------------------------------------------------------------------------------------
 
     def cancel(self, reason: str | None = None) -> bool:
-        """End the run as cancelled. Call on the run's own loop; False when it has ended already."""
-        if self.ended:
+        """End the run as cancelled. Call on the run's own loop; False when it has ended already, or its end is being
+        stored: then only the database can say what comes first."""
+        ending = self.life is Life.ENDING
+        cell = self.happen(Happening.CANCEL)
+        if cell is REFUSE:
             return False
         self.cancelled = True
         self.cancel_reason = self.cancel_reason or reason
+        if cell is not KEEP:
+            self._cancel_now()
+        return not ending
+
+    def _cancel_now(self) -> None:
         if self.waiting is not None:
             self.waiting.cancel()
         if not self.scope.cancel_called:
             from .stalls import expect_end  # what is slow to load is loaded by those who need it
 
             self.overdue = expect_end(self)
-        self._stop()
-        return True
+        self.stop()
 
     def fail(self, error: BaseException) -> None:
         """End the run with ``error``, which came from beside the walk (a refused save)."""
-        if not self.ended and self.failure is None:
-            self.failure = error
-            self._stop()
+        cell = self.happen(Happening.FAIL)
+        if cell is REFUSE or self.failure is not None:
+            return
+        self.failure = error
+        if cell is not KEEP:
+            self.stop()
 
-    def _stop(self) -> None:
+    def act_on_kept(self) -> bool:
+        """Cancel or fail now, if that was asked for while it had to wait. Call when the run begins or goes further."""
+        if self.cancelled:
+            self._cancel_now()
+        elif self.failure is not None:
+            self.stop()
+        return self.cancelled or self.failure is not None
+
+    def stop(self) -> None:
+        """Cancel its steps, whatever becomes of it."""
         self.scope.cancel()
         for cancel in self._groups or ():
             cancel()
 
-    def pause_parked(self) -> None:
-        """Every strand waits for an answer inside a step: pause now, keep the task. Called by the last to stop."""
-        if self.parked:
-            return
-        self.parked = True
-        self.parking.limits.stop()
-        spawn(self._pause_parked, f"pause {self.id}")
+    def answered(self, stored: list[Requirement]) -> None:
+        """Answers are stored: take over those that are new here and go as far as they reach."""
+        if self.pauses.absorb(stored) and self.happen(Happening.ANSWERED) is Life.RUNNING:
+            pausing.deliver(self)
 
-    async def _pause_parked(self) -> None:
-        if self.ended or self.cancelled or self.parking.strands.busy > 0:
-            self.parked = False
-            self.parking.limits.start()
-            return
-        await finish(self, PAUSED)
-        self.parked = self.output.is_paused
-        if not self.parked:  # it could not be stored as paused: it is a failed run now
-            self.evict()
-        self.end()
-        unwatch(self)
-        if self.turn is not None:
-            await self.turn.give_up()
-        if self.parked and self.definition.db is not None:
-            await self._evict_later(self.output.last_seq)
+    async def read_answers(self) -> None:
+        """The same for all answers that the database has."""
+        if self.recorder is not None:
+            self.answered(await requirements_of(self.recorder.db, self.id))
 
-    async def _evict_later(self, seq: int) -> None:
+    def withdraw(self, path: str) -> None:
+        """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""
+        if not self.has_questions:
+            return
+        for item in self.pauses.withdraw(path, self.clock.time()):
+            if path:  # the end of the run says it of all that is left
+                self.bus.publish(question_withdrawn(self, item))
+
+    # -- leaving without an end ----------------------------------------------------------------------------------------
+
+    def evict(self) -> bool:
+        """Let its task go, without an event: the database, or another process, has the run. False when it is over."""
+        if self.happen(Happening.LEAVE) is REFUSE:
+            return False
+        self.leave_park()
+        if self.waiting is not None:
+            self.waiting.cancel()
+        self.stop()
+        return True
+
+    async def evict_later(self) -> None:
         """Let go of the coroutines of a pause that nobody ended within ``evict_after`` seconds."""
         self._unparked = unparked = anyio.Event()
         with anyio.move_on_after(self.definition.evict_after):
             await unparked.wait()
-        if not unparked.is_set() and self.parked and self.output.last_seq == seq:
+        if not unparked.is_set() and self.parked:
             self.evict()
 
-    def evict(self) -> None:
-        """Let the task of a paused run go, without an event: the database, or another process, has the run."""
-        self.evicted = True
-        self.parked = False
-        self._leave_park()
-        self._stop()
-
-    def _leave_park(self) -> None:
+    def leave_park(self) -> None:
         if self._unparked is not None:
             self._unparked.set()
 
     async def release(self) -> None:
         """Stop working on the run without ending it, and give its lease up: another process goes on with it at once."""
         db, recorder = self.definition.db, self.recorder
-        self.evict()
+        left = self.evict()
         await self.wait_ended()
-        if db is not None and recorder is not None and recorder.created:
+        if left and db is not None and recorder is not None and recorder.created:
             fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
             await db.renew(fence, lease_until=self.clock.time() - 1)
 
-    def reopen(self, answered: list[str]) -> None:
-        """A parked run begins a new continuation, with its own end; ``answered`` are the questions to wake."""
-        self.ended = False
-        self.parked = self.finishing = False
-        self._leave_park()
-        if self.recorder is not None:
-            self.recorder.reopen()
-        self.raised = None
-        self._ended = None
-        self.output.status = RunStatus.running
-        self.waking = answered
-        self.results_before = len(self.output.step_results)
-
-    async def go_on(self, answered: list[str]) -> None:
-        """Wake what was answered; with questions still open the run stays paused."""
-        if self.turn is not None and not self.turn.held:
-            await self.turn.take()
-        if self.recorder is not None:
-            watch(self)
-        if self.cancel_reason is not None:
-            self.cancel(self.cancel_reason)
-        elif self.pauses.open:
-            self.pause_parked()
-        else:
-            self.parking.limits.start()
-            self.parking.wake(answered)
+    def detach(self, buffer: Buffer) -> None:
+        self.bus.detach(buffer)
 
     def from_anywhere(self, buffer: Buffer, reason: str | None) -> None:
         """A reader is gone: detach it and, with a reason, cancel. From any thread, also from a finaliser."""
@@ -364,36 +445,52 @@ class Execution:
 
         self.loop.call(leave)
 
+    # -- continuations -------------------------------------------------------------------------------------------------
+
+    async def take_turn(self) -> None:
+        """Wait for the session, unless the run is cancelled meanwhile."""
+        if self.cancelled or self.life is Life.GONE:
+            return
+        turn = self.turn = self.turn or Turn(self)
+        self.waiting = anyio.CancelScope()
+        with self.waiting:
+            await turn.take()
+
+    def reopen(self, epoch: int) -> None:
+        """A parked run begins a new continuation, claimed for ``epoch``, with its own end."""
+        self.leave_park()
+        self.epoch = self.output.epoch = epoch
+        self.completion = Completion(self.output)
+        self.cancelled, self.cancel_reason, self.failure = False, None, None
+        if self.recorder is not None:
+            self.recorder.reopen()
+        self.output.status = RunStatus.running
+        self.was = RunStatus.paused
+        self.waking = True
+        self.results_before = len(self.output.step_results)
+
     async def wait_ended(self) -> None:
         """Until the terminal event is committed and delivered. On the run's loop."""
-        if not self.ended:
-            if self._ended is None:
-                self._ended = anyio.Event()
-            await self._ended.wait()
+        await self.completion.wait()
 
     async def result(self) -> WorkflowRunOutput:
         """The output once the run has ended; raises what it failed with."""
-        await self.wait_ended()
-        if self.raised is not None:
-            raise self.raised
-        return self.last_output
+        return await self.completion.result()
 
     def end(self) -> None:
-        self.ended = True
+        """Show those who wait how this continuation ended."""
         if self.overdue is not None:
             self.overdue()
         self.output.journal = self.journal if self.output.is_paused else None
-        self.last_output = copy_output(self.output) if self.parked else self.output
+        self.completion.close(copy_output(self.output) if self.parked else self.output)
         self.bus.close(self.raised if isinstance(self.raised, Exception) else None)
-        if self._ended is not None:
-            self._ended.set()
 
     def let_go(self) -> None:
         """Nothing will happen to the run any more: drop what leads back to it, so that it goes with its last reader and
         not when the garbage collector comes to it. What is published now is still refused."""
         self.bus.strict = (partial(status_after, self.output.status),)
         if self._parking is not None:
-            self._parking.strands.let_go()
+            self._parking.let_go()
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 

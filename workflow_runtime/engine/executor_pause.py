@@ -48,7 +48,7 @@ def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int
         executor_type=node.executor_type,
         executor_session_id=getattr(found, "session_id", None),
     )
-    frame.run.pauses.add(requirement)
+    frame.run.open(requirement)
     frame.emit(
         ev.StepExecutorPausedEvent,
         node,
@@ -80,7 +80,7 @@ def resolved(frame: Frame, node: Any, path: str, number: int) -> list[dict[str, 
         text = f"Step {node.name} skipped: {verdict.said}"
         skipped: StepOutput = node.output(text, success=False, error=verdict.reason, skipped=True)
         return skipped
-    if frame.run.pauses.use(answer.id):
+    if frame.run.pauses.use(answer.id, frame.now()):
         frame.emit(
             ev.StepExecutorContinuedEvent,
             node,

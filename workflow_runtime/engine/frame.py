@@ -153,7 +153,9 @@ class Frame:
             run.recorder.note(record)
 
     def try_again(self, node: Node, path: str, attempt: int) -> None:
+        self.run.withdraw(path)
         take_back(self, path)
+        self._forgive(path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
             known = record.decision
@@ -162,15 +164,33 @@ class Frame:
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         run = self.run
+        if run.has_questions:  # of a branch that lost, or was cut off
+            run.withdraw(path)
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
+        self._forgive(path)
         if run.recorder is not None:
             try:
                 run.recorder.note(record)
             except UnserializableError:
                 record.status, record.output = OPEN, None  # what cannot be stored is no outcome
                 raise
+
+    def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
+        """Note in the run's output what failed it; a container that goes on takes it back."""
+        output, text = self.run.output, str(error)
+        known = output.failed_steps or []
+        if any(step.error == text and within(step.path or "", path) for step in known):
+            return  # a step inside failed with it
+        step = StepOutput(None, node.name, node.step_id, kind, success=False, error=text, path=path)
+        output.failed_steps = [*known, step]
+
+    def _forgive(self, path: str) -> None:
+        """What failed at ``path`` does not fail the run: it goes on, or is tried again."""
+        output = self.run.output
+        if output.failed_steps:
+            output.failed_steps = [step for step in output.failed_steps if not within(step.path or "", path)] or None
 
     def remember(self, path: str, value: Any, kind: str = "memo") -> None:
         """Keep a value at ``path`` that must not be made twice."""
@@ -240,24 +260,19 @@ class Frame:
         seen.workflow_session = seen.previous_step_outputs = None
         seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
-        requirement = asking.question(
-            node,
-            path,
-            self.run.id,
-            self.now(),
-            "before",
-            kind="route" if routes else "user_input" if review.requires_user_input else "confirmation",
-            requires_confirmation=review.requires_confirmation,
-            confirmation_message=review.confirmation_message,
-            requires_user_input=review.requires_user_input and not routes,
-            user_input_message=review.user_input_message,
-            user_input_schema=fields or None,
-            input_json_schema=schema,
-            input_model=model_name(review.user_input_schema),
-            step_input=seen,
-            **extra,
-        )
-        self.run.pauses.add(requirement)
+        own: dict[str, Any] = {
+            "kind": "route" if routes else "user_input" if review.requires_user_input else "confirmation",
+            "requires_confirmation": review.requires_confirmation,
+            "confirmation_message": review.confirmation_message,
+            "requires_user_input": review.requires_user_input and not routes,
+            "user_input_message": review.user_input_message,
+            "user_input_schema": fields or None,
+            "input_json_schema": schema,
+            "input_model": model_name(review.user_input_schema),
+            "step_input": seen,
+        }
+        requirement = asking.question(node, path, self.run.id, self.now(), "before", **{**own, **extra})
+        self.run.open(requirement)
         if routes:
             self.emit(
                 ev.RouterPausedEvent,
@@ -304,6 +319,8 @@ class Frame:
                 self.now(),
                 tag,
                 kind="iteration_review" if tag == "iteration" else "output_review",
+                requires_confirmation=True,
+                confirmation_message=message,
                 requires_output_review=True,
                 output_review_message=message,
                 step_output=output,
@@ -311,7 +328,7 @@ class Frame:
                 retry_count=rounds,
                 **question,
             )
-            pauses.add(requirement)
+            self.run.open(requirement)
             self.emit(
                 ev.StepOutputReviewEvent, node, path, requirement_id=requirement.id, output_review_message=message
             )
@@ -324,7 +341,7 @@ class Frame:
         answer = pauses.get(f"{self.run.id}:{path}@{tag}")
         if answer is None:
             asked = asking.question(node, path, self.run.id, self.now(), tag)
-            pauses.add(
+            self.run.open(
                 ErrorRequirement(
                     id=asked.id,
                     path=path,
@@ -345,11 +362,16 @@ class Frame:
             raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
         return verdict
 
+    def refuse_blocked(self, path: str) -> None:
+        """Raise Suspended when the step at ``path`` waits for an answer that is not there: it would only ask again."""
+        if self.run.has_questions and self.run.pauses.blocks(path):
+            raise Suspended
+
     def open_question(self, node: Node, path: str, requirement: StepRequirement, attempt: int) -> None:
         """Open a question in the middle of the step at ``path``: entered again, it goes on where it was."""
         record = self.recorded(path)
         self.enter(node, path, record.decision if record is not None else None, attempt)
-        self.run.pauses.add(requirement)
+        self.run.open(requirement)
         self.emit(
             ev.StepPausedEvent,
             node,
@@ -368,7 +390,7 @@ class Frame:
         if answer.answered_at is None:
             raise Suspended
         verdict = read(answer)
-        if self.run.pauses.use(answer.id) and verdict.action not in ("cancel", "skip"):
+        if self.run.pauses.use(answer.id, self.now()) and verdict.action not in ("cancel", "skip"):
             self.continued(node, path, answer.id)
         return verdict
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ..model.errors import Fenced, StorageError
 from ..storage.base import BaseDb, Fence
+from .ending import CANCELLED_ELSEWHERE
 from .loops import later, loop_key, spawn
+from .process import current
+from .stored import requirements_of
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -18,16 +21,15 @@ __all__ = ["unwatch", "watch"]
 logger = logging.getLogger("workflow_runtime")
 
 LOOK_SECONDS = 0.1  # how often requests to cancel are looked up: one small read per database and loop
-_hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
 
 
 def watch(run: Execution) -> None:
     """Look after ``run`` until it ends. The first run of a loop starts the loop's heart, which stops at a beat without any:
     runs that come one after the other share it."""
-    key = loop_key()
-    heart = _hearts.get(key)
+    key, hearts = loop_key(), current().hearts
+    heart = hearts.get(key)
     if heart is None or heart.stopped:
-        heart = _hearts[key] = Heart()
+        heart = hearts[key] = Heart()
     heart.runs[run.id] = run
     run.heart = heart
 
@@ -42,10 +44,11 @@ def unwatch(run: Execution) -> None:
 class Heart:
     """The runs of one loop that have a database."""
 
-    __slots__ = ("__weakref__", "runs", "stopped")
+    __slots__ = ("__weakref__", "runs", "stopped", "unread")
 
     def __init__(self) -> None:
         self.runs: dict[str, Execution] = {}
+        self.unread: dict[str, Execution] = {}  # which have new answers in the database
         self.stopped = False
         later(LOOK_SECONDS, self._beat)
 
@@ -80,20 +83,40 @@ class Heart:
         return found
 
     async def _look(self, db: BaseDb, runs: list[Execution]) -> None:
-        wanted = set(await db.cancel_requests(runs[0].owner))
+        await self._take_signals(db, runs[0])
         for run in runs:
-            if run.id in wanted:
-                run.cancel("cancelled from another process")
-            now = run.clock.time()
+            now, epoch = run.clock.time(), run.epoch
             if now - run.lease_renewed < run.definition.lease / 3 or run.ended:
                 continue
-            state = await db.renew(
-                Fence(run_id=run.id, attempt=run.epoch, owner=run.owner), lease_until=now + run.definition.lease
-            )
+            fence = Fence(run_id=run.id, attempt=epoch, owner=run.owner)
+            state = await db.renew(fence, lease_until=now + run.definition.lease)
+            if run.epoch != epoch:  # it paused and was continued meanwhile: this tells of the time before
+                continue
             run.lease_renewed = now
             if not state.held and not run.ended and not run.finishing:
                 run.fail(Fenced(f"run {run.id} was taken over by another process; this one has stopped working on it"))
             elif state.cancel_requested:
-                run.cancel("cancelled from another process")
+                run.cancel(CANCELLED_ELSEWHERE)
             if run.turn is not None and run.turn.held:
                 await db.acquire(run.turn.lock_name, owner=run.turn.owner, now=now, until=now + run.definition.lease)
+
+    async def _take_signals(self, db: BaseDb, some: Execution) -> None:
+        """Tell the runs of this process what others want of them, also those of its other loops."""
+        from .host import find_live  # which imports this module
+
+        for signal in await db.take_signals(some.owner, now=some.clock.time()):
+            run = find_live(signal.run_id)
+            if run is None:
+                continue
+            if signal.kind == "cancel":
+                run.loop.call(partial(_cancel, run))
+            elif signal.kind == "answered":
+                self.unread[run.id] = run
+        for run_id, run in list(self.unread.items()):  # one that cannot be read now is read at the next beat
+            answers = await requirements_of(db, run_id)
+            del self.unread[run_id]
+            run.loop.call(partial(run.answered, answers))
+
+
+def _cancel(run: Execution) -> None:
+    run.cancel(CANCELLED_ELSEWHERE)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 
 from ..core.journal import Journal
+from ..core.life import REFUSE, Happening, Life
 from ..core.state import merged
 from ..model import codec
 from ..model.errors import StorageError
@@ -19,7 +17,10 @@ from .bus import Buffer
 from .execute import execute_run, refuse_run
 from .execution import Execution
 from .heartbeat import unwatch, watch
+from .joined import Joined
 from .loops import spawn
+from .pausing import wake
+from .process import current
 from .request import RunRequest
 from .sessions import Turn, open_session, remember_session
 
@@ -37,43 +38,44 @@ __all__ = [
 
 Prepare = Callable[[], Any]
 
-_live: weakref.WeakValueDictionary[str, Execution] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
-_paused: weakref.WeakValueDictionary[str, WorkflowRunOutput] = weakref.WeakValueDictionary()
 _KEPT = 256  # outputs of finished background runs that no database keeps
-_finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
 
 
 def find_live(run_id: str) -> Execution | None:
     """The run of that id if this process is executing it."""
-    with _lock:
-        run = _live.get(run_id)
+    process = current()
+    with process.lock:
+        run = process.live.get(run_id)
     return run if run is not None and not run.ended else None
 
 
 def find_paused(run_id: str) -> WorkflowRunOutput | None:
     """The paused output of a run that no database keeps, while somebody holds it."""
-    with _lock:
-        return _paused.get(run_id)
+    process = current()
+    with process.lock:
+        return process.paused.get(run_id)
 
 
 def find_parked(run_id: str) -> Execution | None:
-    """The paused run of that id whose steps still wait in this process."""
-    with _lock:
-        run = _live.get(run_id)
-    return run if run is not None and run.parked else None
+    """The paused run of that id whose steps still wait in this process; its pause may not be stored yet."""
+    process = current()
+    with process.lock:
+        run = process.live.get(run_id)
+    return run if run is not None and run.life in (Life.PARKED, Life.PAUSING) else None
 
 
 def live_runs() -> list[Execution]:
     """All runs that this process is executing now."""
-    with _lock:
-        return [run for run in _live.values() if not run.ended]
+    process = current()
+    with process.lock:
+        return [run for run in process.live.values() if not run.ended]
 
 
 def find_finished(run_id: str) -> WorkflowRunOutput | None:
     """The output of a background run that ended in this process and that no database keeps."""
-    with _lock:
-        return _finished.get(run_id)
+    process = current()
+    with process.lock:
+        return process.finished.get(run_id)
 
 
 async def prepare_new(request: RunRequest) -> Execution:
@@ -149,8 +151,9 @@ def register(run: Execution) -> Execution:
         observer = make(run)
         if observer is not None:
             run.observe(observer)
-    with _lock:
-        _live[run.id] = run
+    process = current()
+    with process.lock:
+        process.live[run.id] = run
     return run
 
 
@@ -160,7 +163,10 @@ async def _execute(run: Execution) -> None:
         watch(run)
     try:
         if run.definition.session_policy != "merge":
-            await _take_turn(run)
+            await run.take_turn()
+        if run.happen(Happening.BEGIN) is REFUSE:  # it was let go before its turn came
+            run.end()
+            return
         await execute_run(run)
     except Exception as error:
         await refuse_run(run, error)
@@ -176,26 +182,17 @@ async def _execute(run: Execution) -> None:
             run.let_go()
 
 
-async def _take_turn(run: Execution) -> None:
-    """Wait for the session, unless the run is cancelled meanwhile."""
-    turn = run.turn = run.turn or Turn(run)
-    run.waiting = anyio.CancelScope()
-    if run.cancelled:  # before its task began
-        run.waiting.cancel()
-    with run.waiting:
-        await turn.take()
-
-
 def _forget(run: Execution) -> None:
-    with _lock:
-        if _live.get(run.id) is run:
-            del _live[run.id]
-        if run.definition.db is None and run.last_output.is_paused:
-            _paused[run.id] = run.last_output
+    process, output = current(), run.completion.output
+    with process.lock:
+        if process.live.get(run.id) is run:
+            del process.live[run.id]
+        if run.definition.db is None and output.is_paused:
+            process.paused[run.id] = output
         if run.request.background and run.definition.db is None:
-            _finished[run.id] = run.last_output
-            while len(_finished) > _KEPT:
-                _finished.popitem(last=False)
+            process.finished[run.id] = output
+            while len(process.finished) > _KEPT:
+                process.finished.popitem(last=False)
 
 
 async def store_first(run: Execution) -> None:
@@ -206,6 +203,7 @@ async def store_first(run: Execution) -> None:
     try:
         await run.recorder.commit()
     except BaseException:
+        run.evict()
         run.end()
         _forget(run)
         raise
@@ -214,42 +212,50 @@ async def store_first(run: Execution) -> None:
 async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
     middle: then the run must be able to outlive this call."""
-    run: Execution = await prepare()
+    run: Execution | Joined = await prepare()
     del prepare  # and what it holds
-    if run.definition.plan.hosted or run.waking is not None:
+    if isinstance(run, Joined):
+        run.begin()
+        return await run.result()
+    if run.definition.plan.hosted or run.waking:
         return await _run_hosted(run)
     await _execute(run)
     return await run.result()
 
 
 async def _run_hosted(run: Execution) -> WorkflowRunOutput:
+    completion = run.completion
     launch(run)
     try:
-        await run.wait_ended()
+        await completion.wait()
     except BaseException:
-        run.cancel("the caller was cancelled")
+        if run.completion is completion:
+            run.cancel("the caller was cancelled")
         with anyio.CancelScope(shield=True):
-            await run.wait_ended()
+            await completion.wait()
         raise
-    return await run.result()
+    return await completion.result()
 
 
-async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execution:
+async def start_hosted(prepare: Prepare, buffer: Buffer | None = None) -> Execution | Joined:
     """Start the run in a task of its own and return at once; ``buffer`` sees its events from the first."""
-    run: Execution = await prepare()
+    run: Execution | Joined = await prepare()
     if buffer is not None:
-        run.bus.attach(buffer)
-    launch(run)
+        run.attach(buffer)
+    if isinstance(run, Joined):
+        run.begin()
+    else:
+        launch(run)
     return run
 
 
 def launch(run: Execution) -> None:
     """Give the run a task, or wake the one that it has."""
-    if run.waking is None:
+    if not run.waking:
         if run.definition.session_policy != "merge":
             run.turn = Turn(run)
             run.turn.join()
         spawn(lambda: _execute(run), f"run {run.id}")
     else:
-        waking, run.waking = run.waking, None
-        spawn(lambda: run.go_on(waking), f"continue {run.id}")
+        run.waking = False
+        spawn(lambda: wake(run), f"continue {run.id}")

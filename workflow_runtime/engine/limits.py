@@ -5,7 +5,7 @@ by a limit that was meant for the work. (D8)
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..model.errors import StepTimeoutError
+from .clock import Clock
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -33,7 +34,7 @@ async def limited(
     from .stalls import expect_timeout  # reads stacks: loaded by those who need it
 
     found: Any = None
-    with run.parking.limits.limit(seconds, path) as scope:
+    with run.parking.limits.limit(seconds, path, run.clock) as scope:
         call_off = expect_timeout(run, path, seconds, scope)
         try:
             found = await work
@@ -48,19 +49,22 @@ async def limited(
 
 
 class _Limit:
-    """As ``anyio.move_on_after``; knows how often it was stopped."""
+    """As ``anyio.move_on_after``; knows how often it was stopped. By the event loop's clock, or by the run's own if that
+    can call something later."""
 
-    __slots__ = ("_all", "_left", "_scope", "_seconds", "_stops", "path")
+    __slots__ = ("_all", "_call_off", "_later", "_left", "_scope", "_stops", "path")
 
-    def __init__(self, limits: Limits, seconds: float, path: str) -> None:
+    def __init__(self, limits: Limits, seconds: float, path: str, clock: Clock) -> None:
         self.path = path
         self._all = limits
-        self._seconds = seconds
+        self._later: Callable[[float, Callable[[], None]], Callable[[], float]] | None = getattr(clock, "later", None)
+        self._call_off: Callable[[], float] | None = None
+        self._left = seconds
         self._stops = 0
-        self._left = 0.0
 
     def __enter__(self) -> anyio.CancelScope:
-        self._scope = anyio.move_on_after(self._seconds)
+        self._scope = anyio.CancelScope()
+        self._run()
         self._scope.__enter__()
         self._all.add(self)
         return self._scope
@@ -69,18 +73,30 @@ class _Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._all.remove(self)
+        if self._call_off is not None:
+            self._call_off()
         return bool(self._scope.__exit__(kind, error, trace))
+
+    def _run(self) -> None:
+        if self._later is None:
+            self._scope.deadline = anyio.current_time() + self._left
+        else:
+            self._call_off = self._later(self._left, self._scope.cancel)
 
     def stop(self) -> None:
         self._stops += 1
-        if self._stops == 1:
+        if self._stops > 1:
+            return
+        if self._later is None:
             self._left = self._scope.deadline - anyio.current_time()
             self._scope.deadline = math.inf
+        elif self._call_off is not None:
+            self._left = self._call_off()
 
     def start(self) -> None:
         self._stops -= 1
         if self._stops == 0:
-            self._scope.deadline = anyio.current_time() + self._left
+            self._run()
 
 
 class Limits:
@@ -92,9 +108,9 @@ class Limits:
         self._active: list[_Limit] = []
         self._stopped = False
 
-    def limit(self, seconds: float, path: str) -> _Limit:
+    def limit(self, seconds: float, path: str, clock: Clock) -> _Limit:
         """As ``anyio.move_on_after``, but the time that a person takes does not count."""
-        return _Limit(self, seconds, path)
+        return _Limit(self, seconds, path, clock)
 
     def add(self, limit: _Limit) -> None:
         if self._stopped:

@@ -9,16 +9,19 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import anyio
 import sniffio
 
-__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn"]
+from .process import current
 
+__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn", "whole"]
+
+_T = TypeVar("_T")
 logger = logging.getLogger("workflow_runtime")
-_tasks: set[Any] = set()  # asyncio keeps only weak references to tasks
 
 
 def on_trio() -> bool:
@@ -31,7 +34,7 @@ class Loop(Protocol):
     """A running event loop, as another thread may use it."""
 
     def is_here(self) -> bool:
-        """True when called from this loop's own thread while it runs."""
+        """True when called while this loop runs in the same thread."""
         ...
 
     def call(self, function: Callable[[], None]) -> bool:
@@ -40,14 +43,13 @@ class Loop(Protocol):
 
 
 class _AsyncioLoop:
-    __slots__ = ("_loop", "_thread")
+    __slots__ = ("_loop",)
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
 
     def is_here(self) -> bool:
-        return threading.get_ident() == self._thread
+        return asyncio._get_running_loop() is self._loop
 
     def call(self, function: Callable[[], None]) -> bool:
         try:
@@ -152,8 +154,30 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
         trio.lowlevel.spawn_system_task(guarded, name=name, context=copy_context())
         return
     task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    tasks = current().tasks
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def whole(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """``work()`` to its end, also where this task is cancelled meanwhile, by a scope or by its own ``cancel()``. The
+    cancellation comes with the next await."""
+    if on_trio():
+        with anyio.CancelScope(shield=True):
+            return await work()
+    task = asyncio.get_running_loop().create_task(work())
+    cut_off: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cut_off = error
+    caller = asyncio.current_task()
+    if cut_off is not None and caller is not None:
+        caller.uncancel()
+        caller.cancel(*cut_off.args)
+    return task.result()
 
 
 async def _quiet(work: Callable[[], Awaitable[None]]) -> None:

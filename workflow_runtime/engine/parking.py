@@ -1,4 +1,4 @@
-"""Steps that wait for an answer while their process lives: parked coroutines, woken by ``continue_run``. (D8)
+"""Steps that wait for an answer while their process lives: parked coroutines, woken by their answers. (D8)
 
 When every strand of a run waits, the run pauses: it is stored and its caller gets the PAUSED output, but its task stays,
 holding nothing but memory. It goes on when the answers come to this process, and is let go after ``evict_after`` seconds or
@@ -7,28 +7,25 @@ when another process takes the run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import anyio
 
 from .limits import Limits
 from .strands import Strands
 
-if TYPE_CHECKING:
-    from .execution import Execution
-
 __all__ = ["Parking"]
 
 
 class Parking:
-    """The waiting questions of one run, by requirement id."""
+    """The waiting questions of one run, by requirement id. ``on_quiet`` is called when all of its strands wait."""
 
-    __slots__ = ("_run", "_waiting", "limits", "models", "strands")
+    __slots__ = ("_waiting", "limits", "models", "strands")
 
-    def __init__(self, run: Execution) -> None:
-        self._run = run
+    def __init__(self, on_quiet: Callable[[], None]) -> None:
         self._waiting: dict[str, anyio.Event] = {}
-        self.strands = Strands(self._quiet)
+        self.strands = Strands(on_quiet)
         self.limits = Limits()
         self.models: dict[str, Any] = {}  # the schemas of what is asked here, to check an answer by
 
@@ -45,14 +42,13 @@ class Parking:
                 self.models.pop(key, None)
                 self.strands.unpark(path)
 
-    def wake(self, keys: list[str]) -> None:
-        """These were answered."""
-        for key in keys:
-            event = self._waiting.get(key)
-            if event is not None:
-                event.set()
+    def wake(self, keys: Iterable[str]) -> bool:
+        """Wake the steps that wait for these answers. True when there was one."""
+        waiting = [self._waiting[key] for key in keys if key in self._waiting]
+        for event in waiting:
+            event.set()
+        return bool(waiting)
 
-    def _quiet(self) -> None:
-        run = self._run
-        if not run.ended and not run.cancelled and run.failure is None:
-            run.pause_parked()
+    def let_go(self) -> None:
+        """The run has ended, and goes with its last reader."""
+        self.strands.let_go()

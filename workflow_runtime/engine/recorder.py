@@ -18,7 +18,16 @@ from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, StorageError, UnserializableError
+from ..model.errors import (
+    AnswersArrived,
+    CancelRequested,
+    ConcurrentWrite,
+    Fenced,
+    RunNotPaused,
+    SessionOwnerError,
+    StorageError,
+    UnserializableError,
+)
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
@@ -80,6 +89,7 @@ def row_to_record(row: StepRow) -> Record:
     )
 
 
+_REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
 _TEXT_SECONDS = 0.03
 MOST_ROWS = 4096  # of the log that wait for the database before the run waits, too
 
@@ -104,7 +114,7 @@ class Recorder:
         self._editing = False
         self._sealed = False
         self._committing = False
-        self._unsure: RunRow | None = None  # of a commit that was cut off: nobody knows whether it is stored
+        self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
         self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
@@ -215,7 +225,12 @@ class Recorder:
         """A step has ended: commit now ("sync"), soon ("async") or not yet ("exit")."""
         if self.durability == "sync":
             await self.commit()
-        elif self.durability == "async" and not self._flushing:
+        elif self.durability == "async":
+            self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """A question was opened: others may see it before the run pauses. Not with "exit"."""
+        if self.durability != "exit" and not self._flushing:
             self._flushing = True
             soon(self._begin_flush)
 
@@ -242,7 +257,7 @@ class Recorder:
             self._has_room()
 
     def _dirty(self) -> bool:
-        return bool(self._steps or self._events or self._text or not self.created)
+        return bool(self._steps or self._events or self._text or not self.created or self.run.asks)
 
     def _state(self, status: RunStatus | None) -> dict[str, bytes]:
         """The session state to commit: as of the last finished step while the run goes on (what an unfinished step has
@@ -260,10 +275,12 @@ class Recorder:
         """Held while nothing of this run is being committed."""
         return self._lock
 
-    async def commit(self, status: RunStatus | None = None) -> None:
+    async def commit(self, status: RunStatus | None = None, waits_for: frozenset[str] = frozenset()) -> None:
         """Write all that is ready; with ``status`` the run's row too, which then has that status.
 
         Raises:
+            AnswersArrived: One of the questions ``waits_for`` was answered meanwhile.
+            CancelRequested: The run may only be stored as CANCELLED.
             StorageError: Nothing was written; what was collected is kept.
         """
         async with self._lock:
@@ -277,10 +294,10 @@ class Recorder:
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.asked()
                 patch = self._patch(after, status)
-                told = self._row(current) if status is not None or self._stored is not current else None
+                row = self._row(current) if status is not None or self._stored is not current else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
-                    run=told,
+                    run=row,
                     create=not self.created,
                     # An end that may be stored already is not stored, and counted, a second time.
                     statuses=frozenset({self._stored}) if self._unsure and self.created and self._stored else None,
@@ -288,6 +305,7 @@ class Recorder:
                     events=self._events[:events],
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
+                    waits_for=waits_for,
                 )
                 if batch.is_empty:
                     return
@@ -300,10 +318,14 @@ class Recorder:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
                     continue
+                except (AnswersArrived, CancelRequested):
+                    self._ask_again(asked)
+                    raise
                 except BaseException as error:
                     self._ask_again(asked)
+                    if not isinstance(error, _REFUSALS):  # cut off, or its answer was lost: it may be stored
+                        self._unsure += [row] if row is not None else []
                     if not isinstance(error, Exception):
-                        self._unsure = told or self._unsure
                         raise
                     if not await self._is_stored():
                         raise
@@ -311,10 +333,10 @@ class Recorder:
                         continue
                 finally:
                     self._committing = False
-                self._unsure = None
+                self._unsure.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
-                for path, row in steps.items():
-                    if self._steps.get(path) is row:
+                for path, step in steps.items():
+                    if self._steps.get(path) is step:
                         del self._steps[path]
                 del self._events[:events]
                 run.state_base = after
@@ -326,11 +348,13 @@ class Recorder:
             self.run.pauses.changed.setdefault(item.id, item)
 
     async def _is_stored(self) -> bool:
-        """Whether the commit that was cut off is stored, which is asked when the next one was refused."""
-        unsure = self._unsure
-        found = await self.db.load_run(self.run.id) if unsure is not None else None
-        self._unsure = None  # not where the database could not say: it is asked again
-        if unsure is None or found is None or (found.created_at, found.data) != (unsure.created_at, unsure.data):
+        """After a commit that failed: whether one whose result is not known is stored."""
+        if not self._unsure:
+            return False
+        found = await self.db.load_run(self.run.id)
+        unsure = [(row.created_at, row.data) for row in self._unsure]
+        self._unsure.clear()  # not where the database could not say: it is asked again
+        if found is None or (found.created_at, found.data) not in unsure:
             return False
         self.created, self._stored = True, found.status
         return True
@@ -399,6 +423,8 @@ class Recorder:
             created_at=item.created_at or run.clock.time(),
             timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
             answered_at=item.answered_at,
+            used_at=item.used_at,
+            withdrawn_at=item.withdrawn_at,
             data=codec.encode_requirement(item),
         )
 

@@ -6,18 +6,16 @@ import logging
 from typing import Any
 
 from ..core.journal import Journal
-from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import PlanChanged
 from ..storage.base import BaseDb, RunFilter, RunRow
-from .execution import Execution, owner_of_this_process
+from .execution import Execution
 from .fork import load_journal
 from .host import find_live, start_hosted
-from .pauses import Pauses
 from .request import Definition
-from .resume import Continuation, check_plan, execution_of, requirements_of
+from .resume import Continuation, check_plan, claim, recovered
 
-__all__ = ["recover_run", "recover_runs"]
+__all__ = ["expired_runs", "ready_runs", "recover_run", "recover_runs"]
 
 logger = logging.getLogger("workflow_runtime")
 _PAGE = 200
@@ -56,43 +54,26 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     assert db is not None
     if find_live(row.run_id) is not None:
         return None
-    journal = Journal(await load_journal(db, row))
     if row.fingerprint != definition.plan.fingerprint:
         try:
-            check_plan(definition.plan, journal, False)
+            check_plan(definition.plan, Journal(await load_journal(db, row)), False)
         except PlanChanged as error:
             logger.error("run %s was left alone: %s", row.run_id, error)
             return None
-    now = definition.clock.time()
-    claimed = await db.claim(
-        row.run_id,
-        owner=owner_of_this_process(),
-        now=now,
-        lease_until=now + definition.lease,
-        statuses=_INTERRUPTED,
-        expired_only=True,
-    )
+    claimed = await claim(definition, row.run_id, _INTERRUPTED, expired_only=True)
     if claimed is None:
         return None
-    never_began = row.status is RunStatus.pending  # stored for a caller who did not wait: readers come by its id
-    asked = Continuation(
-        definition=definition,
-        run_id=row.run_id,
-        store_events=store_events,
-        keep_log=never_began,
-        skip=skip,
-        background=True,
-    )
-    prepared = await execution_of(asked, db, claimed, journal, Pauses(await requirements_of(db, row.run_id)))
-    if never_began:
-        prepared.resumed = False
-        prepared.output.status = RunStatus.pending
-    else:
-        prepared.opening = lambda: prepared.publish(
-            ev.WorkflowResumedEvent, attempt=prepared.epoch, after_seq=prepared.bus.seq
-        )
+    asked = Continuation(definition=definition, run_id=row.run_id, store_events=store_events, skip=skip)
+    run = await recovered(asked, db, row, claimed)
 
     async def same() -> Execution:
-        return prepared
+        return run
 
-    return await start_hosted(same)
+    await start_hosted(same)
+    return run
+
+
+async def ready_runs(db: BaseDb, workflow_id: str) -> list[RunRow]:
+    """Paused runs with a signal that nobody has taken: whoever answered or cancelled them did not get any further."""
+    where = RunFilter(workflow_id=workflow_id, statuses=frozenset({RunStatus.paused}), signalled=True)
+    return await db.list_runs(where, limit=_PAGE)

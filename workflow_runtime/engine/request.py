@@ -55,6 +55,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     loads_runs: bool = False  # whether the session has its completed runs
     history_limit: int | None = None  # the last so many of them; None: all
     store_executor_outputs: bool = True
+    lists_nested_runs: bool = False  # whether runs of nested workflows are among the executors' outputs
     cache: dict[str, Any] | None = None
     description: str | None = None
     observers: tuple[Callable[[Any], Callable[[Event], None] | None], ...] = ()

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from ..core.journal import Journal
+from ..core.life import Happening, Life
 from ..core.plan import Plan
 from ..model import codec
+from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import AlreadyAnswered, PlanChanged, RunNotFound, RunNotPaused
+from ..model.errors import AlreadyAnswered, InputError, PlanChanged, QuestionWithdrawn, RunNotFound, RunNotPaused
 from ..model.requirements import StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
-from ..storage.base import BaseDb, Batch, EventRow, RequirementRow, RunRow
+from ..storage.base import BaseDb, RequirementRow, RunRow
+from ..storage.rules import ACTIVE
+from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution, owner_of_this_process
 from .fork import load_journal
 from .form_models import find_model
-from .host import find_parked, register
-from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
+from .host import find_live, find_parked, register, run_awaited
+from .joined import Joined
+from .loops import whole
+from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
+from .stored import all_events, output_of, requirement_row, requirements_of
 
-__all__ = ["Continuation", "load_output", "prepare_continued"]
+__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
 
-_PAGE = 2000
+_PAUSED = frozenset({RunStatus.paused})
 
 
 class Continuation(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,61 +54,30 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
     background: bool = False
 
 
-async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> WorkflowRunOutput | None:
-    """The stored output of a run, with its questions and its stored events; None if there is no such run."""
-    row = await db.load_run(run_id)
-    return await output_of(db, row, events=events) if row is not None else None
-
-
-async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> WorkflowRunOutput:
-    output = codec.decode_run(row.data)
-    output.status = row.status
-    output.epoch = row.attempt
-    if row.status is RunStatus.paused:
-        _put_requirements(output, await requirements_of(db, row.run_id))
-    output.last_seq = max(output.last_seq, row.seq)
-    if output.events is not None:
-        rows = await all_events(db, row.run_id) if events else []
-        output.events = [codec.decode_event(item.data) for item in rows] or None
-    return output
-
-
-async def all_events(db: BaseDb, run_id: str, after: int = 0) -> list[EventRow]:
-    found: list[EventRow] = []
-    while True:
-        page = await db.load_events(run_id, after=after, limit=_PAGE)
-        found.extend(page)
-        if len(page) < _PAGE:
-            return found
-        after = page[-1].last_seq
-
-
-def _put_requirements(output: WorkflowRunOutput, requirements: list[Requirement]) -> None:
-    output.step_requirements = [item for item in requirements if item.kind != "error"] or None  # type: ignore[misc]  # told apart by kind
-    output.error_requirements = [item for item in requirements if item.kind == "error"] or None  # type: ignore[misc]  # told apart by kind
-
-
-async def requirements_of(db: BaseDb, run_id: str) -> list[Requirement]:
-    found: list[Requirement] = []
-    for row in await db.load_requirements(run_id):
-        item = codec.decode_requirement(row.data)
-        item.answered_at = row.answered_at
-        found.append(item)
-    return found
-
-
-async def prepare_continued(asked: Continuation) -> Execution:
-    """The run, claimed for this process, its answers stored, ready to be walked again.
+async def prepare_continued(asked: Continuation) -> Execution | Joined:
+    """The run, its answers stored and claimed for this process, ready to be walked again; or, where it is RUNNING, the
+    continuation that its new answers have joined.
 
     Raises:
-        RunNotFound, RunNotPaused, PlanChanged, AlreadyAnswered, ValueError: As ``continue_run`` promises; nothing changed.
+        RunNotFound, RunNotPaused, PlanChanged, AlreadyAnswered, QuestionWithdrawn, ValueError: As ``continue_run`` promises;
+            nothing changed.
     """
+    if asked.output is not None and asked.output.run_id != asked.run_id:
+        raise InputError(
+            f"run_response is of run {asked.output.run_id!r}, and run_id names run {asked.run_id!r}; give one of the two"
+        )
     if asked.definition.db is None:
         return await _from_memory(asked)
     return await _from_database(asked, asked.definition.db)
 
 
-async def _from_memory(asked: Continuation) -> Execution:
+# -- without a database ------------------------------------------------------------------------------------------------
+
+
+async def _from_memory(asked: Continuation) -> Execution | Joined:
+    live = find_live(asked.run_id)
+    if live is not None and live.loop.is_here():
+        return _join_unstored(asked, live)
     output = asked.output
     if output is None:
         raise RunNotFound(f"run {asked.run_id!r}: without a database, continue_run needs the paused output itself")
@@ -114,13 +91,15 @@ async def _from_memory(asked: Continuation) -> Execution:
     requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
     pauses = Pauses(requirements)
     check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
-    for item in _answers(asked, pauses):
-        pauses.add(item)
-    _refresh(pauses)
-    parked = find_parked(asked.run_id)
+    answers = _answers(asked, pauses)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
+    parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
-        return _unpark(parked, asked, pauses, parked.epoch + 1)
+        parked.pauses.absorb(answers)
+        return reopened(parked, parked.epoch + 1)
+    for item in answers:
+        pauses.add(item)
+        pauses.fresh[item.id] = None
     state = output.session_state if output.session_state is not None else {}
     fresh = msgspec.structs.replace(
         output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results)
@@ -129,74 +108,224 @@ async def _from_memory(asked: Continuation) -> Execution:
     return _execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
 
 
-async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
+def _join_unstored(asked: Continuation, live: Execution) -> Joined:
+    refuse_other_session(asked, live.output.session_id)
+    answers = _new_answers(asked, live.pauses)
+    if not answers:
+        refuse_unless_paused(RunStatus.running, asked.run_id)
+    return Joined(run=live, output=live.output, answers=answers)
+
+
+# -- with a database ---------------------------------------------------------------------------------------------------
+
+
+async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
+    answered: list[Requirement] = []
+    while True:
+        row = await _load(asked, db)
+        if row.cancel_requested and row.status is RunStatus.paused:
+            await end_cancelled(asked.definition, row, skip=asked.skip, store_events=asked.store_events)
+            row = await _load(asked, db)
+        if answered and row.status not in ACTIVE and not _has_unused(await requirements_of(db, row.run_id), row):
+            # Another caller went on with it, and it has paused again or ended: that is what became of these answers.
+            return Joined(run=None, output=await output_of(db, row), db=db, row=row)
+        if row.status is RunStatus.paused:
+            # From the claim on the run is ours: cut off in between, it would wait for its lease to run out.
+            run = await whole(partial(_claimed, asked, db, row, bool(answered)))
+            if run is not None:
+                return run
+        elif row.status is RunStatus.running:
+            answered = answered or await _answer_running(asked, db, row)
+            taken = await _taken_over(asked, db, row)
+            return taken if taken is not None else _joined(asked, db, row, answered)
+        else:
+            refuse_unless_paused(row.status, asked.run_id)
+
+
+def _has_unused(requirements: list[Requirement], row: RunRow) -> bool:
+    return row.status is RunStatus.paused and bool(Pauses(requirements).fresh)
+
+
+async def _claimed(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> Execution | None:
+    claimed = await _claim_with_answers(asked, db, row, answered)
+    return await continued(asked, db, row, claimed) if claimed is not None else None
+
+
+async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> RunRow | None:
+    """Claim a paused run and store the answers of the call with that; None when another caller was first.
+
+    Raises as ``prepare_continued`` does; then nothing was stored.
+    """
+    pauses = Pauses(await requirements_of(db, row.run_id))
+    if row.fingerprint != asked.definition.plan.fingerprint:
+        check_plan(asked.definition.plan, Journal(await load_journal(db, row)), asked.allow_plan_change, pauses.open)
+    try:
+        answers = [] if answered else _answers(asked, pauses)
+        return await claim(
+            asked.definition, row.run_id, _PAUSED, answers=[requirement_row(item, row) for item in answers]
+        )
+    except (AlreadyAnswered, QuestionWithdrawn):
+        # Another caller may have gone on with the run since it was read: then it is that which is to be told.
+        current = await _load(asked, db)
+        if current.attempt == row.attempt:
+            raise
+        return None
+
+
+async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> list[Requirement]:
+    """Store the new answers to a running run, and give them. RunNotPaused when there are none."""
+    while True:
+        pauses = Pauses(await requirements_of(db, row.run_id))
+        try:
+            answers = _new_answers(asked, pauses)
+        except (AlreadyAnswered, QuestionWithdrawn):
+            answers = []
+        if not answers:
+            refuse_unless_paused(row.status, asked.run_id)
+        try:
+            await db.answer([requirement_row(item, row) for item in answers])
+        except (AlreadyAnswered, QuestionWithdrawn):
+            continue  # by somebody else in this moment: what is left of these answers is looked at again
+        return answers
+
+
+async def _load(asked: Continuation, db: BaseDb) -> RunRow:
     row = await db.load_run(asked.run_id)
     if row is None:
         raise RunNotFound(f"Could not find run with id {asked.run_id}; check the id and the workflow's db")
     refuse_other_session(asked, row.session_id)
-    allowed = {RunStatus.paused, RunStatus.pending} if asked.cancel_reason is not None else {RunStatus.paused}
-    if row.status not in allowed:
-        refuse_unless_paused(row.status, asked.run_id)
     if asked.user_id is not None and row.user_id is not None and asked.user_id != row.user_id:
         raise PermissionError(f"run {asked.run_id!r} belongs to another user")
-    journal = Journal(await load_journal(db, row))
-    pauses = Pauses(await requirements_of(db, asked.run_id))
-    if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
-        check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
-    try:
-        accepted = _answers(asked, pauses)
-    except AlreadyAnswered:
-        # Another caller may have gone on with the run between the two reads above: then it is that which is to be told.
-        current = await db.load_run(asked.run_id)
-        refuse_unless_paused(current.status if current is not None else row.status, asked.run_id)
-        raise
+    return row
+
+
+def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
+    live = find_live(asked.run_id)
+    clock = asked.definition.clock
+
+    async def take_over(row: RunRow) -> WorkflowRunOutput | None:
+        run = await _taken_over(asked, db, row)
+        if run is None:
+            return None
+
+        async def same() -> Execution:
+            return run
+
+        return await run_awaited(same)
+
+    if live is not None and live.loop.is_here():
+        return Joined(run=live, output=live.output, answers=answers)
+    if live is not None:
+        live.loop.call(partial(live.answered, answers))
+    output = codec.decode_run(row.data)
+    output.status, output.epoch = row.status, row.attempt
+    return Joined(run=None, output=output, db=db, row=row, take_over=take_over, now=clock.time)
+
+
+async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution | None:
+    """The run of a dead process, recovered here; None while its lease lasts."""
     now = asked.definition.clock.time()
-    claimed = await db.claim(
-        asked.run_id,
+    if row.lease_until is None or row.lease_until > now or find_live(row.run_id) is not None:
+        return None
+
+    async def take() -> Execution | None:
+        claimed = await claim(asked.definition, row.run_id, ACTIVE, expired_only=True)
+        return await recovered(asked, db, row, claimed) if claimed is not None else None
+
+    return await whole(take)
+
+
+async def claim(
+    definition: Definition,
+    run_id: str,
+    statuses: frozenset[RunStatus],
+    *,
+    expired_only: bool = False,
+    answers: Sequence[RequirementRow] = (),
+) -> RunRow | None:
+    """Become the owner of a stored run, storing ``answers`` with that; its row, None when it cannot be had."""
+    assert definition.db is not None
+    now = definition.clock.time()
+    return await definition.db.claim(
+        run_id,
         owner=owner_of_this_process(),
         now=now,
-        lease_until=now + asked.definition.lease,
-        statuses=frozenset(allowed),
-        expired_only=False,
+        lease_until=now + definition.lease,
+        statuses=statuses,
+        expired_only=expired_only,
+        answers=answers,
     )
-    if claimed is None:
-        raise RunNotPaused(f"run {asked.run_id!r} was continued by another caller first")
-    try:
-        if accepted:
-            await db.answer([requirement_row(item, claimed) for item in accepted])
-    except AlreadyAnswered:
-        await db.commit(Batch(run=msgspec.structs.replace(claimed, status=RunStatus.paused, updated_at=now)))
-        raise
-    for item in accepted:
-        pauses.by_id[item.id] = item
-    _refresh(pauses)
+
+
+async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
+    """The claimed run. What it goes on with is read now: until the claim, others could change it."""
+    requirements = await requirements_of(db, asked.run_id)
     parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
-        if parked.epoch == row.attempt:
-            return _unpark(parked, asked, pauses, claimed.attempt)
+        if parked.life is Life.PAUSING:
+            await parked.completion.wait()
+        if parked.parked and parked.epoch == claimed.attempt - 1:
+            parked.pauses.absorb(requirements)
+            return _cancelled_if_asked(reopened(parked, claimed.attempt), asked, claimed)
         parked.evict()  # the run went on elsewhere meanwhile
-    return await execution_of(asked, db, claimed, journal, pauses)
+    journal = Journal(await load_journal(db, claimed))
+    run = await execution_of(asked, db, claimed, journal, Pauses(requirements), before.status)
+    return _cancelled_if_asked(run, asked, claimed)
 
 
-def _refresh(pauses: Pauses) -> None:
-    """Note which answers no node has used: those of now, and those that came while others were open still."""
-    for item in unused(pauses):
-        pauses.fresh[item.id] = None
+async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
+    """The claimed run of a process that died; it says that it goes on, if it had begun."""
+    journal = Journal(await load_journal(db, claimed))
+    # A run that was stored before it began has readers, which come by its id.
+    keep_log = asked.keep_log or before.status is RunStatus.pending
+    asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)
+    pauses = Pauses(await requirements_of(db, claimed.run_id))
+    run = await execution_of(asked, db, claimed, journal, pauses, before.status)
+    if before.status is RunStatus.pending:
+        run.resumed = False
+        run.output.status = RunStatus.pending
+    else:
+        run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
+    return _cancelled_if_asked(run, asked, claimed)
 
 
-def _unpark(run: Execution, asked: Continuation, known: Pauses, epoch: int) -> Execution:
-    """The run whose steps still wait here, with all the answers that are ``known`` now, ready to be woken."""
-    for item in known.by_id.values():
-        if item.answered_at is not None and item.id in {waiting.id for waiting in run.pauses.open}:
-            run.pauses.by_id[item.id] = item
-            run.pauses.fresh[item.id] = None
-    run.epoch = run.output.epoch = epoch
-    run.cancel_reason = asked.cancel_reason
-    run.reopen([item.id for item in run.pauses.by_id.values() if item.answered_at is not None])
+def _cancelled_if_asked(run: Execution, asked: Continuation, claimed: RunRow) -> Execution:
+    """A run that somebody wants cancelled ends so, before anything else of it is done."""
+    if claimed.cancel_requested or asked.cancel_reason is not None:
+        run.cancel(asked.cancel_reason or CANCELLED_ELSEWHERE)
     return run
 
 
-async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Journal, pauses: Pauses) -> Execution:
+def reopened(run: Execution, epoch: int) -> Execution:
+    """The run whose steps still wait here, ready to be woken."""
+    run.happen(Happening.CLAIM)
+    run.reopen(epoch)
+    return run
+
+
+async def end_cancelled(definition: Definition, row: RunRow, *, store_events: bool, skip: Any) -> bool:
+    """End a stored run that nobody executes as CANCELLED. False when another process has it, or was first."""
+    db = definition.db
+    assert db is not None
+    paused = row.status is RunStatus.paused
+    statuses = _PAUSED if paused else ACTIVE
+    claimed = await claim(definition, row.run_id, statuses, expired_only=not paused)
+    if claimed is None:
+        return False
+    asked = Continuation(
+        definition=definition, run_id=row.run_id, store_events=store_events, skip=skip, cancel_reason="cancel_run"
+    )
+
+    async def prepare() -> Execution:
+        return await (continued if paused else recovered)(asked, db, row, claimed)
+
+    await run_awaited(prepare)
+    return True
+
+
+async def execution_of(
+    asked: Continuation, db: BaseDb, row: RunRow, journal: Journal, pauses: Pauses, was: RunStatus
+) -> Execution:
     """The execution of a claimed row. A log that was begun is kept on, whoever goes on with the run: it has readers."""
     if not asked.keep_log and await db.load_events(row.run_id, limit=1):
         asked = msgspec.structs.replace(asked, keep_log=True)
@@ -215,6 +344,7 @@ async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Jo
         session.session_state,
         stored,
         seq=max(row.seq, events[-1].last_seq if events else 0),
+        was=was,
     )
 
 
@@ -228,6 +358,7 @@ def _execution(
     stored: dict[str, bytes],
     *,
     seq: int,
+    was: RunStatus = RunStatus.paused,
 ) -> Execution:
     request = RunRequest(
         definition=asked.definition,
@@ -262,8 +393,8 @@ def _execution(
         created_at=float(output.created_at),
         state_base=stored,
         created=True,
+        was=was,
     )
-    run.cancel_reason = asked.cancel_reason
     register(run)
     return run
 
@@ -315,9 +446,23 @@ def check_plan(plan: Plan, journal: Journal, allowed: bool, asked: Sequence[Requ
 
 
 def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
-    """The accepted answers; ValueError that lists what is still open when nothing new was answered."""
-    if asked.cancel_reason is not None:
-        return []
+    """The new answers for a paused run. ValueError that lists what is still open when there are none, and nothing that was
+    answered before is left to be used."""
+    answers = _new_answers(asked, pauses)
+    if answers or pauses.fresh or not pauses.open:
+        return answers
+    steps = [item.step_name for item in pauses.open if item.kind != "error"]
+    errors = [item.step_name for item in pauses.open if item.kind == "error"]
+    parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
+        [f"unresolved error requirements: {errors}"] if errors else []
+    )
+    refused = ValueError(f"Cannot continue run - {'; '.join(parts)}")
+    refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
+    raise refused
+
+
+def _new_answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
+    """What the call answers of what is open, and what the deadlines answer that have passed."""
     now = asked.definition.clock.time()
     timed_out = due(pauses, now)
     late = {item.id for item in timed_out}
@@ -325,23 +470,13 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
     if given is None and asked.output is not None:
         given = [*(asked.output.step_requirements or ()), *(asked.output.error_requirements or ())]
     usable = [item for item in given or () if item.id not in late]
-    accepted = [*timed_out, *validated(merge_answers(pauses, usable, now), models(asked))]
-    if not accepted and pauses.open:
-        steps = [item.step_name for item in pauses.open if item.kind != "error"]
-        errors = [item.step_name for item in pauses.open if item.kind == "error"]
-        parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
-            [f"unresolved error requirements: {errors}"] if errors else []
-        )
-        refused = ValueError(f"Cannot continue run - {'; '.join(parts)}")
-        refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
-        raise refused
-    return accepted
+    return [*timed_out, *validated(merge_answers(pauses, usable, now, asked.run_id), models(asked))]
 
 
 def models(asked: Continuation) -> Callable[[Requirement], Any]:
     """Which pydantic model, if any, the form of a question is of: that of a step that waits here, the workflow's own, or the
     one that is known by the name that was stored."""
-    parked = find_parked(asked.run_id)
+    parked = find_live(asked.run_id) or find_parked(asked.run_id)
 
     def model(item: Requirement) -> Any:
         if not isinstance(item, StepRequirement):
@@ -354,19 +489,3 @@ def models(asked: Continuation) -> Callable[[Requirement], Any]:
         return find_model(item.input_model, item.input_json_schema)
 
     return model
-
-
-def requirement_row(item: Requirement, run: RunRow) -> RequirementRow:
-    return RequirementRow(
-        run_id=run.run_id,
-        requirement_id=item.id,
-        session_id=run.session_id,
-        user_id=run.user_id,
-        workflow_id=run.workflow_id,
-        path=item.path,
-        kind=item.kind,
-        created_at=item.created_at or 0.0,
-        timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
-        answered_at=item.answered_at,
-        data=codec.encode_requirement(item),
-    )

@@ -22,7 +22,8 @@ from .clock import SystemClock
 from .execution import Execution
 from .host import live_runs
 from .loops import spawn
-from .recovery import expired_runs, recover_runs
+from .recovery import expired_runs, ready_runs, recover_runs
+from .resume import end_cancelled
 from .stalls import Stall, watch_loop
 
 __all__ = ["Runtime", "RuntimeReport"]
@@ -164,6 +165,7 @@ class Runtime:
         try:
             if self.recover:
                 await self._recover()
+            await self._go_on_with_ready()
             await self._fire_deadlines()
             await self._prune()
         except StorageError as error:
@@ -186,7 +188,8 @@ class Runtime:
             )
             self.report.recovered.extend(run.id for run in runs)
         for db in self._databases():
-            for row in await expired_runs(db, SystemClock().time()):
+            clock = next(workflow.clock for workflow in self.workflows if workflow.db is db)
+            for row in await expired_runs(db, clock.time()):
                 if row.workflow_id not in known and row.run_id not in self.report.unknown:
                     self.report.unknown.append(row.run_id)
                     logger.warning(
@@ -195,27 +198,44 @@ class Runtime:
                         row.workflow_id,
                     )
 
+    async def _go_on_with_ready(self) -> None:
+        """Paused runs whose answers, or whose cancel, were stored by a process that did not get any further."""
+        for workflow in self.workflows:
+            for row in await ready_runs(workflow.db, workflow.id) if workflow.db is not None else ():
+                if row.cancel_requested:
+                    skip = skip_sieve(workflow.events_to_skip)
+                    await end_cancelled(workflow.definition(), row, store_events=workflow.store_events, skip=skip)
+                else:
+                    await self._continue(workflow, row.run_id)
+
+    async def _continue(self, workflow: Any, run_id: str) -> bool:
+        try:
+            await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+        except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
+            logger.debug("run %s was not continued: %s", run_id, error)
+            return False
+        return True
+
     async def _fire_deadlines(self) -> None:
         for workflow in self.workflows:
             if workflow.db is None:
                 continue
+            fired: set[str] = set()
+            after: tuple[float, str] | None = None
             now = workflow.clock.time()
-            rows = await workflow.db.list_requirements(workflow_id=workflow.id, limit=1000)
-            late = {row.run_id for row in rows if row.timeout_at is not None and row.timeout_at <= now}
-            for run_id in late:
-                try:
-                    await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
-                except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
-                    logger.debug("the deadline of run %s was not fired: %s", run_id, error)
-                else:
-                    self.report.deadlines.append(run_id)
+            while page := await workflow.db.list_requirements(workflow_id=workflow.id, due_before=now, after=after):
+                for run_id in dict.fromkeys(row.run_id for row in page if row.run_id not in fired):
+                    fired.add(run_id)
+                    if await self._continue(workflow, run_id):
+                        self.report.deadlines.append(run_id)
+                after = page[-1].created_at, page[-1].requirement_id
 
     async def _prune(self) -> None:
         for workflow in self.workflows:
             retention = self.retention or workflow.retention
             if retention is None or workflow.db is None:
                 continue
-            now = SystemClock().time()
+            now = workflow.clock.time()
             for age, kinds in (
                 (retention.deltas, DELTAS),
                 (retention.events, event_names()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
 from .clock import new_id
 from .loops import loop_key
+from .process import current
 from .request import Definition
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "Turn"]
 
 logger = logging.getLogger("workflow_runtime")
+
+MORE_DATA = "session_data"
 
 
 def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
@@ -40,6 +42,8 @@ def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
 
 def decode_session(row: SessionRow) -> WorkflowSession:
     """The stored session as users see it, without its runs."""
+    workflow_data = codec.decode_value(row.workflow_data) if row.workflow_data else {}
+    more_data = workflow_data.pop(MORE_DATA, {})
     return WorkflowSession(
         session_id=row.session_id,
         user_id=row.user_id,
@@ -48,13 +52,24 @@ def decode_session(row: SessionRow) -> WorkflowSession:
         session_name=row.name,
         session_state={key: codec.decode_value(value) for key, value in row.state.items()},
         session_metrics=codec.decode_typed(row.metrics, SessionMetrics) if row.metrics else None,
-        workflow_data=codec.decode_value(row.workflow_data) if row.workflow_data else None,
+        workflow_data=workflow_data or None,
+        more_data=more_data,
         metadata=codec.decode_value(row.metadata) if row.metadata else None,
         created_at=int(row.created_at),
         updated_at=int(row.updated_at),
         version=row.version,
         loaded_state=row.state,
     )
+
+
+def encode_workflow_data(session: WorkflowSession, outline: bytes | None) -> bytes | None:
+    """What is stored as the session's ``workflow_data``: the workflow's outline (``outline`` where the session has none
+    yet), and beside it what the user keeps in ``session_data``."""
+    known = session.workflow_data
+    if known is None and outline is not None:
+        known = codec.decode_value(outline)
+    more = {MORE_DATA: session.more_data} if session.more_data else {}
+    return codec.encode_value({**known, **more}, "session_data") if known else None
 
 
 async def open_session(
@@ -108,7 +123,7 @@ def remember_session(run: Execution) -> None:
         workflow_name=run.definition.name,
         name=known.session_name,
         metadata=codec.encode_value(known.metadata) if known.metadata else None,
-        workflow_data=codec.encode_value(known.workflow_data) if known.workflow_data else None,
+        workflow_data=encode_workflow_data(known, None),
         state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
         created_at=float(known.created_at or run.created_at),
         updated_at=run.clock.time(),
@@ -140,8 +155,6 @@ def _without_events(output: WorkflowRunOutput) -> WorkflowRunOutput:
 
 # -- serialised edits ---------------------------------------------------------------------------------------------------
 
-_locks: weakref.WeakValueDictionary[tuple[int, str, object], anyio.Lock] = weakref.WeakValueDictionary()
-
 
 @asynccontextmanager
 async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
@@ -149,9 +162,10 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
     db = run.definition.db
     name = run.request.session_id if db is not None else f"{run.request.session_id}:{run.id}"
     key = (id(db), name, loop_key())
-    lock = _locks.get(key)
+    locks = current().session_locks
+    lock = locks.get(key)
     if lock is None:
-        lock = _locks[key] = anyio.Lock()
+        lock = locks[key] = anyio.Lock()
     async with lock:
         if db is None:
             yield run.state
@@ -167,7 +181,15 @@ async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
             await recorder.commit_edit()
         finally:
             with anyio.CancelScope(shield=True):
-                await db.release(f"session:{name}", owner=owner)
+                await _release(db, f"session:{name}", owner)
+
+
+async def _release(db: BaseDb, name: str, owner: str) -> None:
+    """Give a lock back. One that cannot be given back runs out by itself; what was done under it stands."""
+    try:
+        await db.release(name, owner=owner)
+    except StorageError as error:
+        logger.warning("the lock %s could not be released and will run out: %s", name, error)
 
 
 async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:
@@ -207,7 +229,7 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
         return
     refuse_other_user(row, run.request.user_id)
     mine = changes(run.state_base, snapshot(run.state))
-    for key in {*row.state, *run.state_base}:
+    for key in dict.fromkeys((*row.state, *run.state_base)):
         stored = row.state.get(key)
         if stored == run.state_base.get(key) or key in mine:
             continue
@@ -222,14 +244,11 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
 # -- whose turn it is ----------------------------------------------------------------------------------------------------
 
 
-class _Line:
+class Line:
     """The runs of one session in this process, in the order they came. The session is the first one's."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
-
-
-_lines: weakref.WeakValueDictionary[tuple[int, str, object], _Line] = weakref.WeakValueDictionary()
 
 
 class Turn:
@@ -237,7 +256,7 @@ class Turn:
 
     def __init__(self, run: Execution) -> None:
         self._run = run
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._moved: anyio.Event | None = None
         self.held = False
         self.lock_name = f"turn:{run.request.session_id}"
@@ -251,9 +270,10 @@ class Turn:
         db = run.definition.db
         # The loop itself, not its thread: a run that a loop left behind must not stand before those of the next one.
         key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, loop_key())
-        line = _lines.get(key)
+        lines = current().session_lines
+        line = lines.get(key)
         if line is None:
-            line = _lines[key] = _Line()
+            line = lines[key] = Line()
         line.turns.append(self)
         self._line = line
 
@@ -277,7 +297,7 @@ class Turn:
         self.held = True
         await _catch_up(self._run)
 
-    async def _come_first(self, line: _Line, policy: str) -> None:
+    async def _come_first(self, line: Line, policy: str) -> None:
         run = self._run
         before = [turn._run for turn in line.turns[: line.turns.index(self)]]
         if before and policy == "reject":
@@ -309,14 +329,14 @@ class Turn:
 
     async def _release(self) -> None:
         db = self._run.definition.db
-        line = self._line
-        assert line is not None
+        line, self._line = self._line, None
+        if line is None:  # it is being given up already
+            return
         try:
             if db is not None and line.turns[0] is self:  # the others never asked the database
                 with anyio.CancelScope(shield=True):
-                    await db.release(self.lock_name, owner=self.owner)
+                    await _release(db, self.lock_name, self.owner)
         finally:
-            self._line = None
             line.turns.remove(self)
             if line.turns and (moved := line.turns[0]._moved) is not None:
                 moved.set()

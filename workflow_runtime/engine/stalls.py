@@ -7,6 +7,7 @@ it reads from the loop's stack which step is running. It lives while somebody wa
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import logging
 import os
@@ -22,7 +23,8 @@ import anyio
 import msgspec
 
 from . import invoke
-from .loops import Loop, coroutines, current_loop, later, loop_key
+from .loops import Loop, coroutines, current_loop, later, loop_key, on_trio
+from .process import Process, current
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -58,26 +60,27 @@ class Stall(msgspec.Struct, frozen=True, kw_only=True):
 def watch_loop(after: float, tell: Callable[[Stall], None] | None = None) -> Callable[[], None]:
     """Report each time that the running loop stands still for more than ``after`` seconds: as a warning at once, and with
     its whole length to ``tell`` (on the loop) when it goes on. What is returned ends it; it may be called twice."""
-    global _thread
-    key = loop_key()
+    process, key = current(), loop_key()
     holder = (after, tell)
-    with _lock:
-        watch = _watches.get(key)
+    with process.lock:
+        watch = process.watches.get(key)
         if watch is None:
-            watch = _watches[key] = _Watch(current_loop(), threading.get_ident())
+            watch = process.watches[key] = _Watch(current_loop(), threading.get_ident())
         watch.holders.append(holder)
-        if _thread is None:
-            _thread = threading.Thread(target=_look, name="workflow_runtime watchdog", daemon=True)
-            _thread.start()
-    _changed.set()
+        if process.watchdog is None:
+            process.watchdog = threading.Thread(
+                target=_look, args=(process,), name="workflow_runtime watchdog", daemon=True
+            )
+            process.watchdog.start()
+    process.watches_changed.set()
 
     def release() -> None:
-        with _lock:
+        with process.lock:
             if holder in watch.holders:
                 watch.holders.remove(holder)
-            if not watch.holders and _watches.get(key) is watch:
-                del _watches[key]
-        _changed.set()
+            if not watch.holders and process.watches.get(key) is watch:
+                del process.watches[key]
+        process.watches_changed.set()
 
     return release
 
@@ -135,31 +138,24 @@ class _Watch:
                 tell(whole)
 
 
-_lock = threading.Lock()
-_changed = threading.Event()
-_watches: dict[Any, _Watch] = {}
-_thread: threading.Thread | None = None
-
-
-def _look() -> None:
+def _look(process: Process) -> None:
     """The watchdog's thread: four looks in the shortest time that anybody wants to hear of."""
-    global _thread
     before, tick = time.monotonic(), 0.0
     while True:
-        with _lock:
-            if not _watches:
-                _thread = None
+        with process.lock:
+            if not process.watches:
+                process.watchdog = None
                 return
-            known = list(_watches.items())
+            known = list(process.watches.items())
         now = time.monotonic()
         slept_well = now - before < tick * 3 + 0.05
         for key, watch in known:
             if not watch.look(now, slept_well):
-                with _lock:
-                    _watches.pop(key, None)
+                with process.lock:
+                    process.watches.pop(key, None)
         before, tick = now, min(max(min(watch.after for _, watch in known) / 4, 0.01), 0.25)
-        _changed.wait(tick)
-        _changed.clear()
+        process.watches_changed.wait(tick)
+        process.watches_changed.clear()
 
 
 # -- what does not end ---------------------------------------------------------------------------------------------------
@@ -181,6 +177,8 @@ def expect_timeout(run: Execution, path: str, seconds: float, scope: anyio.Cance
     """Report what still goes on at ``path`` ("": all of the run) ``LATE_SECONDS`` after its time ran out, which is when
     ``scope`` is cancelled: it may be put off. What is returned calls it off."""
     known, late = weakref.ref(run), LATE_SECONDS
+    # A callback of asyncio's loop is no task, so anyio does not know the time there.
+    now = anyio.current_time if on_trio() else asyncio.get_running_loop().time
 
     def look() -> None:
         live = known()
@@ -189,7 +187,7 @@ def expect_timeout(run: Execution, path: str, seconds: float, scope: anyio.Cance
         if scope.cancel_called:
             _report(live, path, late, f"took longer than {seconds:g} s at {path or 'all'}, was cancelled")
         else:
-            handles.append(later(late + min(max(scope.deadline - anyio.current_time(), 0.0), 60.0), look))
+            handles.append(later(late + min(max(scope.deadline - now(), 0.0), 60.0), look))
 
     handles = [later(late + seconds, look)]
     return lambda: handles[-1]()

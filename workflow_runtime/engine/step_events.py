@@ -9,14 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..core.plan import Node
-from ..model.events import StepCompletedEvent, StepContentEvent, StepOutputEvent, StepStartedEvent
+from ..model.events import (
+    StepCompletedEvent,
+    StepContentEvent,
+    StepOutputEvent,
+    StepQuestionWithdrawnEvent,
+    StepStartedEvent,
+)
 from ..model.step_io import StepOutput
 from ..steps.step import content_type
 
 if TYPE_CHECKING:
+    from .execution import Execution
     from .frame import Frame
+    from .pauses import Requirement
 
-__all__ = ["step_completed", "step_content", "step_output", "step_started"]
+__all__ = ["question_withdrawn", "step_completed", "step_content", "step_output", "step_started"]
 
 
 def step_started(frame: Frame, node: Node, path: str) -> StepStartedEvent:
@@ -101,4 +109,15 @@ def step_completed(frame: Frame, node: Node, path: str, output: StepOutput) -> S
         videos=output.videos,
         audio=output.audio,
         step_response=output,
+    )
+
+
+def question_withdrawn(run: Execution, item: Requirement) -> StepQuestionWithdrawnEvent:
+    return StepQuestionWithdrawnEvent(
+        **run.common(),
+        path=item.path,
+        step_id=item.step_id,
+        step_name=item.step_name,
+        step_index=item.step_index,
+        requirement_id=item.id,
     )

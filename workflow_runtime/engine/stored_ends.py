@@ -8,7 +8,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.events import WorkflowEvent
 from ..storage.base import BaseDb, RunRow
-from .resume import output_of
+from .stored import output_of
 
 __all__ = ["end_event"]
 

@@ -20,10 +20,13 @@ from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
 
 if TYPE_CHECKING:
-    from .execution import Execution
+    from .execution import Completion, Execution
+    from .joined import Joined
     from .subscription import Subscription
 
 __all__ = ["RunStream"]
+
+_LEFT = "the stream was left"
 
 
 class RunStream:
@@ -42,7 +45,7 @@ class RunStream:
     def __init__(
         self,
         run_id: str,
-        start: Callable[[Buffer], Awaitable[Execution]],
+        start: Callable[[Buffer], Awaitable[Execution | Joined]],
         buffer: Buffer,
         *,
         owner: bool = True,
@@ -50,10 +53,12 @@ class RunStream:
         read: Callable[[], Awaitable[WorkflowRunOutput | None]] | None = None,
     ) -> None:
         self.run_id = run_id
-        self._start: Callable[[Buffer], Awaitable[Execution]] | None = start
+        self._start: Callable[[Buffer], Awaitable[Execution | Joined]] | None = start
         self._buffer = buffer
         self._owner = owner
-        self._run: Execution | None = None
+        self._run: Execution | Joined | None = None
+        self._completion: Completion | None = None
+        self._dropped: _Dropped | None = None
         self._follow = follow
         self._read = read
         self._log: Subscription | None = None
@@ -107,7 +112,7 @@ class RunStream:
             await self._log.aclose()
         if self._owner:
             with anyio.CancelScope(shield=True):
-                await self._run.wait_ended()
+                await self._wait_ended()
 
     @property
     def end_is_lost(self) -> bool:
@@ -129,7 +134,11 @@ class RunStream:
             )
         if self._is_elsewhere:
             return await self._output_elsewhere()
-        return await self._run.result()
+        return await (self._run if self._completion is None else self._completion).result()
+
+    async def _wait_ended(self) -> None:
+        if self._completion is not None:
+            await self._completion.wait()
 
     async def take_some(self) -> list[Event]:
         """All events that are ready, at least one; empty at the end."""
@@ -140,6 +149,9 @@ class RunStream:
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
+        finally:
+            if self._run is not None and self._is_over():
+                self._dropped = None
         events = [first] if first is not None else []
         while first is not None and (first := self._buffer.take_nowait()) is not None and not self._is_lost(first):
             events.append(first)
@@ -164,11 +176,10 @@ class RunStream:
             if is_end(event):
                 await self._log.aclose()  # a pause, too, ends a stream
             return event
-        run = self._run
         if self._is_elsewhere:
             await self._output_elsewhere()
-        elif run is not None and isinstance(run.raised, Exception):
-            raise run.raised
+        elif self._completion is not None and isinstance(self._completion.raised, Exception):
+            raise self._completion.raised
         return None
 
     def _position(self) -> str:
@@ -200,15 +211,17 @@ class RunStream:
         assert start is not None
         try:
             self._run = await start(self._buffer)
+            self._completion = self._run.completion
         except BaseException as error:
             self._refused = error if isinstance(error, Exception) else None
             self._buffer.close()  # or who reads on would wait for ever
             raise
+        self._dropped = _Dropped(self._run, self._buffer, _LEFT if self._owner else None)
         if self._buffer.closed:  # by another task, meanwhile
             self._leave("the stream was closed")
 
-    def _refuse_another_loop(self, run: Execution) -> None:
-        if not run.ended and not run.loop.is_here():
+    def _refuse_another_loop(self, run: Execution | Joined) -> None:
+        if not self._is_over() and not run.loop.is_here():
             raise RuntimeError(
                 f"run {run.id!r} is streamed on another event loop: read it there, or follow it from here with"
                 f" subscribe({run.id!r})"
@@ -217,13 +230,37 @@ class RunStream:
     def _leave(self, reason: str) -> None:
         self._start = None
         run = self._run
-        if run is None or run.ended:
+        if run is None or self._is_over():
             return
-        run.bus.detach(self._buffer)
+        run.detach(self._buffer)
         if self._owner:
             run.cancel(reason)
 
-    def __del__(self) -> None:
+    def _is_over(self) -> bool:
+        """Whether the continuation that this stream began has ended; the run may be in a later one."""
+        return self._completion.over if self._completion is not None else self._buffer.closed
+
+    def abandon(self) -> Execution | None:
+        """Leave without waiting, from any thread. The run, if it is cancelled by this."""
         run = self._run
-        if run is not None and not run.ended:
-            run.from_anywhere(self._buffer, "the stream was left" if self._owner else None)
+        if run is None or self._is_over():
+            return None
+        run.from_anywhere(self._buffer, _LEFT if self._owner else None)
+        return run if self._owner and self._completion is not None else None  # type: ignore[return-value]  # not a Joined
+
+
+class _Dropped:
+    """Leaves the run when the stream is dropped. An object of its own, so that a stream that was read to its end has no
+    finaliser: Python swallows a Ctrl-C that falls into one."""
+
+    __slots__ = ("_buffer", "_completion", "_reason", "_run")
+
+    def __init__(self, run: Execution | Joined, buffer: Buffer, reason: str | None) -> None:
+        self._run = run
+        self._completion = run.completion
+        self._buffer = buffer
+        self._reason = reason
+
+    def __del__(self) -> None:
+        if not (self._completion.over if self._completion is not None else self._buffer.closed):
+            self._run.from_anywhere(self._buffer, self._reason)

@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
+import threading
+import weakref
+from collections.abc import Generator
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import anyio.lowlevel
 
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from . import portal
+from .host import live_runs
 from .stream import RunStream
+
+if TYPE_CHECKING:
+    from .execution import Execution
 
 __all__ = ["SyncRunStream"]
 
+_of_main_thread: weakref.WeakSet[RunStream] = weakref.WeakSet()
+
 
 class SyncRunStream:
-    """Iterator over the events of one run. Leaving early (``close``, ``with``, or dropping it) cancels the run."""
+    """Iterator over the events of one run. Leaving early (``close``, ``with``, Ctrl-C, or dropping it) cancels the run.
+
+    ``close``, ``with`` and Ctrl-C wait for its end; after dropping it, the thread's next verb that reads waits, at most a
+    few seconds. What is still open when the interpreter ends is closed then.
+    """
 
     def __init__(self, stream: RunStream) -> None:
         self._stream = stream
-        self._ready: deque[Event] = deque()
-        self._ended = False
+        self._events = _events(stream)
 
     @property
     def run_id(self) -> str:
         return self._stream.run_id
 
-    def __iter__(self) -> Self:
-        return self
+    def __iter__(self) -> Generator[Event, None, None]:
+        # Not ``self``: Ctrl-C may fall on the first bytecode of a ``__next__``, before any ``try``. A generator goes on
+        # inside its own.
+        return self._events
 
     def __next__(self) -> Event:
-        if not self._ready and not self._ended:
-            try:
-                self._ready.extend(portal.call(self._stream.take_some))
-            except KeyboardInterrupt:
-                self.close()
-                raise
-            self._ended = not self._ready
-        if not self._ready:
-            raise StopIteration
-        return self._ready.popleft()
+        return next(self._events)
 
     def result(self) -> WorkflowRunOutput:
         """Read to the end, and the run's output. Raises what the run failed with."""
-        for _ in self:
-            pass
-        return portal.call(self._stream.result)
+        try:
+            for _ in self._events:
+                pass
+        except Exception:
+            raise
+        except BaseException:
+            self.close()
+            raise
+        return portal.call(self._stream.result, at_once=True)
 
     def close(self) -> None:
         """Leave; a run that is still going is cancelled, and its end is waited for."""
-        self._ended = True
-        self._ready.clear()
-        portal.call(self._stream.aclose)
+        portal.call(self._stream.aclose, at_once=True)
+        with contextlib.suppress(ValueError):  # another thread is reading; it sees the end
+            self._events.close()
 
     def __enter__(self) -> Self:
         return self
@@ -60,3 +75,39 @@ class SyncRunStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _events(stream: RunStream) -> Generator[Event, None, None]:
+    if threading.current_thread() is threading.main_thread():
+        _of_main_thread.add(stream)
+    try:
+        while events := portal.call(stream.take_some, at_once=True):
+            yield from events
+    except Exception:
+        raise
+    except BaseException as error:
+        run = stream.abandon()
+        if run is not None:
+            portal.leave(partial(_ended, weakref.ref(run)))
+            if not isinstance(error, GeneratorExit):  # nobody waits in a finaliser
+                portal.settle()
+        raise
+
+
+async def _ended(weak: weakref.ref[Execution]) -> None:
+    run = weak()
+    if run is not None:
+        await run.wait_ended()
+
+
+async def _end_runs() -> None:
+    """Leave what the main thread has open, and wait for all runs that were left."""
+    for stream in list(_of_main_thread):
+        stream.abandon()
+    await anyio.lowlevel.checkpoint()
+    for run in live_runs():
+        if run.cancelled and run.loop.is_here():
+            await run.wait_ended()
+
+
+portal.at_exit(_end_runs)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.binding import WORKFLOW_NAMES, bind
 from ..core.flow import Flow, gather_media
 from ..core.plan import Node
 from ..model import events as ev
+from ..model.enums import RunStatus
 from ..model.errors import BuildError
+from ..model.run import WorkflowRunOutput
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
 from ..steps.build import MAX_NESTING
 from ..steps.step import StepNode, content_type
@@ -18,6 +20,9 @@ from .group import stray
 from .invoke import lost, run_callable
 from .request import Definition, Input
 from .said import Said, take_back
+
+if TYPE_CHECKING:
+    from .execution import Execution
 
 __all__ = ["run_nested", "walk_workflow"]
 
@@ -44,17 +49,23 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
         definition.num_history_runs,
     )
     results.clear()
-    if definition.function is not None:
-        content = await _call_function(frame, definition, given, flow, results)
-    else:
-        for node in definition.plan.root:
-            output = await node.execute(frame, flow)
-            results.append(output)
-            flow.advance(node.name, output)
-            if output.stop:
-                break
-        content = deepest(last_made(results)) if results else NOTHING_RAN
+    try:
+        if definition.function is not None:
+            content = await _call_function(frame, definition, given, flow, results)
+        else:
+            for node in definition.plan.root:
+                output = await node.execute(frame, flow)
+                results.append(output)
+                flow.advance(node.name, output)
+                if output.stop:
+                    break
+            content = deepest(last_made(results)) if results else NOTHING_RAN
+    except BaseException as error:
+        if frame.depth == 0 and not isinstance(error, Exception):  # a pause, a cancel: a function caught what failed
+            run.output.failed_steps = None
+        raise
     if frame.depth == 0:
+        run.output.failed_steps = None
         run.output.images, run.output.videos = flow.images, flow.videos
         run.output.audio, run.output.files = flow.audio, flow.files
     return content
@@ -70,6 +81,7 @@ async def _call_function(
     binding = bind(function, supplied={*WORKFLOW_NAMES, *kwargs}, default="execution_input", where=where)
     inner = frame.dynamic(flow, results)
     path = frame.prefix.removesuffix("/")  # of the step that holds this workflow; "" for the outermost
+    frame.refuse_blocked(path)
     said = Said(path, frame.run.journal)
     node = FunctionNode(name=definition.name or definition.id, segment="", index=0)
     supplied = {
@@ -127,4 +139,44 @@ async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepIn
     output = node.output(content)
     output.step_type, output.steps, output.step_run_id = "Workflow", results or None, run.id
     output.success = all(result.success for result in results)
-    return gather_media(output, results)
+    gather_media(output, results)
+    if run.definition.lists_nested_runs and run.definition.store_executor_outputs:
+        _list_nested_run(run, definition, node.step_id or path, path, given.value, output)
+    return output
+
+
+def _list_nested_run(
+    run: Execution, definition: Definition, step_id: str, path: str, value: Any, output: StepOutput
+) -> None:
+    """Put the nested workflow's run among those of the executors, and into it those that were nested in it."""
+    key = output.step_run_id = f"{run.id}:{path}"
+    outside: list[Any] = []
+    within: list[WorkflowRunOutput] = []
+    for item in run.output.step_executor_runs or ():
+        (within if _is_below(item, key) else outside).append(item)
+    for item in within:
+        item.parent_run_id = key
+    nested = WorkflowRunOutput(
+        run_id=key,
+        parent_run_id=run.id,
+        workflow_step_id=step_id,
+        session_id=run.request.session_id,
+        user_id=run.request.user_id,
+        workflow_id=definition.id,
+        workflow_name=definition.name,
+        status=RunStatus.completed,
+        input=value,
+        content=output.content,
+        content_type=content_type(output.content),
+        step_results=list(output.steps or ()),
+        step_executor_runs=within or None,
+        images=output.images,
+        videos=output.videos,
+        audio=output.audio,
+        files=output.files,
+    )
+    run.output.step_executor_runs = [*outside, nested]
+
+
+def _is_below(item: Any, key: str) -> bool:
+    return isinstance(item, WorkflowRunOutput) and (item.run_id or "").startswith(f"{key}/")

@@ -16,6 +16,7 @@ from ..model.run import WorkflowRunOutput
 from .bus import Buffer
 from .execution import Execution
 from .host import run_awaited
+from .joined import Joined
 from .loops import spawn
 from .subscription import Subscription
 
@@ -61,12 +62,12 @@ def as_handler(given: Any) -> WebSocketHandler | None:
 class Sending:
     """The task that sends the events of one run to one socket, to its end or its pause."""
 
-    def __init__(self, run: Execution, handler: WebSocketHandler) -> None:
+    def __init__(self, run: Execution | Joined, handler: WebSocketHandler) -> None:
         self._run = run
         self._handler = handler
-        logged = run.recorder is not None and run.recorder.keeps_log
         # A client of a logged run may go on from the log: what it got must have an end.
-        self._buffer = run.bus.attach(Buffer(handler.size, handler.policy, apart=not logged))
+        self._buffer = Buffer(handler.size, handler.policy, apart=not run.keeps_log)
+        run.attach(self._buffer)
         self._log: Subscription | None = None
         self._sent = 0
         self._done = anyio.Event()
@@ -82,7 +83,7 @@ class Sending:
         except Exception as error:
             logger.info("run %s: a websocket was let go: %r", self._run.id, error)
         finally:
-            self._run.bus.detach(self._buffer)
+            self._run.detach(self._buffer)
             self._done.set()
 
     async def _next(self) -> Event | None:
@@ -90,7 +91,9 @@ class Sending:
         run, buffer = self._run, self._buffer
         if self._log is None:
             event = await buffer.take()
-            if event is None or not (is_end(event) and run.end_is_lost and run.request.background and run.logged):
+            if event is None or isinstance(run, Joined):
+                return event
+            if not (is_end(event) and run.end_is_lost and run.request.background and run.logged):
                 return event
             after = str(Position(buffer.last_epoch, buffer.last_seq))
             self._log = Subscription(
@@ -107,18 +110,20 @@ class Sending:
                 await self._done.wait()
 
 
-def push(run: Execution, handler: WebSocketHandler) -> Sending:
+def push(run: Execution | Joined, handler: WebSocketHandler) -> Sending:
     """Send the events of ``run`` to a socket from now on. A socket that fails or hangs is let go; the run goes on."""
     sending = Sending(run, handler)
     spawn(sending.work, f"websocket of run {run.id}")
     return sending
 
 
-async def run_pushed(prepare: Callable[[], Awaitable[Execution]], handler: WebSocketHandler) -> WorkflowRunOutput:
+async def run_pushed(
+    prepare: Callable[[], Awaitable[Execution | Joined]], handler: WebSocketHandler
+) -> WorkflowRunOutput:
     """``run_awaited`` with a socket. The caller may end its event loop right after: what is under way is sent first."""
     sending: list[Sending] = []
 
-    async def prepared() -> Execution:
+    async def prepared() -> Execution | Joined:
         run = await prepare()
         sending.append(push(run, handler))
         return run

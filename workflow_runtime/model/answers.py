@@ -7,7 +7,7 @@ has follows from what is asked:
     user_input, ask   user_input
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
-    iteration_review  confirmed, rejection_feedback
+    iteration_review  confirmed, rejection_feedback, edited_output
     executor          executor_requirements: id, and confirmation | user_input | external_execution_result
                       | user_feedback, with a list of labels for each question that offers options
     error             decision
@@ -66,7 +66,7 @@ def answer_schema(asked: StepRequirement) -> dict[str, Any]:
     if asked.requires_route_selection:
         parts["selected_choices"] = _choices(asked)
         wanted.append("selected_choices")
-    if asked.requires_output_review and asked.kind != "iteration_review":
+    if asked.requires_output_review:
         parts["edited_output"] = {}
     if asked.requires_executor_input:
         items = asked.executor_requirements or []
@@ -170,7 +170,7 @@ def given(answered: StepRequirement) -> dict[str, Any]:
     """What a person put into the requirement, as the plain answer that ``put`` takes; empty while it has none."""
     answer: dict[str, Any] = {}
     if answered.requires_executor_input:
-        items = answered.executor_requirements or []
+        items = [_with_tools_answer(item) for item in answered.executor_requirements or ()]
         if all(map(executor_answered, items)):
             answer["executor_requirements"] = items
         return answer
@@ -202,7 +202,28 @@ def confirm_executor(asked: StepRequirement, yes: bool, note: str | None = None)
 
 
 def executor_answered(item: dict[str, Any]) -> bool:
-    return any(item.get(name) is not None for name in _EXECUTOR_ANSWERS if name != "confirmation_note")
+    whole = _with_tools_answer(item)
+    return any(whole.get(name) is not None for name in _EXECUTOR_ANSWERS if name != "confirmation_note")
+
+
+def _with_tools_answer(item: dict[str, Any]) -> dict[str, Any]:
+    """``item`` with the answer that agno's clients leave in its tool: ``confirmed``, ``answered``, ``result``."""
+    tool = item.get("tool_execution")
+    if not isinstance(tool, dict):
+        return item
+    told: dict[str, Any] = {}
+    if tool.get("confirmed") is not None:
+        told = {"confirmation": tool["confirmed"], "confirmation_note": tool.get("confirmation_note")}
+    elif tool.get("external_execution_required") and tool.get("result") is not None:
+        told = {"external_execution_result": tool["result"]}
+    elif tool.get("answered") is True:
+        fields = _told(item, "user_input_schema", "name")
+        asked = _told(item, "user_feedback_schema", "question")
+        if fields:
+            told["user_input"] = {part["name"]: part.get("value") for part in fields}
+        if asked:
+            told["user_feedback"] = {part["question"]: part.get("selected_options") for part in asked}
+    return {**item, **{name: value for name, value in told.items() if item.get(name) is None}}
 
 
 def _executor_need(item: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
 from .executor_events import EXECUTOR_EVENTS
 from .fields import UserInputField
+from .nested_runs import complete, without_results
 from .requirements import ErrorRequirement, StepRequirement
 from .run import WorkflowRunOutput
 from .step_io import StepInput, StepOutput
@@ -36,6 +37,7 @@ __all__ = [
     "encode_value",
     "event_frame",
     "event_from_dict",
+    "event_kinds",
     "event_names",
     "raw",
     "seal",
@@ -257,6 +259,8 @@ def encode_event(event: Event) -> bytes:
     changed: dict[str, Any] | None = None
     for name in _PAYLOADS[type(event)]:
         value = getattr(event, name)
+        if name == "step_executor_runs" and value:
+            value = without_results(value)
         if not is_plain(value):
             sealed = _seal_typed(value, f"{event.path or 'run'}: {event.event}.{name}")
             if sealed is not value:
@@ -299,6 +303,11 @@ def event_names() -> frozenset[str]:
     return frozenset((*_KINDS, *EXECUTOR_EVENTS, CustomEvent.event))
 
 
+def event_kinds() -> dict[str, type[WorkflowEvent]]:
+    """The classes of a workflow's own events by name."""
+    return dict(_KINDS)
+
+
 def _encode_custom(event: CustomEvent) -> bytes:
     kind = type(event)
     fields = {name: seal(value, f"{event.path}: {kind.__name__}.{name}") for name, value in event.fields().items()}
@@ -322,6 +331,7 @@ def decode_event(data: bytes) -> Event:
                 value = getattr(event, field)
                 if value is not None:
                     msgspec.structs.force_setattr(event, field, _unseal_typed(value))
+            complete(getattr(event, "step_executor_runs", None), getattr(event, "step_results", None))
         return event
     fields: dict[str, Any] = msgspec.json.decode(data)
     if name == CustomEvent.event or "type" in fields:
@@ -375,7 +385,7 @@ def encode_run(output: WorkflowRunOutput) -> bytes:
     for name in ("step_executor_runs", "workflow_agent_run", "response_audio"):
         value = getattr(output, name)
         if value is not None:
-            changed[name] = seal(value, name)
+            changed[name] = seal(without_results(value) if name == "step_executor_runs" else value, name)
     return _encode(msgspec.structs.replace(output, **changed), f"run {output.run_id}")
 
 
@@ -386,4 +396,5 @@ def decode_run(data: bytes) -> WorkflowRunOutput:
             value = getattr(output, name)
             if isinstance(value, (list, dict)):
                 setattr(output, name, _unseal_typed(value))
+        complete(output.step_executor_runs, output.step_results)
     return output

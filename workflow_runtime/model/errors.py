@@ -6,12 +6,15 @@ from typing import Any
 
 __all__ = [
     "AlreadyAnswered",
+    "AnswersArrived",
     "AnswerRejected",
     "BuildError",
+    "CancelRequested",
     "ConcurrentWrite",
     "EngineError",
     "InputError",
     "PlanChanged",
+    "QuestionWithdrawn",
     "RunCancelledError",
     "RunNotFound",
     "RunNotPaused",
@@ -61,6 +64,14 @@ class AlreadyAnswered(WorkflowRuntimeError, ValueError):
         super().__init__(message)
         self.requirement_id = requirement_id
         self.answered_at = answered_at
+
+
+class QuestionWithdrawn(WorkflowRuntimeError, ValueError):
+    """The question needs no answer any more: its branch was given up. Nothing was changed."""
+
+    def __init__(self, message: str, *, requirement_id: str = "") -> None:
+        super().__init__(message)
+        self.requirement_id = requirement_id
 
 
 class PlanChanged(WorkflowRuntimeError, ValueError):
@@ -125,6 +136,18 @@ class ConcurrentWrite(StorageError):
 
 class Fenced(StorageError):
     """Another process took the run over; this one's writes are refused. Stop working on it."""
+
+
+class AnswersArrived(StorageError):
+    """The run cannot be stored as PAUSED: ``requirement_ids``, which it would wait for, have been answered meanwhile."""
+
+    def __init__(self, message: str, *, requirement_ids: frozenset[str]) -> None:
+        super().__init__(message)
+        self.requirement_ids = requirement_ids
+
+
+class CancelRequested(StorageError):
+    """The run cannot be stored as COMPLETED, PAUSED or ERROR: somebody was told that it is cancelled."""
 
 
 class UnserializableError(StorageError, TypeError):

@@ -6,7 +6,9 @@ one more per take-over); ``path`` is the node's stable place in the plan; ``crea
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import json
+from collections.abc import Mapping
+from typing import Any, Self, TypeAlias
 
 import msgspec
 
@@ -36,6 +38,7 @@ __all__ = [
     "StepCompletedEvent",
     "StepContentEvent",
     "StepContinuedEvent",
+    "StepQuestionWithdrawnEvent",
     "StepErrorEvent",
     "StepExecutorContinuedEvent",
     "StepExecutorPausedEvent",
@@ -98,14 +101,32 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     def is_paused(self) -> bool:
         return isinstance(self, WorkflowPausedEvent)
 
+    @property
+    def status(self) -> str:
+        """How the run ended if this is its end: "Error", "Cancelled", otherwise "Completed"."""
+        return "Error" if self.is_error else "Cancelled" if self.is_cancelled else "Completed"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Event:
+        """The event that ``to_dict`` described, by the name in it, or of this class where it has none."""
+        from .codec import event_from_dict
+
+        return event_from_dict({"event": cls.__struct_config__.tag, **data})
+
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins, under the names of the wire."""
         data: dict[str, Any] = builtins(self)
         return {key: value for key, value in data.items() if value is not None}
 
-    def to_json(self) -> str:
-        """One line of JSON: ``to_dict`` as text."""
-        return msgspec.json.encode(self.to_dict()).decode()
+    def to_json(self, separators: tuple[str, str] | None = None, indent: int | None = None) -> str:
+        """``to_dict`` as text: one line of JSON, unless ``indent`` says otherwise."""
+        return _json(self.to_dict(), separators, indent)
+
+
+def _json(data: dict[str, Any], separators: tuple[str, str] | None, indent: int | None) -> str:
+    if separators is None and indent is None:
+        return msgspec.json.encode(data).decode()
+    return json.dumps(data, ensure_ascii=False, separators=separators, indent=indent)
 
 
 class _StepEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,7 +162,7 @@ class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_default
     """The run waits for people. The requirements are the open ones; ``step_results`` are the outputs that were finished
     since the run began or last went on (the run's output has all of both)."""
 
-    status: str = "PAUSED"
+    status: str = "PAUSED"  # pyright: ignore[reportIncompatibleMethodOverride]  # a stored field here
     paused_step_index: int | tuple[int, ...] | None = None
     paused_step_name: str | None = None
     pause_kind: str | None = None
@@ -303,6 +324,14 @@ class StepContinuedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=Tr
     requirement_id: str | None = None
 
 
+class StepQuestionWithdrawnEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepQuestionWithdrawn"
+):
+    """The question needs no answer any more: the branch that asked was given up."""
+
+    requirement_id: str | None = None
+
+
 class StepOutputReviewEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepOutputReview"):
     requirement_id: str | None = None
     output_review_message: str | None = None
@@ -460,6 +489,10 @@ class CustomEvent:
     step_index: int | tuple[int, ...] | None = None
     parent_step_id: str | None = None
     nested_depth: int = 0
+    is_cancelled: bool = False
+    is_error: bool = False
+    is_paused: bool = False
+    status: str = "Completed"
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
@@ -476,8 +509,15 @@ class CustomEvent:
         data: dict[str, Any] = builtins({"event": self.event, **self.__dict__})
         return {key: value for key, value in data.items() if value is not None}
 
-    def to_json(self) -> str:
-        return msgspec.json.encode(self.to_dict()).decode()
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The event that ``to_dict`` described."""
+        event = cls.__new__(cls)
+        event.__dict__.update({name: value for name, value in data.items() if name != "event" or value != cls.event})
+        return event
+
+    def to_json(self, separators: tuple[str, str] | None = None, indent: int | None = None) -> str:
+        return _json(self.to_dict(), separators, indent)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{key}={value!r}" for key, value in self.__dict__.items())

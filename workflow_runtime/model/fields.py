@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import msgspec
 
@@ -39,6 +39,20 @@ class UserInputField(msgspec.Struct, omit_defaults=True):
     value: Any = None
     required: bool = True
     allowed_values: list[Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field; ``allowed_values`` where there are some."""
+        names = ("name", "field_type", "description", "value", "required")
+        data: dict[str, Any] = builtins({name: getattr(self, name) for name in names})
+        return {**data, **builtins(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The field that ``to_dict`` described. ValueError: it has no name, or a part of the wrong type."""
+        try:
+            return msgspec.convert(dict(data), cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"that is no UserInputField: {error}") from None
 
     def problem(self, value: Any) -> str | None:
         """Why ``value`` does not fit this field, as one sentence; None if it fits."""

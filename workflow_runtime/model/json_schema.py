@@ -173,7 +173,7 @@ def _text(value: str, schema: dict[str, Any], path: str) -> Iterator[str]:
     if most is not None and len(value) > most:
         yield f"{_name(path)} must have at most {most} characters"
     if "pattern" in schema and not _matches(schema["pattern"], value):
-        yield f"{_name(path)} value {value!r} does not match the pattern {schema['pattern']!r}"
+        yield f"{_name(path)} value {value!r} does not match the pattern '{schema['pattern']}'"
     parse = _FORMATS.get(schema.get("format", ""))
     if parse is not None:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import msgspec
 
@@ -71,6 +72,16 @@ class StepMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
     executor_name: str | None = None
     metrics: RunMetrics | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Every field."""
+        data = {name: getattr(self, name) for name in ("step_name", "executor_type", "executor_name")}
+        return {**data, "metrics": self.metrics.to_dict() if self.metrics is not None else None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The metrics that ``to_dict`` described."""
+        return msgspec.convert(dict(data), cls)
+
 
 class WorkflowMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Metrics of each step that reported some, by name (a repeated step's are summed), and the run's duration in seconds."""
@@ -79,8 +90,13 @@ class WorkflowMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
     duration: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = msgspec.to_builtins(self)
-        return data
+        """Every field."""
+        return {"steps": {name: step.to_dict() for name, step in self.steps.items()}, "duration": self.duration}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The metrics that ``to_dict`` described."""
+        return msgspec.convert(dict(data), cls)
 
     def total(self) -> RunMetrics:
         """The sum over all steps; ``duration`` is the run's."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
 from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
-from .step_io import StepInput, StepOutput
+from .step_io import StepInput, StepOutput, deepest
 from .text import builtins
 
 __all__ = ["ErrorRequirement", "StepRequirement", "requirement_from_dict"]
@@ -21,8 +21,14 @@ _R = TypeVar("_R", bound="_Requirement")
 
 
 class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON."""
+    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON.
 
+    Times are unix seconds. ``answered_at`` is when the answer was stored, ``used_at`` when a step first used it,
+    ``withdrawn_at`` when its branch was given up, so that no answer is needed. ``timed_out``: nobody answered in time, and
+    ``on_timeout`` decided.
+    """
+
+    always: ClassVar[tuple[str, ...]] = ()
     id: str = ""
     path: str = ""
     step_id: str | None = None
@@ -32,6 +38,20 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
     on_timeout: str = OnTimeout.cancel.value
     created_at: float | None = None
     answered_at: float | None = None
+    used_at: float | None = None
+    withdrawn_at: float | None = None
+    timed_out: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """The run that asks; its id is the beginning of ``id``. Empty for a requirement that no run has opened."""
+        head = self.id.rpartition("@")[0]
+        return head[: -len(self.path) - 1] if head.endswith(f":{self.path}") else ""
+
+    @property
+    def is_open(self) -> bool:
+        """True while the run waits for an answer: none is stored, and the question was not withdrawn."""
+        return self.answered_at is None and self.withdrawn_at is None
 
     @property
     def is_timed_out(self) -> bool:
@@ -39,8 +59,15 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.timeout_at is not None and datetime.now(UTC) >= self.timeout_at
 
     def to_dict(self) -> dict[str, Any]:
-        """The set fields as JSON-able builtins; ``from_dict`` reads them back."""
-        data: dict[str, Any] = builtins(self)
+        """The fields as JSON-able builtins, those of ``always`` also where they are not set; ``from_dict`` reads them
+        back."""
+        data: dict[str, Any] = builtins({name: getattr(self, name) for name in self.always})
+        data |= builtins(self)
+        for name in ("step_input", "step_output"):
+            if data.get(name) is not None:
+                data[name] = getattr(self, name).to_dict()
+        if self.timeout_at is not None:
+            data["timeout_at"] = self.timeout_at.isoformat()
         return data
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -71,6 +98,31 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by that.
     """
 
+    always = (
+        "step_id",
+        "step_name",
+        "step_index",
+        "step_type",
+        "requires_confirmation",
+        "confirmation_message",
+        "confirmed",
+        "on_reject",
+        "requires_user_input",
+        "user_input_message",
+        "user_input",
+        "requires_route_selection",
+        "available_choices",
+        "allow_multiple_selections",
+        "selected_choices",
+        "requires_output_review",
+        "output_review_message",
+        "is_post_execution",
+        "rejection_feedback",
+        "retry_count",
+        "max_retries",
+        "timeout_at",
+        "on_timeout",
+    )
     kind: str = "confirmation"
     step_type: str | None = None
     requires_confirmation: bool = False
@@ -103,7 +155,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     edited_output: Any = None
     is_edited: bool = False
     retry_count: int = 0
-    max_retries: int = 3
+    max_retries: int | None = 3
 
     # -- any question, as plain JSON -----------------------------------------------------------------------------------
 
@@ -128,6 +180,12 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     def given(self) -> dict[str, Any]:
         """The answer that was put in, as ``answer`` takes it; empty while there is none."""
         return answers.given(self)
+
+    @property
+    def reviewed_content(self) -> Any:
+        """What a review is about: the content that later steps would get, and that ``edit`` replaces. Of a container it is
+        its last leaf's. None for other questions."""
+        return deepest(self.step_output)
 
     # -- one kind of question ------------------------------------------------------------------------------------------
 
@@ -165,9 +223,9 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
         if found:
             raise ValueError("User input validation failed:\n" + "\n".join(f"  - {line}" for line in found))
 
-    def get_user_input(self, name: str, default: Any = None) -> Any:
-        """What was filled in under ``name``."""
-        return (self.user_input or {}).get(name, default)
+    def get_user_input(self, field_name: str, default: Any = None) -> Any:
+        """What was filled in under ``field_name``."""
+        return (self.user_input or {}).get(field_name, default)
 
     def select(self, *names: str) -> None:
         """Choose routes by name; an unknown one, one named twice, or a second where one is asked for, is a ValueError."""
@@ -181,21 +239,21 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
             raise ValueError(f"Step '{self.step_name}' takes each choice once; got {list(names)}")
         self.selected_choices = list(names)
 
-    def select_single(self, name: str) -> None:
+    def select_single(self, choice: str) -> None:
         """Choose one route."""
-        self.select(name)
+        self.select(choice)
 
-    def select_multiple(self, names: list[str]) -> None:
+    def select_multiple(self, choices: list[str]) -> None:
         """Choose several routes; they run in this order."""
         if not self.allow_multiple_selections:
             raise ValueError(f"Step '{self.step_name}' does not allow multiple selections")
-        self.select(*names)
+        self.select(*choices)
 
     # -- what is missing -----------------------------------------------------------------------------------------------
 
     @property
     def needs_confirmation(self) -> bool:
-        return self.requires_confirmation and self.confirmed is None
+        return self.requires_confirmation and self.confirmed is None and not self.requires_output_review
 
     @property
     def needs_output_review(self) -> bool:
@@ -233,6 +291,7 @@ class ErrorRequirement(_Requirement, kw_only=True, omit_defaults=True, tag_field
     """A step failed and a person decides: ``retry()`` or ``skip()``. Its ``kind`` is always written: it tells the two
     requirements apart."""
 
+    always = ("step_id", "step_name", "step_index", "error_message", "error_type", "retry_count", "decision")
     error_message: str | None = None
     error_type: str | None = None
     retry_count: int = 0

@@ -22,6 +22,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     """Everything a run left behind. Times are unix seconds; ``last_seq`` is the number of its newest event.
 
     ``step_results`` holds the outputs of the top-level steps in execution order; ``events`` only with ``store_events``.
+    ``failed_steps``, of a failed run: what failed it, each with its ``path`` and ``error``; several if several branches did.
     """
 
     run_id: str | None = None
@@ -49,6 +50,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     events: list[Any] | None = None  # of Event; Any, since a CustomEvent is no struct
     error: str | None = None
     error_type: str | None = None
+    failed_steps: list[StepOutput] | None = None
     parent_run_id: str | None = None
     workflow_step_id: str | None = None
     step_requirements: list[StepRequirement] | None = None
@@ -92,11 +94,11 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     @property
     def active_step_requirements(self) -> list[StepRequirement]:
         """The questions that nobody has answered yet, in the order they were asked."""
-        return [item for item in self.step_requirements or () if item.answered_at is None]
+        return [item for item in self.step_requirements or () if item.is_open]
 
     @property
     def active_error_requirements(self) -> list[ErrorRequirement]:
-        return [item for item in self.error_requirements or () if item.answered_at is None]
+        return [item for item in self.error_requirements or () if item.is_open]
 
     @property
     def steps_requiring_confirmation(self) -> list[StepRequirement]:
@@ -131,8 +133,8 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
             value = getattr(self, name)
             if name in _PRIVATE or value is None or value == []:
                 continue
-            if name == "events":
-                data[name] = [event.to_dict() for event in value]
+            if name in ("events", "step_results", "step_requirements", "error_requirements"):
+                data[name] = [item.to_dict() for item in value]
             else:
                 data[name] = builtins(value)
         return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["WorkflowChatInteraction", "WorkflowSession"]
 
 
+_OWN = ("session_state", "session_name", "session_metrics")
+
+
 class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
     """One exchange: the input of a run and the content it ended with."""
 
@@ -24,6 +28,52 @@ class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         data: dict[str, Any] = builtins(self)
         return data
+
+
+class SessionData(dict[str, Any]):
+    """A session's parts as one dictionary, which writes through to the session."""
+
+    def __init__(self, session: WorkflowSession) -> None:
+        super().__init__(session_state=session.session_state)
+        if session.session_name is not None:
+            super().__setitem__("session_name", session.session_name)
+        if session.session_metrics is not None:
+            super().__setitem__("session_metrics", session.session_metrics.to_dict())
+        super().update(session.more_data)
+        self._session = session
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key == "session_metrics":
+            raise KeyError("session_metrics are counted by the runs; they cannot be set")
+        super().__setitem__(key, value)
+        if key == "session_state":
+            self._session.session_state = value
+        elif key == "session_name":
+            self._session.session_name = value
+        else:
+            self._session.more_data[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self._session.more_data:
+            raise KeyError(f"{key!r} is no entry of your own; yours are {sorted(self._session.more_data)}")
+        super().__delitem__(key)
+        del self._session.more_data[key]
+
+    def update(self, *given: Any, **more: Any) -> None:
+        for key, value in dict(*given, **more).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, *default: Any) -> Any:
+        if key not in self and default:
+            return default[0]
+        value = self[key]
+        del self[key]
+        return value
 
 
 class WorkflowSession(msgspec.Struct, kw_only=True):
@@ -44,16 +94,18 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
     updated_at: int | None = None
     version: int = 0
     loaded_state: dict[str, bytes] | None = None  # what was stored when it was read; saving writes the difference
+    more_data: dict[str, Any] = msgspec.field(default_factory=dict)  # of the user's, in ``session_data``
 
     @property
-    def session_data(self) -> dict[str, Any]:
-        """State, name and metrics under the keys that agno uses."""
-        data: dict[str, Any] = {"session_state": self.session_state}
-        if self.session_name is not None:
-            data["session_name"] = self.session_name
-        if self.session_metrics is not None:
-            data["session_metrics"] = self.session_metrics.to_dict()
-        return data
+    def session_data(self) -> SessionData:
+        """State, name and metrics under the keys that agno uses, and ``more_data``. What is put in is the session's;
+        ``save_session`` stores it."""
+        return SessionData(self)
+
+    @session_data.setter
+    def session_data(self, data: Mapping[str, Any] | None) -> None:
+        self.session_name, self.session_state, self.more_data = None, {}, {}
+        SessionData(self).update({key: value for key, value in (data or {}).items() if key != "session_metrics"})
 
     def get_run(self, run_id: str) -> WorkflowRunOutput | None:
         """The loaded run of that id, or None."""
@@ -107,7 +159,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
             "workflow_id": self.workflow_id,
             "workflow_name": self.workflow_name,
             "runs": [run.to_dict() for run in self.runs] if self.runs else None,
-            "session_data": builtins(self.session_data),
+            "session_data": builtins(dict(self.session_data)),
             "workflow_data": builtins(self.workflow_data),
             "metadata": builtins(self.metadata),
             "created_at": self.created_at,
@@ -132,4 +184,5 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
             session_name=inner.get("session_name"),
             session_state=dict(inner.get("session_state") or {}),
             session_metrics=msgspec.convert(metrics, SessionMetrics) if metrics else None,
+            more_data={key: value for key, value in inner.items() if key not in _OWN},
         )

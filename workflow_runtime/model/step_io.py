@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +21,8 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     """The outcome of one node. ``content`` is whatever the step returned, with its type; ``steps`` are a container's
     inner outputs; ``stop=True`` ends the enclosing workflow after this step.
 
-    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before.
+    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before. ``path`` is only
+    set in a run's ``failed_steps``.
     """
 
     content: Any = None
@@ -42,15 +43,23 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     is_paused: bool = False
     steps: list[StepOutput] | None = None
     skipped: bool = False
+    path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The set fields as JSON-able builtins."""
-        data: dict[str, Any] = builtins(self)
+        """The fields as JSON-able builtins; ``steps`` and ``skipped`` only where they say something."""
+        data: dict[str, Any] = {
+            name: builtins(getattr(self, name)) for name in self.__struct_fields__ if name not in ("steps", "skipped")
+        }
+        if self.steps:
+            data["steps"] = [inner.to_dict() for inner in self.steps]
+        if self.skipped:
+            data["skipped"] = True
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> StepOutput:
-        return msgspec.convert(data, cls)
+    def from_dict(cls, data: Mapping[str, Any]) -> StepOutput:
+        """The output that ``to_dict`` described; its content stays plain builtins."""
+        return msgspec.convert(dict(data), cls)
 
     def walk(self) -> Iterator[StepOutput]:
         """This output, then every nested one, depth first in declared order."""
@@ -151,17 +160,16 @@ class StepInput(msgspec.Struct):
         return self.num_history_runs if num_runs is None else num_runs
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins(
-            {
-                name: getattr(self, name)
-                for name in self.__struct_fields__
-                if name not in ("workflow_session", "num_history_runs") and getattr(self, name) is not None
-            }
-        )
-        return data
+        """The fields as JSON-able builtins, without the session."""
+        own = ("previous_step_outputs", "workflow_session", "num_history_runs")
+        data: dict[str, Any] = {
+            name: builtins(getattr(self, name)) for name in self.__struct_fields__ if name not in own
+        }
+        outputs = self.previous_step_outputs or {}
+        return {**data, "previous_step_outputs": {name: output.to_dict() for name, output in outputs.items()}}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> StepInput:
+    def from_dict(cls, data: Mapping[str, Any]) -> StepInput:
         return msgspec.convert({k: v for k, v in data.items() if k != "workflow_session"}, cls)
 
 

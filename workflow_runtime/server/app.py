@@ -28,6 +28,16 @@ from .shutdown import told_to_end
 
 __all__ = ["service_of", "serving_span", "workflow_app"]
 
+_SENT_BY_PAGES = (
+    "Authorization",
+    "Content-Type",
+    "Last-Event-ID",
+    "Mcp-Method",
+    "Mcp-Name",
+    "Mcp-Protocol-Version",
+    "Mcp-Session-Id",
+)
+
 
 def workflow_app(
     workflows: Workflow | Iterable[Workflow],
@@ -35,6 +45,7 @@ def workflow_app(
     db: BaseDb | str | None = None,
     auth: Authenticate | None = None,
     origins: Sequence[str] = (),
+    allow_headers: Sequence[str] = (),
     hosts: Sequence[str] | None = None,
     limits: Limits | None = None,
     grace: float = 10.0,
@@ -51,6 +62,8 @@ def workflow_app(
         auth: Finds out who asks, from a request or a socket: a User, a user id, or None for nobody. None: nobody is
             asked, and the app answers to loopback addresses only.
         origins: Origins such as "https://app.example.com" whose pages may call this server; others may not.
+        allow_headers: Request headers that those pages may send beside ``Authorization``, ``Content-Type``,
+            ``Last-Event-ID`` and the ones of MCP; for example the one that ``auth`` reads.
         hosts: Names that the server is known under; None: with ``auth`` any, else the loopback's.
         limits: How much one client may ask for.
         grace: Seconds that running runs get to end when the app is shut down; what is still going then goes on in the
@@ -67,8 +80,8 @@ def workflow_app(
             allow_origins=list(origins),
             allow_credentials=True,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
-            expose_headers=["X-Run-Id"],
+            allow_headers=[*_SENT_BY_PAGES, *allow_headers],
+            expose_headers=["X-Run-Id", "Mcp-Session-Id"],
         )
         middleware.insert(0, allowed)
     routes = [*_routes(service, openapi_document(title, secured=auth is not None)), socket_route(service, auth)]

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from .errors import Refused
 
-__all__ = ["ANYBODY", "Authenticate", "User", "authenticated"]
+__all__ = ["ANYBODY", "Authenticate", "User", "authenticated", "identified"]
 
 
 class User(msgspec.Struct, frozen=True):
@@ -39,10 +39,14 @@ async def authenticated(auth: Authenticate | None, connection: HTTPConnection) -
     """The user of a request or socket. Refused (401) where ``auth`` knows nobody."""
     if auth is None:
         return ANYBODY
-    found = auth(connection)
+    return await identified(auth(connection))
+
+
+async def identified(found: Any) -> User:
+    """The user that an ``auth`` function returned, or what it returned can be awaited for. Refused (401) for nobody."""
     if inspect.isawaitable(found):
         found = await found
     user = User(found) if isinstance(found, str) else found
-    if user is None or not (user.user_id or user.is_admin) or "\x00" in (user.user_id or ""):
+    if not isinstance(user, User) or not (user.user_id or user.is_admin) or "\x00" in (user.user_id or ""):
         raise Refused(401, "unauthenticated", "who are you? Send the credentials that this server asks for")
     return user

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Authenticate, authenticated
 from .errors import Refused
 from .http.call import refusal
+from .http.operations import OPERATIONS
 
 __all__ = ["Guard"]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_OPEN = ("/health",)  # no credentials: who balances load has none
+_OPEN = frozenset(operation.path for operation in OPERATIONS if operation.is_open)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -61,8 +62,9 @@ class Guard:
             return
         scope = _mounted(scope)
         try:
-            self.refuse_strangers(scope)
-            await self._authenticate(scope)
+            if not _is_open(scope):
+                self.refuse_strangers(scope)
+                await self._authenticate(scope)
         except Exception as error:
             if scope["type"] == "http":
                 send = _hardened(send)
@@ -97,14 +99,18 @@ class Guard:
 
     async def _authenticate(self, scope: Scope) -> None:
         """A socket may come without credentials: it has to show them in its first message."""
-        if scope["path"].removeprefix(scope.get("root_path", "")) in _OPEN:
-            return
         try:
             scope["workflow_user"] = await authenticated(self._auth, HTTPConnection(scope))
         except Refused:
             if scope["type"] != "websocket" or "authorization" in Headers(scope=scope):
                 raise
             scope["workflow_user"] = None
+
+
+def _is_open(scope: Scope) -> bool:
+    """Whether anybody may ask this: a load balancer has no credentials, and calls the server by its address."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return scope["type"] == "http" and scope["method"] in _SAFE and path in _OPEN
 
 
 def _mounted(scope: Scope) -> Scope:

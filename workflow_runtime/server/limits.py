@@ -19,6 +19,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
             authentication is set up).
         readers_per_run: Streams and sockets that may follow one run at once.
         heartbeat: Between two signs of life of a stream that has nothing to say.
+        receive_timeout: How long a client may send nothing while the rest of its request is waited for.
         send_timeout: How long a reader may take nothing of what is sent to it before it is disconnected.
         runs_per_socket: Runs that one WebSocket may follow at once.
         retry: What a browser's EventSource is told to wait before it connects again.
@@ -32,5 +33,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     readers_per_run: int = 200
     runs_per_socket: int = 32
     heartbeat: float = 15.0
+    receive_timeout: float = 30.0
     send_timeout: float = 30.0
     retry: float = 1.0

@@ -20,17 +20,46 @@ __all__ = [
     "RunId",
     "RunQuery",
     "RunsQuery",
+    "SessionId",
     "SessionsQuery",
     "StartRun",
     "StreamQuery",
+    "refuse_unaddressable",
 ]
 
 # Without control characters, and short enough to be a key in every database.
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-# Also a part of an address: not one that browsers and proxies would take for another.
-RunId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^(?!\.{1,2}$)[^\x00-\x1f\x7f/]+$")]
+# Also a part of an address: not one that browsers and proxies would take for another. ``refuse_unaddressable`` checks
+# the pattern, with a sentence for it.
+SessionId = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, extra_json_schema={"pattern": r"^(?!\.{1,2}$)[^\x00-\x1f\x7f/]+$"})
+]
+RunId = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=200, extra_json_schema={"pattern": r"^(?!\.{1,2}$)[ -.0-~\xa0-\xff]+$"}
+    ),  # and of a header
+]
 Key = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[^\x00]*$")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+
+def refuse_unaddressable(run: tuple[str, str | None], session: tuple[str, str | None]) -> None:
+    """ValueError for an id that no address, or no header, can hold; before a run gets it. (name of the field, id)"""
+    for name, text in (run, session):
+        if text is None:
+            continue
+        if "/" in text or text in (".", ".."):
+            raise ValueError(
+                f"{name} {text!r} cannot be a part of an address; use an id without slashes that is not . or .."
+            )
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            raise ValueError(f"{name} {text!r} contains a control character; use an id without")
+    name, text = run
+    if text is not None and any(ord(character) > 255 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError(
+            f"{name} {text!r} cannot be sent in the header X-Run-Id, which holds Latin-1 only; use ASCII letters and digits"
+        )
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +76,7 @@ class StartRun(Body, frozen=True, kw_only=True):
     stream: bool = False
     stream_events: bool = True
     background: bool = False
-    session_id: Identifier | None = None
+    session_id: SessionId | None = None
     run_id: RunId | None = None
     user_id: Identifier | None = None
     session_state: dict[Key, Any] | None = None
@@ -58,6 +87,9 @@ class StartRun(Body, frozen=True, kw_only=True):
     videos: list[Video] | None = None
     audio: list[Audio] | None = None
     files: list[File] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
 
 
 class AnswerRun(Body, frozen=True, kw_only=True):
@@ -81,8 +113,11 @@ class ForkRun(Body, frozen=True, kw_only=True):
     session_state: dict[Key, Any] | None = None
     outputs: dict[str, Any] | None = None
     run_id: RunId | None = None
-    session_id: Identifier | None = None
+    session_id: SessionId | None = None
     background: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
 
 
 class ChangeSession(Body, frozen=True, kw_only=True):

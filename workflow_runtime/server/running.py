@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from .connection import connection_class
 from .guard import is_loopback
 from .limits import Limits
 
@@ -31,6 +35,7 @@ def server_for(app: Any, host: str, port: int, *, limits: Limits, grace: float, 
         app,
         host,
         port,
+        http=connection_class(limits.receive_timeout),
         lifespan="on",
         log_level=log_level,
         access_log=log_level in ("debug", "trace"),
@@ -45,24 +50,64 @@ def server_for(app: Any, host: str, port: int, *, limits: Limits, grace: float, 
 
 def bind(server: uvicorn.Server, limits: Limits) -> socket.socket:
     """The listening socket. A connection whose reader takes nothing for ``limits.send_timeout`` seconds is cut by the
-    kernel, where it can: the server's own buffers would wait for it for ever."""
-    listening = server.config.bind_socket()
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is not None and listening.family in (socket.AF_INET, socket.AF_INET6):
-        listening.setsockopt(socket.IPPROTO_TCP, option, int(limits.send_timeout * 1000))
-    listening.listen(server.config.backlog)  # who connects from now on waits until the app has started
+    kernel, where it can: the server's own buffers would wait for it for ever.
+
+    Raises:
+        OSError: The address cannot be used: another program has it, there is no such host, it needs a privilege.
+    """
+    host, port = server.config.host, server.config.port
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, int(limits.send_timeout * 1000))
+        listening.listen(server.config.backlog)  # who connects from now on waits until the app has started
+    except BaseException:
+        listening.close()
+        raise
     return listening
 
 
 def run(server: uvicorn.Server, listening: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C, and return: uvicorn raises the signal again when it is done, which ends nothing."""
+    """Serve until SIGTERM or Ctrl-C, and return: uvicorn raises the signal again when it is done, which ends nothing.
+
+    Raises:
+        Exception: What the app could not start with, such as a StorageError.
+    """
 
     def told(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    failures = _failures_of_start(server.config.app)
     try:
         server.run(sockets=[listening])
+    except SystemExit:  # uvicorn's, with a code of its own
+        if not failures:
+            raise
+        raise failures[0] from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _failures_of_start(app: Any) -> list[Exception]:
+    """A list that gets what the lifespan of ``app`` fails with as it begins. The caller tells it, so uvicorn does not."""
+    failures: list[Exception] = []
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def span(app: Any) -> AsyncIterator[Any]:
+        async with AsyncExitStack() as stack:
+            try:
+                state = await stack.enter_async_context(inner(app))
+            except Exception as error:
+                failures.append(error)
+                raise
+            yield state
+
+    app.router.lifespan_context = span
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not failures)
+    return failures

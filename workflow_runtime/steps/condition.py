@@ -71,7 +71,7 @@ def _list(steps: Any) -> list[Any]:
 class ConditionNode(ContainerNode):
     """``children`` are those of both branches, the first ``split`` of them the "if" branch's."""
 
-    __slots__ = ("declared", "evaluate", "split")
+    __slots__ = ("declared", "evaluate", "on_error", "split")
     kind = "Condition"
     completed = ev.ConditionExecutionCompletedEvent
 
@@ -79,6 +79,7 @@ class ConditionNode(ContainerNode):
         super().__init__(**place)
         self.declared = declared
         self.split = split
+        self.on_error = declared.on_error
         evaluator = declared.evaluator
         where = f"Condition {self.name!r}"
         self.evaluate: Any = evaluator
@@ -114,18 +115,23 @@ class ConditionNode(ContainerNode):
             except StorageError:
                 raise
             except Exception as error:
-                if self.declared.on_error == "fail":
+                policy = self.policy_for(error)
+                if policy == "fail":
                     raise
                 failure = {"attempt": attempt, "error": str(error), "type": type(error).__name__, "holds": holds}
                 frame.emit(
                     ev.StepErrorEvent, self, path, error=str(error), error_type=type(error).__name__, attempt=attempt
                 )
-                if self.declared.on_error == "pause":
+                if policy == "pause":
                     frame.enter(self, path, failure)
                     if frame.ask_error(self, path, failure).action == "retry":
                         attempt += 1
                         continue
                 return self._given_up(str(error), holds)
+
+    def policy_for(self, error: Exception) -> str:
+        """What follows a failure: fail, skip or pause. For subclasses with another rule than the declared one."""
+        return self.on_error
 
     async def _evaluate(self, frame: Frame, flow: Flow, path: str, verdict: Verdict | None) -> bool:
         if verdict is not None and verdict.action == "else":
@@ -158,7 +164,7 @@ class ConditionNode(ContainerNode):
 
     def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
         text = f"Condition {self.name} skipped due to error: {error}"
-        by_person = self.declared.on_error == "pause"
+        by_person = self.on_error == "pause"
         output = StepOutput(text, self.name, self.step_id, self.kind, success=False, error=error, skipped=by_person)
         return output, {"condition_result": holds, "executed_steps": 0}
 

@@ -9,6 +9,7 @@ from ..core.flow import Flow, gather_media
 from ..core.gate import Verdict
 from ..core.journal import DONE, Record
 from ..core.plan import Node
+from ..model.errors import StorageError
 from ..model.events import WorkflowEvent
 from ..model.step_io import StepOutput
 from .frame import Frame
@@ -73,7 +74,13 @@ class ContainerNode(Node):
                 return await self._skipped(frame, path, verdict)
         started = frame.now()
         work = self.body(frame, flow, path, record, verdict)
-        output, fields = await (work if self.timeout is None else frame.within(self.timeout, path, work))
+        try:
+            output, fields = await (work if self.timeout is None else frame.within(self.timeout, path, work))
+        except StorageError:
+            raise
+        except Exception as error:
+            frame.failed(self, path, error, self.kind)
+            raise
         frame.leave(self, path, output, started)
         frame.emit(self.completed, self, path, **fields)
         await frame.checkpoint()
@@ -100,7 +107,7 @@ class ContainerNode(Node):
         """
         return None
 
-    def result(self, content: str, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
+    def result(self, content: Any, steps: list[StepOutput], *, success: bool | None = None) -> StepOutput:
         """This container's output around its children's."""
         output = StepOutput(
             content,

@@ -46,12 +46,20 @@ class Frame(Protocol):
     def enter(self, node: Node, path: str, decision: Any = None, attempt: int | None = None) -> None:
         """Note in the journal that the node was entered and what it decided; None keeps the attempt that is known."""
 
+    def refuse_blocked(self, path: str) -> None:
+        """Raise Suspended when the step waits in its middle for an answer that is not there."""
+        ...
+
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         """The step begins its attempt ``attempt``: what the one before said does not count, and a step that is to be
         entered again goes on in this attempt."""
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
+
+    def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
+        """The node fails the run with ``error``, unless what is around it goes on. Nothing is kept for a container in
+        which a step failed with it. ``kind`` is the type of its output."""
 
     async def checkpoint(self) -> None:
         """A milestone: let the recorder commit, as the durability asks for, and let readers catch up."""

@@ -28,6 +28,6 @@ def _limits(nodes: Iterable[Node], default: bool, num_runs: int | None) -> Itera
             if inner.loads_runs:
                 yield inner.history_limit
         else:
-            wanted, limit = node.declared.add_workflow_history, node.declared.num_history_runs
+            wanted, limit = node.declared.add_workflow_history, node.history_runs
             if default if wanted is None else wanted:
                 yield num_runs if limit is None else limit

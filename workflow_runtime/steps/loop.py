@@ -13,9 +13,10 @@ from ..core.journal import OPEN, Record
 from ..model import checks
 from ..model import events as ev
 from ..model.review import HumanReview
-from ..model.step_io import StepOutput
+from ..model.step_io import StepOutput, deepest, last_made
 from .container import ContainerNode, run_sequence
 from .frame import Frame
+from .reviewing import edited
 from .signals import Rejected
 from .step import allow_guards
 
@@ -117,7 +118,9 @@ class LoopNode(ContainerNode):
                     raise Rejected(verdict.reason or f"Loop '{self.name}' was rejected")
                 if verdict.action == "skip":
                     return self._discarded(verdict, rounds, limit)
-                if verdict.action == "stop":
+                if verdict.action == "replace" and results:
+                    results[-1] = edited(results[-1], verdict.content)
+                if verdict.action in ("stop", "replace"):
                     break
                 additional = verdict.additional
             if self.declared.forward_iteration_output:
@@ -135,7 +138,7 @@ class LoopNode(ContainerNode):
         if record is None:
             frame.emit(ev.LoopIterationStartedEvent, self, key, iteration=number, max_iterations=limit)
             frame.enter(self, key)
-        results = await run_sequence(self.children, frame.below(key, path), flow)
+        results = await run_sequence(self.children, frame.below(key, path), flow, self.stand_in)
         if record is not None and record.status != OPEN and record.output is not None:
             return results, bool(record.output.content)
         started = frame.now()
@@ -165,7 +168,7 @@ class LoopNode(ContainerNode):
         return bool(await frame.call(end, self, path, flow.step_input(), **supplied))
 
     def _review(self, frame: Frame, path: str, number: int, results: list[StepOutput]) -> Verdict:
-        output = self.result(f"Loop {self.name} iteration {number}", results)
+        output = self.result(deepest(last_made(results)), results)
         return frame.ask_after(self, f"{path}#{number - 1}", "iteration", output, 0)
 
     def _discarded(

@@ -49,8 +49,6 @@ class Parallel:
     ) -> None:
         if steps and isinstance(steps[0], str):
             name, steps = steps[0], steps[1:]
-        if not steps:
-            raise BuildError(f"Parallel {name!r} has no steps; give it at least one branch")
         where = f"Parallel {name!r}: "
         self.name = checks.text(name, "name", "Parallel: ")
         self.description = checks.text(description, "description", where)
@@ -58,11 +56,17 @@ class Parallel:
         self.max_concurrency = checks.number(
             max_concurrency, "max_concurrency", where, least=1, whole=True, none="no limit"
         )
+        self.check()
         self.wait_for = _wait_for(wait_for, len(steps), name)
         self.fail_fast = checks.flag(fail_fast, "fail_fast", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
         self.human_review = human_review or HumanReview()
         allow_guards(self.human_review, "Parallel", name, ("requires_confirmation",))
+
+    def check(self) -> None:
+        """BuildError: nothing to run."""
+        if not self.steps:
+            raise BuildError(f"Parallel {self.name!r} has no steps; give it at least one branch")
 
 
 class Map:

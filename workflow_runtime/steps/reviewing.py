@@ -9,7 +9,7 @@ import msgspec
 
 from ..core.gate import Verdict
 from ..core.plan import Node
-from ..model.step_io import StepOutput
+from ..model.step_io import StepOutput, last_made
 from .frame import Frame
 from .signals import Rejected
 
@@ -17,11 +17,17 @@ __all__ = ["reviewed"]
 
 
 async def reviewed(
-    node: Node, frame: Frame, path: str, output: StepOutput, again: Callable[[str, Verdict], Awaitable[StepOutput]]
+    node: Node,
+    frame: Frame,
+    path: str,
+    output: StepOutput,
+    again: Callable[[str, Verdict], Awaitable[StepOutput]],
+    **question: Any,
 ) -> StepOutput:
     """Ask about ``output`` until it is accepted, edited, thrown away or was tried too often.
 
-    ``again`` makes it once more at a path of its own, so that each round is in the journal.
+    ``again`` makes it once more at a path of its own, so that each round is in the journal. ``question`` are further
+    fields of the requirement.
     """
     review = node.review
     assert review is not None
@@ -30,7 +36,7 @@ async def reviewed(
         tag = f"review{rounds}"
         if not await frame.wants_review(path, tag, review, output):
             break
-        verdict = frame.ask_after(node, path, tag, output, rounds)
+        verdict = frame.ask_after(node, path, tag, output, rounds, **question)
         if verdict.action == "replace":
             return edited(output, verdict.content)
         if verdict.action == "cancel":
@@ -45,10 +51,12 @@ async def reviewed(
 
 
 def edited(output: StepOutput, content: Any) -> StepOutput:
-    """A copy in which ``content`` stands where later steps look: at the last leaf."""
-    if not output.steps:
+    """A copy in which ``content`` stands where later steps look for it: where ``deepest`` ends."""
+    if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
-    return msgspec.structs.replace(output, steps=[*output.steps[:-1], edited(output.steps[-1], content)])
+    last = last_made(output.steps)
+    steps = [edited(inner, content) if inner is last else inner for inner in output.steps]
+    return msgspec.structs.replace(output, steps=steps)
 
 
 def _discarded(node: Node, output: StepOutput, why: str) -> StepOutput:

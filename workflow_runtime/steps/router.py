@@ -28,8 +28,9 @@ class Router:
     """Runs the chosen ones of ``choices``, one after the other.
 
     ``selector`` gets the step input (and, by name, ``run_context``, ``session_state``, ``step_choices``) and returns a
-    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A choice
-    that is not offered is an error. With ``requires_user_input`` a person chooses.
+    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A step that
+    the selector makes itself stands for the choice of its name. A choice that is not offered is an error. With
+    ``requires_user_input`` a person chooses.
     """
 
     node_class: ClassVar[type[RouterNode]]  # what it becomes in a plan; a subclass may name another
@@ -54,8 +55,6 @@ class Router:
         *,
         timeout: float | None = None,
     ) -> None:
-        if not choices:
-            raise BuildError(f"Router {name!r} has no choices; give it at least one step")
         self.name = checks.text(name, "name", "Router: ")
         self.description = checks.text(description, "description", f"Router {name!r}: ")
         self.choices = list(choices)
@@ -79,9 +78,15 @@ class Router:
             name,
             ("requires_confirmation", "requires_user_input", "requires_output_review"),
         )
-        if selector is None and not self.human_review.requires_user_input:
+        self.check()
+
+    def check(self) -> None:
+        """BuildError: nothing to choose from, or nobody to choose."""
+        if not self.choices:
+            raise BuildError(f"Router {self.name!r} has no choices; give it at least one step")
+        if self.selector is None and not self.human_review.requires_user_input:
             raise BuildError(
-                f"Router {name!r}: give it a selector=, or requires_user_input=True to let a person choose"
+                f"Router {self.name!r}: give it a selector=, or requires_user_input=True to let a person choose"
             )
 
 
@@ -104,15 +109,16 @@ class RouterNode(ContainerNode):
 
     def ask(self, frame: Frame, path: str, flow: Flow) -> Verdict | None:
         review = self.review
-        if review is None or not (review.requires_confirmation or review.requires_user_input):
+        if review is None:
             return None
-        if not review.requires_user_input:
-            done_over = "!" in path.rpartition("/")[2]  # it was confirmed the first time
-            return None if done_over else frame.ask_before(self, path, flow)
+        rejected = "!" in path.rpartition("/")[2]  # what was chosen before: now a person chooses, whoever did then
+        if not (review.requires_user_input or rejected):
+            return frame.ask_before(self, path, flow) if review.requires_confirmation else None
         return frame.ask_before(
             self,
             path,
             flow,
+            requires_confirmation=review.requires_confirmation and not rejected,
             requires_route_selection=True,
             available_choices=list(self.offered),
             allow_multiple_selections=self.declared.allow_multiple_selections,
@@ -127,7 +133,8 @@ class RouterNode(ContainerNode):
         async def again(place: str, verdict: Verdict) -> StepOutput:
             return await self.run_at(place, frame, flow.fork(additional=verdict.additional))
 
-        return await reviewed(self, frame, frame.prefix + self.segment, output, again)
+        choices = list(self.offered)
+        return await reviewed(self, frame, frame.prefix + self.segment, output, again, available_choices=choices)
 
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
@@ -179,9 +186,12 @@ class RouterNode(ContainerNode):
     def name_of(self, item: Any) -> str | None:
         """The name of the choice that the selector means; None drops it (a subclass may). ValueError: not offered."""
         for name, node in self.offered.items():
-            if item == name or item is name or _is_choice(item, self.declared.choices, node, self.children):
+            if item == name or _is_choice(item, self.declared.choices, node, self.children):
                 return name
-        wanted = item if isinstance(item, str) else getattr(item, "name", None) or repr(item)
+        own = getattr(item, "name", None)
+        if isinstance(own, str) and own in self.offered:  # a step made anew in the selector
+            return own
+        wanted = item if isinstance(item, str) else own or repr(item)
         raise ValueError(f"Router {self.name!r} chose {wanted!r}, which is not offered; choices: {list(self.offered)}")
 
 

@@ -22,7 +22,7 @@ from .frame import Frame
 from .reviewing import reviewed
 from .signals import Rejected
 
-__all__ = ["Step", "StepNode", "content_type"]
+__all__ = ["Step", "StepNode", "content_type", "default_name"]
 
 
 class Step:
@@ -87,7 +87,7 @@ class Step:
         self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
         active = given[self.executor_kind]
         marks = getattr(executor, "__workflow_pause__", {})
-        self.name = name or marks.get("name") or _default_name(self.executor_kind, active)
+        self.name = name or marks.get("name") or default_name(self.executor_kind, active)
         where = f"Step {self.name!r}: "
         self.step_id = checks.text(step_id, "step_id", where)
         self.description = checks.text(description, "description", where)
@@ -137,7 +137,7 @@ class Step:
         return getattr(self, self.executor_kind)
 
     def __repr__(self) -> str:
-        return f"Step({self.name!r}, {self.executor_kind}={_default_name(self.executor_kind, self.active_executor)})"
+        return f"Step({self.name!r}, {self.executor_kind}={default_name(self.executor_kind, self.active_executor)})"
 
 
 def one_executor(name: str | None, given: dict[str, Any]) -> str:
@@ -158,7 +158,8 @@ def allow_guards(review: HumanReview, kind: str, name: str | None, allowed: tupl
             raise BuildError(f"{flag} is not supported on {kind} ({name!r}). Supported: {supported}.")
 
 
-def _default_name(kind: str, active: Any) -> str:
+def default_name(kind: str, active: Any) -> str:
+    """The name of an executor: its own, or that of its class."""
     if kind == "executor":
         return callable_name(active)
     return str(getattr(active, "name", None) or getattr(active, "id", None) or type(active).__name__)
@@ -176,7 +177,7 @@ async def _recorded(output: StepOutput) -> StepOutput:
 class StepNode(Node):
     """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
 
-    __slots__ = ("binding", "declared", "executor_name", "executor_type", "inner", "on_error", "retry")
+    __slots__ = ("binding", "declared", "executor_name", "executor_type", "history_runs", "inner", "on_error", "retry")
     kind = "Step"
 
     def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
@@ -192,8 +193,9 @@ class StepNode(Node):
         self.inner = inner
         self.retry = declared.retry
         self.on_error = declared.on_error
+        self.history_runs = declared.num_history_runs
         self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
-        self.executor_name = _default_name(declared.executor_kind, declared.active_executor)
+        self.executor_name = default_name(declared.executor_kind, declared.active_executor)
         self.binding: Binding | None = None
         if declared.executor_kind == "executor":
             self.binding = bind(
@@ -240,7 +242,7 @@ class StepNode(Node):
     async def _attempts(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, additional: dict[str, Any] | None
     ) -> StepOutput:
-        step_input = flow.step_input(additional, self.declared.num_history_runs)
+        step_input = flow.step_input(additional, self.history_runs)
         started = frame.now()
         attempt = 1
         if record is None or record.status != OPEN:
@@ -253,6 +255,7 @@ class StepNode(Node):
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
             frame.try_again(self, path, attempt)
         else:  # it asked, or what it holds did: the attempt that it was in goes on
+            frame.refuse_blocked(path)
             attempt = record.attempt
         while True:
             began = frame.now()
@@ -301,8 +304,9 @@ class StepNode(Node):
         """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
         kind = type(error).__name__
         frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
-        policy = self.on_error
+        policy = self.policy_for(error)
         if policy == "fail":
+            frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
             raise error
         if policy == "pause":
             record = frame.recorded(path)
@@ -312,6 +316,10 @@ class StepNode(Node):
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
         return await self._skipped(frame, path, str(error), attempt, started)
+
+    def policy_for(self, error: Exception) -> str:
+        """What follows the last attempt: fail, skip or pause. For subclasses with another rule than the declared one."""
+        return self.on_error
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
         by_person = self.on_error == "pause"

@@ -61,7 +61,7 @@ class StepsNode(ContainerNode):
         if record is None:
             frame.emit(ev.StepsExecutionStartedEvent, self, path, steps_count=len(self.children))
             frame.enter(self, path)
-        results = await run_sequence(self.children, frame.below(path), flow.fork())
+        results = await run_sequence(self.children, frame.below(path), flow.fork(), self.stand_in)
         text = f"Steps {self.name} completed with {len(results)} results" if results else "No steps to execute"
         return self.result(text, results), {
             "steps_count": len(self.children),

@@ -11,11 +11,15 @@ each checked by ``workflow_runtime.testing.DbContract``:
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
    A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
-6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``.
+6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It and
+   ``request_cancel`` leave a signal for the run in the same transaction.
 7. ``claim`` succeeds for one caller only; it raises the attempt by one.
 8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled
    has either happened wholly or not at all.
 9. Every call may come from any task of any event loop, also from several loops in several threads.
+10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
+   somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
+   one of the questions it ``waits_for`` is answered (``AnswersArrived``).
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ import msgspec
 from ..model.enums import RunStatus
 
 __all__ = [
+    "CONTRACT",
     "BaseDb",
     "Batch",
     "Committed",
@@ -40,8 +45,13 @@ __all__ = [
     "RunRow",
     "SessionPatch",
     "SessionRow",
+    "SignalRow",
     "StepRow",
 ]
+
+
+CONTRACT = 2
+"""The version of the contract that the engine needs."""
 
 
 class RunRow(msgspec.Struct, kw_only=True):
@@ -104,8 +114,12 @@ class EventRow(msgspec.Struct, kw_only=True):
 
 
 class RequirementRow(msgspec.Struct, kw_only=True):
-    """One question of a paused run. ``answered_at`` None: open. Key (run_id, requirement_id). A commit does not open an
-    answered one again: such a row of the batch is passed over."""
+    """One question of a run. Key (run_id, requirement_id). It is open while ``answered_at`` and ``withdrawn_at`` are None.
+
+    ``used_at`` is when a step first used the answer, ``withdrawn_at`` when the question's branch was given up. A commit
+    sets both as they are in its row, but it does not open an answered question again: of a row without an answer it
+    leaves out ``data`` and ``answered_at`` where the stored one has an answer.
+    """
 
     run_id: str
     requirement_id: str
@@ -117,7 +131,22 @@ class RequirementRow(msgspec.Struct, kw_only=True):
     created_at: float
     timeout_at: float | None = None
     answered_at: float | None = None
+    used_at: float | None = None
+    withdrawn_at: float | None = None
     data: bytes
+
+
+class SignalRow(msgspec.Struct, kw_only=True):
+    """What another process wants of a run: a reason to look, never the only place where a fact is stored.
+
+    ``kind`` is "cancel" or "answered". ``number`` is given by the database and grows with each signal.
+    """
+
+    run_id: str
+    kind: str
+    created_at: float
+    data: bytes = b"{}"
+    number: int = 0
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -168,7 +197,8 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 
 class Batch(msgspec.Struct, kw_only=True):
     """What is committed together. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
-    otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet."""
+    otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of
+    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written."""
 
     fence: Fence | None = None
     run: RunRow | None = None
@@ -178,6 +208,7 @@ class Batch(msgspec.Struct, kw_only=True):
     events: Sequence[EventRow] = ()
     requirements: Sequence[RequirementRow] = ()
     session: SessionPatch | None = None
+    waits_for: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -211,7 +242,8 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time."""
+    """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time. ``signalled``:
+    only runs with a signal that nobody has taken."""
 
     session_id: str | None = None
     user_id: str | None = None
@@ -219,10 +251,14 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     parent_run_id: str | None = None
     statuses: frozenset[RunStatus] | None = None
     expired_before: float | None = None
+    signalled: bool = False
 
 
 class BaseDb(ABC):
     """What the engine needs of a database. ``open`` is idempotent and is called by every other method's first use."""
+
+    contract = 1
+    """Which version of this contract the class keeps: ``CONTRACT``, once it passes ``testing.DbContract``."""
 
     id: str = "db"
 
@@ -243,13 +279,18 @@ class BaseDb(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
-        (``statuses``), StorageError (``create`` of a known id, driver errors); after each of them nothing has changed.
-        """
+        (``statuses``), CancelRequested, AnswersArrived, StorageError (``create`` of a known id, driver errors); after each
+        of them nothing has changed. The signals of a run that ends are taken."""
 
     @abstractmethod
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
-        """Store these rows' ``data`` and ``answered_at`` if all are open; else AlreadyAnswered and none is stored.
-        An unknown row is a StorageError."""
+        """Store these rows' ``data`` and ``answered_at``, and a signal "answered" for each of their runs; all or none.
+
+        Raises:
+            AlreadyAnswered, QuestionWithdrawn: One of them is not open.
+            RunNotPaused: Its run has ended.
+            StorageError: It is unknown.
+        """
 
     @abstractmethod
     async def claim(
@@ -261,10 +302,13 @@ class BaseDb(ABC):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
         With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed. A
-        request to cancel stays, but that of a run which had ended is forgotten."""
+        request to cancel stays, but that of a run which had ended is forgotten. The run's signals are taken: what they
+        tell of is read after the claim. ``answers`` to its questions are stored with the claim, or not at all; raises as
+        ``answer`` does."""
 
     @abstractmethod
     async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
@@ -272,11 +316,13 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
-        """Mark a PENDING, RUNNING or PAUSED run as to be cancelled; its status, or None when it is not one of those."""
+        """Mark a PENDING, RUNNING or PAUSED run as to be cancelled, and leave a signal "cancel" for it; its status, or None
+        when it is not one of those."""
 
     @abstractmethod
-    async def cancel_requests(self, owner: str) -> list[str]:
-        """Ids of the RUNNING runs of this owner that somebody wants cancelled."""
+    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+        """The signals for this owner's PENDING and RUNNING runs that nobody has taken, oldest first. Each is given once.
+        Writes only when there are any."""
 
     @abstractmethod
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
@@ -319,9 +365,13 @@ class BaseDb(ABC):
         session_id: str | None = None,
         user_id: str | None = None,
         workflow_id: str | None = None,
+        due_before: float | None = None,
         limit: int = 100,
+        after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
-        """Open questions of PAUSED runs, oldest first."""
+        """Open questions of PAUSED and RUNNING runs, oldest first by (created_at, requirement_id); ``after`` is the key of
+        the last row of the page before. ``due_before``: only those whose ``timeout_at`` is at or before this unix time.
+        """
 
     @abstractmethod
     async def load_session(self, session_id: str) -> SessionRow | None: ...

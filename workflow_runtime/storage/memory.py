@@ -14,6 +14,7 @@ from threading import Lock
 from ..model.enums import RunStatus
 from . import rules
 from .base import (
+    CONTRACT,
     BaseDb,
     Batch,
     Committed,
@@ -25,6 +26,7 @@ from .base import (
     RunRow,
     SessionPatch,
     SessionRow,
+    SignalRow,
     StepRow,
 )
 from .memory_tables import Ordered, RunTable
@@ -32,9 +34,13 @@ from .watch import Watch
 
 __all__ = ["InMemoryDb"]
 
+_ASKING = frozenset({RunStatus.PAUSED, RunStatus.RUNNING})
+
 
 class InMemoryDb(BaseDb):
     """Keeps everything until the object goes. ``aclose`` forgets nothing, so a closed database can be opened again."""
+
+    contract = CONTRACT
 
     def __init__(self, *, id: str = "memory") -> None:
         self.id = id
@@ -77,9 +83,12 @@ class InMemoryDb(BaseDb):
             fenced=self._runs.row(batch.fence.run_id) if batch.fence is not None else None,
             session=session,
             state={} if session is None else session.state,
+            answered=self._answered(batch, run_id),
         )
         if verdict.run is not None:
             self._runs.put(verdict.run)
+            if verdict.run.status.is_final:
+                self._runs.take_signals(verdict.run.run_id)
         for step in batch.steps:
             self._runs.ensure(step.run_id).put_step(step)
         for event in batch.events:
@@ -90,6 +99,11 @@ class InMemoryDb(BaseDb):
             return Committed(cancel_requested=verdict.cancel_requested)
         self._put_session(verdict.session, patch)
         return Committed(session_version=verdict.session.version, cancel_requested=verdict.cancel_requested)
+
+    def _answered(self, batch: Batch, run_id: str | None) -> list[str]:
+        run = self._runs.by_id.get(run_id) if batch.waits_for and run_id is not None else None
+        known = {} if run is None else run.requirements
+        return [name for name in batch.waits_for if name in known and known[name].answered_at is not None]
 
     def _put_session(self, row: SessionRow, patch: SessionPatch) -> None:
         old = self._sessions.get(row.session_id)
@@ -107,26 +121,33 @@ class InMemoryDb(BaseDb):
         run = self._runs.ensure(row.run_id)
         run.put_requirement(row)
         key = (row.run_id, row.requirement_id)
-        if run.requirements[row.requirement_id].answered_at is None:
+        if rules.is_open(run.requirements[row.requirement_id]):
             self._open[key] = None
         else:
             self._open.pop(key, None)
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         with self._lock:
-            found: dict[tuple[str, str], RequirementRow] = {}
-            for row in rows:
-                run = self._runs.by_id.get(row.run_id)
-                if run is not None and row.requirement_id in run.requirements:
-                    found[row.run_id, row.requirement_id] = run.requirements[row.requirement_id]
-            rules.check_answers(rows, {key: stored.answered_at for key, stored in found.items()})
-            for row in rows:
-                key = (row.run_id, row.requirement_id)
-                found[key].data, found[key].answered_at = row.data, row.answered_at
-                self._open.pop(key, None)
-                run = self._runs.by_id[row.run_id]
-                run.touched = 0 if run.row is None else run.row.seq
+            self._store_answers(rows)
+            for run_id, at in {row.run_id: row.answered_at or 0.0 for row in rows}.items():
+                self._runs.signal(SignalRow(run_id=run_id, kind="answered", created_at=at))
         self._watch.wake({row.run_id for row in rows})
+
+    def _store_answers(self, rows: Sequence[RequirementRow]) -> None:
+        found: dict[tuple[str, str], RequirementRow] = {}
+        for row in rows:
+            run = self._runs.by_id.get(row.run_id)
+            if run is not None and row.requirement_id in run.requirements:
+                found[row.run_id, row.requirement_id] = run.requirements[row.requirement_id]
+        times = {key: (stored.answered_at, stored.withdrawn_at) for key, stored in found.items()}
+        stored_runs = {row.run_id: self._runs.row(row.run_id) for row in rows}
+        rules.check_answers(rows, times, {key: row.status for key, row in stored_runs.items() if row is not None})
+        for row in rows:
+            key = (row.run_id, row.requirement_id)
+            found[key].data, found[key].answered_at = row.data, row.answered_at
+            self._open.pop(key, None)
+            run = self._runs.by_id[row.run_id]
+            run.touched = 0 if run.row is None else run.row.seq
 
     async def claim(
         self,
@@ -137,6 +158,7 @@ class InMemoryDb(BaseDb):
         lease_until: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
+        answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
         with self._lock:
             row = rules.claimed(
@@ -148,7 +170,9 @@ class InMemoryDb(BaseDb):
                 expired_only=expired_only,
             )
             if row is not None:
+                self._store_answers(answers)
                 self._runs.put(copy(row))
+                self._runs.take_signals(run_id)
         if row is not None:
             self._watch.wake((run_id,))
         return row
@@ -167,12 +191,14 @@ class InMemoryDb(BaseDb):
             if row is None:
                 return None
             self._runs.put(row)
+            self._runs.signal(SignalRow(run_id=run_id, kind="cancel", created_at=now))
         self._watch.wake((run_id,))
         return row.status
 
-    async def cancel_requests(self, owner: str) -> list[str]:
+    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
         with self._lock:
-            return self._runs.to_cancel(owner)
+            taken = [signal for run_id in self._runs.signalled(owner) for signal in self._runs.take_signals(run_id)]
+        return sorted(taken, key=lambda signal: signal.number)
 
     async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
         with self._lock:
@@ -249,19 +275,23 @@ class InMemoryDb(BaseDb):
         session_id: str | None = None,
         user_id: str | None = None,
         workflow_id: str | None = None,
+        due_before: float | None = None,
         limit: int = 100,
+        after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
         with self._lock:
             found = [
                 copy(row)
                 for row in (self._runs.by_id[run_id].requirements[name] for run_id, name in self._open)
                 if (run := self._runs.row(row.run_id)) is not None
-                and run.status is RunStatus.PAUSED
+                and run.status in _ASKING
                 and session_id in (None, row.session_id)
                 and user_id in (None, row.user_id)
                 and workflow_id in (None, row.workflow_id)
+                and (due_before is None or (row.timeout_at is not None and row.timeout_at <= due_before))
+                and (after is None or (row.created_at, row.requirement_id) > after)
             ]
-        return sorted(found, key=lambda row: row.created_at)[:limit]
+        return sorted(found, key=lambda row: (row.created_at, row.requirement_id))[:limit]
 
     async def load_session(self, session_id: str) -> SessionRow | None:
         with self._lock:

@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from copy import copy
 
-from .base import EventRow, RequirementRow, RunFilter, RunRow, StepRow
-from .rules import CANCELLABLE, matches
+from .base import EventRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
+from .rules import ACTIVE, CANCELLABLE, matches, requirement_to_store
 
 __all__ = ["Ordered", "RunTable", "StoredRun"]
 
@@ -44,7 +44,7 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "requirements", "row", "steps", "touched")
+    __slots__ = ("_seqs", "events", "requirements", "row", "signals", "steps", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
@@ -53,6 +53,7 @@ class StoredRun:
         self.events: list[EventRow] = []
         self._seqs: list[int] = []
         self.requirements: dict[str, RequirementRow] = {}
+        self.signals: list[SignalRow] = []  # that nobody has taken
 
     @property
     def is_empty(self) -> bool:
@@ -78,8 +79,7 @@ class StoredRun:
 
     def put_requirement(self, row: RequirementRow) -> None:
         old = self.requirements.get(row.requirement_id)
-        if old is None or old.answered_at is None or row.answered_at is not None:
-            self.requirements[row.requirement_id] = copy(row)
+        self.requirements[row.requirement_id] = requirement_to_store(old, row)
 
     def events_after(self, after: int, limit: int) -> list[EventRow]:
         # Rows do not overlap, so at most one of those that start at or before ``after`` ends behind it.
@@ -106,6 +106,8 @@ class RunTable:
         # Each by session, and under None of all sessions; ``live`` holds those that have not ended.
         self._all: dict[str | None, Ordered] = {}
         self._live: dict[str | None, Ordered] = {}
+        self._signals = 0
+        self._signalled: dict[str, None] = {}
 
     def row(self, run_id: str | None) -> RunRow | None:
         found = None if run_id is None else self.by_id.get(run_id)
@@ -133,19 +135,31 @@ class RunTable:
             self._list(row)
 
     def delete(self, run_id: str) -> None:
+        self._signalled.pop(run_id, None)
         row = self.by_id.pop(run_id).row
         if row is not None:
             self._unlist(row)
 
-    def to_cancel(self, owner: str) -> list[str]:
-        """The running runs of ``owner`` that somebody wants cancelled; looks at live runs only."""
-        live = self._live[None].oldest_first() if None in self._live else []
-        rows = [run.row for run_id in live if (run := self.by_id.get(run_id)) is not None]
-        return [
-            row.run_id
-            for row in rows
-            if row is not None and row.cancel_requested and row.owner == owner and row.status == "RUNNING"
-        ]
+    def signal(self, signal: SignalRow) -> None:
+        """Keep a signal until the run's owner takes it."""
+        self._signals += 1
+        signal.number = self._signals
+        self.by_id[signal.run_id].signals.append(signal)
+        self._signalled[signal.run_id] = None
+
+    def take_signals(self, run_id: str) -> list[SignalRow]:
+        """The signals that nobody has taken of one run, handed out once."""
+        self._signalled.pop(run_id, None)
+        run = self.by_id.get(run_id)
+        if run is None:
+            return []
+        taken, run.signals = run.signals, []
+        return taken
+
+    def signalled(self, owner: str) -> list[str]:
+        """The active runs of ``owner`` that have signals."""
+        rows = [self.row(run_id) for run_id in self._signalled]
+        return [row.run_id for row in rows if row is not None and row.owner == owner and row.status in ACTIVE]
 
     def oldest_first(self) -> list[str]:
         return self._all[None].oldest_first() if None in self._all else []
@@ -159,7 +173,7 @@ class RunTable:
         listed = (self._live if live else self._all).get(where.session_id)
         for run_id in () if listed is None else listed.newest_first(before):
             row = self.by_id[run_id].row
-            if row is not None and matches(row, where):
+            if row is not None and matches(row, where) and (not where.signalled or run_id in self._signalled):
                 yield row
 
     def _list(self, row: RunRow) -> None:

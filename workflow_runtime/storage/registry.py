@@ -7,9 +7,9 @@ from typing import Any
 
 from ..model.checks import nearest
 from ..model.errors import BuildError
-from .base import BaseDb
+from .base import CONTRACT, BaseDb
 
-__all__ = ["GROUP", "backend_names", "load_backend", "open_url"]
+__all__ = ["GROUP", "backend_names", "load_backend", "open_url", "refuse_other_contract"]
 
 GROUP = "workflow_runtime.backends"
 
@@ -43,4 +43,20 @@ def open_url(url: str) -> BaseDb:
         known = ", ".join(f"{name}://" for name in backend_names()) or "none"
         raise BuildError(f"db={url!r} is no database URL; write for example sqlite:///{url} (installed: {known})")
     database: BaseDb = load_backend(scheme).from_url(url)
+    refuse_other_contract(database)
     return database
+
+
+def refuse_other_contract(db: BaseDb) -> None:
+    """BuildError when ``db`` was written for another version of the database contract."""
+    kind, version = type(db), db.contract
+    if version == CONTRACT:
+        return
+    where = f"db: {kind.__module__}.{kind.__qualname__} keeps version {version} of the database contract"
+    if version > CONTRACT:
+        raise BuildError(f"{where}, and this workflow-runtime knows version {CONTRACT}; upgrade workflow-runtime")
+    raise BuildError(
+        f"{where}, and this workflow-runtime needs version {CONTRACT}. Upgrade the package that the class is from. If it is"
+        " yours, see the docstring of workflow_runtime.storage.base for what a database must do, run"
+        f" workflow_runtime.testing.DbContract against it, and set `contract = {CONTRACT}` in the class"
+    )

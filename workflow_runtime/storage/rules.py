@@ -5,7 +5,7 @@ A backend loads what is stored, asks here, and writes what it is told; a refusal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 
 import msgspec
@@ -13,8 +13,11 @@ import msgspec
 from ..model.enums import RunStatus
 from ..model.errors import (
     AlreadyAnswered,
+    AnswersArrived,
+    CancelRequested,
     ConcurrentWrite,
     Fenced,
+    QuestionWithdrawn,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
@@ -25,6 +28,7 @@ __all__ = [
     "ACTIVE",
     "CANCELLABLE",
     "FINAL",
+    "REFUSED_BY_CANCEL",
     "RECHECK",
     "Verdict",
     "add_metrics",
@@ -33,9 +37,11 @@ __all__ = [
     "claimed",
     "decide",
     "is_old",
+    "is_open",
     "matches",
     "orphaned",
     "renewed",
+    "requirement_to_store",
     "run_ids",
     "session_to_load",
     "subject",
@@ -45,6 +51,7 @@ __all__ = [
 ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 CANCELLABLE = ACTIVE | {RunStatus.PAUSED}
 FINAL = frozenset(status for status in RunStatus if status.is_final)
+REFUSED_BY_CANCEL = frozenset({RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.ERROR})
 
 RECHECK = 0.25
 """Seconds after which ``changed`` reports a write that it cannot date by the run's ``seq`` (see ``wake_after``)."""
@@ -94,6 +101,7 @@ def decide(
     fenced: RunRow | None,
     session: SessionRow | None,
     state: Mapping[str, bytes],
+    answered: Collection[str] = (),
 ) -> Verdict:
     """Whether ``batch`` may be written, and the run and session rows that it leaves.
 
@@ -103,12 +111,15 @@ def decide(
         fenced: The stored row of ``batch.fence.run_id``, mostly the same.
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
+        answered: Which of ``batch.waits_for`` are stored as answered.
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
-        Fenced: The run was taken over.
+        Fenced: The run was taken over, or has ended.
         StorageError: ``create`` of a run that exists; a batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
+        CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
+        AnswersArrived: The run would wait for a question that is answered.
         ConcurrentWrite: The session's keys are neither as expected nor as wanted.
     """
     row = batch.run
@@ -118,6 +129,8 @@ def decide(
         )
     if batch.fence is not None:
         _check_fence(batch.fence, fenced)
+        if row is not None and run is not None and run.status.is_final:
+            raise Fenced(f"run {row.run_id!r} has ended as {run.status}; its end stands")
     if batch.create and row is not None and run is not None:
         raise StorageError(f"run {row.run_id!r} exists already ({run.status}); leave run_id out to get a new one")
     if batch.statuses is not None and (run is None or run.status not in batch.statuses):
@@ -125,6 +138,14 @@ def decide(
         wanted = " or ".join(sorted(str(status) for status in batch.statuses))
         raise RunNotPaused(f"run {subject(batch)!r} {found}; this needs {wanted}. Another caller may have continued it")
     _check_owner(batch, run, session)
+    if row is not None and run is not None and run.cancel_requested and row.status in REFUSED_BY_CANCEL:
+        raise CancelRequested(f"run {row.run_id!r} is to be cancelled; end it as CANCELLED")
+    if answered:
+        names = ", ".join(map(repr, sorted(answered)))
+        raise AnswersArrived(
+            f"run {subject(batch)!r} cannot wait for {names}: answered meanwhile; read the answers and go on",
+            requirement_ids=frozenset(answered),
+        )
     changed = None if row is None else _next_run(run, row)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
     stands = changed or run
@@ -257,8 +278,13 @@ def cancel_requested(stored: RunRow | None, now: float) -> RunRow | None:
     return new
 
 
-def check_answers(rows: Sequence[RequirementRow], stored: Mapping[tuple[str, str], float | None]) -> None:
-    """Raise unless each row is stored and open. ``stored`` maps (run_id, requirement_id) to ``answered_at``."""
+def check_answers(
+    rows: Sequence[RequirementRow],
+    stored: Mapping[tuple[str, str], tuple[float | None, float | None]],
+    statuses: Mapping[str, RunStatus],
+) -> None:
+    """Raise unless each row is stored and open, and its run has not ended. ``stored`` maps (run_id, requirement_id) to
+    (answered_at, withdrawn_at), ``statuses`` the ids of stored runs to their status."""
     answered: dict[tuple[str, str], float | None] = {}
     for row in rows:
         key = (row.run_id, row.requirement_id)
@@ -268,7 +294,16 @@ def check_answers(rows: Sequence[RequirementRow], stored: Mapping[tuple[str, str
             raise StorageError(
                 f"run {row.run_id!r} has no requirement {row.requirement_id!r}; load its requirements again"
             )
-        at = stored[key] if stored[key] is not None else answered.get(key)
+        before, withdrawn = stored[key]
+        at = before if before is not None else answered.get(key)
+        if at is None and withdrawn is not None:
+            raise QuestionWithdrawn(
+                f"requirement {row.requirement_id!r} was withdrawn at {withdrawn}: its branch was given up, so it needs no"
+                " answer",
+                requirement_id=row.requirement_id,
+            )
+        if at is None and (status := statuses.get(row.run_id)) is not None and status.is_final:
+            raise RunNotPaused(f"run {row.run_id!r} has ended as {status}; its question needs no answer any more")
         if at is not None:
             raise AlreadyAnswered(
                 f"requirement {row.requirement_id!r} was answered at {at}; the first answer stands",
@@ -278,8 +313,21 @@ def check_answers(rows: Sequence[RequirementRow], stored: Mapping[tuple[str, str
         answered[key] = row.answered_at
 
 
+def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:
+    """What a commit of ``row`` leaves behind; a stored answer stands."""
+    new = copy(row)
+    if stored is not None and stored.answered_at is not None and row.answered_at is None:
+        new.data, new.answered_at = stored.data, stored.answered_at
+    return new
+
+
+def is_open(row: RequirementRow) -> bool:
+    """Whether the question waits for an answer."""
+    return row.answered_at is None and row.withdrawn_at is None
+
+
 def matches(row: RunRow, where: RunFilter) -> bool:
-    """Whether ``row`` is one of the runs that ``where`` asks for."""
+    """Whether ``row`` is one of the runs that ``where`` asks for; its signals are not looked at."""
     wanted: Iterable[tuple[str | None, str | None]] = (
         (where.session_id, row.session_id),
         (where.user_id, row.user_id),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import anyio
 import anyio.lowlevel
@@ -19,9 +20,10 @@ class FakeClock:
         start: Unix seconds at the beginning.
         random: What ``random()`` returns, in [0, 1): 0.5 means half of a back-off's jitter.
 
-    ``slept`` lists the seconds of every sleep that was begun, in order. Timeouts (``Step(timeout=...)``) are scopes of
-    the event loop and are not moved by this clock. One clock may be used by several loops and threads. A ``Runtime`` sleeps
-    on the clock of its first workflow between its rounds, so ``advance`` fires the deadlines that have come.
+    ``slept`` lists the seconds of every sleep that was begun, in order. Timeouts of steps, containers, attempts and runs
+    pass on this clock, too: a step that calls ``advance`` takes that long. One clock may be used by several loops and
+    threads. A ``Runtime`` sleeps on the clock of its first workflow between its rounds, so ``advance`` fires the deadlines
+    that have come.
     """
 
     def __init__(self, start: float = 1_700_000_000.0, *, random: float = 0.5) -> None:
@@ -30,6 +32,7 @@ class FakeClock:
         self._random = random
         self._lock = threading.Lock()
         self._sleepers: list[_Sleeper] = []
+        self._alarms: list[_Alarm] = []
         self._watchers: list[tuple[int, _Sleeper]] = []
 
     def time(self) -> float:
@@ -63,8 +66,26 @@ class FakeClock:
             self._now += seconds
             due = [sleeper for sleeper in self._sleepers if sleeper.due <= self._now]
             self._sleepers = [sleeper for sleeper in self._sleepers if sleeper.due > self._now]
-        for sleeper in sorted(due, key=lambda sleeper: sleeper.due):
-            sleeper.wake()
+            rung = [alarm for alarm in self._alarms if alarm.due <= self._now]
+            self._alarms = [alarm for alarm in self._alarms if alarm.due > self._now]
+        waking: list[_Sleeper | _Alarm] = [*due, *rung]
+        for item in sorted(waking, key=lambda item: item.due):
+            item.wake()
+
+    def later(self, seconds: float, function: Callable[[], None]) -> Callable[[], float]:
+        """Call ``function`` on this event loop when ``seconds`` have been advanced; what is returned calls it off, and
+        gives the seconds that were left."""
+        alarm = _Alarm(self._now + seconds, function)
+        with self._lock:
+            self._alarms.append(alarm)
+
+        def call_off() -> float:
+            with self._lock:
+                if alarm in self._alarms:
+                    self._alarms.remove(alarm)
+            return alarm.due - self._now
+
+        return call_off
 
     @property
     def sleeping(self) -> int:
@@ -98,3 +119,18 @@ class _Sleeper:
             self.event.set()
         else:
             self._loop.call(self.event.set)
+
+
+class _Alarm:
+    """A call that is made on the loop that asked for it."""
+
+    def __init__(self, due: float, function: Callable[[], None]) -> None:
+        self.due = due
+        self._function = function
+        self._loop: Loop = current_loop()
+
+    def wake(self) -> None:
+        if self._loop.is_here():
+            self._function()
+        else:
+            self._loop.call(self._function)

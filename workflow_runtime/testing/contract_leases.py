@@ -6,7 +6,15 @@ import anyio
 import pytest
 
 from ..model.enums import RunStatus
-from ..model.errors import AlreadyAnswered, StorageError
+from ..model.errors import (
+    AlreadyAnswered,
+    AnswersArrived,
+    CancelRequested,
+    Fenced,
+    QuestionWithdrawn,
+    RunNotPaused,
+    StorageError,
+)
 from ..storage.base import BaseDb, Batch, LeaseState, RequirementRow, RunFilter, RunRow
 from .contract_rows import event, fence, requirement, run, session, started, step
 
@@ -106,14 +114,54 @@ class LeaseContract:
     async def test_a_request_to_cancel_an_unknown_run_is_none(self, db: BaseDb) -> None:
         assert await db.request_cancel("r1", now=5.0) is None
 
-    async def test_an_owner_finds_its_runs_that_are_to_be_cancelled(self, db: BaseDb, other: BaseDb) -> None:
+    async def test_an_owner_takes_the_signals_of_its_runs_once(self, db: BaseDb, other: BaseDb) -> None:
         for run_id, owner in (("r1", "a"), ("r2", "a"), ("r3", "b"), ("r4", "a")):
             await db.commit(started(run_id, owner=owner))
         for run_id in ("r1", "r3", "r4"):
             await other.request_cancel(run_id, now=5.0)
         await db.commit(Batch(run=run("r4", status=RunStatus.CANCELLED)))
-        assert await db.cancel_requests("a") == ["r1"]
-        assert await db.cancel_requests("nobody") == []
+        assert await db.take_signals("nobody", now=6.0) == []
+        [signal] = await db.take_signals("a", now=6.0)
+        assert (signal.run_id, signal.kind, signal.created_at) == ("r1", "cancel", 5.0)
+        assert await other.take_signals("a", now=7.0) == []
+        assert [signal.run_id for signal in await other.take_signals("b", now=7.0)] == ["r3"]
+
+    async def test_signals_come_in_the_order_in_which_they_were_left(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(owner="a"), requirements=[requirement("q1"), requirement("q2")]))
+        await other.answer([answered("q1", at=4.0)])
+        await db.request_cancel("r1", now=5.0)
+        await other.answer([answered("q2", at=6.0)])
+        signals = await db.take_signals("a", now=7.0)
+        assert [(signal.kind, signal.created_at) for signal in signals] == [
+            ("answered", 4.0),
+            ("cancel", 5.0),
+            ("answered", 6.0),
+        ]
+        assert sorted(signal.number for signal in signals) == [signal.number for signal in signals]
+
+    async def test_of_many_that_take_signals_at_once_each_is_given_to_one(self, db: BaseDb, other: BaseDb) -> None:
+        for number in range(5):
+            await db.commit(started(f"r{number}", owner="a"))
+            await db.request_cancel(f"r{number}", now=5.0)
+        taken: list[str] = []
+
+        async def take(store: BaseDb) -> None:
+            taken.extend(signal.run_id for signal in await store.take_signals("a", now=6.0))
+
+        async with anyio.create_task_group() as group:
+            for number in range(10):
+                group.start_soon(take, db if number % 2 else other)
+        assert sorted(taken) == [f"r{number}" for number in range(5)]
+
+    async def test_a_claim_takes_the_signals_of_a_run_that_waits(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id in ("r1", "r2"):
+            await db.commit(Batch(run=run(run_id, status=RunStatus.PAUSED), requirements=[requirement("q", run_id)]))
+            await other.answer([requirement("q", run_id, answered_at=20.0)])
+        ready = RunFilter(statuses=PAUSED, signalled=True)
+        assert [row.run_id for row in await db.list_runs(ready)] == ["r2", "r1"]
+        assert await claim(db, statuses=PAUSED, expired=False) is not None
+        assert [row.run_id for row in await db.list_runs(ready)] == ["r2"]
+        assert await other.take_signals("b", now=60.0) == []
 
     async def test_a_request_to_cancel_outlives_a_take_over_but_not_an_ending(self, db: BaseDb) -> None:
         await db.commit(started(lease_until=5.0))
@@ -208,6 +256,28 @@ class AnswerContract:
             await db.answer([answered("q1"), answered("q1")])
         assert [row.answered_at for row in await db.load_requirements("r1")] == [None, 20.0]
 
+    async def test_answers_are_stored_with_a_claim_or_not_at_all(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement("q1"), requirement("q2")]))
+
+        async def take(*answers: RequirementRow, statuses: frozenset[RunStatus] = PAUSED) -> RunRow | None:
+            return await other.claim(
+                "r1", owner="b", now=50.0, lease_until=60.0, statuses=statuses, expired_only=False, answers=answers
+            )
+
+        assert await take(answered("q1"), statuses=RUNNING) is None
+        await db.answer([answered("q1")])
+        with pytest.raises(AlreadyAnswered):
+            await take(answered("q2"), answered("q1", at=30.0))
+        stored = await db.load_run("r1")
+        assert stored is not None
+        assert (stored.status, stored.attempt) == (RunStatus.PAUSED, 1)
+        assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, None]
+        row = await take(answered("q2", at=40.0))
+        assert row is not None
+        assert (row.status, row.attempt) == (RunStatus.RUNNING, 2)
+        assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, 40.0]
+        assert await db.take_signals("b", now=70.0) == []
+
     async def test_an_answer_without_its_time_is_refused(self, db: BaseDb) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
         with pytest.raises(StorageError):
@@ -230,8 +300,100 @@ class AnswerContract:
         with pytest.raises(AlreadyAnswered):
             await db.answer([answered(at=30.0)])
 
-    async def test_open_questions_of_paused_runs_are_listed_oldest_first(self, db: BaseDb, other: BaseDb) -> None:
-        for run_id, status, at in (("r1", RunStatus.PAUSED, 30.0), ("r2", RunStatus.PAUSED, 10.0)):
+    @pytest.mark.parametrize("status", sorted(RunStatus))
+    async def test_a_run_that_has_not_ended_takes_answers(self, db: BaseDb, other: BaseDb, status: RunStatus) -> None:
+        await db.commit(Batch(run=run(status=status), requirements=[requirement()]))
+        if status.is_final:
+            with pytest.raises(RunNotPaused):
+                await other.answer([answered()])
+        else:
+            await other.answer([answered()])
+        [stored] = await db.load_requirements("r1")
+        assert (stored.answered_at is None) == status.is_final
+
+    async def test_a_withdrawn_question_takes_no_answer_and_is_not_listed(self, db: BaseDb, other: BaseDb) -> None:
+        asked = [requirement("q1"), requirement("q2")]
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=asked))
+        await db.commit(Batch(requirements=[requirement("q1", withdrawn_at=15.0, data=b"given up")]))
+        with pytest.raises(QuestionWithdrawn) as caught:
+            await other.answer([answered("q2"), answered("q1")])
+        assert caught.value.requirement_id == "q1"
+        assert [row.requirement_id for row in await other.list_requirements()] == ["q2"]
+        [stored, second] = await other.load_requirements("r1")
+        assert (stored.withdrawn_at, stored.answered_at, stored.data) == (15.0, None, b"given up")
+        assert second.answered_at is None
+        await db.commit(Batch(requirements=[requirement("q1")]))
+        assert [row.requirement_id for row in await other.list_requirements()] == ["q1", "q2"]
+
+    async def test_a_commit_marks_an_answer_as_used_or_withdrawn_and_keeps_it(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
+        await db.answer([answered()])
+        await db.commit(Batch(requirements=[requirement(used_at=21.0, withdrawn_at=22.0)]))
+        [stored] = await other.load_requirements("r1")
+        assert (stored.data, stored.answered_at, stored.used_at, stored.withdrawn_at) == (b"answer", 20.0, 21.0, 22.0)
+
+    async def test_a_run_does_not_pause_for_a_question_that_is_answered(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(), requirements=[requirement("q1"), requirement("q2")]))
+        await other.answer([answered("q2")])
+        pause = Batch(run=run(status=RunStatus.PAUSED), waits_for=frozenset({"q1", "q2"}), events=[event(1)])
+        with pytest.raises(AnswersArrived) as caught:
+            await db.commit(pause)
+        assert caught.value.requirement_ids == {"q2"}
+        stored = await other.load_run("r1")
+        assert stored is not None
+        assert stored.status is RunStatus.RUNNING
+        assert await other.load_events("r1") == []
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), waits_for=frozenset({"q1", "new"})))
+
+    async def test_of_a_pause_and_an_answer_at_once_one_sees_the_other(self, db: BaseDb, other: BaseDb) -> None:
+        for number in range(20):
+            name = f"r{number}"
+            await db.commit(Batch(run=run(name, owner="a"), requirements=[requirement("q", name)]))
+            refused: list[str] = []
+
+            async def pause(name: str = name, refused: list[str] = refused) -> None:
+                batch = Batch(run=run(name, status=RunStatus.PAUSED), waits_for=frozenset({"q"}))
+                try:
+                    await db.commit(batch)
+                except AnswersArrived:
+                    refused.append(name)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(pause)
+                group.start_soon(other.answer, [requirement("q", name, answered_at=20.0)])
+            ready = await db.list_runs(RunFilter(statuses=PAUSED, signalled=True))
+            assert refused or name in [row.run_id for row in ready]
+
+    @pytest.mark.parametrize("status", sorted(RunStatus))
+    async def test_a_run_to_be_cancelled_ends_in_no_other_way(
+        self, db: BaseDb, other: BaseDb, status: RunStatus
+    ) -> None:
+        await db.commit(started())
+        await other.request_cancel("r1", now=5.0)
+        end = Batch(run=run(status=status), fence=fence(), requirements=[requirement()])
+        if status in (RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.ERROR):
+            with pytest.raises(CancelRequested):
+                await db.commit(end)
+        else:
+            await db.commit(end)
+        stored = await other.load_run("r1")
+        assert stored is not None
+        refused = status in (RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.ERROR)
+        assert stored.status is (RunStatus.RUNNING if refused else status)
+        assert len(await other.load_requirements("r1")) == (not refused)
+
+    @pytest.mark.parametrize("status", sorted(FINAL))
+    async def test_an_ended_run_keeps_its_end(self, db: BaseDb, other: BaseDb, status: RunStatus) -> None:
+        await db.commit(started())
+        await db.commit(Batch(run=run(status=status, data=b"end"), fence=fence()))
+        with pytest.raises(Fenced):
+            await db.commit(Batch(run=run(status=RunStatus.ERROR, data=b"other"), fence=fence(owner=None)))
+        stored = await other.load_run("r1")
+        assert stored is not None
+        assert (stored.status, stored.data) == (status, b"end")
+
+    async def test_open_questions_of_live_runs_are_listed_oldest_first(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, status, at in (("r1", RunStatus.PAUSED, 30.0), ("r2", RunStatus.RUNNING, 10.0)):
             await db.commit(
                 Batch(run=run(run_id, status=status), requirements=[requirement("q", run_id, created_at=at)])
             )
@@ -247,6 +409,32 @@ class AnswerContract:
         assert [row.run_id for row in await other.list_requirements(limit=1)] == ["r2"]
         await db.answer([requirement("q", "r2", answered_at=40.0)])
         assert [row.run_id for row in await other.list_requirements()] == ["r1", "r1"]
+
+    async def test_open_questions_are_listed_in_pages(self, db: BaseDb) -> None:
+        for run_id in ("r1", "r2"):
+            rows = [requirement(f"{run_id}:q{n}", run_id, created_at=10.0 + n // 2) for n in range(4)]
+            await db.commit(Batch(run=run(run_id, status=RunStatus.PAUSED), requirements=rows))
+        found: list[str] = []
+        after: tuple[float, str] | None = None
+        while page := await db.list_requirements(limit=3, after=after):
+            found += [row.requirement_id for row in page]
+            after = (page[-1].created_at, page[-1].requirement_id)
+        assert found == [f"{run_id}:q{n}" for half in ((0, 1), (2, 3)) for run_id in ("r1", "r2") for n in half]
+
+    async def test_questions_whose_time_is_up_are_found_behind_any_number_of_others(self, db: BaseDb) -> None:
+        rows = [
+            requirement("late", timeout_at=15.0, created_at=30.0, workflow_id="w1"),
+            requirement("now", timeout_at=20.0, created_at=31.0, workflow_id="w1"),
+            requirement("later", timeout_at=20.1, workflow_id="w1"),
+            requirement("never", workflow_id="w1"),
+            requirement("other", timeout_at=1.0, workflow_id="w2"),
+        ]
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=rows))
+        due = await db.list_requirements(workflow_id="w1", due_before=20.0)
+        assert [row.requirement_id for row in due] == ["late", "now"]
+        assert [
+            row.requirement_id for row in await db.list_requirements(workflow_id="w1", due_before=20.0, limit=1)
+        ] == ["late"]
 
     async def test_open_questions_are_filtered(self, db: BaseDb) -> None:
         rows = [

@@ -92,9 +92,10 @@ event_rows = st.builds(
     data=blobs,
 )
 requirement_rows = st.builds(
-    RequirementRow,
+    # The id of a question names its run, so no two runs have one of the same id.
+    lambda run_id, question, **values: RequirementRow(run_id=run_id, requirement_id=f"{run_id}:{question}", **values),
     run_id=runs,
-    requirement_id=st.sampled_from(QUESTIONS),
+    question=st.sampled_from(QUESTIONS),
     session_id=sessions,
     user_id=users,
     workflow_id=workflows,
@@ -103,8 +104,11 @@ requirement_rows = st.builds(
     created_at=times,
     timeout_at=st.none() | times,
     answered_at=st.none() | times,
+    used_at=st.none() | times,
+    withdrawn_at=st.none() | times,
     data=blobs,
 )
+question_ids = st.builds("{}:{}".format, runs, st.sampled_from(QUESTIONS))
 states = st.dictionaries(st.sampled_from(("k", "l", "metadata")), st.none() | blobs, max_size=2)
 patches = st.builds(
     SessionPatch,
@@ -139,6 +143,7 @@ def batches(draw: st.DrawFn) -> Batch:
         events=draw(st.lists(event_rows, max_size=3)),
         requirements=draw(st.lists(requirement_rows, max_size=2)),
         session=patch,
+        waits_for=draw(st.frozensets(question_ids, max_size=2)),
     )
 
 
@@ -150,6 +155,7 @@ filters = st.builds(
     parent_run_id=st.none() | runs,
     statuses=st.none() | some_statuses,
     expired_before=st.none() | times,
+    signalled=st.booleans(),
 )
 keys = st.none() | st.tuples(times, runs)
 
@@ -248,9 +254,32 @@ class DbModel(RuleBasedStateMachine):
     ) -> None:
         self.same(lambda db: db.list_sessions(user_id=user, workflow_id=workflow, limit=limit, before=before))
 
-    @rule(session=st.none() | sessions, user=users, workflow=workflows, limit=st.integers(1, 4))
-    def list_requirements(self, session: str | None, user: str | None, workflow: str | None, limit: int) -> None:
-        self.same(lambda db: db.list_requirements(session_id=session, user_id=user, workflow_id=workflow, limit=limit))
+    @rule(owner=owners, now=times)
+    def take_signals(self, owner: str, now: float) -> None:
+        self.same(lambda db: _signals(db, owner, now))
+
+    @rule(
+        session=st.none() | sessions,
+        user=users,
+        workflow=workflows,
+        due=st.none() | times,
+        limit=st.integers(1, 4),
+        after=st.none() | st.tuples(times, question_ids),
+    )
+    def list_requirements(
+        self,
+        session: str | None,
+        user: str | None,
+        workflow: str | None,
+        due: float | None,
+        limit: int,
+        after: tuple[float, str] | None,
+    ) -> None:
+        self.same(
+            lambda db: db.list_requirements(
+                session_id=session, user_id=user, workflow_id=workflow, due_before=due, limit=limit, after=after
+            )
+        )
 
     @rule(run_id=runs, after=st.integers(0, 10), limit=st.integers(1, 4))
     def load_events(self, run_id: str, after: int, limit: int) -> None:
@@ -273,11 +302,17 @@ async def _outcome(db: BaseDb, call: Callable[[BaseDb], Awaitable[Any]]) -> Any:
         return type(error), details
 
 
+async def _signals(db: BaseDb, owner: str, now: float) -> list[tuple[str, str, float]]:
+    # Not their numbers: a refused write may have used one up.
+    return [(row.run_id, row.kind, row.created_at) for row in await db.take_signals(owner, now=now)]
+
+
 async def _everything(db: BaseDb) -> list[Any]:
     found: list[Any] = [await db.list_runs(RunFilter()), await db.list_sessions(), await db.list_requirements()]
     for run_id in RUNS:
         found += [await db.load_run(run_id), await db.load_steps(run_id), await db.load_events(run_id)]
         found.append(await db.load_requirements(run_id))
     found += [await db.load_session(session_id) for session_id in SESSIONS]
-    found += [sorted(await db.cancel_requests(owner)) for owner in ("a", "b")]
+    ready = await db.list_runs(RunFilter(signalled=True))
+    found.append([row.run_id for row in ready])
     return found

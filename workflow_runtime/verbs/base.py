@@ -42,7 +42,7 @@ class Verbs:
 
     def _launch(
         self,
-        prepare: Callable[[], Awaitable[engine.execution.Execution]],
+        prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]],
         run_id: str,
         stream: bool,
         stream_events: bool | None,
@@ -50,6 +50,11 @@ class Verbs:
         background: bool,
         websocket: engine.websocket.WebSocketHandler | None,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
+        raise NotImplementedError
+
+    async def _detach(
+        self, prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
+    ) -> WorkflowRunOutput:
         raise NotImplementedError
 
     def _wait(self, launch: Callable[[], Any]) -> Any:

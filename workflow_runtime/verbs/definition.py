@@ -67,7 +67,7 @@ class DefinitionVerbs(Verbs):
         if self.events_to_skip:
             data["events_to_skip"] = [event_name(event) for event in self.events_to_skip]
         if self.input_schema is not None:
-            data["input_schema"] = qualified_name(self.input_schema)
+            data["input_schema"] = self._reference(self.input_schema)
         if self.retention is not None:
             found = {name: getattr(self.retention, name) for name in self.retention.__struct_fields__}
             data["retention"] = seal(found)
@@ -75,10 +75,24 @@ class DefinitionVerbs(Verbs):
             data["db"] = {"type": type(self.db).__name__, "id": getattr(self.db, "id", None)}
         steps = self.steps
         if isinstance(steps, (Steps, list, tuple)):
-            data["steps"] = describe(steps) if isinstance(steps, Steps) else [describe(item) for item in steps]
+            one = self._describe
+            data["steps"] = one(steps) if isinstance(steps, Steps) else [one(item) for item in steps]
         elif steps is not None:
-            data["steps_ref"] = qualified_name(steps)
+            data["steps_ref"] = self._reference(steps)
         return data
+
+    def _describe(self, item: Any) -> dict[str, Any]:
+        """One of the steps as data; a subclass may have another form."""
+        return describe(item)
+
+    def _reference(self, item: Any) -> str:
+        """The name of a callable or class in the data."""
+        return qualified_name(item)
+
+    @classmethod
+    def _rebuild(cls, registry: Registry) -> Rebuild:
+        """What turns the data of steps back into steps."""
+        return Rebuild(cls.kinds, registry, lambda inner: cls.from_dict(inner, registry=registry))
 
     @classmethod
     def from_dict(
@@ -96,7 +110,7 @@ class DefinitionVerbs(Verbs):
             BuildError: A name that the registry lacks, an unknown type of step, an unknown field.
         """
         known = Registry.of(registry)
-        build = Rebuild(cls.kinds, known, lambda inner: cls.from_dict(inner, known))
+        build = cls._rebuild(known)
         fields = {name: value for name, value in data.items() if name not in ("type", "db", "steps", "steps_ref")}
         for name in _VALUES:
             if name in fields:

@@ -20,7 +20,7 @@ from ..steps.steps import Steps
 from .base import Verbs
 from .registry import qualified_name
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_retry", "describe_review"]
 
 
 def describe(item: Any) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def _step(step: Step) -> dict[str, Any]:
     ):
         data[name] = getattr(step, name)
     data["on_error"] = step.on_error_given
-    data["human_review"] = _review(step.human_review)
+    data["human_review"] = describe_review(step.human_review)
     if step.retry is not None and step.retry != Retry(attempts=step.max_retries + 1):
-        data["retry"] = _retry(step.retry)
+        data["retry"] = describe_retry(step.retry)
     if step.workflow is not None:
         data["workflow"] = step.workflow.to_dict()
     else:
@@ -95,7 +95,7 @@ def _container(item: Steps | Parallel | Loop | Condition | Router | Map) -> dict
             item.fail_fast,
         )
         data |= _callable("over", item.over, text="path")
-    data["human_review"] = _review(item.human_review)
+    data["human_review"] = describe_review(item.human_review)
     return data
 
 
@@ -108,13 +108,14 @@ def _callable(name: str, value: Any, text: str = "cel") -> dict[str, Any]:
     return {name: qualified_name(value), f"{name}_type": "function"}
 
 
-def _retry(retry: Retry) -> dict[str, Any]:
+def describe_retry(retry: Retry) -> dict[str, Any]:
+    """Its fields; exception classes by qualified name."""
     data = {name: getattr(retry, name) for name in retry.__struct_fields__}
     data["on"] = [qualified_name(kind) for kind in retry.on]
     return data
 
 
-def _review(review: HumanReview) -> dict[str, Any] | None:
+def describe_review(review: HumanReview) -> dict[str, Any] | None:
     """Only what was set; None for a step that asks nobody. Models and predicates by name."""
     found = {name: getattr(review, name) for name in review.__struct_fields__}
     defaults = HumanReview()

@@ -40,7 +40,7 @@ class Rebuild:
             raise BuildError(f"from_dict: {kind!r} is no type of step; known: {', '.join(sorted(self.kinds))}")
         where = f"from_dict: {kind} {data.get('name')!r}"
         fields = {name: value for name, value in data.items() if name not in _SAME}
-        fields["human_review"] = self._review(data.get("human_review"), where)
+        fields["human_review"] = self.review(data.get("human_review"), where)
         if kind == "Step":
             self._executor(fields, data, where)
         else:
@@ -67,12 +67,16 @@ class Rebuild:
                 fields[name] = self.registry.find(reference, f"{where} ({name})")
         if "workflow" in data:
             fields["workflow"] = self.workflow(data["workflow"])
-        retry = data.get("retry")
-        if retry is not None:
-            on = tuple(self.registry.find(name, f"{where} (retry)") for name in retry["on"])
-            fields["retry"] = Retry(**{**retry, "on": on})
+        if data.get("retry") is not None:
+            fields["retry"] = self.retry(data["retry"], where)
 
-    def _review(self, data: dict[str, Any] | None, where: str) -> HumanReview | None:
+    def retry(self, data: Mapping[str, Any], where: str) -> Retry:
+        """The policy that ``describe_retry`` described."""
+        on = tuple(self.registry.find(name, f"{where} (retry)") for name in data["on"])
+        return Retry(**{**data, "on": on})
+
+    def review(self, data: Mapping[str, Any] | None, where: str) -> HumanReview | None:
+        """The guards that ``describe_review`` described."""
         if data is None:
             return None
         fields = dict(data)

@@ -9,16 +9,18 @@ from typing import Any
 
 from .. import engine
 from ..core.filters import skip_sieve, subscription_sieve
-from ..model import checks, codec
+from ..model import checks
 from ..model.enums import RunStatus
-from ..model.errors import InputError, RunNotFound, RunNotPaused
+from ..model.errors import InputError, RunNotFound
+from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.run import WorkflowRunOutput
-from ..storage.base import RunFilter
+from ..storage.base import RunFilter, RunRow
 from .base import Verbs
 
 __all__ = ["RunVerbs"]
 
 logger = logging.getLogger("workflow_runtime")
+_PAGE = 500
 
 
 class RunVerbs(Verbs):
@@ -32,7 +34,7 @@ class RunVerbs(Verbs):
         elif self.db is None:
             found = engine.host.find_finished(run_id)
         else:
-            found = await engine.resume.load_output(self.db, run_id)
+            found = await self._load(run_id)
         return found if found is None or session_id in (None, found.session_id) else None
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
@@ -53,7 +55,21 @@ class RunVerbs(Verbs):
             )
             return None
         engine.sessions.refuse_other_user(row, user_id)
-        return await engine.resume.output_of(self.db, row)
+        return await engine.stored.output_of(self.db, await self._settled(row))
+
+    async def _load(self, run_id: str) -> WorkflowRunOutput | None:
+        assert self.db is not None
+        row = await self.db.load_run(run_id)
+        return None if row is None else await engine.stored.output_of(self.db, await self._settled(row))
+
+    async def _settled(self, row: RunRow) -> RunRow:
+        """``row``, or what it became: a paused run whose cancel was granted, and whose canceller died then, is ended."""
+        assert self.db is not None
+        if not (row.cancel_requested and row.status is RunStatus.paused and row.workflow_id == self.id):
+            return row
+        skip = skip_sieve(self.events_to_skip)
+        await engine.resume.end_cancelled(self.definition(), row, store_events=self.store_events, skip=skip)
+        return await self.db.load_run(row.run_id) or row
 
     def get_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
@@ -71,22 +87,56 @@ class RunVerbs(Verbs):
         if not rows:
             return None
         engine.sessions.refuse_other_user(rows[0], user_id)
-        return await engine.resume.output_of(self.db, rows[0])
+        return await engine.stored.output_of(self.db, await self._settled(rows[0]))
 
     def get_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
         return engine.portal.call(lambda: self.aget_last_run_output(session_id, user_id))
 
-    async def alist_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
-        """The open requirements of this workflow's paused runs, oldest first. Their ``id`` starts with the run's id."""
+    async def alist_pending(
+        self,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        limit: int | None = None,
+        after: Any = None,
+    ) -> list[Any]:
+        """The open requirements of this workflow's paused and running runs, oldest first.
+
+        Each names its run in ``run_id``. ``limit`` is how many to give (None: all); ``after`` is the last requirement of the
+        page before.
+        """
+        checks.number(limit, "limit", "list_pending(): ", least=1, whole=True, none="all", error=InputError)
+        if after is not None and not isinstance(after, StepRequirement | ErrorRequirement):
+            raise InputError(f"after={after!r} must be the last requirement of the page before")
         if self.db is None:
             return []
-        rows = await self.db.list_requirements(session_id=session_id, user_id=user_id, workflow_id=self.id)
-        return [codec.decode_requirement(row.data) for row in rows]
+        key = None if after is None else (after.created_at or 0.0, after.id)
+        found: list[Any] = []
+        while limit is None or len(found) < limit:
+            page = await self.db.list_requirements(
+                session_id=session_id,
+                user_id=user_id,
+                workflow_id=self.id,
+                limit=_PAGE if limit is None else min(_PAGE, limit - len(found)),
+                after=key,
+            )
+            found.extend(engine.stored.requirement_of(row) for row in page)
+            if not page:
+                break
+            key = page[-1].created_at, page[-1].requirement_id
+        return found
 
-    def list_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
-        return engine.portal.call(lambda: self.alist_pending(session_id, user_id))
+    def list_pending(
+        self,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        limit: int | None = None,
+        after: Any = None,
+    ) -> list[Any]:
+        return engine.portal.call(lambda: self.alist_pending(session_id, user_id, limit=limit, after=after))
 
     # -- following, looking back, going elsewhere ----------------------------------------------------------------------
 
@@ -172,47 +222,7 @@ class RunVerbs(Verbs):
             skip=skip_sieve(self.events_to_skip),
             background=background,
         )
-        if background:
-            run = await engine.host.start_hosted(prepare)
-            return engine.ending.copy_output(run.output)
-        return await engine.host.run_awaited(prepare)
-
-    async def _cancel_stored(self, run_id: str) -> bool:
-        """Cancel a run that this process does not execute: at once if it waits, by a mark if another process runs it."""
-        if self.db is None:
-            return await self._cancel_unstored(run_id)
-        status = await self.db.request_cancel(run_id, now=self.clock.time())
-        if status is None:
-            return False
-        if status in (RunStatus.paused, RunStatus.pending):
-            asked = engine.resume.Continuation(
-                definition=self.definition(),
-                run_id=run_id,
-                cancel_reason="cancel_run",
-                store_events=self.store_events,
-                skip=skip_sieve(self.events_to_skip),
-            )
-            try:
-                await engine.host.run_awaited(lambda: engine.resume.prepare_continued(asked))
-            except RunNotPaused:  # it was continued in this moment; the mark reaches whoever runs it
-                logger.debug("run %s is running again; its process will see the request to cancel", run_id)
-        return True
-
-    async def _cancel_unstored(self, run_id: str) -> bool:
-        """Cancel a paused run that only this process knows: its waiting steps end, its output cannot be continued."""
-        parked = engine.host.find_parked(run_id)
-        if parked is not None and parked.loop.is_here():
-            known, parked.cancel_reason = parked.last_output, "cancelled by cancel_run"
-            parked.reopen([])
-            engine.host.launch(parked)
-            await parked.wait_ended()
-            known.status = RunStatus.cancelled
-            return True
-        paused = engine.host.find_paused(run_id)
-        if paused is None or not paused.is_paused:
-            return False
-        paused.status, paused.content = RunStatus.cancelled, f"Run {run_id} was cancelled"
-        return True
+        return await (self._detach(prepare) if background else engine.host.run_awaited(prepare))
 
 
 def _check_run(run_id: Any, session_id: Any = None) -> None:

@@ -142,7 +142,8 @@ class SessionVerbs(Verbs):
         return engine.portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
-        """Store the session's name, metadata and state; its runs are stored by running. Nothing without a db.
+        """Store the session's name, metadata, state, and what else is in its ``session_data``; its runs are stored by
+        running. Nothing without a db.
 
         Of the state what was changed since the session was read is written, so that what others have stored meanwhile
         under other keys stays.
@@ -217,6 +218,9 @@ class SessionVerbs(Verbs):
             extra = {"user_id": session.user_id, "name": session.session_name}
             if session.workflow_id is not None:
                 extra.update(workflow_id=session.workflow_id, workflow_name=session.workflow_name)
+            if session.more_data or session.workflow_data is not None:
+                outline = self.definition().outline
+                extra["workflow_data"] = engine.sessions.encode_workflow_data(session, outline)
             if session.metadata is not None:
                 extra["metadata"] = codec.encode_value(session.metadata, "session metadata")
         while True:

@@ -131,11 +131,17 @@ def step_retry(view: View, event: Any, now: float) -> None:
 def step_completed(view: View, event: Any, now: float) -> None:
     node = view.at(event.path, event.step_name)
     output = event.step_response
-    failed = output is not None and not output.success and node.kind == "Step" and output.step_type != "Workflow"
+    skipped = output is not None and output.skipped
+    failed = (
+        output is not None
+        and not (output.success or skipped)
+        and node.kind == "Step"
+        and output.step_type != "Workflow"
+    )
     node.error = output.error if output is not None and failed else None
-    node.note, node.tail = "", None
+    node.note, node.tail = output.error or "" if output is not None and skipped else "", None
     view.count(event)
-    view.end(node, "failed" if failed else "done", event.seq, now)
+    view.end(node, "skipped" if skipped else "failed" if failed else "done", event.seq, now)
 
 
 def step_error(view: View, event: Any, now: float) -> None:

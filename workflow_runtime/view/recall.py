@@ -12,8 +12,6 @@ from .tree import View
 
 __all__ = ["natural", "recall"]
 
-_BY_PERSON = re.compile(r"skipped: rejected by a person$|(output )?discarded by a person$")
-
 
 def natural(path: str) -> list[tuple[int, str]]:
     """A sort key that puts step 10 behind step 9."""
@@ -45,6 +43,8 @@ def recall(
     elif view.status == "CANCELLED":
         view.reason = view.reason or str(output.content or "")
     _times(view, output, entries, offset, created_at)
+    if view.status == "ERROR":
+        _failures(view, output)
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
@@ -82,14 +82,45 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
         node.state = "running"
     elif entry.output is not None:
         node.state = state_of(entry.output, is_round)
-        node.error = node.error or (entry.output.error if node.state == "failed" else None)
+        if node.state == "failed":
+            node.error = node.error or entry.output.error
+        elif node.state == "skipped" and not node.error:
+            node.note = node.note or entry.output.error or ""
+
+
+def _failures(view: View, output: WorkflowRunOutput) -> None:
+    """Steps that failed the run: the journal has outcomes only. Where the events are known, they told already."""
+    for step in output.failed_steps or ():
+        assert step.path is not None
+        kind = step.step_type if step.step_type not in ("Step", "Workflow") else None
+        node = view.at(step.path, step.step_name, kind)
+        if node.state == "failed":
+            continue
+        for outer in node.above():
+            if outer.state == "pending":
+                outer.state, outer.started_at = "running", outer.started_at or view.root.started_at
+        node.state, node.error = "failed", step.error
+        node.error_type = output.error_type if step.error == output.error else None
+        node.started_at = node.started_at or view.root.started_at
+        node.ended_at = view.root.ended_at
+        if view.failed is None or step.error == output.error:
+            view.failed = node
+        if node.parent is not None and node.parent.kind == "Parallel":  # it was added behind those that ended
+            around = node.parent
+            around.children = {child.path: child for child in sorted(around.children.values(), key=_place)}
+
+
+def _place(node: Node) -> list[tuple[int, str]]:
+    return natural(node.path)
 
 
 def state_of(output: StepOutput, is_round: bool = False) -> State:
     """Done, failed, or skipped by a person. An iteration's own record only says whether another one follows."""
-    if is_round or output.success or output.steps:
+    if is_round:
         return "done"
-    return "skipped" if isinstance(output.content, str) and _BY_PERSON.search(output.content) else "failed"
+    if output.skipped:
+        return "skipped"
+    return "done" if output.success or output.steps else "failed"
 
 
 def _times(

@@ -28,7 +28,18 @@ def main(tape):
             waiting = run.steps_requiring_output_review
             tape.note(
                 f"{label}: asked {number}",
-                [run.status, [[item.step_name, item.output_review_message] for item in waiting]],
+                [
+                    run.status,
+                    [
+                        [
+                            item.step_name,
+                            item.step_output.content,
+                            item.requires_confirmation,
+                            item.confirmation_message,
+                        ]
+                        for item in waiting
+                    ],
+                ],
             )
             answer(waiting[0])
             run = workflow.continue_run(run)

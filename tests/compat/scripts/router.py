@@ -41,6 +41,10 @@ def by_state(step_input: StepInput, session_state: dict) -> str:
     return session_state["route"]
 
 
+def fresh(step_input: StepInput) -> List[Step]:
+    return [Step(name="web", executor=web), Step(name="tech", executor=tech)]
+
+
 def none(step_input: StepInput):
     return None
 
@@ -63,5 +67,6 @@ def main(tape):
     tape.run("state", workflow("State", by_state), input="x", session_state={"route": "tech"})
     tape.run("functions", workflow("Functions", lambda step_input: "web", [tech, web]), input="x")
     tape.run("group", workflow("Group", lambda step_input: "steps_group_1", [tech_step, [web_step]]), input="x")
+    tape.modes(workflow("Fresh", fresh), label="fresh", input="x")
     tape.modes(workflow("None", none), label="none", input="x")
     tape.run("unknown", workflow("Unknown", unknown), input="x")

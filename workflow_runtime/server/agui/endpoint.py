@@ -20,8 +20,8 @@ from ...model.text import builtins
 from ..errors import Refused
 from ..http.body import limited
 from ..http.call import Call
-from ..http.sse import EventStream
-from ..requests import Identifier, RunId, StartRun
+from ..http.sse import EventStream, run_header
+from ..requests import RunId, SessionId, StartRun, refuse_unaddressable
 from ..rows import PendingItem
 from ..served_run import ServedRun
 from .asked import run_input
@@ -69,16 +69,19 @@ async def run_agent(call: Call) -> Response:
 
 
 async def _body(call: Call) -> ag.RunAgentInput:
-    body = await limited(call.request, call.service.limits.body).body()
+    body = await limited(call.request, call.service.limits).body()
     try:
         asked = ag.RunAgentInput.model_validate_json(body)
-        msgspec.convert({"threadId": asked.thread_id}, dict[str, Identifier])
+        msgspec.convert({"threadId": asked.thread_id}, dict[str, SessionId])
         msgspec.convert({"runId": asked.run_id}, dict[str, RunId])
+        refuse_unaddressable(("runId", asked.run_id), ("threadId", asked.thread_id))
     except pydantic.ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise Refused(400, "bad_request", "the body is no RunAgentInput:\n" + "\n".join(lines)) from None
     except msgspec.ValidationError as error:
         raise Refused(400, "bad_request", f"threadId or runId is no identifier: {error}") from None
+    except ValueError as error:
+        raise Refused(400, "bad_request", str(error)) from None
     return asked
 
 
@@ -115,7 +118,7 @@ class _AgentStream(EventStream):
             service.limits,
             seat=service.reading(call.user, run.run_id),
             stopping=service.stopping,
-            headers={"X-Run-Id": run.run_id},
+            headers=run_header(run.run_id),
         )
         self._call = call
         self._run = run

@@ -25,6 +25,7 @@ from ... import (
     WorkflowResumedEvent,
     WorkflowStartedEvent,
 )
+from ..rejected import rejected_step, rejection
 from .interrupts import interrupt
 from .patch import json_patch
 
@@ -113,6 +114,12 @@ class RunMapping:
         said: list[ag.BaseEvent] = []
         if isinstance(event.content, str) and event.content and not self._has_said(event.content):
             said = [*self._text(event.path, event, event.content), *self._end_text(event.path)]
+        outcome: ag.RunFinishedSuccessOutcome | ag.RunFinishedCancelledOutcome = ag.RunFinishedSuccessOutcome()
+        rejected = rejected_step(event.step_results or ())
+        if rejected is not None:  # what the run was to do last was not done: to a front end, that is no success
+            outcome = ag.RunFinishedCancelledOutcome()
+            value = {"step_name": rejected.step_name, "reason": rejected.error, "message": rejection(rejected)}
+            said.append(ag.CustomEvent(name="StepRejected", value=value, timestamp=_millis(event)))
         return [
             *said,
             *self._finish(
@@ -120,7 +127,7 @@ class RunMapping:
                     thread_id=self.thread_id,
                     run_id=self.run_id,
                     result=result,
-                    outcome=ag.RunFinishedSuccessOutcome(),
+                    outcome=outcome,
                     usage=_usage(event),
                 )
             ),

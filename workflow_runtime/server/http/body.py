@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import anyio
 import msgspec
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from ... import Audio, File, Image, Video
 from ..errors import Refused
 from ..limits import Limits
+from .nesting import NESTING, nested_too_deeply
 
-__all__ = ["FORMS", "read_body"]
+__all__ = ["FORMS", "limited", "patient", "read_body"]
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _T = TypeVar("_T")
@@ -49,17 +51,19 @@ async def read_body(request: Request, kind: type[_T], limits: Limits) -> _T:
     """The body as ``kind``. Nothing sent is an empty object.
 
     Raises:
-        Refused: It is too large (413), of another type (415), or does not fit (400).
+        Refused: It is too large (413), of another type (415), does not fit (400), or stops coming (408).
     """
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent in FORMS:
-        data = await _form(limited(request, limits.upload if sent == FORMS[0] else limits.body), limits)
+        data = await _form(limited(request, limits, limits.upload if sent == FORMS[0] else limits.body), limits)
         return _fitting(lambda: msgspec.convert(data, kind))
-    body = await limited(request, limits.body).body()
+    body = await limited(request, limits).body()
     if sent not in ("", "application/json") and not sent.endswith("+json"):
         raise Refused(415, "unsupported_type", f"send application/json, {' or '.join(FORMS)}")
     if body and not sent:  # a page of another site can send this without being asked; see the guard
         raise Refused(415, "unsupported_type", "say Content-Type: application/json")
+    if nested_too_deeply(body):
+        raise Refused(400, "bad_request", f"the body is nested deeper than {NESTING}")
     return _fitting(lambda: msgspec.json.decode(body or b"{}", type=kind))
 
 
@@ -68,26 +72,46 @@ def _fitting(convert: Callable[[], _T]) -> _T:
         return convert()
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as error:
         raise Refused(400, "bad_request", f"the body does not fit: {error}") from None
-    except RecursionError:
-        raise Refused(400, "bad_request", "the body is nested too deeply") from None
 
 
-def limited(request: Request, most: int) -> Request:
-    """The same request, whose body is refused (413) where it goes beyond ``most`` bytes."""
+def limited(request: Request, limits: Limits, most: int | None = None) -> Request:
+    """The same request, whose body is refused where it goes beyond ``most`` bytes (413; None: ``limits.body``), or where
+    nothing comes for ``limits.receive_timeout`` seconds (408)."""
+    most = limits.body if most is None else most
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
     read = 0
+    waited = patient(request.receive, limits.receive_timeout)
 
     async def receive() -> Message:
         nonlocal read
-        message = await request.receive()
+        message = await waited()
         read += len(message.get("body", b""))
         if read > most:
             raise _too_large(most)
         return message
 
     return Request(request.scope, receive)
+
+
+def patient(receive: Receive, seconds: float) -> Receive:
+    """``receive``, refused (408) where the next part of the body does not come within ``seconds``. What follows the body,
+    the client's leaving, may take as long as it likes."""
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal is_whole
+        if is_whole:
+            return await receive()
+        with anyio.move_on_after(seconds) as limit:
+            message = await receive()
+        if limit.cancelled_caught:
+            raise Refused(408, "too_slow", f"nothing more of the request came within {seconds:g} s")
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def _too_large(most: int) -> Refused:
@@ -125,9 +149,11 @@ def _put(data: dict[str, Any], name: str, text: str) -> None:
     field = _RENAMED.get(name, name)
     value: Any = text
     if name in _JSON_FIELDS or name == "input_files":
+        if nested_too_deeply(text):
+            raise Refused(400, "bad_request", f"the field {name} is nested deeper than {NESTING}")
         try:
             value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
+        except msgspec.DecodeError:
             raise Refused(400, "bad_request", f"the field {name} must be JSON") from None
     elif field in ("stream", "stream_events", "background"):
         if text.lower() not in _FLAGS:

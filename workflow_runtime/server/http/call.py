@@ -26,6 +26,7 @@ logger = logging.getLogger("workflow_runtime")
 _T = TypeVar("_T")
 VERSION = version("workflow-runtime")
 _ENCODER = msgspec.json.Encoder()
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 408: {"Connection": "close"}}
 _NO_ROUTE = {
     404: ("not_found", "there is nothing at this address; /openapi.json lists what there is"),
     405: ("method_not_allowed", "this address does not take this method; the header Allow names those that it does"),
@@ -92,7 +93,7 @@ def refusal(error: Exception, what: str) -> Response:
         refused = Refused(500, "internal", f"something went wrong here; the server's log has it as {number}")
     elif refused.status >= 500:
         logger.warning("%s: %s: %s", what, type(error).__name__, error)
-    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    headers = _HEADERS.get(refused.status)
     return as_json(refused.to_dict(), refused.status, headers)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import Refused
-from ..requests import Identifier, RunId
+from ..requests import Identifier, RunId, SessionId, refuse_unaddressable
+from .nesting import NESTING, nested_too_deeply
 from .runs import answers_in
 
 __all__ = [
@@ -41,7 +42,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     workflow_id: str
     input: Any = None
     message: Any = None
-    session_id: Identifier | None = None
+    session_id: SessionId | None = None
     run_id: RunId | None = None
     user_id: Identifier | None = None
     stream_events: bool = True
@@ -49,6 +50,9 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     additional_data: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
 
 
 class FollowFrame(Frame, frozen=True, kw_only=True, tag="subscribe"):
@@ -99,6 +103,8 @@ _KINDS: dict[str, type[Frame]] = {
 
 def parse_frame(text: bytes) -> Frame:
     """The frame; Refused for what is none."""
+    if nested_too_deeply(text):
+        raise Refused(400, "bad_frame", f"the frame is nested deeper than {NESTING}")
     try:
         data = msgspec.json.decode(text, type=dict[str, Any])
         action = data.get("action")
@@ -109,5 +115,3 @@ def parse_frame(text: bytes) -> Frame:
         return msgspec.convert({**data, "action": name}, kind)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise Refused(400, "bad_frame", f"the frame does not fit: {error}") from None
-    except RecursionError:
-        raise Refused(400, "bad_frame", "the frame is nested too deeply") from None

@@ -26,6 +26,7 @@ _SAID = {
     401: "Nobody knows who asks",
     403: "Not for this caller, or from this page",
     404: "No such thing of this user",
+    408: "The rest of the request did not come",
     409: "Not in this state",
     410: "It is not stored any more",
     413: "Too large",
@@ -84,6 +85,8 @@ def describe_operation(operation: Operation) -> dict[str, Any]:
         "parameters": _parameters(operation),
         "responses": _responses(operation),
     }
+    if operation.is_open:
+        described["security"] = []
     if operation.body is not None:
         schema = inlined(operation.body)
         content = {"application/json": {"schema": schema}}
@@ -120,7 +123,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         if operation.name == "read_graph":
             said["content"] |= {kind: {"schema": {"type": "string"}} for kind in ("image/svg+xml", "text/vnd.graphviz")}
         found[str(status)] = said
-    for status in sorted({400, 401, 403, *operation.refusals, 503}):
+    late = {408} if 413 in operation.refusals else set()  # what may be too large may also be too slow
+    for status in sorted({400, 401, 403, *operation.refusals, *late, 503}):
         found.setdefault(
             str(status), {"description": _SAID[status], "content": {"application/json": {"schema": _ERROR}}}
         )

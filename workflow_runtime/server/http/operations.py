@@ -26,7 +26,8 @@ __all__ = ["OPERATIONS", "Operation"]
 @dataclass(frozen=True)
 class Operation:
     """One route. ``query`` and ``body`` are msgspec types; ``forms``: agno's form fields are understood too; ``answers``
-    maps a status to a media type; ``refusals`` are the statuses of JSON errors beside those that every route has."""
+    maps a status to a media type; ``refusals`` are the statuses of JSON errors beside those that every route has;
+    ``is_open``: it asks for no credentials and answers under any host name."""
 
     method: str
     path: str
@@ -37,6 +38,7 @@ class Operation:
     forms: bool = False
     answers: dict[int, str] = field(default_factory=lambda: {200: "application/json"})
     refusals: tuple[int, ...] = ()
+    is_open: bool = False
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ _STARTED: dict[int, str] = {200: JSON, 202: JSON}
 _GRAPHS = {200: "text/plain"}
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("GET", "/health", workflows.health, "Whether the server takes requests", refusals=(503,)),
+    Operation("GET", "/health", workflows.health, "Whether the server takes requests", refusals=(503,), is_open=True),
     Operation("GET", "/workflows", workflows.list_workflows, "The workflows of this server"),
     Operation(
         "GET",

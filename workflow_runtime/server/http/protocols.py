@@ -11,10 +11,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import Refused
 from ..service import Service
+from .body import patient
 from .call import Call, refusal
 
 __all__ = ["McpRoute", "run_agent"]
@@ -43,7 +44,7 @@ class McpRoute:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._group: anyio.abc.TaskGroup | None = None
-        self._manager: Any = None
+        self._handle: ASGIApp | None = None
         self._loading = anyio.Lock()
 
     @asynccontextmanager
@@ -52,11 +53,11 @@ class McpRoute:
         async with anyio.create_task_group() as self._group:
             yield
             self._group.cancel_scope.cancel()
-        self._group = self._manager = None
+        self._group = self._handle = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            manager = await self._started()
+            handle = await self._started()
         except Refused as refused:
             await refusal(refused, scope["path"])(scope, receive, send)
             return
@@ -67,17 +68,30 @@ class McpRoute:
                 group.cancel_scope.cancel()
 
             group.start_soon(until_stopped)
-            await manager.handle_request(scope, receive, send)
+            await handle(scope, _leaving(patient(receive, self._service.limits.receive_timeout)), send)
             group.cancel_scope.cancel()
 
-    async def _started(self) -> Any:
+    async def _started(self) -> ASGIApp:
         async with self._loading:
-            if self._manager is None:
+            if self._handle is None:
                 if self._group is None:
                     raise Refused(503, "not_started", "the lifespan of this app did not run")
                 module = await _loaded("mcp", "workflow_runtime.server.mcp.http", "mcp")
-                self._manager = await self._group.start(_hold, module.session_manager(self._service))
-            return self._manager
+                manager = await self._group.start(_hold, module.session_manager(self._service))
+                self._handle = module.owned(manager)
+            return self._handle
+
+
+def _leaving(receive: Receive) -> Receive:
+    """A client whose request stops in the middle counts as one that has left: that is what the package knows."""
+
+    async def receive_or_leave() -> Message:
+        try:
+            return await receive()
+        except Refused:
+            return {"type": "http.disconnect"}
+
+    return receive_or_leave
 
 
 async def _hold(manager: Any, *, task_status: anyio.abc.TaskStatus[Any]) -> None:

@@ -13,7 +13,7 @@ from ..requests import AnswerRun, EventsQuery, ForkRun, PendingQuery, RunQuery, 
 from ..served_run import ServedRun
 from .body import read_body
 from .call import Call, as_json
-from .sse import EventStream, Source
+from .sse import EventStream, Source, run_header
 from .waiting import while_wanted
 
 __all__ = [
@@ -177,5 +177,5 @@ def event_stream(call: Call, source: Source, run_id: str) -> EventStream:
         service.limits,
         seat=service.reading(call.user, run_id),
         stopping=service.stopping,
-        headers={"X-Run-Id": run_id},
+        headers=run_header(run_id),
     )

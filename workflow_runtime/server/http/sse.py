@@ -22,7 +22,7 @@ from ..errors import Refused
 from ..limits import Limits
 from .call import refusal
 
-__all__ = ["EventStream", "Source", "frame"]
+__all__ = ["EventStream", "Source", "frame", "run_header"]
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -43,6 +43,12 @@ class Source(Protocol):
     async def take_some(self) -> list[Event]: ...
 
     async def aclose(self) -> None: ...
+
+
+def run_header(run_id: str) -> dict[str, str]:
+    """The header that names the run; none for an id that no header can hold, which only this process can have started."""
+    fits = run_id.isprintable() and all(ord(character) < 256 for character in run_id)
+    return {"X-Run-Id": run_id} if fits else {}
 
 
 def frame(event: Event) -> bytes:

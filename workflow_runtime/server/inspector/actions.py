@@ -59,6 +59,10 @@ async def start_run(visit: Visit, form: FormData, schema: dict[str, Any] | None)
     if not filled.errors:
         try:
             asked_for = StartRun(input=filled.value, background=True, session_id=session_id)
+        except ValueError as error:  # of the id
+            filled = filled._replace(errors={"": str(error)})
+    if not filled.errors:
+        try:
             output: Any = await visit.service.start(visit.user, workflow.id, asked_for)
             return _go(visit, visit.links.run(str(output.run_id)))
         except InputError as error:

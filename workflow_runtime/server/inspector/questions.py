@@ -98,7 +98,7 @@ def _tool(item: Any, index: int) -> str:
 def _context(item: Any) -> Any:
     """What the question is about: the output to review, or what the step would get."""
     if getattr(item, "step_output", None) is not None:
-        return value(item.step_output.content, "Output to review", 8000)
+        return value(item.reviewed_content, "Output to review", 8000)
     given = getattr(item, "step_input", None)
     if given is not None and given.previous_step_content is not None:
         return h.details[h.summary["What came before"], value(given.previous_step_content, "What came before", 8000)]
@@ -121,7 +121,7 @@ def _edit(item: Any, parts: Mapping[str, Any], key: str, filled: Filled | None) 
 
 
 def _output(item: Any) -> Any:
-    return item.step_output.content if item.step_output is not None else None
+    return item.reviewed_content
 
 
 def _buttons(parts: Mapping[str, Any], key: str, filled: Filled | None) -> h.Element:

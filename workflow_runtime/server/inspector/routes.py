@@ -18,6 +18,7 @@ from starlette.types import Send
 from ... import RunStatus, Subscription
 from ...view.clean import clean
 from ..errors import Refused, as_refused
+from ..http.body import limited
 from ..http.call import user_of
 from ..http.sse import EventStream
 from ..http.workflows import input_schema
@@ -225,6 +226,6 @@ async def _posted(visit: Visit, action: Callable[..., Awaitable[Response]]) -> R
     length = visit.request.headers.get("content-length", "")
     if not length.isdigit() or int(length) > visit.service.limits.body:
         raise Refused(413, "too_large", "this is more than the server takes")
-    async with visit.request.form(max_files=0, max_fields=500) as form:
+    async with limited(visit.request, visit.service.limits).form(max_files=0, max_fields=500) as form:
         check_post(visit.request, form)
         return await action(visit, form)

@@ -12,6 +12,7 @@ import msgspec
 from ... import ErrorRequirement, RunStatus, StepRequirement, Workflow, WorkflowRunOutput
 from ...model.text import builtins
 from ..http.workflows import input_schema
+from ..rejected import rejected_step, rejection
 
 __all__ = ["ANSWER", "Requirement", "answer_tool", "message", "names", "open_questions", "result", "told", "tool"]
 
@@ -91,8 +92,12 @@ def result(workflow: Workflow, output: WorkflowRunOutput) -> types.CallToolResul
     if output.status is RunStatus.error:
         return told(f"{output.error_type}: {output.error}", data, is_error=True)
     if output.is_cancelled:
-        return told(f"Run {output.run_id} was cancelled", data, is_error=True)
+        return told(f"Run {output.run_id} was cancelled: {output.get_content_as_string()}", data, is_error=True)
     data["content"] = builtins(output.content)
+    rejected = rejected_step(output.step_results)
+    if rejected is not None:
+        data["rejected"] = {"step_name": rejected.step_name, "reason": rejected.error}
+        return told(rejection(rejected), data, is_error=True)
     return told(output.get_content_as_string(), data)
 
 

@@ -6,7 +6,8 @@ from workflow_runtime.executors import ExecutorRun as RunOutput
 from workflow_runtime.model.enums import RunEvent
 from workflow_runtime.model.events import CustomEvent
 from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
-from workflow_runtime.model.executor_events import ExecutorEvent as BaseAgentRunEvent
+
+from ._families import BaseAgentRunEvent
 
 __all__ = [
     "BaseAgentRunEvent",

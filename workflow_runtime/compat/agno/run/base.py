@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.model.events import WorkflowEvent as BaseRunOutputEvent
+
+from ._families import BaseRunOutputEvent
 
 __all__ = ["BaseRunOutputEvent", "RunContext", "RunStatus"]
 

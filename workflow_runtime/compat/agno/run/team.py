@@ -6,7 +6,8 @@ from workflow_runtime.executors import ExecutorRun as TeamRunOutput
 from workflow_runtime.model.enums import TeamRunEvent
 from workflow_runtime.model.events import CustomEvent
 from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
-from workflow_runtime.model.executor_events import ExecutorEvent as BaseTeamRunEvent
+
+from ._families import BaseTeamRunEvent
 
 __all__ = [
     "BaseTeamRunEvent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_runtime.model.codec import event_from_dict
+from workflow_runtime.model.codec import event_from_dict, event_kinds
 from workflow_runtime.model.enums import WorkflowRunEvent
 from workflow_runtime.model.events import (
     ConditionExecutionCompletedEvent,
@@ -31,6 +31,7 @@ from workflow_runtime.model.events import (
     StepsExecutionCompletedEvent,
     StepsExecutionStartedEvent,
     StepStartedEvent,
+    UnknownEvent,
     WorkflowAgentCompletedEvent,
     WorkflowAgentStartedEvent,
     WorkflowCancelledEvent,
@@ -40,10 +41,12 @@ from workflow_runtime.model.events import (
     WorkflowRunOutputEvent,
     WorkflowStartedEvent,
 )
-from workflow_runtime.model.events import WorkflowEvent as BaseWorkflowRunOutputEvent
 from workflow_runtime.model.run import WorkflowRunOutput
 
+from ._families import BaseWorkflowRunOutputEvent
+
 __all__ = [
+    "WORKFLOW_RUN_EVENT_TYPE_REGISTRY",
     "BaseWorkflowRunOutputEvent",
     "ConditionExecutionCompletedEvent",
     "ConditionExecutionStartedEvent",
@@ -83,6 +86,15 @@ __all__ = [
 ]
 
 
+WORKFLOW_RUN_EVENT_TYPE_REGISTRY: dict[str, Any] = {
+    **{name: kind for name, kind in event_kinds().items() if name in {item.value for item in WorkflowRunEvent}},
+    WorkflowRunEvent.custom_event.value: CustomEvent,
+}
+
+
 def workflow_run_output_event_from_dict(data: dict[str, Any]) -> Any:
-    """The event that ``to_dict`` described."""
-    return event_from_dict(data)
+    """The event that ``to_dict`` described. ValueError: no event has that name."""
+    event = event_from_dict(data)
+    if isinstance(event, UnknownEvent):
+        raise ValueError(f"unknown event {event.name!r}; of a workflow: {', '.join(WORKFLOW_RUN_EVENT_TYPE_REGISTRY)}")
+    return event

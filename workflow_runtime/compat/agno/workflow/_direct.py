@@ -12,8 +12,11 @@ import msgspec
 
 from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.plan import Node, Plan
+from workflow_runtime.engine.context import SHARED, assign
+from workflow_runtime.model.errors import WorkflowRuntimeError
 from workflow_runtime.model.run import WorkflowRunOutput
 from workflow_runtime.model.step_io import StepInput, StepOutput
+from workflow_runtime.steps.condition import Condition, ConditionNode
 from workflow_runtime.steps.step import StepNode
 
 if TYPE_CHECKING:
@@ -31,17 +34,18 @@ _IGNORED = {  # they concern agents, agno's storage and its way to resume
     "step_index",
     "parent_step_id",
 }
-_REFUSED = {"resume_from_iteration", "previous_iteration_results", "force_else_branch"}
+_REFUSED = {"resume_from_iteration", "previous_iteration_results"}
 
 
 class _Alone(Node):
     """Stands at the root for ``inner`` and gives it what ran before, and the caller's live session state."""
 
-    __slots__ = ("given", "inner", "session", "state")
+    __slots__ = ("given", "inner", "session", "shared", "state")
 
-    def __init__(self, inner: Node, given: StepInput, session: Any, state: dict[str, Any] | None) -> None:
+    def __init__(self, inner: Node, given: StepInput, session: Any, state: Any, context: Any) -> None:
         super().__init__(name=inner.name, segment=inner.segment, index=inner.index, step_id=inner.step_id)
         self.inner, self.given, self.session, self.state = inner, given, session, state
+        self.shared = {name: value for name in SHARED if (value := getattr(context, name, None)) is not None}
 
     async def execute(self, frame: Any, flow: Flow) -> StepOutput:
         given = self.given
@@ -54,21 +58,29 @@ class _Alone(Node):
         flow.session = given.workflow_session or self.session
         if self.state is not None:
             frame.run.state = self.state
+        assign(frame.run, self.shared)
         return await self.inner.execute(frame, flow)
 
 
-def _plan(built: Plan, given: StepInput, session: Any, state: dict[str, Any] | None) -> Plan:
+def _plan(built: Plan, given: StepInput, session: Any, state: Any, context: Any, force_else: bool) -> Plan:
     """The plan of the one component of ``built``, to be run alone."""
     inner = built.root[0]
     inner.top = False
     if isinstance(inner, StepNode):
+        inner.on_error = "skip" if inner.declared.skip_on_failure else "fail"
+    elif isinstance(inner, ConditionNode):
         inner.on_error = "fail"
+        inner.evaluate = False if force_else else inner.evaluate
     for _, node in inner.walk():
         node.review = None
-    return Plan((_Alone(inner, given, session, state),), hosted=built.hosted)
+        if isinstance(node, (StepNode, ConditionNode)) and node.on_error == "pause":
+            node.on_error = "fail"
+    return Plan((_Alone(inner, given, session, state, context),), hosted=built.hosted)
 
 
-def _alone(component: Any, given: StepInput, context: Any, state: Any, session: Any) -> Workflow:
+def _alone(
+    component: Any, given: StepInput, context: Any, state: Any, session: Any, force_else_branch: bool = False, **_: Any
+) -> Workflow:
     from .workflow import Workflow
 
     if state is None:
@@ -81,7 +93,8 @@ def _alone(component: Any, given: StepInput, context: Any, state: Any, session: 
         metadata=getattr(context, "metadata", None),
     )
     definition = workflow.definition()
-    workflow._definition = msgspec.structs.replace(definition, plan=_plan(definition.plan, given, session, state))
+    plan = _plan(definition.plan, given, session, state, context, force_else_branch)
+    workflow._definition = msgspec.structs.replace(definition, plan=plan)
     return workflow
 
 
@@ -101,14 +114,21 @@ def _call(given: StepInput, context: Any, session_id: Any, user_id: str | None) 
     }
 
 
-def _check(ignored: dict[str, Any]) -> None:
+def _check(component: Any, options: dict[str, Any]) -> None:
     """TypeError for an argument that agno does not have, or whose effect there is none of here."""
-    for name, value in ignored.items():
-        if name not in _IGNORED and (name not in _REFUSED or value):
+    known = _IGNORED | {"force_else_branch"} if isinstance(component, Condition) else _IGNORED
+    for name, value in options.items():
+        if name not in known and (name not in _REFUSED or value):
             raise TypeError(f"a component run by itself takes no {name}={value!r}")
 
 
 def _only(output: WorkflowRunOutput) -> StepOutput:
+    """The component's output. WorkflowRuntimeError: something in it asked a person, and nobody can answer."""
+    if output.is_paused:
+        raise WorkflowRuntimeError(
+            f"step {output.paused_step_name!r} asked a person, which a component that is run by itself cannot do;"
+            " make it a step of a Workflow and answer with continue_run()"
+        )
     return output.step_results[0]
 
 
@@ -130,11 +150,11 @@ class Direct:
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
         workflow_session: Any = None,
-        **ignored: Any,
+        **options: Any,
     ) -> StepOutput:
         """The component's output for ``step_input``. ``session_state`` is live: what the steps change is changed."""
-        _check(ignored)
-        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        _check(self, options)
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session, **options)
         output: Any = workflow.run(**_call(step_input, run_context, session_id, user_id))
         return _only(output)
 
@@ -148,11 +168,11 @@ class Direct:
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
         workflow_session: Any = None,
-        **ignored: Any,
+        **options: Any,
     ) -> StepOutput:
         """The same as ``execute`` for a running event loop."""
-        _check(ignored)
-        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        _check(self, options)
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session, **options)
         return _only(await workflow.arun(**_call(step_input, run_context, session_id, user_id)))
 
     def execute_stream(
@@ -167,11 +187,11 @@ class Direct:
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
         workflow_session: Any = None,
-        **ignored: Any,
+        **options: Any,
     ) -> Iterator[Any]:
         """The component's events as they happen, and at the end its StepOutput."""
-        _check(ignored)
-        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        _check(self, options)
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session, **options)
         call = _call(step_input, run_context, session_id, user_id)
         call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}
         with workflow.run(**call, stream=True) as stream:
@@ -191,11 +211,11 @@ class Direct:
         run_context: Any = None,
         session_state: dict[str, Any] | None = None,
         workflow_session: Any = None,
-        **ignored: Any,
+        **options: Any,
     ) -> AsyncIterator[Any]:
         """The same as ``execute_stream`` for a running event loop."""
-        _check(ignored)
-        workflow = _alone(self, step_input, run_context, session_state, workflow_session)
+        _check(self, options)
+        workflow = _alone(self, step_input, run_context, session_state, workflow_session, **options)
         call = _call(step_input, run_context, session_id, user_id)
         call |= {"stream_events": stream_events, "stream_executor_events": stream_executor_events}
         async with workflow.arun(**call, stream=True) as stream:

@@ -6,25 +6,30 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from workflow_runtime.core.cel import CelExpression
 from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.gate import Verdict
 from workflow_runtime.core.plan import Node
-from workflow_runtime.model.review import HumanReview
-from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import condition as strict
 from workflow_runtime.steps.frame import Frame
 
-from ._direct import Direct
-from ._failures import failed_child
+from ._data import Component
+from ._failures import LenientNode, failed_child, fails_the_run, must_fail_the_run
+from ._review import Guarded
+from .step import Step
+from .types import HumanReview, OnReject, StepInput, StepOutput, StepRequirement, StepType
 
-__all__ = ["Condition"]
+__all__ = ["Condition", "HumanReview", "OnReject", "Step", "StepInput", "StepOutput", "StepRequirement", "StepType"]
 
 logger = logging.getLogger("workflow_runtime")
 
 
-class Condition(strict.Condition, Direct):
+class Condition(strict.Condition, Guarded, Component):
     """``workflow_runtime.Condition`` with agno's ``on_error="skip"``, for the evaluator and for what a child raises."""
+
+    plain = ("on_error",)
 
     def __init__(
         self,
@@ -50,13 +55,14 @@ class Condition(strict.Condition, Direct):
             requires_confirmation,
             confirmation_message,
             on_reject,
-            on_error,
+            on_error if human_review is None else human_review.on_error or "skip",
             human_review,
             timeout=timeout,
         )
+        self.human_review = msgspec.structs.replace(self.human_review, on_error=self.on_error)
 
 
-class ConditionNode(strict.ConditionNode):
+class ConditionNode(LenientNode, strict.ConditionNode):
     __slots__ = ()
 
     def holds(self, found: Any) -> bool:
@@ -76,6 +82,11 @@ class ConditionNode(strict.ConditionNode):
 
     def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
         return failed_child(child, error) if self.declared.on_error == "skip" else None
+
+    def policy_for(self, error: Exception) -> str:
+        if self.on_error == "fail":  # which somebody wrote: it is no default
+            must_fail_the_run(error)
+        return "fail" if fails_the_run(error) else self.on_error
 
     def _given_up(self, error: str, holds: bool | None) -> tuple[StepOutput, dict[str, Any]]:
         output, fields = super()._given_up(error, holds)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from workflow_runtime.core.plan import Node
-from workflow_runtime.model.review import HumanReview
-from workflow_runtime.model.step_io import StepOutput
 from workflow_runtime.steps import parallel as strict
 
-from ._direct import Direct
-from ._failures import failed_child
+from ._data import Component
+from ._failures import LenientNode, failed_child
+from .step import Step
+from .types import HumanReview, StepInput, StepOutput, StepType
 
-__all__ = ["Parallel"]
+__all__ = ["HumanReview", "Parallel", "Step", "StepInput", "StepOutput", "StepType"]
 
 
-class Parallel(strict.Parallel, Direct):
-    """``workflow_runtime.Parallel`` with agno's rule for failures; results stand in declared order in every mode."""
+class Parallel(strict.Parallel, Component):
+    """``workflow_runtime.Parallel`` with agno's rule for failures; results stand in declared order in every mode.
+
+    One without branches is refused when the workflow is built.
+    """
+
+    extra: ClassVar[dict[str, Any]] = {"timeout": None, "max_concurrency": None, "wait_for": None, "fail_fast": True}
 
     def __init__(
         self,
@@ -28,9 +33,16 @@ class Parallel(strict.Parallel, Direct):
     ) -> None:
         super().__init__(*args, name=name, description=description, human_review=human_review, **options)
 
+    def check(self) -> None:
+        """Nothing yet: data may be loaded that is to be completed."""
 
-class ParallelNode(strict.ParallelNode):
+
+class ParallelNode(LenientNode, strict.ParallelNode):
     __slots__ = ()
+
+    def __init__(self, declared: Parallel, **place: Any) -> None:
+        strict.Parallel.check(declared)
+        super().__init__(declared, **place)
 
     def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
         return failed_child(child, error)

@@ -7,9 +7,11 @@ from enum import StrEnum
 from workflow_runtime.model.enums import OnError, OnReject, OnTimeout, StepType
 from workflow_runtime.model.fields import UserInputField
 from workflow_runtime.model.metrics import StepMetrics, WorkflowMetrics
-from workflow_runtime.model.requirements import ErrorRequirement, StepRequirement
-from workflow_runtime.model.review import HumanReview
+from workflow_runtime.model.requirements import ErrorRequirement
 from workflow_runtime.model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+
+from ._requirements import StepRequirement
+from ._review import HumanReview
 
 __all__ = [
     "ErrorRequirement",

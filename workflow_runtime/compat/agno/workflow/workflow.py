@@ -14,7 +14,10 @@ from workflow_runtime.model.errors import BuildError
 from workflow_runtime.model.media import Audio, File, Image, Video
 from workflow_runtime.model.run import WorkflowRunOutput
 from workflow_runtime.storage.base import BaseDb
+from workflow_runtime.verbs.registry import Registry
 
+from ..db._data import database_of
+from ._data import Rebuilder, describe, reference
 from ._returns import workflow_chunks
 from .condition import Condition
 from .loop import Loop
@@ -22,8 +25,33 @@ from .parallel import Parallel
 from .router import Router
 from .step import Step
 from .steps import Steps
+from .types import (
+    HumanReview,
+    StepInput,
+    StepOutput,
+    StepRequirement,
+    StepType,
+    WorkflowExecutionInput,
+    WorkflowMetrics,
+)
 
-__all__ = ["Workflow"]
+__all__ = [
+    "Condition",
+    "HumanReview",
+    "Loop",
+    "Parallel",
+    "Router",
+    "Step",
+    "StepInput",
+    "StepOutput",
+    "StepRequirement",
+    "StepType",
+    "Steps",
+    "Workflow",
+    "WorkflowExecutionInput",
+    "WorkflowMetrics",
+    "WorkflowRunOutput",
+]
 
 
 class Workflow(strict.Workflow):
@@ -112,7 +140,45 @@ class Workflow(strict.Workflow):
             loads_runs=self.db is not None,
             history_limit=None,
             num_history_runs=None,
+            lists_nested_runs=True,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration and every step as data, callables by their ``__name__``. A database of the layer describes
+        itself; one with a password leaves its address out."""
+        data = super().to_dict()
+        for name in ("add_dependencies_to_context", "add_session_state_to_context"):
+            if getattr(self, name) is not None:
+                data[name] = getattr(self, name)
+        database: Any = self.db
+        if hasattr(database, "to_dict"):
+            data["db"] = database.to_dict()
+        return data
+
+    def _describe(self, item: Any) -> dict[str, Any]:
+        return describe(item)
+
+    def _reference(self, item: Any) -> str:
+        return reference(item)
+
+    @classmethod
+    def _rebuild(cls, registry: Registry) -> Rebuilder:
+        return Rebuilder(registry, lambda inner: cls.from_dict(inner, registry=registry))
+
+    @classmethod
+    def from_dict(  # type: ignore[override]  # agno's order
+        cls,
+        data: Mapping[str, Any],
+        db: BaseDb | str | None = None,
+        links: Any = None,
+        registry: Any = None,
+        strict: bool = False,
+    ) -> Self:
+        """The workflow that ``to_dict`` described; without a ``db`` with the one that is described, if that says where.
+
+        A name that ``registry`` lacks is an error at once, whatever ``strict`` says. ``links`` has no effect.
+        """
+        return super().from_dict(data, registry, db if db is not None else database_of(data.get("db"), registry))
 
     def arun(
         self,

@@ -1,0 +1,83 @@
+"""What is known to be broken today, in one place. Whoever mends a defect takes its lines off; the tests say when one no
+longer fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .drawing import Case
+from .extras import extras_of
+
+__all__ = ["EXPECTED", "KEPT_FAILING", "Known", "known"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A rule that is known to break, and why. ``only_with``: only in cases with all of these operations, acts, kinds of
+    nodes or options. What breaks in a case may break in its twin as well."""
+
+    rule: str
+    reason: str
+    only_with: frozenset[str] = frozenset()
+
+    def covers(self, rule: str, case: Case) -> bool:
+        return rule.removeprefix("twin-") == self.rule and self.only_with <= _words(case)
+
+
+def _with(*words: str) -> frozenset[str]:
+    return frozenset(words)
+
+
+def _words(case: Case) -> set[str]:
+    """The operations, acts, kinds of nodes and options of a case."""
+    words = {op["op"] for op in case["ops"]} | extras_of(case)
+    nodes = [*case["tree"], *case.get("tree2", [])]
+    while nodes:
+        node = nodes.pop()
+        words |= {node["k"], *node.get("acts", ())}
+        nodes += node.get("c", [])
+    return words
+
+
+def known(rule: str, case: Case) -> Known | None:
+    """The entry that covers the rule in this case, if it is known to break there."""
+    return next((entry for entry in EXPECTED if entry.covers(rule, case)), None)
+
+
+_CLOCKS = "leases are measured with the clock of each process"
+_PRUNED_ORIGIN = (
+    "a retention prunes a run that a fork shares its beginning with; the Runtime ends where it recovers the fork"
+)
+
+# In drawn cases.
+EXPECTED: tuple[Known, ...] = (
+    Known("edit-taken-back", "a later commit of a run takes back what its edit_state() has stored", _with("edit")),
+    Known("taken-from-the-living", _CLOCKS, _with("skew")),
+    Known("two-at-once", _CLOCKS, _with("skew")),
+    Known("caller-hangs", _CLOCKS, _with("skew")),
+    Known(
+        "taken-from-the-living",
+        "a continue that is refused because its session is busy leaves its run RUNNING until the lease has run out",
+        _with("reject"),
+    ),
+    Known("stuck", "a run that is fenced while it pauses keeps its place in the session's line", _with("queue")),
+    Known("pruned-another-workflow", "a retention prunes the runs of every workflow", _with("tree2", "retention")),
+    Known("stuck", _PRUNED_ORIGIN, _with("retention", "fork")),
+    Known("logged-RunNotFound", _PRUNED_ORIGIN, _with("retention", "fork")),
+    Known(
+        "cancelled-by-nobody",
+        "a run that was continued in the background, where it had been started in the foreground, is not drained",
+        _with("drain"),
+    ),
+    Known("question-left-open", "a run whose pause cannot be stored ends with its question open", _with("error")),
+    Known("reader-differs", "a reader comes back before the take-over and misses WorkflowResumed", _with("read")),
+)
+
+# Kept cases (files of kept/ without .json) that still break their rule.
+KEPT_FAILING = frozenset(
+    {
+        "edit-is-taken-back",
+        "reader-comes-back-before-the-take-over",
+    }
+)

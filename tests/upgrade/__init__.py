@@ -1,0 +1,1 @@
+"""Data that an earlier version wrote, opened by this one."""

@@ -1,0 +1,1 @@
+"""agno's ``workflow.utils``: the one function that its users call."""

@@ -1,0 +1,163 @@
+"""How a run pauses and goes further: its pause is stored, refused by answers that came first, or called off. (D8)
+
+A walk that ends at open questions pauses by ``pause_walk``. A run whose steps all wait in memory pauses by ``quiet``; it is
+then parked, and ``wake`` lets a continue go on with it. Answers that no waiting step can take (their branch has stopped at a
+guard while another one waits) are reached by walking the tree again over its journal (``_walk_again``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ..core.life import REFUSE, Happening, Life
+from ..model.errors import AnswersArrived
+from .ending import PAUSED, finish, finish_whole, store_pause
+from .heartbeat import unwatch, watch
+from .loops import spawn
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["deliver", "pause_walk", "quiet", "wake"]
+
+logger = logging.getLogger("workflow_runtime")
+
+
+async def pause_walk(run: Execution) -> tuple[bool, BaseException | None]:
+    """Store the pause of a run whose walk has stopped at open questions, unless an answer came first.
+
+    Returns:
+        Whether the run is over here (paused, or ended since the pause could not be stored), and what cancelled its task
+        from outside meanwhile.
+    """
+    run.happen(Happening.QUIET)
+    try:
+        cut_off = await finish_whole(run, PAUSED)
+    except AnswersArrived:
+        await run.read_answers()
+        run.happen(Happening.CONTINUE)
+        return False, None
+    run.happen(Happening.STORED)
+    return True, cut_off
+
+
+def quiet(run: Execution) -> None:
+    """Every branch waits for an answer in the middle of a step: pause now, keep the task."""
+    if not run.rewalking and run.happen(Happening.QUIET) is not REFUSE:
+        run.parking.limits.stop()
+        spawn(lambda: _pause_parked(run), f"pause {run.id}")
+
+
+async def _pause_parked(run: Execution) -> None:
+    if run.life is not Life.PAUSING:  # let go meanwhile
+        return
+    if run.cancelled or run.failure is not None or run.parking.strands.busy > 0 or _untried(run):
+        _go_further(run)
+        return
+    try:
+        await finish(run, PAUSED)
+    except AnswersArrived:
+        await _read_answers(run)
+        return
+    await _park(run)
+
+
+async def _read_answers(run: Execution) -> None:
+    try:
+        await run.read_answers()
+    except Exception as error:
+        run.fail(error)
+    _go_further(run)
+
+
+async def _park(run: Execution) -> None:
+    """The pause is stored (or could not be, and the run ended): show that, and give up what it holds."""
+    if run.life is Life.GONE:
+        run.end()
+        return
+    if not run.output.is_paused:
+        run.happen(Happening.STORED)
+        run.end()
+        run.stop()  # its task unwinds, and gives up the rest
+        return
+    run.happen(Happening.PARK)
+    run.cancelled, run.cancel_reason, run.failure = False, None, None  # they came behind the stored pause
+    run.end()
+    unwatch(run)
+    if run.turn is not None:
+        await run.turn.give_up()
+    if run.parked and run.definition.db is not None:
+        await run.evict_later()
+
+
+def _go_further(run: Execution) -> None:
+    if run.happen(Happening.CONTINUE) is REFUSE:
+        return
+    run.parking.limits.start()
+    if not run.act_on_kept():
+        deliver(run)
+
+
+def _untried(run: Execution) -> bool:
+    """Whether there are answers that the walk under way did not begin with, and no step has used."""
+    return bool(run.pauses.fresh) and frozenset(run.pauses.fresh) != run.tried
+
+
+def deliver(run: Execution) -> None:
+    """Wake the steps that wait for the new answers. When none does and nothing else works, the tree is walked again."""
+    parking = run.parking
+    if parking.wake(run.pauses.fresh) or parking.strands.busy > 0:
+        return
+    if _untried(run):
+        _walk_again(run)
+    else:
+        quiet(run)
+
+
+def _walk_again(run: Execution) -> None:
+    """Let the steps that wait go, and walk the tree from its journal; only what has an answer is entered again."""
+    if run.walk_scope is None:
+        return
+    run.rewalking = True
+    run.walk_scope.cancel()
+    for cancel in run.groups:
+        cancel()
+
+
+async def wake(run: Execution) -> None:
+    """Go on with a parked run that a continue has claimed: in its turn, and as far as its answers reach."""
+    try:
+        if run.recorder is not None:
+            watch(run)
+        if run.turn is not None and not run.turn.held:
+            await run.take_turn()
+    except Exception as error:
+        await give_back(run, error)
+        return
+    if run.happen(Happening.BEGIN) is REFUSE:
+        return
+    run.parking.limits.start()
+    if not run.act_on_kept():
+        deliver(run)
+
+
+async def give_back(run: Execution, error: Exception) -> None:
+    """A continued run could not get its turn: it is paused again, or, where that cannot be stored, given up, so that it is
+    recovered when its lease has run out. Its caller gets ``error``."""
+    steps_wait = run.life is Life.WAKING
+    try:
+        await store_pause(run)
+    except Exception as failure:
+        logger.warning("run %s could not be paused again: %s", run.id, failure)
+    if run.output.is_paused and steps_wait:
+        run.raised = error
+        await _park(run)
+        return
+    if run.output.is_paused:
+        run.happen(Happening.STORED)
+    else:
+        run.evict()
+    run.raised = error
+    run.end()
+    unwatch(run)
