@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .run import WorkflowRunOutput
 
 __all__ = ["WorkflowChatInteraction", "WorkflowSession"]
+
+_INNER = ("session_name", "session_state", "session_metrics")
 
 
 class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
@@ -116,20 +119,25 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WorkflowSession:
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> WorkflowSession:
+        """The session that ``to_dict`` described. Its values are plain JSON; with ``types`` (which may be empty) tagged ones
+        become builtin types, and instances of those classes.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        from .foreign import converted
         from .run import WorkflowRunOutput
 
-        inner = data.get("session_data") or {}
-        metrics = inner.get("session_metrics")
-        names = ("user_id", "workflow_id", "workflow_name", "workflow_data", "metadata")
-        fields: dict[str, Any] = {name: data.get(name) for name in names}
-        return cls(
-            **fields,
-            session_id=data["session_id"],
-            created_at=data.get("created_at"),
-            updated_at=data.get("updated_at"),
-            runs=[WorkflowRunOutput.from_dict(run) for run in data["runs"]] if data.get("runs") else None,
-            session_name=inner.get("session_name"),
-            session_state=dict(inner.get("session_state") or {}),
-            session_metrics=msgspec.convert(metrics, SessionMetrics) if metrics else None,
-        )
+        inner = data.get("session_data") if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping) or not isinstance(inner, Mapping | None):
+            raise ValueError("a session is read from a mapping of its fields")
+        names = ("session_id", "user_id", "workflow_id", "workflow_name", "workflow_data", "metadata", "created_at")
+        fields = {name: data[name] for name in (*names, "updated_at") if name in data}
+        fields.update({name: inner[name] for name in _INNER if inner and inner.get(name) is not None})
+        session = converted(fields, cls, types)
+        runs = data.get("runs")
+        if not isinstance(runs, list | None):
+            raise ValueError("the runs of a session are a list")
+        session.runs = [WorkflowRunOutput.from_dict(run, types) for run in runs] if runs else None
+        return session

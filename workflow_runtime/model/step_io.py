@@ -49,8 +49,16 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> StepOutput:
-        return msgspec.convert(data, cls)
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> StepOutput:
+        """The output that ``to_dict`` described. Its content is plain JSON; with ``types`` (which may be empty) tagged
+        values in it become builtin types, and instances of those classes.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        from .foreign import converted
+
+        return converted(data, cls, types)
 
     def walk(self) -> Iterator[StepOutput]:
         """This output, then every nested one, depth first in declared order."""
@@ -161,8 +169,12 @@ class StepInput(msgspec.Struct):
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> StepInput:
-        return msgspec.convert({k: v for k, v in data.items() if k != "workflow_session"}, cls)
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> StepInput:
+        """The input that ``to_dict`` described; ``types`` and ValueError as of ``StepOutput.from_dict``."""
+        from .foreign import converted
+
+        known = {k: v for k, v in data.items() if k != "workflow_session"} if isinstance(data, dict) else data
+        return converted(known, cls, types)
 
 
 class WorkflowExecutionInput(msgspec.Struct):

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from .unreadable import Unreadable, plain
+
 __all__ = ["as_text", "builtins", "is_model"]
 
 
@@ -21,6 +23,8 @@ def builtins(value: Any) -> Any:
 
 
 def _hook(value: Any) -> Any:
+    if type(value) is Unreadable:
+        return plain(value)
     if is_model(value):
         return value.model_dump(mode="json")
     if hasattr(value, "to_dict"):
