@@ -77,7 +77,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
         chosen = _chosen(rows, given.step) if given.is_given or given.step else rows
         answered: list[Requirement] = []
         for row in chosen:
-            item = codec.decode_requirement(row.data)
+            item = codec.decode_requirement(row.data, row)
             if given.is_given:
                 _apply(item, given)
             else:
@@ -102,7 +102,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
 
 def _chosen(rows: Sequence[RequirementRow], step: str | None) -> list[RequirementRow]:
     """The question that is meant: the only one, or that of a step's name, path or requirement id."""
-    items = [(row, codec.decode_requirement(row.data)) for row in rows]
+    items = [(row, codec.decode_requirement(row.data, row)) for row in rows]
     found = [row for row, item in items if step in (None, item.step_name, item.path, item.id)]
     names = ", ".join(one_line(item.step_name or item.path) for _, item in items)
     if not found:

@@ -16,6 +16,7 @@ from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
 from .recorder import storage_failure
+from .unreadable import put_aside
 from .walk import walk_workflow
 
 __all__ = ["execute_run", "refuse_run"]
@@ -55,6 +56,8 @@ async def execute_run(run: Execution) -> None:
             raise
         cancelled_outside = error
         outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
+    if await put_aside(run, outcome):
+        return
     cancelled_outside = await _finish_whole(run, outcome) or cancelled_outside
     run.end()
     if cancelled_outside is not None:

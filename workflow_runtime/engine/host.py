@@ -15,6 +15,7 @@ from ..core.state import merged
 from ..model import codec
 from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
+from ..model.unreadable import Unreadable
 from .bus import Buffer
 from .execute import execute_run, refuse_run
 from .execution import Execution
@@ -125,8 +126,11 @@ async def prepare_new(request: RunRequest) -> Execution:
 def _describe(run: Execution) -> None:
     """Give the session what the workflow says of itself: its metadata over the session's, and its steps."""
     definition, session = run.definition, run.session
-    metadata = merged(session.metadata or {}, definition.metadata)
-    if metadata != (session.metadata or {}):
+    if isinstance(session.metadata, Unreadable):
+        metadata = session.metadata  # left as it is stored
+    else:
+        metadata = merged(session.metadata or {}, definition.metadata)
+    if metadata is not session.metadata and metadata != (session.metadata or {}):
         session.metadata = metadata
         run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
     if session.workflow_data is None:

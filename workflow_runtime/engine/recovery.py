@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from ..core.journal import Journal
+from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import PlanChanged
+from ..model.errors import PlanChanged, UnreadableError
 from ..storage.base import BaseDb, RunFilter, RunRow
 from .execution import Execution, owner_of_this_process
 from .fork import load_journal
@@ -16,6 +17,7 @@ from .host import find_live, start_hosted
 from .pauses import Pauses
 from .request import Definition
 from .resume import Continuation, check_plan, execution_of, requirements_of
+from .unreadable import refuse_unreadable, refused_before, set_aside
 
 __all__ = ["recover_run", "recover_runs"]
 
@@ -54,7 +56,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     """The run, taken over and started; None when another process was first or its plan no longer fits."""
     db = definition.db
     assert db is not None
-    if find_live(row.run_id) is not None:
+    if find_live(row.run_id) is not None or refused_before(row.run_id):
         return None
     journal = Journal(await load_journal(db, row))
     if row.fingerprint != definition.plan.fingerprint:
@@ -63,6 +65,12 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
         except PlanChanged as error:
             logger.error("run %s was left alone: %s", row.run_id, error)
             return None
+    requirements = await requirements_of(db, row.run_id)
+    try:
+        refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), requirements)
+    except UnreadableError as error:
+        set_aside(row.run_id, error)
+        return None
     now = definition.clock.time()
     claimed = await db.claim(
         row.run_id,
@@ -82,7 +90,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
         background=True,
     )
     never_began = row.status is RunStatus.pending
-    prepared = await execution_of(asked, db, claimed, journal, Pauses(await requirements_of(db, row.run_id)))
+    prepared = await execution_of(asked, db, claimed, journal, Pauses(requirements))
     if never_began:
         prepared.resumed = False
         prepared.output.status = RunStatus.pending

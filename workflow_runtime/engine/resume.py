@@ -23,6 +23,7 @@ from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
+from .unreadable import forget, refuse_unreadable
 
 __all__ = ["Continuation", "load_output", "prepare_continued"]
 
@@ -53,7 +54,7 @@ async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> Workfl
 
 
 async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> WorkflowRunOutput:
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.status = row.status
     output.epoch = row.attempt
     if row.status is RunStatus.paused:
@@ -61,7 +62,7 @@ async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> Workflow
     output.last_seq = max(output.last_seq, row.seq)
     if output.events is not None:
         rows = await all_events(db, row.run_id) if events else []
-        output.events = [codec.decode_event(item.data) for item in rows] or None
+        output.events = [codec.decode_event(item.data, item) for item in rows] or None
     return output
 
 
@@ -83,7 +84,7 @@ def _put_requirements(output: WorkflowRunOutput, requirements: list[Requirement]
 async def requirements_of(db: BaseDb, run_id: str) -> list[Requirement]:
     found: list[Requirement] = []
     for row in await db.load_requirements(run_id):
-        item = codec.decode_requirement(row.data)
+        item = codec.decode_requirement(row.data, row)
         item.answered_at = row.answered_at
         found.append(item)
     return found
@@ -143,6 +144,9 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
     pauses = Pauses(await requirements_of(db, asked.run_id))
     if asked.cancel_reason is None and row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
+    stored = codec.decode_run(row.data, row)
+    refuse_unreadable(row.run_id, journal, stored, pauses.by_id.values(), to_cancel=asked.cancel_reason is not None)
+    forget(row.run_id)
     try:
         accepted = _answers(asked, pauses)
     except AlreadyAnswered:
@@ -200,11 +204,11 @@ async def execution_of(asked: Continuation, db: BaseDb, row: RunRow, journal: Jo
     """The execution of a claimed row. A log that was begun is kept on, whoever goes on with the run: it has readers."""
     if not asked.keep_log and await db.load_events(row.run_id, limit=1):
         asked = msgspec.structs.replace(asked, keep_log=True)
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.epoch, output.status = row.attempt, RunStatus.running
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
-        output.events = [codec.decode_event(item.data) for item in events] or None
+        output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
     return _execution(
         asked,

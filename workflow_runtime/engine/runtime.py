@@ -15,7 +15,7 @@ import msgspec
 from ..core.filters import skip_sieve
 from ..model import checks
 from ..model.codec import event_names
-from ..model.errors import BuildError, RunNotPaused, StorageError
+from ..model.errors import BuildError, RunNotPaused, StorageError, UnreadableError
 from ..model.retention import Retention
 from ..storage.base import BaseDb
 from .clock import SystemClock
@@ -24,6 +24,7 @@ from .host import live_runs
 from .loops import spawn
 from .recovery import expired_runs, recover_runs
 from .stalls import Stall, watch_loop
+from .unreadable import set_aside
 
 __all__ = ["Runtime", "RuntimeReport"]
 
@@ -205,6 +206,8 @@ class Runtime:
             for run_id in late:
                 try:
                     await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                except UnreadableError as error:
+                    set_aside(run_id, error)
                 except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
                     logger.debug("the deadline of run %s was not fired: %s", run_id, error)
                 else:

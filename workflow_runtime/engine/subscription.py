@@ -124,6 +124,8 @@ class Subscription:
     async def _from_log(self, db: BaseDb) -> bool:
         rows = await db.load_events(self.run_id, after=self.last_seq, limit=_PAGE)
         self._take(decode_rows(rows))
+        if rows:  # whatever their data says: the next page begins behind them
+            self.last_seq = max(self.last_seq, rows[-1].last_seq)
         return bool(rows)
 
     async def _attach(self, run: Execution) -> None:
@@ -225,4 +227,4 @@ async def still_true(db: BaseDb, run_id: str, epoch: int, seq: int) -> int:
 
 
 def decode_rows(rows: list[EventRow]) -> list[Event]:
-    return [codec.decode_event(row.data) for row in rows]
+    return [codec.decode_event(row.data, row) for row in rows]

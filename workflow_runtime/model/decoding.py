@@ -116,12 +116,12 @@ def refuse_depth(data: bytes, value: Any) -> None:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
 
 
-def decode_parts(data: bytes) -> dict[str, bytes | None]:
-    """A JSON object's values, still encoded; None for null. Empty where it is damaged."""
+def decode_parts(data: bytes, where: str = "", run_id: str = "") -> dict[str, bytes | None] | Unreadable:
+    """A JSON object's values, still encoded; None for null. An Unreadable where it is damaged."""
     try:
         found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    except _WRONG:
-        return {}
+    except _WRONG as error:
+        return _damaged(data, error, (run_id, where))
     return {key: None if bytes(value) == b"null" else bytes(value) for key, value in found.items()}
 
 

@@ -13,7 +13,7 @@ from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
 from .step_io import StepInput, StepOutput
-from .text import builtins
+from .text import shown
 from .unreadable import Unreadable
 
 __all__ = ["ErrorRequirement", "StepRequirement", "UnreadableRequirement", "requirement_from_dict"]
@@ -41,7 +41,7 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins; ``from_dict`` reads them back."""
-        data: dict[str, Any] = builtins(self)
+        data: dict[str, Any] = shown(self)
         return data
 
     def to_json(self, *, indent: int | None = None) -> str:

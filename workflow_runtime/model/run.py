@@ -12,7 +12,7 @@ from .media import Audio, File, Image, Video
 from .metrics import WorkflowMetrics
 from .requirements import ErrorRequirement, StepRequirement
 from .step_io import StepOutput
-from .text import as_text, builtins
+from .text import as_text, shown
 
 __all__ = ["WorkflowRunOutput"]
 
@@ -136,7 +136,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
             if name == "events":
                 data[name] = [event.to_dict() for event in value]
             else:
-                data[name] = builtins(value)
+                data[name] = shown(value)
         return data
 
     @classmethod

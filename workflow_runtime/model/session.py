@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .metrics import SessionMetrics
-from .text import as_text, builtins
+from .text import as_text, is_something, shown
 
 if TYPE_CHECKING:
     from .run import WorkflowRunOutput
@@ -25,7 +25,7 @@ class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
     output: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins(self)
+        data: dict[str, Any] = shown(self)
         return data
 
 
@@ -55,7 +55,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         if self.session_name is not None:
             data["session_name"] = self.session_name
         if self.session_metrics is not None:
-            data["session_metrics"] = self.session_metrics.to_dict()
+            data["session_metrics"] = shown(self.session_metrics)
         return data
 
     def get_run(self, run_id: str) -> WorkflowRunOutput | None:
@@ -99,7 +99,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         """Input and content of the loaded runs that have both, oldest first, whatever their status."""
         if last_n_runs is not None and last_n_runs <= 0:
             return []
-        runs = [run for run in self.runs or () if run.input and run.content]
+        runs = [run for run in self.runs or () if is_something(run.input) and is_something(run.content)]
         chosen = runs if last_n_runs is None else runs[-last_n_runs:]
         return [WorkflowChatInteraction(input=run.input, output=run.content) for run in chosen]
 
@@ -110,9 +110,9 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
             "workflow_id": self.workflow_id,
             "workflow_name": self.workflow_name,
             "runs": [run.to_dict() for run in self.runs] if self.runs else None,
-            "session_data": builtins(self.session_data),
-            "workflow_data": builtins(self.workflow_data),
-            "metadata": builtins(self.metadata),
+            "session_data": shown(self.session_data),
+            "workflow_data": shown(self.workflow_data),
+            "metadata": shown(self.metadata),
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }

@@ -9,7 +9,7 @@ import msgspec
 
 from .media import Audio, File, Image, Video
 from .metrics import RunMetrics
-from .text import as_text, builtins
+from .text import as_text, is_something, shown
 
 if TYPE_CHECKING:
     from .session import WorkflowSession
@@ -45,7 +45,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
 
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins."""
-        data: dict[str, Any] = builtins(self)
+        data: dict[str, Any] = shown(self)
         return data
 
     @classmethod
@@ -133,7 +133,9 @@ class StepInput(msgspec.Struct):
         """Each earlier step as ``=== name ===`` and its content, joined by blank lines."""
         outputs = self.previous_step_outputs or {}
         return "\n\n".join(
-            f"=== {name} ===\n{as_text(output.content)}" for name, output in outputs.items() if output.content
+            f"=== {name} ===\n{as_text(output.content)}"
+            for name, output in outputs.items()
+            if is_something(output.content)
         )
 
     def get_last_step_content(self) -> Any:
@@ -159,7 +161,7 @@ class StepInput(msgspec.Struct):
         return self.num_history_runs if num_runs is None else num_runs
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins(
+        data: dict[str, Any] = shown(
             {
                 name: getattr(self, name)
                 for name in self.__struct_fields__
@@ -191,5 +193,5 @@ class WorkflowExecutionInput(msgspec.Struct):
         return as_text(self.input)
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins({k: getattr(self, k) for k in self.__struct_fields__})
+        data: dict[str, Any] = shown({k: getattr(self, k) for k in self.__struct_fields__})
         return {k: v for k, v in data.items() if v is not None}

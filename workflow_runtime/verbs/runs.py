@@ -83,7 +83,7 @@ class RunVerbs(Verbs):
         if self.db is None:
             return []
         rows = await self.db.list_requirements(session_id=session_id, user_id=user_id, workflow_id=self.id)
-        return [codec.decode_requirement(row.data) for row in rows]
+        return [codec.decode_requirement(row.data, row) for row in rows]
 
     def list_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
         return engine.portal.call(lambda: self.alist_pending(session_id, user_id))

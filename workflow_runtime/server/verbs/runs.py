@@ -133,7 +133,9 @@ class RunVerbs(Verbs):
         """The events behind ``after`` that are stored, or where nothing is stored in memory: in order, at most ``limit``."""
         workflow, _ = await self.mine(user, workflow_id, run_id)
         if workflow.db is not None:
-            return [decode_event(row.data) for row in await workflow.db.load_events(run_id, after=after, limit=limit)]
+            return [
+                decode_event(row.data, row) for row in await workflow.db.load_events(run_id, after=after, limit=limit)
+            ]
         output = await workflow.aget_run(run_id)
         return [event for event in (output.events if output else None) or () if event.seq > after][:limit]
 

@@ -1,0 +1,127 @@
+"""Runs that cannot go on in this process, since something stored that they need cannot be read here.
+
+They stay as they are: what a step would be given is looked at before a run is claimed (``refuse_unreadable``), and a step of
+a continued run that touches what cannot be read gives the run back (``put_aside``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+
+from ..core.journal import Journal
+from ..model.enums import RunStatus
+from ..model.errors import UnreadableError
+from ..model.run import WorkflowRunOutput
+from ..model.unreadable import DAMAGED, Unreadable, unreadables
+from ..storage.base import Batch, Fence
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["aside", "forget", "put_aside", "refuse_unreadable", "refused_before", "set_aside"]
+
+logger = logging.getLogger("workflow_runtime")
+_KEPT = 1000
+
+# Runs that could not go on here: the reason, and how many modules were loaded. With another number it is tried again.
+_aside: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+
+def refuse_unreadable(
+    run_id: str, journal: Journal, output: WorkflowRunOutput, requirements: Iterable[Any], *, to_cancel: bool = False
+) -> None:
+    """UnreadableError if what the run's steps are given cannot be read here: its input, what earlier steps made, what
+    people answered. Nothing was changed. To cancel a run, only its row must not be damaged."""
+    if to_cancel:
+        found = [item for item in unreadables(output.input) if Unreadable.of(item).class_name == DAMAGED]
+    else:
+        records = [(record.decision, record.output, record.value) for record in journal.records.values()]
+        given = (output.input, output.additional_data, output.dependencies, output.metadata)
+        found = unreadables((given, records, list(requirements)))
+    if not found:
+        return
+    known = Unreadable.of(found[0])
+    raise UnreadableError(
+        f"run {run_id!r} cannot go on here and was left as it is: {known.path or 'a value'} is a stored {known.class_name}"
+        f" that cannot be read: {known.reason}",
+        class_name=known.class_name,
+        run_id=run_id,
+        path=known.path,
+    )
+
+
+# -- what is put aside --------------------------------------------------------------------------------------------------
+
+
+def set_aside(run_id: str, error: UnreadableError) -> None:
+    """Note that the run cannot go on here; logged the first time."""
+    known = _aside.pop(run_id, None)
+    _aside[run_id] = (str(error), len(sys.modules))
+    while len(_aside) > _KEPT:
+        _aside.popitem(last=False)
+    if known is None or known[0] != str(error):
+        logger.error("run %s was left alone: %s", run_id, error)
+
+
+def aside(run_id: str) -> str | None:
+    """Why the run cannot go on here, if that was found out; None else."""
+    known = _aside.get(run_id)
+    return known[0] if known is not None else None
+
+
+def refused_before(run_id: str) -> bool:
+    """Whether there is no use in trying again: no module was loaded since."""
+    known = _aside.get(run_id)
+    return known is not None and known[1] == len(sys.modules)
+
+
+def forget(run_id: str) -> None:
+    """The run goes on."""
+    _aside.pop(run_id, None)
+
+
+async def put_aside(run: Execution, outcome: Any) -> bool:
+    """Give a continued run back in which a step touched what cannot be read: paused, or interrupted, as it was found. What
+    its steps had finished by then stands. False for any other run and outcome."""
+    error = _unreadable(outcome)
+    recorder = run.recorder
+    if error is None or recorder is None or not recorder.created or not (run.resumed or run.epoch > 1):
+        return False
+    was_paused = run.opening is None
+    try:
+        with anyio.CancelScope(shield=True):
+            await recorder.commit()
+            row = await recorder.db.load_run(run.id)
+            if row is None:
+                return False
+            fence = Fence(run_id=run.id, attempt=run.epoch, owner=run.owner)
+            if was_paused:
+                row = msgspec.structs.replace(
+                    row, status=RunStatus.paused, updated_at=run.clock.time(), seq=run.bus.seq
+                )
+                await recorder.db.commit(Batch(fence=fence, run=row, statuses=frozenset({RunStatus.running})))
+            else:
+                await recorder.db.renew(fence, lease_until=run.clock.time() - 1)
+    except Exception as failure:  # the end that follows says so too
+        logger.warning("run %s could not be given back: %s", run.id, failure)
+        return False
+    set_aside(run.id, error)
+    run.evicted = True
+    run.raised = error
+    run.output.status = RunStatus.paused if was_paused else RunStatus.running
+    run.end()
+    return True
+
+
+def _unreadable(outcome: Any) -> UnreadableError | None:
+    if isinstance(outcome, UnreadableError):
+        return outcome
+    inner = outcome.exceptions if isinstance(outcome, BaseExceptionGroup) else ()
+    return next((found for item in inner if (found := _unreadable(item)) is not None), None)
