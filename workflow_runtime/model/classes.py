@@ -68,7 +68,7 @@ def lookup(kind: type, name: str) -> Any:
 
 def has(kind: type, base: type | None) -> bool:
     """``issubclass`` without asking a metaclass."""
-    return base is not None and base in mro(kind)
+    return any(found is base for found in mro(kind))  # not by ==, which a metaclass may define
 
 
 def class_of(module: str, name: str) -> type | None:
@@ -115,7 +115,7 @@ def _modules(name: str) -> Iterator[ModuleType]:
 
 
 def _is_module(found: Any) -> bool:
-    return ModuleType in mro(type(found))
+    return has(type(found), ModuleType)
 
 
 def _is_real_name(name: str, main: Mapping[str, Any]) -> bool:
@@ -161,7 +161,7 @@ def _within(names: Mapping[str, Any], qualname: str) -> type | None:
 
 
 def _is_class(found: Any) -> bool:
-    return type in mro(type(found))
+    return has(type(found), type)
 
 
 def _event_class(qualname: str) -> type:

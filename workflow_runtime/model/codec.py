@@ -20,6 +20,7 @@ from .decoding import (
     decode_run,
     decode_typed,
     decode_value,
+    is_typed,
 )
 from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
@@ -113,17 +114,11 @@ def _seal_typed(value: Any, where: str) -> Any:
         if isinstance(value, StepInput):
             changed["workflow_session"] = None
         return msgspec.structs.replace(value, **changed)
-    if isinstance(value, list) and value and _is_typed(value[0]):
+    if isinstance(value, list) and value and is_typed(value[0]):
         return [_seal_typed(item, where) for item in value]
-    if isinstance(value, dict) and value and _is_typed(next(iter(value.values()))):
+    if isinstance(value, dict) and value and is_typed(next(iter(value.values()))):
         return {key: _seal_typed(item, where) for key, item in value.items()}
     return seal(value, where)
-
-
-def _is_typed(value: Any) -> bool:
-    if isinstance(value, list) and value:
-        return _is_typed(value[0])
-    return type(value) is StepOutput or type(value) in USER_FIELDS
 
 
 def encode_plain(value: Any, where: str) -> bytes:

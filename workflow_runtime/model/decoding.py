@@ -31,6 +31,7 @@ __all__ = [
     "decode_value",
     "fill_event",
     "filled",
+    "is_typed",
     "made_custom",
     "refuse_odd_numbers",
 ]
@@ -39,6 +40,7 @@ _T = TypeVar("_T")
 _KEY, _ESCAPED = f'"{TAG}"'.encode(), b"\\u0024"
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {}  # made on first use: building all of them costs an import 10 ms
 _LARGEST = 2**63 - 1
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 # What is wrong with bytes; a struct with a __post_init__ of ours may refuse its fields by a ValueError.
 _WRONG = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
@@ -112,8 +114,22 @@ def decode_value(data: bytes, where: str = "value", run_id: str = "") -> Any:
 
 def refuse_depth(data: bytes, value: Any) -> None:
     """ValueError for what is nested deeper than anything that is written."""
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _may_be_deep(data) and depth_of(value) > MAX_DEPTH:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
+
+
+def _may_be_deep(data: bytes) -> bool:
+    """Whether the brackets of the JSON are nested deeper than that. Innermost pairs are taken away until nothing is left;
+    brackets in its texts may stop that, and then it may be."""
+    left = data.translate(None, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        outer = left.replace(b"[]", b"").replace(b"{}", b"")
+        if not outer:
+            return False
+        if len(outer) == len(left):
+            break
+        left = outer
+    return True
 
 
 def decode_parts(data: bytes, where: str = "", run_id: str = "") -> dict[str, bytes | None] | Unreadable:
@@ -141,11 +157,18 @@ def filled(value: Any, reader: Reader, place: Place) -> Any:
         for name in user_fields:
             setattr(value, name, filled(getattr(value, name), reader, (place, f".{name}")))
         return value
-    if kind is list:
+    if kind is list and value and is_typed(value[0]):
         return [filled(item, reader, (place, (number,))) for number, item in enumerate(value)]
-    if kind is dict and TAG not in value:
+    if kind is dict and value and is_typed(next(iter(value.values()))):
         return {key: filled(item, reader, (place, (key,))) for key, item in value.items()}
     return reader.value(value, place)
+
+
+def is_typed(value: Any) -> bool:
+    """Whether it is one of our own structs that hold values of the user's, or a list of them."""
+    while isinstance(value, list) and value:
+        value = value[0]
+    return type(value) is StepOutput or type(value) in USER_FIELDS
 
 
 def decode_typed(data: bytes, kind: type[_T], where: str = "", run_id: str = "") -> _T:

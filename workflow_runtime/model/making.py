@@ -18,7 +18,7 @@ import copy
 import dataclasses
 import enum
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -44,15 +44,20 @@ def make_dataclass(kind: type, fields: Mapping[str, Any]) -> Any:
     if type(declared) is not dict:
         raise Unfit("it is no dataclass any more")
     _refuse_finalizer(kind)
-    defaults = {
-        name: (field.default, field.default_factory)
-        for name, field in declared.items()
-        if type(field) is dataclasses.Field and field._field_type is dataclasses._FIELD  # type: ignore[attr-defined]  # neither ClassVar nor InitVar
-    }
+    names = [name for name, field in declared.items() if _is_stored(field)]
+
+    def default(name: str) -> tuple[Any, Any]:
+        return declared[name].default, declared[name].default_factory
+
     value = object.__new__(kind)
-    for name, item in _with_defaults(fields, defaults).items():
+    for name, item in _whole(fields, names, default).items():
         put(value, kind, name, item)
     return value
+
+
+def _is_stored(field: Any) -> bool:
+    """Neither a ClassVar nor an InitVar."""
+    return type(field) is dataclasses.Field and field._field_type is dataclasses._FIELD  # type: ignore[attr-defined]  # there is no public name
 
 
 def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
@@ -66,16 +71,14 @@ def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
     if type(declared) is not dict:
         raise Unfit("its fields are not known; model_rebuild() makes them so")
     undefined = vars(sys.modules["pydantic_core"])["PydanticUndefined"]
-    defaults = {
-        name: (
-            _NONE if field.default is undefined or field.default is ... else field.default,
-            _NONE if field.default_factory is None else field.default_factory,
-        )
-        for name, field in declared.items()
-    }
+
+    def default(name: str) -> tuple[Any, Any]:
+        value, factory = declared[name].default, declared[name].default_factory
+        return _NONE if value is undefined or value is ... else value, _NONE if factory is None else factory
+
     value = object.__new__(kind)
     own = instance_dict(value, kind)
-    own.update(_with_defaults(fields, defaults))
+    own.update(_whole(fields, declared, default))
     config, private = lookup(kind, "model_config"), lookup(kind, "__private_attributes__")
     is_open = type(config) is dict and config.get("extra") == "allow"
     slots = namespace(base)
@@ -136,14 +139,15 @@ def make_struct(kind: type, fields: Mapping[str, Any]) -> Any:
     _refuse_finalizer(kind)
     names: tuple[str, ...] = _STRUCT.__dict__["__struct_fields__"].__get__(kind)
     given: tuple[Any, ...] = _STRUCT.__dict__["__struct_defaults__"].__get__(kind)
-    required = (msgspec.NODEFAULT,) * (len(names) - len(given))
-    defaults = {
-        name: (_NONE, default.factory)
-        if type(default) is _LATE
-        else (_NONE if default is msgspec.NODEFAULT else default, _NONE)
-        for name, default in zip(names, (*required, *given), strict=True)
-    }
-    whole = _with_defaults(fields, defaults)
+
+    def default(name: str) -> tuple[Any, Any]:
+        place = names.index(name) - (len(names) - len(given))  # the last ones have defaults
+        value = given[place] if place >= 0 else msgspec.NODEFAULT
+        if type(value) is _LATE:
+            return _NONE, value.factory
+        return _NONE if value is msgspec.NODEFAULT else value, _NONE
+
+    whole = _whole(fields, names, default)
     if lookup(kind, "__post_init__") is None or is_trusted(kind):
         return _STRUCT.__call__(kind, **whole)
     return _past_post_init(kind, whole)
@@ -179,13 +183,17 @@ MAKERS: dict[str, Callable[[type, Mapping[str, Any]], Any]] = {
 # -- fields -----------------------------------------------------------------------------------------------------------
 
 
-def _with_defaults(fields: Mapping[str, Any], declared: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """The fields that the class has now, each with its stored value, or else its default as (value, factory)."""
+def _whole(
+    fields: Mapping[str, Any], names: Iterable[str], default_of: Callable[[str], tuple[Any, Any]]
+) -> dict[str, Any]:
+    """The fields that the class has now, each with its stored value, or else its default: a value, or what makes one."""
     whole: dict[str, Any] = {}
-    for name, (default, factory) in declared.items():
+    for name in names:
         if name in fields:
             whole[name] = fields[name]
-        elif default is not _NONE:
+            continue
+        default, factory = default_of(name)
+        if default is not _NONE:
             whole[name] = _copied(default)
         elif any(factory is kind for kind in _EMPTY):
             whole[name] = factory()

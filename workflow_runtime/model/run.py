@@ -131,7 +131,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
         data: dict[str, Any] = {}
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name in _PRIVATE or value is None or value == []:
+            if name in _PRIVATE or value is None or (type(value) is list and not value):
                 continue
             if name == "events":
                 data[name] = [event.to_dict() for event in value]

@@ -164,19 +164,19 @@ def unreadables(value: Any) -> list[Unreadable]:
         kind = type(item)
         if kind is Unreadable:
             found.append(item)
-        elif kind not in _LEAVES and id(item) not in seen:
+        elif id(kind) not in _LEAVES and id(item) not in seen:  # by id: a class may have a hash of its own
             seen.add(id(item))
             waiting.extend(reversed(list(_parts(item, kind))))
     return found
 
 
-_LEAVES = frozenset((str, int, float, bool, bytes, type(None)))
+_LEAVES = frozenset(map(id, (str, int, float, bool, bytes, type(None))))
 
 
 def _parts(item: Any, kind: type) -> Iterable[Any]:
     if kind is dict:
         return (part for pair in item.items() for part in pair)
-    if kind in (list, set, frozenset):
+    if kind is list or kind is set or kind is frozenset:
         return item  # type: ignore[no-any-return]  # a container
     return tuple.__iter__(item) if has(kind, tuple) else contents(item)
 
