@@ -92,7 +92,7 @@ async def _problem(db: BaseDb, row: RunRow) -> str:
         parts += [codec.decode_requirement(item.data, item) for item in await db.load_requirements(row.run_id)]
         after = 0
         while page := await db.load_events(row.run_id, after=after):
-            parts += [codec.decode_event(event.data, event) for event in page]
+            parts += [codec.read_event(event.data, event) for event in page]
             after = page[-1].last_seq
         problem = problem_of(parts)
         if problem is not None:

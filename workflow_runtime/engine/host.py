@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from ..core.journal import Journal
-from ..core.state import merged
+from ..core.state import differ, merged
 from ..model import codec
 from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
@@ -126,13 +126,12 @@ async def prepare_new(request: RunRequest) -> Execution:
 def _describe(run: Execution) -> None:
     """Give the session what the workflow says of itself: its metadata over the session's, and its steps."""
     definition, session = run.definition, run.session
-    if isinstance(session.metadata, Unreadable):
-        metadata = session.metadata  # left as it is stored
-    else:
-        metadata = merged(session.metadata or {}, definition.metadata)
-    if metadata is not session.metadata and metadata != (session.metadata or {}):
-        session.metadata = metadata
-        run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
+    if not isinstance(session.metadata, Unreadable):  # that is left as it is stored
+        known = session.metadata or {}
+        metadata = merged(known, definition.metadata)
+        if differ(metadata, known):
+            session.metadata = metadata
+            run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
     if session.workflow_data is None:
         run.workflow_data = definition.outline
         session.workflow_data = codec.decode_value(definition.outline)

@@ -17,7 +17,7 @@ from .host import find_live, start_hosted
 from .pauses import Pauses
 from .request import Definition
 from .resume import Continuation, check_plan, execution_of, requirements_of
-from .unreadable import refuse_unreadable, refused_before, set_aside
+from .unreadable import aside, refuse_unreadable, set_aside
 
 __all__ = ["recover_run", "recover_runs"]
 
@@ -56,7 +56,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     """The run, taken over and started; None when another process was first or its plan no longer fits."""
     db = definition.db
     assert db is not None
-    if find_live(row.run_id) is not None or refused_before(row.run_id):
+    if find_live(row.run_id) is not None or aside(db, row.run_id) is not None:
         return None
     journal = Journal(await load_journal(db, row))
     if row.fingerprint != definition.plan.fingerprint:
@@ -69,7 +69,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     try:
         refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), requirements)
     except UnreadableError as error:
-        set_aside(row.run_id, error)
+        set_aside(db, row.run_id, error)
         return None
     now = definition.clock.time()
     claimed = await db.claim(

@@ -23,7 +23,7 @@ from .host import find_parked, register
 from .pauses import Pauses, Requirement, due, merge_answers, unused, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
-from .unreadable import forget, refuse_unreadable
+from .unreadable import refuse_unreadable
 
 __all__ = ["Continuation", "load_output", "prepare_continued"]
 
@@ -146,7 +146,6 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     stored = codec.decode_run(row.data, row)
     refuse_unreadable(row.run_id, journal, stored, pauses.by_id.values(), to_cancel=asked.cancel_reason is not None)
-    forget(row.run_id)
     try:
         accepted = _answers(asked, pauses)
     except AlreadyAnswered:

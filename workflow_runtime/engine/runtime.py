@@ -207,7 +207,7 @@ class Runtime:
                 try:
                     await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
                 except UnreadableError as error:
-                    set_aside(run_id, error)
+                    set_aside(workflow.db, run_id, error)
                 except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
                     logger.debug("the deadline of run %s was not fired: %s", run_id, error)
                 else:

@@ -7,7 +7,7 @@ a continued run that touches what cannot be read gives the run back (``put_aside
 from __future__ import annotations
 
 import logging
-import sys
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,22 +16,23 @@ import anyio
 import msgspec
 
 from ..core.journal import Journal
+from ..model.classes import loaded
 from ..model.enums import RunStatus
 from ..model.errors import UnreadableError
 from ..model.run import WorkflowRunOutput
 from ..model.unreadable import DAMAGED, Unreadable, unreadables
-from ..storage.base import Batch, Fence
+from ..storage.base import BaseDb, Batch, Fence
 
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["aside", "forget", "put_aside", "refuse_unreadable", "refused_before", "set_aside"]
+__all__ = ["aside", "put_aside", "refuse_unreadable", "set_aside"]
 
 logger = logging.getLogger("workflow_runtime")
 _KEPT = 1000
 
-# Runs that could not go on here: the reason, and how many modules were loaded. With another number it is tried again.
-_aside: OrderedDict[str, tuple[str, int]] = OrderedDict()
+# By database: runs that could not go on here, the reason, and what was loaded then. With more it is tried again.
+_aside: weakref.WeakKeyDictionary[BaseDb, OrderedDict[str, tuple[str, Any]]] = weakref.WeakKeyDictionary()
 
 
 def refuse_unreadable(
@@ -60,31 +61,21 @@ def refuse_unreadable(
 # -- what is put aside --------------------------------------------------------------------------------------------------
 
 
-def set_aside(run_id: str, error: UnreadableError) -> None:
+def set_aside(db: BaseDb, run_id: str, error: UnreadableError) -> None:
     """Note that the run cannot go on here; logged the first time."""
-    known = _aside.pop(run_id, None)
-    _aside[run_id] = (str(error), len(sys.modules))
-    while len(_aside) > _KEPT:
-        _aside.popitem(last=False)
-    if known is None or known[0] != str(error):
+    known = _aside.setdefault(db, OrderedDict())
+    before = known.pop(run_id, None)
+    known[run_id] = (str(error), loaded())
+    while len(known) > _KEPT:
+        known.popitem(last=False)
+    if before is None or before[0] != str(error):
         logger.error("run %s was left alone: %s", run_id, error)
 
 
-def aside(run_id: str) -> str | None:
-    """Why the run cannot go on here, if that was found out; None else."""
-    known = _aside.get(run_id)
-    return known[0] if known is not None else None
-
-
-def refused_before(run_id: str) -> bool:
-    """Whether there is no use in trying again: no module was loaded since."""
-    known = _aside.get(run_id)
-    return known is not None and known[1] == len(sys.modules)
-
-
-def forget(run_id: str) -> None:
-    """The run goes on."""
-    _aside.pop(run_id, None)
+def aside(db: BaseDb, run_id: str) -> str | None:
+    """Why the run cannot go on here; None where that was not found out, or a module was loaded since."""
+    reason, modules = _aside.get(db, {}).get(run_id, (None, None))
+    return reason if modules == loaded() else None
 
 
 async def put_aside(run: Execution, outcome: Any) -> bool:
@@ -112,7 +103,7 @@ async def put_aside(run: Execution, outcome: Any) -> bool:
     except Exception as failure:  # the end that follows says so too
         logger.warning("run %s could not be given back: %s", run.id, failure)
         return False
-    set_aside(run.id, error)
+    set_aside(recorder.db, run.id, error)
     run.evicted = True
     run.raised = error
     run.output.status = RunStatus.paused if was_paused else RunStatus.running

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Unfit", "allow", "class_of", "declare", "has", "is_trusted", "lookup", "mro", "namespace"]
+__all__ = ["Unfit", "allow", "class_of", "declare", "has", "is_trusted", "loaded", "lookup", "mro", "namespace"]
 
 _MAIN = ("__main__", "__mp_main__")  # another program in each process
 _OWN = __name__.partition(".")[0]
@@ -24,6 +24,7 @@ _module_namespace: Any = ModuleType.__dict__["__dict__"].__get__
 
 _allowed: dict[str, ModuleType] = {}
 _declared: dict[str, None] = {}
+_calls = 0  # of allow
 
 
 class Unfit(Exception):
@@ -39,8 +40,15 @@ def allow(*modules: str) -> None:
     Raises:
         ImportError: There is no such module, or importing it failed.
     """
+    global _calls
     for name in modules:
         _allowed[name] = importlib.import_module(name)
+    _calls += 1
+
+
+def loaded() -> tuple[int, int]:
+    """Another one whenever modules were loaded or allowed: then more may be readable than before."""
+    return len(sys.modules), _calls
 
 
 def declare(*modules: str) -> None:

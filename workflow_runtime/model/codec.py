@@ -21,6 +21,7 @@ from .decoding import (
     decode_typed,
     decode_value,
     is_typed,
+    read_event,
 )
 from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
@@ -50,6 +51,7 @@ __all__ = [
     "event_from_dict",
     "event_names",
     "raw",
+    "read_event",
     "seal",
     "seal_output",
     "without_payload",

@@ -33,6 +33,7 @@ __all__ = [
     "filled",
     "is_typed",
     "made_custom",
+    "read_event",
     "refuse_odd_numbers",
 ]
 
@@ -227,20 +228,36 @@ def decode_requirement(data: bytes, row: RequirementPlace | None = None) -> Step
 
 
 def decode_event(data: bytes, row: EventPlace | None = None) -> Event:
-    """The event with its type. One that this version does not know becomes an UnknownEvent; so does a damaged one, by
-    what the columns of ``row`` know of it."""
+    """The event with its type; one that this version does not know becomes an UnknownEvent. Of damaged bytes an event of
+    the kind, number and place that the columns of ``row`` say, whose content says so."""
+    return read_event(data, row)[0]
+
+
+def read_event(data: bytes, row: EventPlace | None = None) -> tuple[Event, Unreadable | None]:
+    """``decode_event``, and what is damaged of it: the event itself, if its bytes are."""
     try:
         event = _event(data, STORED)
         if row is not None and (event.seq, event.epoch) != (row.seq, row.epoch):
             raise ValueError(f"it has the number {event.id}")
     except _WRONG as error:
-        if row is None:
-            place: dict[str, Any] = {"name": "UnreadableEvent"}
-        else:  # for who reads on behind it, it has the last of its numbers
-            place = {"name": row.kind, "seq": row.last_seq, "epoch": row.epoch, "run_id": row.run_id, "path": row.path}
-        damaged = _damaged(data, error, (place.get("run_id", ""), place.get("path") or "event"))
-        return UnknownEvent(**place, data={"content": damaged})
-    return event
+        run_id, path = (row.run_id, row.path) if row is not None else ("", "")
+        damaged = _damaged(data, error, (run_id, path or "event"))
+        return _damaged_event(row, damaged), damaged
+    return event, None
+
+
+def _damaged_event(row: EventPlace | None, damaged: Unreadable) -> Event:
+    if row is None:
+        return UnknownEvent(name="UnreadableEvent", data={"content": damaged})
+    # For who reads on behind it, it has the last of its numbers.
+    place: dict[str, Any] = {"seq": row.last_seq, "epoch": row.epoch, "run_id": row.run_id, "path": row.path}
+    kind = kind_of(row.kind)
+    if kind is None:
+        return UnknownEvent(**place, name=row.kind, data={"content": damaged})
+    if kind is StepContentEvent:
+        return StepContentEvent(**place, delta=str(damaged))
+    made: WorkflowEvent = kind(**place, **({"content": damaged} if "content" in kind.__struct_fields__ else {}))
+    return made
 
 
 def _event(data: bytes, reader: Reader) -> Event:
