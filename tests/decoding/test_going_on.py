@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,17 +17,13 @@ from workflow_runtime import (
     Retry,
     RunContext,
     RunStatus,
-    Runtime,
     Step,
     StepInput,
     UnreadableError,
     Workflow,
 )
-from workflow_runtime.storage.base import Batch, Fence
-from workflow_runtime.testing import FakeClock
 
 from .rows import Rows
-from .test_stored_rows import rows  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.anyio]
 
@@ -101,7 +96,7 @@ async def bytes_of(rows: Rows) -> dict[Any, bytes]:
 
 
 async def test_a_run_that_needs_a_model_that_is_not_loaded_stays_as_it_is_and_goes_on_once_it_is(
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     late_shop: Callable[[], None],
 ) -> None:
     await make(rows.db, untouched).arun("x", run_id="r", session_id="s")
@@ -129,7 +124,7 @@ async def test_a_run_that_needs_a_model_that_is_not_loaded_stays_as_it_is_and_go
 
 
 async def test_a_run_can_be_cancelled_though_its_values_cannot_be_read(
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     late_shop: Callable[[], None],
 ) -> None:
     await make(rows.db, untouched).arun("x", run_id="r", session_id="s")
@@ -147,7 +142,7 @@ async def test_a_run_can_be_cancelled_though_its_values_cannot_be_read(
 
 
 async def test_state_that_no_step_touches_holds_nothing_up_and_is_stored_as_it_was(
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     late_shop: Callable[[], None],
 ) -> None:
     async def last(step_input: StepInput, run_context: RunContext) -> int:
@@ -174,7 +169,7 @@ async def test_state_that_no_step_touches_holds_nothing_up_and_is_stored_as_it_w
     "options", [{}, {"retry": Retry(attempts=3, delay=0.0)}, {"on_error": "skip"}, {"on_error": "pause"}], ids=str
 )
 async def test_a_continued_run_whose_step_touches_state_that_cannot_be_read_is_given_back(
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     late_shop: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
@@ -228,7 +223,7 @@ async def lost(db: BaseDb, run_id: str) -> None:
 
 @pytest.mark.parametrize("in_state", [False, True], ids=["an output", "the state"])
 async def test_an_interrupted_run_that_cannot_be_read_is_left_and_taken_over_once_it_can(
-    rows: Rows,  # noqa: F811
+    rows: Rows,
     late_shop: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
     in_state: bool,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import anyio.to_thread
 import httpx2
 import msgspec
 import pytest
-from servers import TestServer
 
 from workflow_runtime import (
     BaseDb,
@@ -29,28 +27,9 @@ from workflow_runtime import (
 from workflow_runtime.server import workflow_app
 
 from .hostile import nothing_runs, tags
-from .rows import MemoryRows, PostgresRows, Rows, SqliteRows, nodes, replaced
+from .rows import Rows, nodes, replaced
 
 pytestmark = [pytest.mark.anyio]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rows]:
-    if request.param == "memory":
-        yield MemoryRows()
-        return
-    if request.param == "sqlite":
-        found: Rows = SqliteRows(tmp_path / "runs.db")
-    else:
-        server: TestServer = request.getfixturevalue("postgres")
-        found = PostgresRows(server, server.new_database())
-    yield found
-    anyio.run(found.db.aclose)
 
 
 async def give(step_input: StepInput, run_context: RunContext) -> dict[str, Any]:
@@ -189,12 +168,12 @@ def spoiled(
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.usefixtures("quiet")
 async def test_no_row_runs_anything_or_breaks_a_list(rows: Rows, tmp_path: Path, seed: int) -> None:
     before = await stored(rows)
     other = await plain(rows.db).aget_run("other")
     chance = random.Random(seed)
     all_tags = list(tags(tmp_path))
-    logging.getLogger("workflow_runtime").setLevel(logging.ERROR)
     with nothing_runs(tmp_path):
         for _ in range(12):
             after = spoiled(before, all_tags, chance)
@@ -234,11 +213,11 @@ def going_on(db: BaseDb, number: int, pending: list[Any]) -> dict[str, Callable[
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.usefixtures("quiet")
 async def test_no_row_runs_anything_when_runs_go_on_with_it(rows: Rows, tmp_path: Path, seed: int) -> None:
     before = await stored(rows)
     chance = random.Random(seed)
     all_tags = list(tags(tmp_path))
-    logging.getLogger("workflow_runtime").setLevel(logging.CRITICAL)
     ended: Counter[str] = Counter()
     with nothing_runs(tmp_path):
         for number in range(8):

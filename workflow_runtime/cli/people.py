@@ -21,6 +21,7 @@ from ..console.ask import Requirement, ask, form_of, question
 from ..console.fields import Blank, choice, filled, parse
 from ..console.person import Interrupted, Left
 from ..model import codec
+from ..model.text import read_json
 from ..storage.base import RequirementRow
 from ..view.clean import one_line
 from .codes import Code, Stop, Work
@@ -160,7 +161,7 @@ def _answer_of(item: StepRequirement, given: Answer) -> dict[str, Any]:
 
 def _json(text: str, option: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
         raise ValueError(f"{option} is no JSON: {error}") from None
 

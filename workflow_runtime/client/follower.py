@@ -12,18 +12,26 @@ from typing import Any
 
 import anyio
 import httpx2
+import msgspec
 
 from ..engine.merging import content_after
 from ..model.errors import WorkflowRuntimeError
 from ..model.events import Event, StepContentEvent
 from .errors import ConnectionLost
 from .transport import Backoff, Transport, Unreachable
-from .wire import Wire
+from .wire import Wire, told
 
 __all__ = ["FINAL", "Follower"]
 
 FINAL = frozenset({"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"})
 _Stream = AbstractAsyncContextManager[AsyncIterator[httpx2.ServerSentEvent]]
+
+
+class _Ending(msgspec.Struct):
+    """What of a run says whether it has ended."""
+
+    status: str | None = None
+    last_seq: int = 0
 
 
 class Follower:
@@ -155,12 +163,12 @@ class Follower:
         if not frame.data:
             return None
         event = self._wire.event(frame.data)
-        self._backoff.reset()
         last = getattr(event, "last_seq", None) or event.seq
         # Known is what was read before this connection: within one, merged text may overlap what stands between its parts.
         epoch, seq = self._known
         if event.epoch <= epoch and last <= seq:
             return None
+        self._backoff.reset()  # not for what was known: a server that only repeats itself is given up some day
         if isinstance(event, StepContentEvent) and event.epoch <= epoch and event.seq <= seq:
             event = content_after(event, seq)
         self._seq = max(self._seq, last) if event.epoch == self._epoch else last
@@ -174,8 +182,8 @@ class Follower:
     async def _ended(self) -> None:
         """The server closed the stream without a last event: it is ending itself, or keeps no events of this run."""
         await self.disconnect()
-        found = await self._transport.call("GET", self.path)
-        status, last = found.get("status"), found.get("last_seq", 0)
+        found = told(await self._transport.call("GET", self.path), _Ending)
+        status, last = found.status, found.last_seq
         over = status in ("COMPLETED", "CANCELLED", "ERROR") or (status == "PAUSED" and "WorkflowPaused" in self._ends)
         # Nothing came on a connection that was made after the end was known: the server has kept no more of this run.
         self.done = over and (self._seq >= last or (self._over and not self._fruitful))

@@ -6,17 +6,30 @@ Only classes that the client was given come back as themselves; a value of any o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from ..model.errors import BuildError
 from ..model.events import CustomEvent, Event
-from ..model.foreign import event_of, loads
+from ..model.foreign import event_of
 from ..model.payloads import event_names
-from ..model.reading import PLAIN, Given
+from ..model.reading import Given
 from ..model.run import WorkflowRunOutput
+from ..model.text import read_json
 from .errors import ServerError
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "told"]
+
+_T = TypeVar("_T")
+
+
+def told(found: Any, kind: type[_T]) -> _T:
+    """An answer as what it should be. ServerError where it is something else."""
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise ServerError(f"the server sent something else than was asked for: {str(found)[:200]} ({error})") from error
 
 
 class Wire:
@@ -36,7 +49,7 @@ class Wire:
             ServerError: It is no event at all.
         """
         try:
-            fields = loads(data)
+            fields = told(read_json(data), dict[str, Any])
             named = fields.get("type")
             if isinstance(named, str) and ":" in named and named not in self._reader.types:
                 del fields["type"]  # an event of the user's own, in a class that nobody named here
@@ -49,9 +62,6 @@ class Wire:
     def output(self, data: Any) -> WorkflowRunOutput:
         """A run as ``to_dict`` described it: contents are plain JSON."""
         try:
-            output = WorkflowRunOutput.from_dict({key: value for key, value in data.items() if key != "events"})
-            if data.get("events") is not None:
-                output.events = [event_of(item, PLAIN) for item in data["events"]]
-        except (AttributeError, TypeError, ValueError) as error:
+            return WorkflowRunOutput.from_dict(data)
+        except ValueError as error:
             raise ServerError(f"the server sent something that is no run: {str(data)[:200]} ({error})") from error
-        return output

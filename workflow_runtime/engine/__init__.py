@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         subscription,
         sync_stream,
         telemetry,
+        unreadable,
         websocket,
     )
 
@@ -57,6 +58,7 @@ __all__ = [
     "subscription",
     "sync_stream",
     "telemetry",
+    "unreadable",
     "websocket",
 ]
 

@@ -12,7 +12,19 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Unfit", "allow", "class_of", "declare", "has", "is_trusted", "loaded", "lookup", "mro", "namespace"]
+__all__ = [
+    "Unfit",
+    "allow",
+    "class_of",
+    "declare",
+    "has",
+    "is_trusted",
+    "loaded",
+    "lookup",
+    "mro",
+    "namespace",
+    "stored_class",
+]
 
 _MAIN = ("__main__", "__mp_main__")  # another program in each process
 _OWN = __name__.partition(".")[0]

@@ -16,21 +16,9 @@ from .events import Event
 from .payloads import kind_of
 from .reading import PLAIN, Given, Reader
 
-__all__ = ["converted", "event_from_dict", "event_of", "fill", "loads"]
+__all__ = ["converted", "event_from_dict", "event_of", "fill"]
 
 _T = TypeVar("_T")
-
-
-def loads(text: str | bytes) -> Any:
-    """JSON of others. ValueError for what is none, and for what is nested or written larger than can be read."""
-    try:
-        return msgspec.json.decode(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except msgspec.DecodeError as error:
-        raise ValueError(str(error)) from None
-    except UnicodeError as error:
-        raise ValueError(f"it is no text: {error}") from None
 
 
 def event_of(fields: Mapping[str, Any], reader: Reader) -> Event:

@@ -13,7 +13,7 @@ from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
 from .step_io import StepInput, StepOutput
-from .text import shown
+from .text import read_json, shown
 from .unreadable import Unreadable
 
 __all__ = ["ErrorRequirement", "StepRequirement", "UnreadableRequirement", "requirement_from_dict"]
@@ -61,9 +61,7 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
     @classmethod
     def from_json(cls, text: str | bytes, types: Iterable[type] | None = None) -> Self:
         """A requirement from ``to_json``. ``types`` and ValueError as of ``from_dict``."""
-        from .foreign import loads
-
-        return cls.from_dict(loads(text), types)
+        return cls.from_dict(read_json(text), types)
 
 
 class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
@@ -294,7 +292,13 @@ class UnreadableRequirement(StepRequirement, kw_only=True, omit_defaults=True):
 
     def schema(self) -> dict[str, Any]:
         """No answer fits."""
-        return {"$schema": answers.DIALECT, "not": {}, "description": str(self.unreadable)}
+        return {
+            "$schema": answers.DIALECT,
+            "type": "object",
+            "description": str(self.unreadable),
+            "properties": {},
+            "not": {},
+        }
 
     def answer(self, data: Mapping[str, Any]) -> None:
         """Raises UnreadableError."""

@@ -9,7 +9,7 @@ import msgspec
 
 from .unreadable import Unreadable, plain
 
-__all__ = ["as_text", "builtins", "is_model", "is_something", "shown"]
+__all__ = ["as_text", "builtins", "is_model", "is_something", "read_json", "shown"]
 
 _DEEPEST = 200
 
@@ -36,6 +36,19 @@ def _hook(value: Any) -> Any:
     if hasattr(value, "to_dict"):
         return value.to_dict()
     return str(value)
+
+
+def read_json(text: str | bytes) -> Any:
+    """JSON that somebody wrote. ValueError for what is none: also for NaN, for half a character, and for what is nested, or
+    has numbers written, larger than can be read."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    except UnicodeError as error:
+        raise ValueError(f"it is no text: {error}") from None
 
 
 def is_something(value: Any) -> bool:

@@ -72,7 +72,8 @@ class Page(msgspec.Struct, kw_only=True):
     next: str | None = None
 
 
-def run_summary(row: RunRow) -> RunSummary:
+def run_summary(row: RunRow, left_alone: str | None = None) -> RunSummary:
+    """``left_alone``: why a run that is not over does not go on."""
     output = decode_run(row.data, row)
     return RunSummary(
         run_id=row.run_id,
@@ -90,7 +91,7 @@ def run_summary(row: RunRow) -> RunSummary:
         input=output.input,
         content=output.content,
         error=output.error,
-        unreadable=problem_of(output),
+        unreadable=(None if row.status.is_final else left_alone) or problem_of(output),
     )
 
 

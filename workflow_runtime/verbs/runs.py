@@ -85,6 +85,11 @@ class RunVerbs(Verbs):
         rows = await self.db.list_requirements(session_id=session_id, user_id=user_id, workflow_id=self.id)
         return [codec.decode_requirement(row.data, row) for row in rows]
 
+    def left_alone(self, run_id: str) -> str | None:
+        """Why this process has left a run as it is that it was to go on with: what it needs of what is stored cannot be
+        read here. None where it has not, or a module was loaded since."""
+        return engine.unreadable.aside(self.db, run_id) if self.db is not None else None
+
     def list_pending(self, session_id: str | None = None, user_id: str | None = None) -> list[Any]:
         return engine.portal.call(lambda: self.alist_pending(session_id, user_id))
 

@@ -99,7 +99,7 @@ class RunVerbs(Verbs):
             if workflow.db is not None:
                 where = RunFilter(workflow_id=workflow.id, user_id=user.scope, session_id=session_id, statuses=wanted)
                 rows = await workflow.db.list_runs(where, limit=limit + 1, before=key)
-                found.extend(map(run_summary, rows))
+                found.extend(run_summary(row, workflow.left_alone(row.run_id)) for row in rows)
         return page_of(found, limit)
 
     async def subscribe(
