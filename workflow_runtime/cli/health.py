@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +14,7 @@ from rich.text import Text
 from .. import BaseDb
 from ..console.screen import encodable
 from ..model import codec
+from ..model.unreadable import problem_of
 from ..storage.base import DbReport, RunFilter, RunRow
 from ..view.clean import one_line, shorten
 from ..view.rows import counted, duration
@@ -86,13 +88,15 @@ async def _problem(db: BaseDb, row: RunRow) -> str:
     """Why the run cannot be read; "" when it can."""
     workflow = stand_in(db)
     try:
-        await workflow.aget_run(row.run_id)
-        await workflow.history(row.run_id)
+        parts: list[Any] = [await workflow.aget_run(row.run_id), *await workflow.history(row.run_id)]
+        parts += [codec.decode_requirement(item.data, item) for item in await db.load_requirements(row.run_id)]
         after = 0
         while page := await db.load_events(row.run_id, after=after):
-            for event in page:
-                codec.decode_event(event.data)
+            parts += [codec.read_event(event.data, event) for event in page]
             after = page[-1].last_seq
+        problem = problem_of(parts)
+        if problem is not None:
+            return shorten(one_line(problem), 300)
     except Exception as error:  # whatever it is, it is what is looked for
         return shorten(one_line(f"{type(error).__name__}: {error}"), 300)
     return ""

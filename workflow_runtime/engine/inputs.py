@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from typing import Any
 
 from ..model import checks
 from ..model.errors import BuildError, InputError
 from ..model.media import Audio, File, Image, Media, Video
-from ..model.text import is_model
+from ..model.text import is_model, read_json
 
 __all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
 
@@ -101,7 +100,7 @@ def checked_input(value: Any, schema: Any) -> Any:
         raise InputError("Input is required when input_schema is provided")
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except ValueError as error:
             raise InputError(f"Failed to parse input. Is it a valid JSON string?: {error}") from error
     if _is_model_class(schema):

@@ -217,7 +217,7 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirem
         return Joined(run=live, output=live.output, answers=answers)
     if live is not None:
         live.loop.call(partial(live.answered, answers))
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.status, output.epoch = row.status, row.attempt
     return Joined(run=None, output=output, db=db, row=row, take_over=take_over, now=clock.time)
 
@@ -329,11 +329,11 @@ async def execution_of(
     """The execution of a claimed row. A log that was begun is kept on, whoever goes on with the run: it has readers."""
     if not asked.keep_log and await db.load_events(row.run_id, limit=1):
         asked = msgspec.structs.replace(asked, keep_log=True)
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.epoch, output.status = row.attempt, RunStatus.running
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
-        output.events = [codec.decode_event(item.data) for item in events] or None
+        output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
     return _execution(
         asked,

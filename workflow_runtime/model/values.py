@@ -1,17 +1,15 @@
-"""Values to JSON and back with their types. spec: decisions 5.
+"""Values as JSON that keeps their types; ``reading`` is the reverse.
 
-Plain JSON values stay as they are, so the wire is readable; every other type is a tagged object
-``{"$": tag, "v": ...}``. A value that would not come back equal and of the same type is refused, with the place named.
+Plain JSON values stay as they are; every other type is a tagged object ``{"$": tag, "v": ...}``, with ``"t"`` for the class.
+A value that would not come back equal and of the same type is refused, with the place named.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib
 import math
 import os
-import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -23,13 +21,14 @@ import msgspec
 
 from .errors import UnserializableError
 from .text import is_model
+from .unreadable import Unreadable
 
-__all__ = ["is_plain", "seal", "unseal"]
+__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal"]
 
 TAG = "$"
 _SCALARS = (str, int, bool, type(None))
 _MAX_INT = 2**63 - 1
-_MAX_DEPTH = 200
+MAX_DEPTH = 200
 
 
 def is_plain(value: Any) -> bool:
@@ -44,11 +43,11 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
-        return value if -_MAX_INT <= value <= _MAX_INT else {TAG: "int", "v": str(value)}
+        return value if -_MAX_INT <= value <= _MAX_INT else {TAG: "int", "v": _digits(value, where)}
     if kind is float:
         return value if math.isfinite(value) else {TAG: "float", "v": repr(value)}
-    if depth > _MAX_DEPTH:
-        raise UnserializableError(f"{where}: nested deeper than {_MAX_DEPTH}, or it contains itself", where=where)
+    if depth > MAX_DEPTH:
+        raise UnserializableError(f"{where}: nested deeper than {MAX_DEPTH}, or it contains itself", where=where)
     if kind is list:
         return [seal(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if kind is dict:
@@ -64,6 +63,13 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
         tag, write = writer
         return {TAG: tag, "v": write(value, where, depth + 1)}
     return _seal_object(value, where, depth + 1)
+
+
+def _digits(value: int, where: str) -> str:
+    try:
+        return str(value)
+    except ValueError as error:  # Python writes and reads 4300 digits, unless it is told otherwise
+        raise UnserializableError(f"{where}: {error}", where=where, value=value) from error
 
 
 def _items(value: Any, where: str, depth: int) -> list[Any]:
@@ -98,39 +104,10 @@ _WRITERS: dict[type, _Writer] = {
 }
 
 
-def _read_stamp(value: Any, kind: type[datetime] | type[time]) -> datetime | time:
-    if isinstance(value, str):
-        return kind.fromisoformat(value)
-    text, fold, zone = value
-    stamp = kind.fromisoformat(text).replace(fold=fold)
-    if zone:
-        from zoneinfo import ZoneInfo
-
-        stamp = stamp.replace(tzinfo=ZoneInfo(zone))
-    return stamp
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "dict": lambda pairs: {unseal(key): unseal(item) for key, item in pairs},
-    "tuple": lambda v: tuple(map(unseal, v)),
-    "set": lambda v: set(map(unseal, v)),
-    "frozenset": lambda v: frozenset(map(unseal, v)),
-    "bytes": base64.b64decode,
-    "bytearray": lambda v: bytearray(base64.b64decode(v)),
-    "datetime": lambda v: _read_stamp(v, datetime),
-    "date": date.fromisoformat,
-    "time": lambda v: _read_stamp(v, time),
-    "timedelta": lambda v: timedelta(*v),
-    "decimal": Decimal,
-    "uuid": UUID,
-    "complex": lambda v: complex(*map(unseal, v)),
-}
-
-
 def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     kind = type(value)
+    if kind is Unreadable:
+        return _kept(value)
     if isinstance(value, type):
         raise UnserializableError(f"{where}: a class ({value!r}) cannot be stored; store its name", where=where)
     if isinstance(value, Flag):  # several together have no name to be found by
@@ -160,6 +137,15 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     )
 
 
+def _kept(value: Unreadable) -> dict[str, Any]:
+    """What was stored, as it was."""
+    data = Unreadable.of(value).data
+    if isinstance(data, bytes):
+        return {TAG: "damaged", "v": base64.b64encode(data).decode()}
+    found: dict[str, Any] = data
+    return found
+
+
 def _model_fields(value: Any) -> dict[str, Any]:
     fields = dict(value.__dict__)
     fields.update(getattr(value, "__pydantic_extra__", None) or {})
@@ -180,70 +166,19 @@ def _name(kind: type, where: str) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _find(name: str) -> Any:
-    module, _, qualname = name.partition(":")
-    try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UnserializableError(
-            f"the stored value is a {name}, which this process cannot import ({error}); make its module importable"
-        ) from error
-    if not isinstance(found, type):
-        raise UnserializableError(f"the stored value names {name}, which is not a class")
-    return found
-
-
-def _revive_dataclass(kind: Any, fields: dict[str, Any]) -> Any:
-    if not hasattr(kind, "__dataclass_fields__"):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no dataclass any more")
-    # Past __init__, as pickle does: fields with init=False and __post_init__ must not run twice.
-    value: Any = object.__new__(kind)
-    for name, item in fields.items():
-        object.__setattr__(value, name, item)
-    return value
-
-
-def _revive_model(kind: Any, fields: dict[str, Any]) -> Any:
-    if not hasattr(kind, "model_construct"):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no pydantic model any more")
-    return kind.model_construct(**fields)
-
-
-def _revive_struct(kind: Any, fields: dict[str, Any]) -> Any:
-    if not issubclass(kind, msgspec.Struct):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no msgspec.Struct any more")
-    return kind(**{name: item for name, item in fields.items() if name in kind.__struct_fields__})
-
-
-def unseal(value: Any) -> Any:
-    """The value that ``seal`` was given."""
-    kind = type(value)
-    if kind is list:
-        return [unseal(item) for item in value]
-    if kind is not dict:
-        return value
-    tag = value.get(TAG)
-    if tag is None:
-        return {key: unseal(item) for key, item in value.items()}
-    body = value["v"]
-    reader = _READERS.get(tag)
-    if reader is not None:
-        return reader(body)
-    if tag == "path":
-        import pathlib
-
-        return getattr(pathlib, value["t"])(body)
-    found = _find(value["t"])
-    if tag == "enum":
-        return found[body]
-    if tag == "flag":
-        return found(body)
-    if tag == "namedtuple":
-        return found(*map(unseal, body))
-    fields = {name: unseal(item) for name, item in body.items()}
-    revive = {"model": _revive_model, "struct": _revive_struct, "dataclass": _revive_dataclass}.get(tag)
-    if revive is None:
-        raise UnserializableError(f"the stored value has the unknown tag {tag!r}: a newer version wrote it")
-    return revive(found, fields)
+def depth_of(found: Any) -> int:
+    """How deep the containers of a sealed value are nested, as ``seal`` counts them."""
+    deepest = 0
+    waiting = [(found, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        kind = type(item)
+        if kind is dict and TAG in item:
+            tag, item = item[TAG], item.get("v")
+            kind = type(item)
+            if tag == "dict" and kind is list and all(type(pair) is list for pair in item):
+                item = [part for pair in item for part in pair]
+        if kind is dict or kind is list:
+            deepest = max(deepest, depth)
+            waiting.extend((part, depth + 1) for part in (list(item.values()) if isinstance(item, dict) else item))
+    return deepest
