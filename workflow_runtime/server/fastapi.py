@@ -137,9 +137,10 @@ def _dependency(auth: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_connection(**values: Any) -> Any:
+        call: Any = function
         if connection.kind is connection.POSITIONAL_ONLY:
-            return function(values.pop(connection.name), **values)
-        return function(**values)
+            return call(values.pop(connection.name), **values)
+        return call(**values)
 
     parameters = [
         parameter.replace(

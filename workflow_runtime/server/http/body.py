@@ -104,9 +104,10 @@ def patient(receive: Receive, seconds: float) -> Receive:
         nonlocal is_whole
         if is_whole:
             return await receive()
-        with anyio.move_on_after(seconds) as limit:
+        message: Message | None = None
+        with anyio.move_on_after(seconds):
             message = await receive()
-        if limit.cancelled_caught:
+        if message is None:
             raise Refused(408, "too_slow", f"nothing more of the request came within {seconds:g} s")
         is_whole = not message.get("more_body", False)
         return message

@@ -73,13 +73,14 @@ class McpRoute:
 
     async def _started(self) -> ASGIApp:
         async with self._loading:
-            if self._handle is None:
+            handle = self._handle
+            if handle is None:
                 if self._group is None:
                     raise Refused(503, "not_started", "the lifespan of this app did not run")
                 module = await _loaded("mcp", "workflow_runtime.server.mcp.http", "mcp")
                 manager = await self._group.start(_hold, module.session_manager(self._service))
-                self._handle = module.owned(manager)
-            return self._handle
+                self._handle = handle = module.owned(manager)
+            return handle
 
 
 def _leaving(receive: Receive) -> Receive:

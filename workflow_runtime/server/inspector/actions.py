@@ -56,12 +56,13 @@ async def start_run(visit: Visit, form: FormData, schema: dict[str, Any] | None)
             except ValueError as error:
                 filled = Filled(None, {"": f"The input is not JSON: {error}"}, typed)
     session_id = "".join(typed.get("session_id", [])).strip()[:_LONGEST_ID] or None
+    asked_for: StartRun | None = None
     if not filled.errors:
         try:
             asked_for = StartRun(input=filled.value, background=True, session_id=session_id)
         except ValueError as error:  # of the id
             filled = filled._replace(errors={"": str(error)})
-    if not filled.errors:
+    if asked_for is not None:
         try:
             output: Any = await visit.service.start(visit.user, workflow.id, asked_for)
             return _go(visit, visit.links.run(str(output.run_id)))
