@@ -157,8 +157,10 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     Raises as ``prepare_continued`` does; then nothing was stored.
     """
     pauses = Pauses(await requirements_of(db, row.run_id))
+    journal = Journal(await load_journal(db, row))
     if row.fingerprint != asked.definition.plan.fingerprint:
-        check_plan(asked.definition.plan, Journal(await load_journal(db, row)), asked.allow_plan_change, pauses.open)
+        check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
+    refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
     try:
         answers = [] if answered else _answers(asked, pauses)
         return await claim(
@@ -307,6 +309,7 @@ async def end_cancelled(definition: Definition, row: RunRow, *, store_events: bo
     """End a stored run that nobody executes as CANCELLED. False when another process has it, or was first."""
     db = definition.db
     assert db is not None
+    refuse_unreadable(row.run_id, Journal(), codec.decode_run(row.data, row), (), to_cancel=True)
     paused = row.status is RunStatus.paused
     statuses = _PAUSED if paused else ACTIVE
     claimed = await claim(definition, row.run_id, statuses, expired_only=not paused)

@@ -42,8 +42,8 @@ def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
 
 def decode_session(row: SessionRow) -> WorkflowSession:
     """The stored session as users see it, without its runs."""
-    workflow_data = codec.decode_value(row.workflow_data) if row.workflow_data else {}
-    more_data = workflow_data.pop(MORE_DATA, {})
+    workflow_data = codec.decode_value(row.workflow_data, "workflow_data") if row.workflow_data else {}
+    more_data = workflow_data.pop(MORE_DATA, {}) if type(workflow_data) is dict else {}
     return WorkflowSession(
         session_id=row.session_id,
         user_id=row.user_id,
@@ -52,8 +52,8 @@ def decode_session(row: SessionRow) -> WorkflowSession:
         session_name=row.name,
         session_state={key: decode_state(row, key) for key in row.state},
         session_metrics=codec.decode_typed(row.metrics, SessionMetrics, "metrics") if row.metrics else None,
-        workflow_data=workflow_data or None,
-        more_data=more_data,
+        workflow_data=(workflow_data or None) if type(workflow_data) is dict else workflow_data,
+        more_data=more_data if type(more_data) is dict else {},
         metadata=codec.decode_value(row.metadata, "metadata") if row.metadata else None,
         created_at=int(row.created_at),
         updated_at=int(row.updated_at),
@@ -68,6 +68,8 @@ def encode_workflow_data(session: WorkflowSession, outline: bytes | None) -> byt
     known = session.workflow_data
     if known is None and outline is not None:
         known = codec.decode_value(outline)
+    if known is not None and type(known) is not dict:
+        return codec.encode_value(known, "workflow_data")  # it cannot be read, and stays as it is
     more = {MORE_DATA: session.more_data} if session.more_data else {}
     return codec.encode_value({**known, **more}, "session_data") if known else None
 
