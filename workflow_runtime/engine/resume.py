@@ -31,6 +31,7 @@ from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
 from .stored import all_events, output_of, requirement_row, requirements_of
+from .unreadable import refuse_unreadable
 
 __all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
 
