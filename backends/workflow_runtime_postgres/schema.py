@@ -149,7 +149,7 @@ CREATE TABLE @.signals (
 CREATE INDEX signals_waiting ON @.signals (run_id) WHERE taken_at IS NULL;
 
 ALTER TABLE @.requirements ADD COLUMN used_at float8, ADD COLUMN withdrawn_at float8;
-UPDATE @.requirements AS given SET used_at = answered_at WHERE answered_at <= (
+UPDATE @.requirements AS given SET used_at = answered_at WHERE answered_at < (
     SELECT max(created_at) FROM @.requirements AS other WHERE other.run_id = given.run_id
 );
 DROP INDEX @.requirements_open;

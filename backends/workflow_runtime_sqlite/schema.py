@@ -143,7 +143,7 @@ CREATE INDEX workflow_signals_waiting ON workflow_signals (run_id) WHERE taken_a
 
 ALTER TABLE workflow_requirements ADD COLUMN used_at REAL;
 ALTER TABLE workflow_requirements ADD COLUMN withdrawn_at REAL;
-UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at <= (
+UPDATE workflow_requirements SET used_at = answered_at WHERE answered_at < (
     SELECT max(created_at) FROM workflow_requirements AS other WHERE other.run_id = workflow_requirements.run_id
 );
 DROP INDEX workflow_requirements_open;

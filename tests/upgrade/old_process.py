@@ -33,9 +33,9 @@ async def wait():
 """
 
 
-def start(script: str, url: str) -> subprocess.Popen[str]:
+def start(script: str, url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", _HEAD + textwrap.dedent(script), url],
+        [sys.executable, "-P", "-c", _HEAD + textwrap.dedent(script), url, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -40,6 +40,8 @@ async def test_a_run_is_read_as_the_first_version_read_it(
     expected = copy.deepcopy(EXPECTED["runs"][run_id])
     if isinstance(db, SqliteDb) and row.status in (RunStatus.RUNNING, RunStatus.PENDING):
         expected["run"][3] += 1  # the migration took the run away from its process
+    if run_id == "dead-continued":  # the first version read the question as it was before its answer
+        expected["questions"][0]["answered"] = 1700027861.0
     assert await see_run(workflows[str(row.workflow_id)], run_id) == expected
 
 

@@ -1,0 +1,106 @@
+"""The rows of a database below the contract, in the names of the first version, so that versions can be compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from typing import Any
+
+import asyncpg
+
+__all__ = ["ADDED", "columns_of_version_1", "readable", "rows"]
+
+Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
+
+# By table: what its rows are known by, and the columns that version 1 has under another name now.
+_KEYS = {
+    "runs": ("run_id",),
+    "steps": ("run_id", "path"),
+    "events": ("run_id", "seq"),
+    "requirements": ("run_id", "requirement_id"),
+    "sessions": ("session_id",),
+    "session_values": ("session_id", "part", "name"),
+    "locks": ("name",),
+    "signals": ("run_id", "number"),
+    "deletions": ("session_id",),
+}
+_RENAMED = {
+    "runs": {"touched": "touched_seq", "lease_until": "leased_until"},
+    "sessions": {"version": "revision"},
+    "locks": {"held_until": "held_to"},
+}
+ADDED: dict[str, dict[str, Any]] = {
+    "runs": {"deaths": 0, "queue": None, "priority": 0, "not_before": None, "commit_id": None, "traceback": None},
+    "steps": {"edits": None},
+    "requirements": {"used_at": None, "withdrawn_at": None},
+    "sessions": {"commit_id": None},
+}
+"""The columns of version 2, with their defaults."""
+
+
+def rows(url: str) -> Rows:
+    """All rows by table and key, with the columns of version 1 under their old names and the later ones beside them."""
+    found = _sqlite(url) if url.startswith("sqlite") else asyncio.run(_postgres(url))
+    made: Rows = {}
+    for table, keys in _KEYS.items():
+        made[table] = {}
+        for row in found.get(table, ()):
+            for old, new in _RENAMED.get(table, {}).items():
+                if new in row:
+                    row[old] = row.pop(new)
+            made[table][tuple(row[key] for key in keys if key in row)] = row
+    return made
+
+
+def columns_of_version_1(found: Rows) -> Rows:
+    """``found`` without what version 2 has added."""
+    return {
+        table: {
+            key: {name: value for name, value in row.items() if name not in ADDED.get(table, {})}
+            for key, row in by_key.items()
+        }
+        for table, by_key in found.items()
+        if table not in ("signals", "deletions")
+    }
+
+
+def readable(value: Any) -> Any:
+    """JSON in a column, without what differs from run to run: how long things took."""
+    if isinstance(value, bytes):
+        try:
+            return readable(json.loads(value))
+        except ValueError:
+            return value
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    if isinstance(value, dict):
+        return {key: readable(item) for key, item in value.items() if key not in ("duration", "time_to_first_token")}
+    return value
+
+
+def _sqlite(url: str) -> dict[str, list[dict[str, Any]]]:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    connection.row_factory = sqlite3.Row
+    try:
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return {
+            table: [dict(row) for row in connection.execute(f"SELECT * FROM workflow_{table}")]
+            for table in _KEYS
+            if f"workflow_{table}" in there
+        }
+    finally:
+        connection.close()
+
+
+async def _postgres(url: str) -> dict[str, list[dict[str, Any]]]:
+    connection = await asyncpg.connect(url)
+    try:
+        there = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'workflow_runtime'")
+        return {
+            table: [dict(row) for row in await connection.fetch(f"SELECT * FROM workflow_runtime.{table}")]
+            for table in _KEYS
+            if table in {name for (name,) in there}
+        }
+    finally:
+        await connection.close()
