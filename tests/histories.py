@@ -206,7 +206,11 @@ class Owner:
         """Append to the log; the run's row too where the last event ends a continuation."""
         last = events[-1]
         self.seq = last_number(last)
-        status = {"WorkflowPaused": RunStatus.paused, "WorkflowCompleted": RunStatus.completed}.get(last.event)
+        status = {
+            "WorkflowPaused": RunStatus.paused,
+            "WorkflowCompleted": RunStatus.completed,
+            "WorkflowError": RunStatus.error,
+        }.get(last.event)
         await self.db.commit(
             Batch(
                 fence=Fence(run_id=self.run_id, attempt=self.epoch),

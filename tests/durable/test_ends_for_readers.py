@@ -14,6 +14,7 @@ from histories import Owner, folded, log_of
 
 from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow, WorkflowStartedEvent
 from workflow_runtime.core.lifecycle import is_end
+from workflow_runtime.engine.host import find_live
 from workflow_runtime.engine.subscription import Subscription
 
 pytestmark = pytest.mark.anyio
@@ -128,6 +129,24 @@ async def test_a_reader_that_is_cut_off_at_any_read_of_the_database_goes_on_with
         cut.nth = 0
         assert folded(found) == folded(await log_of(again(), run_id))
     assert interrupted >= 2
+
+
+async def test_a_continued_stream_that_falls_behind_before_it_is_read_begins_where_the_run_was_continued(
+    again: Again,
+) -> None:
+    steps = [Step("pay", executor=pay, requires_confirmation=True), talk]
+    workflow = Workflow(name="w", db=again(), steps=steps, buffer_size=4)
+    paused = await workflow.arun("x", background=False)
+    for item in paused.active_step_requirements:
+        item.confirm()
+    stream = workflow.acontinue_run(paused, stream=True, stream_events=True, background=True)
+    with anyio.fail_after(20):
+        async with stream:
+            while find_live(str(paused.run_id)) is not None:
+                await anyio.lowlevel.checkpoint()
+            found = [event async for event in stream]
+    assert found[0].seq == paused.last_seq + 1
+    assert folded(found) == [part for part in folded(await log_of(again(), str(paused.run_id))) if part[0] > paused.last_seq]
 
 
 SKIPS = [

@@ -23,6 +23,7 @@ from workflow_runtime import (
     StorageError,
     Workflow,
     WorkflowCompletedEvent,
+    WorkflowErrorEvent,
     WorkflowPausedEvent,
 )
 from workflow_runtime.engine import subscription as following
@@ -289,7 +290,7 @@ class Slow:
         self.db = again()
         self.workflow = Workflow(name="w", db=self.db, steps=steps, durability="sync", store_events=True, **options)
 
-    async def lose(self, *, fail: bool = False) -> list[Any]:
+    async def lose(self, end: Any = WorkflowCompletedEvent) -> list[Any]:
         """Another process takes the run over and brings it to its end; the log."""
         other = Owner(self.again(), "r")
         await other.take_over()
@@ -297,7 +298,7 @@ class Slow:
         await other.store(*other.said(StepStartedEvent, StepContentEvent, StepContentEvent, delta="again"))
         self.gate.set()
         await self.workflow_knows()
-        await other.store(*other.said(WorkflowCompletedEvent))
+        await other.store(*other.said(end))
         return await log_of(self.again(), "r")
 
     async def workflow_knows(self) -> None:
@@ -350,6 +351,31 @@ async def test_the_stream_of_a_background_run_goes_on_with_the_new_owner(again: 
         output = await stream.result()
     check(found, log)
     assert (output.status, output.content, output.epoch) == (RunStatus.completed, "done elsewhere", 2)
+
+
+async def test_the_stream_of_a_background_run_that_failed_elsewhere_says_so(again: Again) -> None:
+    slow = Slow(again)
+    stream = slow.workflow.arun("x", run_id="r", session_id="s", background=True, stream=True, stream_events=True)
+    found: list[Any] = []
+    told: list[Fenced] = []
+
+    async def follow() -> None:
+        try:
+            async for event in stream:
+                found.append(event)
+        except Fenced as error:
+            told.append(error)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(follow)
+            await slow.entered.wait()
+            log = await slow.lose(WorkflowErrorEvent)
+    assert folded(found) == folded(log)
+    assert found[-1].event == "WorkflowError"
+    assert "failed there" in str(told[0])
+    output = told[0].run_output  # type: ignore[attr-defined]  # as on whatever a step raises
+    assert (output.status, output.epoch) == (RunStatus.error, 2)
 
 
 async def test_the_call_that_owns_a_run_is_told_that_it_was_taken_over(again: Again) -> None:

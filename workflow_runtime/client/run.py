@@ -90,7 +90,7 @@ class RemoteRun:
     @property
     def last_event_id(self) -> str:
         """The id of the last event that was read; ``subscribe(run_id, after=...)`` goes on behind it."""
-        return self._follower.last_event_id if self._follower is not None else "0-0"
+        return self._follower.last_event_id if self._follower is not None else "0"
 
     async def result(self) -> WorkflowRunOutput:
         """Read to the end, and the run's output as the server has it: completed, paused or cancelled.

@@ -34,7 +34,8 @@ class RunStream:
 
     Of a background run, which waits for nobody, a reader that falls far behind is served from the log; without a database
     text merges, as ``engine.bus.Buffer`` says. Where another process has taken a background run over, its events there
-    follow, from the log: WorkflowResumed, then what supersedes what was seen here.
+    follow, from the log: WorkflowResumed, then what supersedes what was seen here. If it fails there, Fenced is raised, with
+    ``run_output``.
 
     Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
     the last reference, and then the run is cancelled without anybody waiting. A background run goes on.

@@ -216,11 +216,12 @@ class Subscription:
         self._known = True
         if row.attempt > self._cursor.position.epoch and await self._go_back(db, row.attempt):
             return
-        if row.status.is_final or row.status is RunStatus.paused:
+        is_missing = row.seq > self._cursor.position.seq
+        if row.status.is_final or (row.status is RunStatus.paused and is_missing):
             # Once more, since the last events may have been committed between the two reads.
             if await self._from_log(db):
                 return
-            if row.seq > self._cursor.position.seq and await self._take_end(db, row):
+            if is_missing and await self._take_end(db, row):
                 return
             if row.status.is_final:
                 self._done = True
