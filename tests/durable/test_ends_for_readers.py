@@ -146,7 +146,9 @@ async def test_a_continued_stream_that_falls_behind_before_it_is_read_begins_whe
                 await anyio.lowlevel.checkpoint()
             found = [event async for event in stream]
     assert found[0].seq == paused.last_seq + 1
-    assert folded(found) == [part for part in folded(await log_of(again(), str(paused.run_id))) if part[0] > paused.last_seq]
+    assert folded(found) == [
+        part for part in folded(await log_of(again(), str(paused.run_id))) if part[0] > paused.last_seq
+    ]
 
 
 SKIPS = [

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 from servers import TestServer
@@ -234,7 +233,9 @@ COPY = """
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_same_calls_leave_the_same_rows_in_both_versions(backend: str, tmp_path: Path, postgres: TestServer) -> None:
+def test_the_same_calls_leave_the_same_rows_in_both_versions(
+    backend: str, tmp_path: Path, postgres: TestServer
+) -> None:
     def place(name: str) -> str:
         return f"sqlite:///{tmp_path / name}.db" if backend == "sqlite" else postgres.new_database()
 

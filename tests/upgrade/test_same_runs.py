@@ -1,5 +1,5 @@
-"""The runs of the data, made once more by this version: what it stores of them is what the first version stored, but for what
-is listed here with its reason. A change of what is stored shows here, and is listed or taken back."""
+"""The runs of the data, made again by this version. What it stores of them is what the first version stored, but for what is
+listed here with its reason: a change of what is stored shows here, and is listed or taken back."""
 
 from __future__ import annotations
 
