@@ -198,12 +198,10 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
 
 
 def give_up_lost(run: Execution, error: Fenced) -> None:
-    """Another process has the run: its caller is told so. Readers see no end, which is not stored: they go to the log."""
-    run.end_is_lost = True
-    run.output.status = RunStatus.error
-    run.output.error, run.output.error_type = str(error), type(error).__name__
-    _attach(error, run.output)
+    """Another process has the run: its caller is told so. The end is stored nowhere, so readers go to the log instead."""
+    event, _ = _terminal(run, error)
     run.happen(Happening.LEAVE)
+    _close_unsaved(run, event)
     run.raised = error
 
 

@@ -415,5 +415,7 @@ def _from_dict(cls: type[_R], data: Mapping[str, Any], types: Iterable[type] | N
     if isinstance(requirement, StepRequirement):
         requirement.is_edited = requirement.is_edited or requirement.edited_output is not None
         if requirement.user_input:
+            if not isinstance(requirement.user_input, dict):
+                raise ValueError("that is no StepRequirement:\n  - Field 'user_input': it must be an object")
             requirement.check_user_input(requirement.user_input)
     return requirement

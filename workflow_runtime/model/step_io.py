@@ -48,8 +48,12 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins; ``steps`` and ``skipped`` only where they say something."""
         data: dict[str, Any] = {
-            name: shown(getattr(self, name)) for name in self.__struct_fields__ if name not in ("steps", "skipped")
+            name: shown(getattr(self, name))
+            for name in self.__struct_fields__
+            if name not in ("steps", "skipped", "path")
         }
+        if self.path is not None:
+            data["path"] = self.path
         if self.steps:
             data["steps"] = [inner.to_dict() for inner in self.steps]
         if self.skipped:
