@@ -57,7 +57,6 @@ def test_the_modules_of_the_current_directory_are_found_where_they_are_named(wfr
         (["runs"], "PAUSED"),
         (["show", "p1"], "unreadable shop:Order"),  # reading what is stored imports nothing
         (["pending"], "p1"),
-        (["db", "check"], ""),
         (["answer", "p1", "--yes"], "answered"),
         (["continue", target, "p1"], "lamp"),
     ):
