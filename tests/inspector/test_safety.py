@@ -76,7 +76,7 @@ def test_markup_in_every_name_content_question_and_error_stays_text(page: Page, 
     server = served(hostile(InMemoryDb()))
     page.goto(f"{server.url}/inspector/workflows/hostile")
     page.get_by_label("Input", exact=True).fill(XSS)
-    page.get_by_label("Session").fill(XSS)
+    page.get_by_label("Session").fill(XSS.replace("/", "|"))  # no address can hold a slash
     page.get_by_role("button", name="Start").click()
     page.wait_for_url("**/inspector/runs/*")
     status(page, "waiting for you")

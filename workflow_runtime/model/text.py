@@ -42,7 +42,7 @@ def read_json(text: str | bytes) -> Any:
     """JSON that somebody wrote. ValueError for what is none: also for NaN, for half a character, and for what is nested, or
     has numbers written, larger than can be read."""
     try:
-        return msgspec.json.decode(text)
+        return msgspec.json.decode(str(text) if isinstance(text, str) else text)  # msgspec takes no subclass of str
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except msgspec.DecodeError as error:
