@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from ..core.journal import Journal
 from ..core.life import KEEP, OVER, REFUSE, Cell, Happening, Life, next_life
@@ -270,6 +271,12 @@ class Execution:
     def keeps_log(self) -> bool:
         """Whether its events can be read from the database."""
         return self.recorder is not None and self.recorder.keeps_log
+
+    def keep_log(self) -> None:
+        """From here on its log is stored: it is continued in the background, where readers come by its id."""
+        if self.recorder is not None:
+            self.request = msgspec.structs.replace(self.request, keep_log=True)
+            self.recorder.keeps_log = True
 
     def observe(self, observer: Callable[[Event], None]) -> None:
         """Show all further events to ``observer``; if it fails it is logged and detached."""
