@@ -201,8 +201,8 @@ def give_up_lost(run: Execution, error: Fenced) -> None:
     """Another process has the run: its caller is told so. The end is stored nowhere, so readers go to the log instead."""
     event, _ = _terminal(run, error)
     run.happen(Happening.LEAVE)
-    _close_unsaved(run, event)
     run.raised = error
+    _close_unsaved(run, event)
 
 
 def _waits_for(run: Execution) -> frozenset[str]:

@@ -39,7 +39,8 @@ class RunStream:
 
     Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
     the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
-    After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception.
+    After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception. ``Fenced`` is raised
+    without an end before it: another process has the run, and how it ends is said there.
     """
 
     def __init__(
@@ -188,9 +189,14 @@ class RunStream:
         return str(Position(buffer.last_epoch or (run.epoch if run is not None else 0), buffer.last_seq))
 
     def _is_lost(self, event: Event) -> bool:
-        """True for an end that is not stored, in a stream that can go on with the log: nobody sees it. (D6)"""
+        """True for an end that is not stored, and that another end may follow: in the log, or in the process that has
+        taken the run over. Nobody sees it."""
         run = self._run
-        return run is not None and run.end_is_lost and self._follow is not None and is_end(event)
+        if run is None or not run.end_is_lost or not is_end(event):
+            return False
+        return self._follow is not None or (
+            self._completion is not None and isinstance(self._completion.raised, Fenced)
+        )
 
     async def _output_elsewhere(self) -> WorkflowRunOutput:
         """How the run ended, or paused, in another process. If it failed there, Fenced, with that output attached."""
