@@ -132,6 +132,8 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
                 if isinstance(outcome, BaseException) and isinstance(failure, type(outcome)):
                     run.raised = outcome
                 return
+            if outcome is PAUSED:
+                run.withdraw("")  # nobody can answer what an ended run has asked
             outcome = failure if not isinstance(outcome, Exception) else outcome
             salvage = True
             continue
