@@ -57,12 +57,6 @@ EXPECTED: tuple[Known, ...] = (
     Known("pruned-another-workflow", "a retention prunes the runs of every workflow", _with("tree2", "retention")),
     Known("stuck", _PRUNED_ORIGIN, _with("retention", "fork")),
     Known("logged-RunNotFound", _PRUNED_ORIGIN, _with("retention", "fork")),
-    Known(
-        "cancelled-by-nobody",
-        "a run that was continued in the background, where it had been started in the foreground, is not drained",
-        _with("drain"),
-    ),
-    Known("question-left-open", "a run whose pause cannot be stored ends with its question open", _with("error")),
 )
 
 # Kept cases (files of kept/ without .json) that still break their rule.

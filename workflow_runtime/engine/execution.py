@@ -272,11 +272,12 @@ class Execution:
         """Whether its events can be read from the database."""
         return self.recorder is not None and self.recorder.keeps_log
 
-    def keep_log(self) -> None:
-        """From here on its log is stored: it is continued in the background, where readers come by its id."""
+    def goes_on(self, *, background: bool, keep_log: bool) -> None:
+        """It is continued: in the background it is drained with its process, and readers come by its id to its log."""
         if self.recorder is not None:
-            self.request = msgspec.structs.replace(self.request, keep_log=True)
-            self.recorder.keeps_log = True
+            keep_log = keep_log or self.request.keep_log
+            self.request = msgspec.structs.replace(self.request, background=background, keep_log=keep_log)
+            self.recorder.keeps_log = self.recorder.keeps_log or keep_log
 
     def observe(self, observer: Callable[[Event], None]) -> None:
         """Show all further events to ``observer``; if it fails it is logged and detached."""

@@ -63,7 +63,9 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     claimed = await claim(definition, row.run_id, _INTERRUPTED, expired_only=True)
     if claimed is None:
         return None
-    asked = Continuation(definition=definition, run_id=row.run_id, store_events=store_events, skip=skip)
+    asked = Continuation(
+        definition=definition, run_id=row.run_id, store_events=store_events, skip=skip, background=True
+    )
     run = await recovered(asked, db, row, claimed)
 
     async def same() -> Execution:

@@ -266,8 +266,7 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
             await parked.completion.wait()
         if parked.parked and parked.epoch == claimed.attempt - 1:
             parked.pauses.absorb(requirements)
-            if asked.keep_log:
-                parked.keep_log()
+            parked.goes_on(background=asked.background, keep_log=asked.keep_log)
             return _cancelled_if_asked(reopened(parked, claimed.attempt), asked, claimed)
         parked.evict()  # the run went on elsewhere meanwhile
     journal = Journal(await load_journal(db, claimed))

@@ -112,11 +112,10 @@ class Runtime:
     ) -> None:
         assert self._stopping is not None
         assert self._stopped is not None
-        mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
         with anyio.CancelScope(shield=True):
             self._stopping.set()
             await self._stopped.wait()
-            await self._drain(mine)
+            await self._drain()
         if self._release is not None:
             self._release()
         logger.info("Runtime ended: %s", self.report)
@@ -247,19 +246,33 @@ class Runtime:
 
     # -- at the end ----------------------------------------------------------------------------------------------------
 
-    async def _drain(self, mine: list[Execution]) -> None:
+    async def _drain(self) -> None:
+        """End the runs of this loop's background. Calls that are under way may start more of them meanwhile."""
+        seen: set[Execution] = set()
         with anyio.move_on_after(self.grace):
+            while mine := _background(seen):
+                for run in mine:
+                    await run.wait_ended()
+                    seen.add(run)
+                    self.report.drained.append(run.id)
+        while mine := _background(seen):
             for run in mine:
-                await run.wait_ended()
-        for run in mine:
-            if run.ended:
-                self.report.drained.append(run.id)
-            elif self.on_exit == "release" and run.recorder is not None:
-                await run.release()
-                self.report.released.append(run.id)
-            else:
-                await _cancel(run)
-                self.report.cancelled.append(run.id)
+                seen.add(run)
+                await self._end(run)
+
+    async def _end(self, run: Execution) -> None:
+        if run.ended:
+            self.report.drained.append(run.id)
+        elif self.on_exit == "release" and run.recorder is not None:
+            await run.release()
+            self.report.released.append(run.id)
+        else:
+            await _cancel(run)
+            self.report.cancelled.append(run.id)
+
+
+def _background(seen: set[Execution]) -> list[Execution]:
+    return [run for run in live_runs() if run.request.background and run.loop.is_here() and run not in seen]
 
 
 async def _cancel(run: Execution) -> None:
