@@ -120,10 +120,8 @@ class Play:
         """As asyncio.run() ends: the service is left, then every other task is cancelled and awaited; the process ends."""
         process.things["stop"].set()
         self.book.shut_down = True
-        others = {task for task in process.loop.tasks if task is not asyncio.current_task()}
-        service = {task for task in others if task.get_name() == "service"}
-        await asyncio.wait(service)
-        self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in others)
+        await asyncio.wait({task for task in process.loop.tasks if task.get_name() == "service"})
+        self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in process.loop.tasks)
         while rest := [task for task in process.loop.tasks if task is not asyncio.current_task()]:
             for task in rest:
                 task.cancel()

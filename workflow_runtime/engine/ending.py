@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCELLED_ELSEWHERE",
+    "CUT_OFF",
     "PAUSED",
     "Cancelled",
     "copy_output",
@@ -47,6 +48,7 @@ class Cancelled:
 
 PAUSED = object()
 CANCELLED_ELSEWHERE = "cancelled from another process"
+CUT_OFF = "the caller was cancelled"
 _FINISH_SECONDS = 30.0
 _LIGHT = 16 * 1024  # bytes of an outcome or an event that is kept where the database has no room for all
 

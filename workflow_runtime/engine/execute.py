@@ -12,7 +12,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import Cancelled, finish, finish_whole, give_up_lost
+from .ending import CUT_OFF, Cancelled, finish, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
@@ -52,7 +52,7 @@ async def execute_run(run: Execution) -> None:
         if run.parked and run.definition.db is not None:  # stored as paused, it stays so without us
             run.evict()
         cancelled_outside = error
-        outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
+        outcome = run.failure or Cancelled(run.cancel_reason or CUT_OFF)
     if isinstance(outcome, _Over):
         cancelled_outside = outcome.cut_off
     elif isinstance(outcome, Fenced):

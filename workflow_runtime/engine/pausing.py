@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ..core.life import REFUSE, Happening, Life
 from ..model.errors import AnswersArrived
-from .ending import PAUSED, finish, finish_whole, store_pause
+from .ending import CUT_OFF, PAUSED, finish, finish_whole, store_pause
 from .heartbeat import unwatch, watch
 from .loops import spawn
 
@@ -135,6 +137,14 @@ async def wake(run: Execution) -> None:
     except Exception as error:
         await give_back(run, error)
         return
+    except anyio.get_cancelled_exc_class():  # its steps still wait, and shall hear of it
+        run.cancel(CUT_OFF)
+        _go_on(run)
+        raise
+    _go_on(run)
+
+
+def _go_on(run: Execution) -> None:
     if run.happen(Happening.BEGIN) is REFUSE:
         return
     run.parking.limits.start()
