@@ -112,10 +112,11 @@ class Runtime:
     ) -> None:
         assert self._stopping is not None
         assert self._stopped is not None
+        mine = _background(set())
         with anyio.CancelScope(shield=True):
             self._stopping.set()
             await self._stopped.wait()
-            await self._drain()
+            await self._drain(mine)
         if self._release is not None:
             self._release()
         logger.info("Runtime ended: %s", self.report)
@@ -246,16 +247,17 @@ class Runtime:
 
     # -- at the end ----------------------------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
+    async def _drain(self, mine: list[Execution]) -> None:
         """End the runs of this loop's background. Calls that are under way may start more of them meanwhile."""
         seen: set[Execution] = set()
         with anyio.move_on_after(self.grace):
-            while mine := _background(seen):
+            while mine:
                 for run in mine:
                     await run.wait_ended()
                     seen.add(run)
                     self.report.drained.append(run.id)
-        while mine := _background(seen):
+                mine = _background(seen)
+        while mine := [run for run in mine if run not in seen] or _background(seen):
             for run in mine:
                 seen.add(run)
                 await self._end(run)
