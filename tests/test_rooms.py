@@ -126,13 +126,15 @@ def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
 
 
 BELOW = {
-    "console": ("workflow_runtime.model.json_schema",),  # what is typed is checked as the run will check it
+    # What is typed is read and checked as the run will.
+    "console": ("workflow_runtime.model.json_schema", "workflow_runtime.model.text"),
     "server": (
         "workflow_runtime.core.position",  # what a reader that comes back has seen
         "workflow_runtime.storage.base",
         "workflow_runtime.storage.registry",
         "workflow_runtime.model.codec",
         "workflow_runtime.model.text",
+        "workflow_runtime.model.unreadable",
     ),
 }
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")

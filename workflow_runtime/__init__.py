@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
         AlreadyAnswered,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         StepChanged,
         StepTimeoutError,
         StorageError,
+        UnreadableError,
         UnserializableError,
         WorkflowRuntimeError,
     )
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     from .model.run import WorkflowRunOutput
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+    from .model.unreadable import Unreadable
     from .steps.condition import Condition
     from .steps.loop import Loop
     from .steps.parallel import Map, Parallel
@@ -171,6 +174,8 @@ __all__ = [
     # storage and sockets
     "BaseDb",
     "InMemoryDb",
+    "Unreadable",
+    "allow",
     "WebSocketHandler",
     # events
     "Event",
@@ -241,6 +246,7 @@ __all__ = [
     "Fenced",
     "AnswersArrived",
     "CancelRequested",
+    "UnreadableError",
     "UnserializableError",
 ]
 
@@ -257,11 +263,13 @@ _HOMES = {
         "engine.subscription": "Subscription",
         "engine.sync_stream": "SyncRunStream",
         "engine.websocket": "WebSocketHandler",
+        "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepTimeoutError StorageError UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
+            WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -287,6 +295,7 @@ _HOMES = {
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
         "model.run": "WorkflowRunOutput",
+        "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",

@@ -11,6 +11,7 @@ from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
 from .core.state import merged
 from .model import checks
+from .model.classes import declare
 from .model.codec import encode_value
 from .model.errors import BuildError, InputError
 from .model.media import Audio, File, Image, Video
@@ -203,6 +204,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 steps_class=self.kinds["Steps"],
                 unique_names=self.unique_names,
             )
+        declare(*self._modules(plan, function))
         history = self.add_workflow_history_to_steps
         loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
         if function is not None:  # its steps are known only as they run
@@ -242,6 +244,14 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             observers=tuple(observers),
             outline=encode_value(outline),
         )
+
+    def _modules(self, plan: Plan, function: Any) -> set[str]:
+        """Where it is written: what its program stored when it was ``__main__`` is looked for there."""
+        written = [function, self.input_schema]
+        for top in plan.root:
+            for _, node in top.walk():
+                written.append(getattr(getattr(node, "declared", None), "executor", None))
+        return {module for item in written if isinstance(module := getattr(item, "__module__", None), str)}
 
     def inner_plan(self, workflow: Any) -> Plan:
         """The plan of a workflow that is a step of this one."""

@@ -100,3 +100,27 @@ def test_what_is_no_database_is_one_line(wfr: Wfr, tmp_path: Path, content: byte
     assert said.code == 7
     assert said.err.startswith(f"wfr: SQLite database {place}: ")
     assert said.err.count("\n") == 1
+
+
+def test_a_value_whose_class_is_not_here_is_counted_and_is_no_damage(wfr: Wfr, url: str) -> None:
+    wfr("run", "flows:hello", "one", "--run-id", "r1")
+    tag = '{"$":"dataclass","t":"shop.models:Order","v":{}}'
+    change(
+        url, f"UPDATE workflow_runs SET data = CAST(json_set(CAST(data AS TEXT), '$.content', json('{tag}')) AS BLOB)"
+    )
+    said = wfr("db", "check", "--json")
+    assert (said.code, said.json["ok"], said.json["unreadable"]) == (0, True, {})
+    assert said.json["classes"] == {"shop.models:Order": 1}
+    text = wfr("db", "check").out
+    assert "classes  values that only a process with their class can read: shop.models:Order (1 run)" in text
+    assert text.endswith("result   all is well\n")
+
+
+def test_a_tag_that_is_damaged_is_damage(wfr: Wfr, url: str) -> None:
+    wfr("run", "flows:hello", "one", "--run-id", "r1")
+    tag = '{"$":"int","v":[]}'
+    change(
+        url, f"UPDATE workflow_runs SET data = CAST(json_set(CAST(data AS TEXT), '$.content', json('{tag}')) AS BLOB)"
+    )
+    said = wfr("db", "check", "--json")
+    assert (said.code, set(said.json["unreadable"])) == (7, {"r1"})

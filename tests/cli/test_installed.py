@@ -50,14 +50,14 @@ def wfr(tmp_path: Path, shop: Path) -> Wfr:
 
 
 @pytest.mark.parametrize("target", ["shop:pay", "shop.py:pay"])
-def test_values_of_the_modules_of_the_current_directory_are_read(wfr: Wfr, target: str) -> None:
+def test_the_modules_of_the_current_directory_are_found_where_they_are_named(wfr: Wfr, target: str) -> None:
     ran = wfr("run", target, '{"item": "lamp"}', "--run-id", "p1", "--json")
     assert ran.returncode == 3, ran.stderr
     for command, says in (
         (["runs"], "PAUSED"),
-        (["show", "p1"], "lamp"),
+        (["show", "p1"], "unreadable shop:Order"),  # reading what is stored imports nothing
         (["pending"], "p1"),
-        (["db", "check"], ""),
+        (["db", "check"], "shop:Order (1 run)"),
         (["answer", "p1", "--yes"], "answered"),
         (["continue", target, "p1"], "lamp"),
     ):

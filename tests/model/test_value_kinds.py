@@ -77,13 +77,14 @@ def test_a_model_is_not_validated_again_when_it_is_read() -> None:
 
 def test_a_type_that_is_gone_says_which_one_it_was() -> None:
     data = codec.encode_value(Point(1)).replace(b"Point", b"Vanished")
-    with pytest.raises(UnserializableError, match="Vanished"):
-        codec.decode_value(data)
+    found = codec.decode_value(data)
+    assert "Vanished" in str(found)
+    assert codec.encode_value(found) == data
 
 
 def test_a_tag_of_a_newer_version_says_so() -> None:
-    with pytest.raises(UnserializableError, match="a newer version wrote it"):
-        codec.decode_value(b'{"$":"hologram","t":"builtins:int","v":{}}')
+    found = codec.decode_value(b'{"$":"hologram","t":"builtins:int","v":{}}')
+    assert "a newer version wrote it" in str(found)
 
 
 scalars = st.one_of(

@@ -20,6 +20,7 @@ from .. import (
     RunStatus,
     SessionNotFound,
     StorageError,
+    UnreadableError,
 )
 from ..view.clean import clean
 
@@ -55,6 +56,7 @@ _ERRORS: tuple[tuple[type[Exception], Code], ...] = (
     (AlreadyAnswered, Code.refused),
     (RunNotPaused, Code.refused),
     (PlanChanged, Code.refused),
+    (UnreadableError, Code.refused),
     (InputError, Code.usage),
     (BuildError, Code.usage),
     (StorageError, Code.storage),

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +14,7 @@ from rich.text import Text
 from .. import BaseDb
 from ..console.screen import encodable
 from ..model import codec
+from ..model.unreadable import Unreadable, told, unreadables
 from ..storage.base import DbReport, RunFilter, RunRow
 from ..view.clean import one_line, shorten
 from ..view.rows import counted, duration
@@ -26,9 +28,11 @@ _NAMED = 5
 
 
 async def check(url: str | None, console: Console, *, limit: int, as_json: bool) -> Code:
-    """Runs are counted all; of the newest ``limit`` everything that is stored is read."""
+    """Runs are counted all; of the newest ``limit`` everything that is stored is read. A value whose class this process
+    lacks is no damage: it is counted."""
     statuses: Counter[str] = Counter()
     unreadable: dict[str, str] = {}
+    lacking: Counter[str] = Counter()
     stranded: list[str] = []
     read = 0
     async with database(url) as db:
@@ -40,9 +44,10 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
                 stranded.append(row.run_id)
             if read < limit:
                 read += 1
-                problem = await _problem(db, row)
+                problem, classes = await _problem(db, row)
                 if problem:
                     unreadable[row.run_id] = problem
+                lacking.update(classes)
         waiting = await db.list_requirements(limit=1000)
     oldest = min((row.created_at for row in waiting), default=None)
     is_sound = not report.problems and not unreadable
@@ -57,6 +62,7 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
             "runs": dict(statuses),
             "read": read,
             "unreadable": unreadable,
+            "classes": dict(lacking),
             "stranded": stranded,
             "waiting": len(waiting),
             "waiting_since": oldest,
@@ -64,6 +70,10 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
         console.out(json.dumps(found, ensure_ascii=False), highlight=False)
     else:
         lines = _lines(report, statuses, read, unreadable, stranded)
+        if lacking:
+            named = ", ".join(f"{name} ({counted(count, 'run')})" for name, count in lacking.most_common(_NAMED))
+            more = ", ..." if len(lacking) > _NAMED else ""
+            lines.append(("classes", f"values that only a process with their class can read: {named}{more}", ""))
         if oldest is not None:
             lines.append(
                 ("waiting", f"{counted(len(waiting), 'question')}, the oldest for {duration(now - oldest)}", "")
@@ -82,20 +92,22 @@ async def _runs(db: BaseDb) -> AsyncIterator[RunRow]:
         before = (page[-1].created_at, page[-1].run_id)
 
 
-async def _problem(db: BaseDb, row: RunRow) -> str:
-    """Why the run cannot be read; "" when it can."""
+async def _problem(db: BaseDb, row: RunRow) -> tuple[str, set[str]]:
+    """Why the run is damaged ("" when it is not), and the names of classes of its values that are not to be had here."""
     workflow = stand_in(db)
     try:
-        await workflow.aget_run(row.run_id)
-        await workflow.history(row.run_id)
+        parts: list[Any] = [await workflow.aget_run(row.run_id), *await workflow.history(row.run_id)]
+        parts += [codec.decode_requirement(item.data, item) for item in await db.load_requirements(row.run_id)]
         after = 0
         while page := await db.load_events(row.run_id, after=after):
-            for event in page:
-                codec.decode_event(event.data)
+            parts += [codec.read_event(event.data, event) for event in page]
             after = page[-1].last_seq
+        found = unreadables(parts)
     except Exception as error:  # whatever it is, it is what is looked for
-        return shorten(one_line(f"{type(error).__name__}: {error}"), 300)
-    return ""
+        return shorten(one_line(f"{type(error).__name__}: {error}"), 300), set()
+    problem = told([item for item in found if Unreadable.of(item).is_damaged])
+    lacking = {Unreadable.of(item).class_name for item in found if not Unreadable.of(item).is_damaged}
+    return shorten(one_line(problem or ""), 300), lacking
 
 
 def _lines(

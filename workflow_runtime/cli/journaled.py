@@ -113,7 +113,7 @@ def ending(output: WorkflowRunOutput) -> list[Event]:
     if status is RunStatus.error:
         return [WorkflowErrorEvent(**ids, error=output.error, error_type=output.error_type)]
     if status is RunStatus.cancelled:
-        return [WorkflowCancelledEvent(**ids, reason=str(output.content or ""))]
+        return [WorkflowCancelledEvent(**ids, reason=str("" if output.content is None else output.content))]
     if status is RunStatus.paused:
         asked: dict[str, Any] = {
             "step_requirements": output.step_requirements,

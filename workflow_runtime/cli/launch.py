@@ -18,6 +18,7 @@ from ..console.person import Interrupted, Prompter
 from ..console.response import continued, converse, is_live, person_at, respond, surface_for
 from ..console.signals import Interruptible, on_ctrl_c
 from ..console.surface import Options
+from ..model.text import read_json
 from ..view.tree import View
 from .codes import Code, Stop, Work, code_of
 from .source import load, parse_input
@@ -140,7 +141,7 @@ def _pair(text: str) -> tuple[str, Any]:
     if not equals:
         raise Stop(Code.usage, f"--output {text!r}: write PATH=VALUE, VALUE as JSON or text")
     try:
-        return path, json.loads(value)
+        return path, read_json(value)
     except ValueError:
         return path, value
 

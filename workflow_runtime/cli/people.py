@@ -21,6 +21,7 @@ from ..console.ask import Requirement, ask, form_of, question
 from ..console.fields import Blank, choice, filled, parse
 from ..console.person import Interrupted, Left
 from ..model import codec
+from ..model.text import read_json
 from ..storage.base import RequirementRow
 from ..view.clean import one_line
 from .codes import Code, Stop, Work
@@ -77,7 +78,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
         chosen = _chosen(rows, given.step) if given.is_given or given.step else rows
         answered: list[Requirement] = []
         for row in chosen:
-            item = codec.decode_requirement(row.data)
+            item = codec.decode_requirement(row.data, row)
             if given.is_given:
                 _apply(item, given)
             else:
@@ -102,7 +103,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
 
 def _chosen(rows: Sequence[RequirementRow], step: str | None) -> list[RequirementRow]:
     """The question that is meant: the only one, or that of a step's name, path or requirement id."""
-    items = [(row, codec.decode_requirement(row.data)) for row in rows]
+    items = [(row, codec.decode_requirement(row.data, row)) for row in rows]
     found = [row for row, item in items if step in (None, item.step_name, item.path, item.id)]
     names = ", ".join(one_line(item.step_name or item.path) for _, item in items)
     if not found:
@@ -160,7 +161,7 @@ def _answer_of(item: StepRequirement, given: Answer) -> dict[str, Any]:
 
 def _json(text: str, option: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
         raise ValueError(f"{option} is no JSON: {error}") from None
 

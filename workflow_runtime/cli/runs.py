@@ -17,8 +17,10 @@ from ..console.gantt import gantt_lines
 from ..console.render import ASCII, STYLES, UNICODE
 from ..console.screen import encodable, lines_of
 from ..model import codec
+from ..model.unreadable import problem_of
 from ..storage.base import RunFilter, RunRow
 from ..view.clean import clean, one_line, shorten
+from ..view.diff import same
 from ..view.recall import recall
 from ..view.rows import duration
 from ..view.tree import View, as_text
@@ -90,7 +92,7 @@ def _status(text: str) -> RunStatus:
 
 
 def _summary(row: RunRow) -> dict[str, Any]:
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     seconds = output.metrics.duration if output.metrics is not None else None
     return {
         "run_id": row.run_id,
@@ -105,6 +107,7 @@ def _summary(row: RunRow) -> dict[str, Any]:
         "duration": seconds,
         "forked_from": row.forked_from,
         "cancel_requested": row.cancel_requested,
+        "unreadable": problem_of(output),
     }
 
 
@@ -121,9 +124,12 @@ def _runs_table(rows: Sequence[RunRow], width: int) -> Table:
         table.add_column("workflow", no_wrap=True, overflow="ellipsis", max_width=24)
         table.add_column("input", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in rows:
-        output = codec.decode_run(row.data)
+        output = codec.decode_run(row.data, row)
         seconds = output.metrics.duration if output.metrics is not None else None
-        cells = [Text(row.run_id), Text(row.status.value, style=STYLES.get(_STYLES.get(row.status.value, ""), ""))]
+        status = Text(row.status.value, style=STYLES.get(_STYLES.get(row.status.value, ""), ""))
+        if problem_of(output) is not None:
+            status.append(" unreadable", style=STYLES["failed"])
+        cells = [Text(row.run_id), status]
         if width >= 70:
             cells.append(Text(duration(seconds)))
         if width >= 80:
@@ -185,7 +191,7 @@ def _outputs(output: WorkflowRunOutput, console: Console) -> list[Any]:
     found: list[Any] = []
     leaves = [step for top in output.step_results for step in top.walk() if not step.steps]
     for step in leaves:
-        if step.content is None or (step is leaves[-1] and step.content == output.content):
+        if step.content is None or (step is leaves[-1] and same(step.content, output.content)):
             continue
         title = Text(one_line(step.step_name or ""), style="bold")
         found.append(panels.panel(panels.content(step.content, True, most=12), title, "bright_black", console))
@@ -218,7 +224,7 @@ async def pending(
     """What waits for a person, oldest first."""
     async with database(url) as db:
         rows = await db.list_requirements(session_id=session, user_id=user, limit=limit)
-    items = [(row, codec.decode_requirement(row.data)) for row in rows]
+    items = [(row, codec.decode_requirement(row.data, row)) for row in rows]
     if as_json:
         data = [
             {

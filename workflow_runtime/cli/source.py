@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import BaseDb, Workflow
+from ..model.text import read_json
 from ..storage.registry import open_url
 from .codes import Code, Stop
 
@@ -106,7 +106,7 @@ def parse_input(given: str | None, as_text: bool) -> Any:
     text = given.strip()
     if text.startswith(("{", "[")):
         try:
-            return json.loads(text)
+            return read_json(text)
         except ValueError as error:
             raise Stop(
                 Code.usage, f"the input looks like JSON and is none: {error}; --text takes it as it is"

@@ -15,7 +15,7 @@ from .sessions import SessionVerbs
 from .starting import StartVerbs
 from .transport import Transport
 from .verbs import RunVerbs, pending
-from .wire import Wire
+from .wire import Wire, told
 
 __all__ = ["Client", "WorkflowClient"]
 
@@ -39,8 +39,7 @@ class WorkflowClient(StartVerbs, RunVerbs, SessionVerbs):
 
     async def describe(self) -> dict[str, Any]:
         """What the server tells of the workflow: description, input JSON Schema, steps, graph."""
-        found: dict[str, Any] = await self.transport.call("GET", self.path)
-        return found
+        return told(await self.transport.call("GET", self.path), dict[str, Any])
 
 
 class Client:
@@ -95,7 +94,7 @@ class Client:
     async def workflows(self) -> list[dict[str, Any]]:
         """What the server tells of each of its workflows; at least ``id``, ``name`` and ``description``."""
         found = await self.transport.call("GET", "/workflows")
-        return list(found["workflows"] if isinstance(found, dict) else found)
+        return told(found.get("workflows") if isinstance(found, dict) else found, list[dict[str, Any]])
 
     async def alist_pending(self, session_id: str | None = None) -> list[Any]:
         """The open requirements of all workflows, oldest first."""

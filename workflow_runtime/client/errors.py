@@ -101,6 +101,7 @@ _BY_CODE: dict[str, type[WorkflowRuntimeError]] = {
     "bad_media": known.InputError,
     "unanswered": known.InputError,
     "no_database": known.StorageError,
+    "unreadable": known.UnreadableError,
     "storage": known.StorageError,
     "events_gone": EventsGone,
 }

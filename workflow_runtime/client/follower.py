@@ -13,18 +13,27 @@ from typing import Any
 
 import anyio
 import httpx2
+import msgspec
 
 from ..core.position import Cursor, Position, parse_position
 from ..model.errors import WorkflowRuntimeError
 from ..model.events import Event
 from .errors import ConnectionLost
 from .transport import Backoff, Transport, Unreachable
-from .wire import Wire
+from .wire import Wire, told
 
 __all__ = ["FINAL", "Follower"]
 
 FINAL = frozenset({"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"})
 _Stream = AbstractAsyncContextManager[AsyncIterator[httpx2.ServerSentEvent]]
+
+
+class _Ending(msgspec.Struct):
+    """What of a run says whether it has ended."""
+
+    status: str | None = None
+    last_seq: int = 0
+    epoch: int = 1
 
 
 class Follower:
@@ -189,8 +198,8 @@ class Follower:
     async def _ended(self) -> None:
         """The server closed the stream without a last event: it is ending itself, or keeps no events of this run."""
         await self.disconnect()
-        found = await self._run()
-        status, newest = found.get("status"), Position(found.get("epoch", 1), found.get("last_seq", 0))
+        found = told(await self._transport.call("GET", self.path), _Ending)
+        status, newest = found.status, Position(found.epoch, found.last_seq)
         over = status in ("COMPLETED", "CANCELLED", "ERROR") or (status == "PAUSED" and "WorkflowPaused" in self._ends)
         # Nothing came on a connection that was made after the end was known: the server has kept no more of this run.
         self.done = over and (self._cursor.position >= newest or (self._over and not self._fruitful))

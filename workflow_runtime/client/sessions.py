@@ -11,9 +11,13 @@ from ..model.errors import SessionNotFound
 from ..model.session import WorkflowSession
 from ..model.text import builtins
 from .transport import Transport
-from .wire import Wire
+from .wire import Wire, told
 
 __all__ = ["SessionVerbs"]
+
+
+class _State(msgspec.Struct):
+    session_state: dict[str, Any]
 
 
 class SessionVerbs:
@@ -33,15 +37,14 @@ class SessionVerbs:
         Raises:
             SessionNotFound: The server does not know the session; a KeyError.
         """
-        found = await self.transport.call("GET", f"{_of(session_id)}/state")
-        return dict(found["session_state"])
+        return told(await self.transport.call("GET", f"{_of(session_id)}/state"), _State).session_state
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str) -> dict[str, Any]:
         """Set these keys, whatever others are writing; the state after it."""
         found = await self.transport.call(
             "PATCH", f"{_of(session_id)}/state", body={"session_state": builtins(updates)}
         )
-        return dict(found["session_state"])
+        return told(found, _State).session_state
 
     async def aset_session_name(self, session_id: str, session_name: str) -> WorkflowSession:
         """Set the name. The updated session."""
@@ -61,8 +64,7 @@ def _of(session_id: str) -> str:
     return f"/sessions/{quote(session_id, safe='')}"
 
 
-def _session(found: dict[str, Any]) -> WorkflowSession:
-    fields = {**found, "session_metrics": found.get("metrics")}
-    return msgspec.convert(
-        {name: fields[name] for name in WorkflowSession.__struct_fields__ if name in fields}, WorkflowSession
-    )
+def _session(found: Any) -> WorkflowSession:
+    fields = told(found, dict[str, Any])
+    fields = {**fields, "session_metrics": fields.get("metrics"), "runs": None}
+    return told({name: fields[name] for name in WorkflowSession.__struct_fields__ if name in fields}, WorkflowSession)

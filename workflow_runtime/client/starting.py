@@ -23,7 +23,8 @@ from .errors import RunExists
 from .follower import FINAL, Follower
 from .run import RemoteRun
 from .transport import Transport
-from .wire import Wire
+from .verbs import Cancelled
+from .wire import Wire, told
 
 __all__ = ["StartVerbs"]
 
@@ -279,8 +280,7 @@ class StartVerbs:
             return self.wire.output(await self.transport.call("GET", path))
 
         async def cancel() -> bool:
-            found = await self.transport.call("POST", f"{path}/cancel")
-            return bool(found["cancelled"])
+            return told(await self.transport.call("POST", f"{path}/cancel"), Cancelled).cancelled
 
         async def follow(quietly: bool) -> Follower:
             nonlocal body

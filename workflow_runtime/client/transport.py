@@ -219,7 +219,7 @@ def _refuse_unwell(response: httpx2.Response, where: str) -> None:
 def _json(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content) if content else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return content.decode(errors="replace")
 
 

@@ -14,15 +14,39 @@ from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.requirements import ErrorRequirement, StepRequirement, requirement_from_dict
 from ..model.run import WorkflowRunOutput
+from .errors import ServerError
 from .follower import FINAL, Follower
 from .subscription import RemoteSubscription
 from .transport import Transport
 from .views import Page, RunSummary
-from .wire import Wire
+from .wire import Wire, told
 
-__all__ = ["RunVerbs", "pending"]
+__all__ = ["Cancelled", "RunVerbs", "pending"]
 
 Requirement = StepRequirement | ErrorRequirement
+
+
+class _Runs(msgspec.Struct):
+    runs: list[RunSummary]
+    next: str | None = None
+
+
+class _History(msgspec.Struct):
+    history: list[HistoryEntry]
+
+
+class _Question(msgspec.Struct):
+    requirement: dict[str, Any]
+
+
+class _Pending(msgspec.Struct):
+    pending: list[_Question]
+
+
+class Cancelled(msgspec.Struct):
+    """What the server says to a request to cancel."""
+
+    cancelled: bool
 
 
 class RunVerbs:
@@ -46,8 +70,8 @@ class RunVerbs:
     ) -> Page[RunSummary]:
         """Stored runs, newest first; ``before`` is the ``next`` of the page before."""
         query = {"session_id": session_id, "status": status, "limit": limit, "before": before}
-        found = await self.transport.call("GET", f"{self.path}/runs", query=query)
-        return Page(items=msgspec.convert(found["runs"], list[RunSummary]), next=found.get("next"))
+        page = told(await self.transport.call("GET", f"{self.path}/runs", query=query), _Runs)
+        return Page(items=page.runs, next=page.next)
 
     async def acancel_run(self, run_id: str) -> bool:
         """Cancel a run that is running, pending or paused. True if it was found so.
@@ -55,8 +79,7 @@ class RunVerbs:
         Raises:
             RunNotFound: The server does not know it.
         """
-        found = await self.transport.call("POST", f"{self._of(run_id)}/cancel")
-        return bool(found["cancelled"])
+        return told(await self.transport.call("POST", f"{self._of(run_id)}/cancel"), Cancelled).cancelled
 
     async def alist_pending(self, session_id: str | None = None) -> list[Requirement]:
         """The open requirements of this workflow's paused runs, oldest first. Their ``id`` starts with the run's id."""
@@ -64,8 +87,7 @@ class RunVerbs:
 
     async def history(self, run_id: str) -> list[HistoryEntry]:
         """The journal of a run: each node with its times, attempt and output. Contents are plain JSON."""
-        found = await self.transport.call("GET", f"{self._of(run_id)}/history")
-        return msgspec.convert(found["history"], list[HistoryEntry], strict=False)
+        return told(await self.transport.call("GET", f"{self._of(run_id)}/history"), _History).history
 
     def subscribe(
         self,
@@ -89,5 +111,8 @@ class RunVerbs:
 
 
 async def pending(transport: Transport, path: str, session_id: str | None) -> list[Requirement]:
-    found = await transport.call("GET", path, query={"session_id": session_id})
-    return [requirement_from_dict(item["requirement"]) for item in found["pending"]]
+    found = told(await transport.call("GET", path, query={"session_id": session_id}), _Pending)
+    try:
+        return [requirement_from_dict(item.requirement) for item in found.pending]
+    except ValueError as error:
+        raise ServerError(f"the server sent a question that is none: {error}") from error

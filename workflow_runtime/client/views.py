@@ -14,7 +14,8 @@ _T = TypeVar("_T")
 
 
 class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's."""
+    """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's;
+    ``unreadable`` says what of the run the server cannot read, and why."""
 
     run_id: str
     session_id: str
@@ -31,6 +32,7 @@ class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
     input: Any = None
     content: Any = None
     error: str | None = None
+    unreadable: str | None = None
 
 
 class Page(msgspec.Struct, Generic[_T], kw_only=True):

@@ -1,34 +1,46 @@
 """From the server's JSON to typed events and outputs, without trusting it with this process.
 
-The stored form of a value names its class, and reviving it imports that class and makes an instance: fine for one's own
-database, not for whatever a server at some address says. So only classes that the client was given come back as
-themselves; a value of any other becomes the plain JSON of its fields.
+Only classes that the client was given come back as themselves; a value of any other becomes the plain JSON of its fields.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from ..model import codec
 from ..model.errors import BuildError
 from ..model.events import CustomEvent, Event
+from ..model.foreign import event_of
+from ..model.payloads import event_names
+from ..model.reading import Given
 from ..model.run import WorkflowRunOutput
-from ..model.values import _READERS, TAG
+from ..model.text import read_json
 from .errors import ServerError
 
-__all__ = ["Wire"]
+__all__ = ["Wire", "told"]
 
-_MARK = f'"{TAG}"'
+_T = TypeVar("_T")
+
+
+def told(found: Any, kind: type[_T]) -> _T:
+    """An answer as what it should be. ServerError where it is something else."""
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise ServerError(f"the server sent something else than was asked for: {str(found)[:200]} ({error})") from error
 
 
 class Wire:
     """Reads what a server says. ``types`` are the classes of values and of custom events that may come back as they are."""
 
     def __init__(self, types: Iterable[type] = ()) -> None:
-        self._known = frozenset(map(_name, types))
+        kinds = list(types)
+        for kind in kinds:
+            if not isinstance(kind, type):
+                raise BuildError(f"types holds {kind!r}, which is no class")
+        self._reader = Given(kinds)
 
     def event(self, data: str) -> Event:
         """The event with its type; UnknownEvent for one that only a newer version knows.
@@ -37,43 +49,19 @@ class Wire:
             ServerError: It is no event at all.
         """
         try:
-            if _MARK not in data and '"type"' not in data:
-                return codec.decode_event(data.encode())
-            found = msgspec.json.decode(data, type=dict[str, Any])
-            named = found.get("type")
-            if isinstance(named, str) and named not in self._known:
-                del found["type"]  # an event of the user's own, in a class that nobody named here
-                if found.get("event") not in codec.event_names():
-                    found["event"] = CustomEvent.event
-            return codec.decode_event(msgspec.json.encode(self._safe(found)))
+            fields = told(read_json(data), dict[str, Any])
+            named = fields.get("type")
+            if isinstance(named, str) and ":" in named and named not in self._reader.types:
+                del fields["type"]  # an event of the user's own, in a class that nobody named here
+                if fields.get("event") not in event_names():
+                    fields["event"] = CustomEvent.event
+            return event_of(fields, self._reader)
         except Exception as error:  # whatever it says: this client goes on, or ends with an error of its own
             raise ServerError(f"the server sent something that is no event: {data[:200]!r} ({error})") from error
 
     def output(self, data: Any) -> WorkflowRunOutput:
         """A run as ``to_dict`` described it: contents are plain JSON."""
         try:
-            output = WorkflowRunOutput.from_dict({key: value for key, value in data.items() if key != "events"})
-            if data.get("events") is not None:
-                output.events = [self.event(msgspec.json.encode(item).decode()) for item in data["events"]]
-        except (AttributeError, TypeError, ValueError) as error:
+            return WorkflowRunOutput.from_dict(data)
+        except ValueError as error:
             raise ServerError(f"the server sent something that is no run: {str(data)[:200]} ({error})") from error
-        return output
-
-    def _safe(self, value: Any) -> Any:
-        """``value`` without the classes that were not given."""
-        if isinstance(value, list):
-            return [self._safe(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        tag = value.get(TAG)
-        if tag is None or "v" not in value:
-            return {key: self._safe(item) for key, item in value.items()}
-        body = self._safe(value["v"])
-        keep = tag in _READERS if "t" not in value else value["t"] in self._known
-        return {**value, "v": body} if keep else body
-
-
-def _name(kind: type) -> str:
-    if not isinstance(kind, type):
-        raise BuildError(f"types holds {kind!r}, which is no class")
-    return f"{kind.__module__}:{kind.__qualname__}"

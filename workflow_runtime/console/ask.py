@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from .. import ErrorRequirement, StepRequirement
+from ..model.text import read_json
 from ..view.clean import clean, one_line, shorten
 from ..view.rows import counted
 from ..view.tree import as_text
@@ -160,7 +161,7 @@ async def _edited(content: Any, prompter: Prompter) -> Any:
         return await prompter.text("the new output", content or "", ".md")
     text = await prompter.text("the new output, as JSON", as_text(content), ".json")
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
         raise ValueError(f"that is no JSON: {error}") from None
 

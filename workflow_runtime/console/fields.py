@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.json_schema import problems
+from ..model.text import read_json
 from ..view.clean import one_line
 from ..view.tree import as_text
 
@@ -178,9 +179,9 @@ def _converted(blank: Blank, text: str) -> Any:
         if kind == "boolean":
             return _boolean(text)
         if kind == "array":
-            return json.loads(text) if text.startswith("[") else _items(blank, text)
+            return read_json(text) if text.startswith("[") else _items(blank, text)
         if kind == "object":
-            return json.loads(text)
+            return read_json(text)
     except ValueError as error:
         raise ValueError(f"{text!r} is no {hint(blank)} ({error})") from None
     return _any(text) if kind == "" else text
@@ -198,7 +199,7 @@ def _items(blank: Blank, text: str) -> list[Any]:
 
 def _any(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

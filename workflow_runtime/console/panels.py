@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.style import Style
 from rich.syntax import Syntax
 from rich.text import Text
 
+from ..model.text import read_json
 from ..view.clean import clean, one_line, shorten
 from ..view.node import Node
 from ..view.rows import counted, counts, duration, where
@@ -76,7 +76,7 @@ def _is_json(text: str) -> bool:
     if not text.startswith(("{", "[")) or len(text) > 100_000:
         return False
     try:
-        json.loads(text)
+        read_json(text)
     except ValueError:
         return False
     return True

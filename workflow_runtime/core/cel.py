@@ -5,11 +5,13 @@ Two packages claim the module name ``cel``; this one is ``common-expression-lang
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..model.errors import BuildError
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, builtins
+from ..model.unreadable import unreadables
 
 __all__ = ["CelExpression", "compile_cel", "condition_variables", "loop_variables", "validate_cel_expression"]
 
@@ -24,7 +26,10 @@ class CelExpression:
         self._program = program
 
     def __call__(self, variables: dict[str, Any]) -> Any:
-        return self._program.execute(variables)
+        for name, value in getattr(variables, "unreadable", {}).items():
+            if re.search(rf"\b{re.escape(name)}\b", self.source):
+                bool(value)  # raises: the expression needs it
+        return self._program.execute(dict(variables))
 
     def __repr__(self) -> str:
         return f"CelExpression({self.source!r})"
@@ -56,19 +61,27 @@ def validate_cel_expression(source: str) -> bool:
     return True
 
 
+class _Variables(dict[str, Any]):
+    """What an expression can name. ``unreadable``: by key, what of the session state cannot be read."""
+
+    def __init__(self, session_state: dict[str, Any], **variables: Any) -> None:
+        super().__init__(**variables, session_state=builtins(session_state))
+        self.unreadable = {key: found[0] for key, value in session_state.items() if (found := unreadables(value))}
+
+
 def condition_variables(
     step_input: StepInput, session_state: dict[str, Any], step_choices: list[str] | None = None
 ) -> dict[str, Any]:
     """What conditions and routers can name. spec: agno-behaviour 2.6."""
-    variables: dict[str, Any] = {
-        "input": as_text(step_input.input) or "",
-        "previous_step_content": as_text(step_input.previous_step_content) or "",
-        "previous_step_outputs": {
+    variables = _Variables(
+        session_state,
+        input=as_text(step_input.input) or "",
+        previous_step_content=as_text(step_input.previous_step_content) or "",
+        previous_step_outputs={
             name: as_text(output.content) or "" for name, output in (step_input.previous_step_outputs or {}).items()
         },
-        "additional_data": builtins(step_input.additional_data or {}),
-        "session_state": builtins(session_state),
-    }
+        additional_data=builtins(step_input.additional_data or {}),
+    )
     if step_choices is not None:
         variables["step_choices"] = step_choices
     return variables
@@ -78,11 +91,11 @@ def loop_variables(
     iteration: int, max_iterations: int, outputs: list[StepOutput], session_state: dict[str, Any]
 ) -> dict[str, Any]:
     """What a loop's end condition can name; ``iteration`` counts from 1 and has just finished."""
-    return {
-        "current_iteration": iteration,
-        "max_iterations": max_iterations,
-        "all_success": all(output.success for output in outputs),
-        "last_step_content": (as_text(outputs[-1].content) or "") if outputs else "",
-        "step_outputs": {output.step_name or str(i): as_text(output.content) or "" for i, output in enumerate(outputs)},
-        "session_state": builtins(session_state),
-    }
+    return _Variables(
+        session_state,
+        current_iteration=iteration,
+        max_iterations=max_iterations,
+        all_success=all(output.success for output in outputs),
+        last_step_content=(as_text(outputs[-1].content) or "") if outputs else "",
+        step_outputs={output.step_name or str(i): as_text(output.content) or "" for i, output in enumerate(outputs)},
+    )

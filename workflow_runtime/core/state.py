@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..model.codec import encode_value
+from ..model.errors import UnreadableError
 
-__all__ = ["changes", "copied", "merged", "snapshot"]
+__all__ = ["changes", "copied", "differ", "merged", "snapshot"]
 
 
 def copied(value: Any) -> Any:
@@ -29,6 +30,14 @@ def merged(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else copied(value)
     return result
+
+
+def differ(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    """Whether two mappings are not the same; also where they hold what cannot be read, and so not be compared."""
+    try:
+        return left != right
+    except UnreadableError:
+        return encode_value(left) != encode_value(right)
 
 
 def snapshot(state: dict[str, Any]) -> dict[str, bytes]:

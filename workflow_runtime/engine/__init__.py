@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         subscription,
         sync_stream,
         telemetry,
+        unreadable,
         websocket,
     )
 
@@ -65,6 +66,7 @@ __all__ = [
     "subscription",
     "sync_stream",
     "telemetry",
+    "unreadable",
     "websocket",
 ]
 

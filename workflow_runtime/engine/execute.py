@@ -17,6 +17,7 @@ from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
 from .pausing import give_back, pause_walk
+from .unreadable import put_aside
 from .walk import walk_workflow
 
 __all__ = ["execute_run", "refuse_run"]
@@ -57,7 +58,7 @@ async def execute_run(run: Execution) -> None:
         cancelled_outside = outcome.cut_off
     elif isinstance(outcome, Fenced):
         give_up_lost(run, outcome)
-    elif run.life not in (Life.GONE, Life.ENDED):
+    elif run.life not in (Life.GONE, Life.ENDED) and not await put_aside(run, outcome):
         run.happen(Happening.FINISH)
         cancelled_outside = await finish_whole(run, outcome) or cancelled_outside
         run.happen(Happening.STORED)

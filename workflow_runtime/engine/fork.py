@@ -10,14 +10,16 @@ from ..core.journal import DONE, OPEN, Journal, Record, within
 from ..core.plan import Node
 from ..core.state import merged
 from ..model import codec
-from ..model.errors import RunNotFound
+from ..model.errors import RunNotFound, StorageError
 from ..model.step_io import StepOutput
+from ..model.unreadable import Unreadable
 from ..storage.base import BaseDb, RunRow, StepRow
 from .recorder import row_to_record
 
 __all__ = ["HistoryEntry", "Prefix", "load_history", "load_journal", "load_prefix", "load_steps"]
 
 START = "!start"
+_DAMAGED = "(damaged)"  # in the place of the keys, where nobody knows which they are
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,19 +50,21 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     state: dict[str, Any]
 
 
-async def load_steps(db: BaseDb, row: RunRow) -> list[StepRow]:
+async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = ()) -> list[StepRow]:
     """The journal of a run: its own rows, over those that it shares with the run that it was forked from."""
     own = await db.load_steps(row.run_id)
     if row.forked_from is None:
         return own
     parent_id, _, cut = row.forked_from.rpartition("@")
+    if parent_id in heirs or not cut.isdecimal():
+        raise StorageError(f"run {row.run_id!r} is stored as forked from {row.forked_from!r}, which cannot be")
     parent = await db.load_run(parent_id)
     if parent is None:
         raise RunNotFound(
             f"run {row.run_id!r} shares its beginning with run {parent_id!r}, which is not stored any more"
         )
     known = {item.path for item in own}
-    shared = _before(await load_steps(db, parent), int(cut))
+    shared = _before(await load_steps(db, parent, (*heirs, row.run_id)), int(cut))
     return [*(item for item in shared if item.path not in known), *own]
 
 
@@ -121,11 +125,14 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     rows = await load_steps(db, source)
     cut = await _cut(db, source, rows, at)
     kept = _before(rows, cut)
+    state = _state(rows, cut)
+    if isinstance(state.get(_DAMAGED), Unreadable):
+        bool(state[_DAMAGED])  # raises: nobody knows the state of that moment
     return Prefix(
         source=source,
         cut=cut,
         records=[_reopened(row_to_record(row)) for row in kept if row.path != START],
-        state=_state(rows, cut),
+        state=state,
     )
 
 
@@ -148,7 +155,7 @@ async def _cut(db: BaseDb, source: RunRow, rows: list[StepRow], at: str | int | 
     ended: set[str] = set()
     seen = 0
     for row in await _events_until(db, source.run_id, at):
-        event = codec.decode_event(row.data)
+        event = codec.decode_event(row.data, row)
         seen = row.last_seq
         if event.event.endswith(("Completed", "Started")):
             ended.add(event.path)
@@ -180,10 +187,16 @@ def _state(rows: list[StepRow], cut: int) -> dict[str, Any]:
 def _patch(state: dict[str, Any], row: StepRow) -> dict[str, tuple[Any, Any]]:
     """Put what was recorded with ``row`` into ``state``; each changed key with its value before and after."""
     found: dict[str, tuple[Any, Any]] = {}
-    for key, value in codec.decode_parts(row.state).items() if row.state is not None else ():
+    if row.state is None:
+        return found
+    parts = codec.decode_parts(row.state, f"{row.path}: session_state", row.run_id)
+    if isinstance(parts, Unreadable):  # whatever it changed
+        state[_DAMAGED] = parts
+        return {_DAMAGED: (None, parts)}
+    for key, value in parts.items():
         before = state.pop(key, None)
         if value is not None:
-            state[key] = codec.decode_value(value)
+            state[key] = codec.decode_value(value, f"{row.path}: session_state[{key!r}]", row.run_id)
         found[key] = (before, state.get(key))
     return found
 

@@ -7,9 +7,9 @@ workflow has them, and nothing that is stored can make a process import a module
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from ..model.classes import class_of, has
 from ..model.text import builtins
 
 __all__ = ["find_model", "model_name"]
@@ -29,10 +29,11 @@ def find_model(name: str | None, described: dict[str, Any] | None) -> Any:
     """The loaded model of this name, if ``described`` is its JSON Schema still; else None: a model that was changed since
     might refuse every answer that the form takes."""
     found = _loaded(name) if name is not None and described is not None else None
-    if found is None or not hasattr(found, "model_json_schema"):
+    if found is None or not has(found, class_of("pydantic.main", "BaseModel")):
         return None
     try:
-        schema = found.model_json_schema()
+        model: Any = found
+        schema = model.model_json_schema()
     except Exception:  # whatever a class says that cannot be described now: it is not the one that was
         return None
     return found if builtins(schema) == builtins(described) else None
@@ -40,8 +41,4 @@ def find_model(name: str | None, described: dict[str, Any] | None) -> Any:
 
 def _loaded(name: str) -> type | None:
     module, _, qualname = name.partition(":")
-    found: Any = sys.modules.get(module) if module not in _MAIN else None
-    for part in qualname.split("."):
-        # Not by getattr: a module may import what it is asked for.
-        found = getattr(found, "__dict__", {}).get(part)
-    return found if isinstance(found, type) else None
+    return class_of(module, qualname) if module not in _MAIN else None

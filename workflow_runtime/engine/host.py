@@ -9,10 +9,11 @@ import anyio
 
 from ..core.journal import Journal
 from ..core.life import REFUSE, Happening, Life
-from ..core.state import merged
+from ..core.state import differ, merged
 from ..model import codec
 from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
+from ..model.unreadable import Unreadable
 from .bus import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
@@ -128,10 +129,12 @@ async def prepare_new(request: RunRequest) -> Execution:
 def _describe(run: Execution) -> None:
     """Give the session what the workflow says of itself: its metadata over the session's, and its steps."""
     definition, session = run.definition, run.session
-    metadata = merged(session.metadata or {}, definition.metadata)
-    if metadata != (session.metadata or {}):
-        session.metadata = metadata
-        run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
+    if not isinstance(session.metadata, Unreadable):  # that is left as it is stored
+        known = session.metadata or {}
+        metadata = merged(known, definition.metadata)
+        if differ(metadata, known):
+            session.metadata = metadata
+            run.session_metadata = codec.encode_value(metadata, "Workflow metadata")
     if session.workflow_data is None:
         run.workflow_data = definition.outline
         session.workflow_data = codec.decode_value(definition.outline)

@@ -5,16 +5,27 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..model import checks
 from ..model.errors import BuildError, InputError
 from ..model.media import Audio, File, Image, Media, Video
-from ..model.text import is_model
+from ..model.text import is_model, read_json
 
 __all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
 
 _MEDIA: dict[str, type[Media]] = {"images": Image, "videos": Video, "audio": Audio, "files": File}
+
+
+def _parsed(text: str) -> Any:
+    """As ``read_json``; of what is no JSON at all the error is the one of ``json``, as in agno."""
+    try:
+        return read_json(text)
+    except ValueError:
+        with suppress(RecursionError):
+            json.loads(text)
+        raise
 
 
 def _media(value: Any, name: str, *, error: type[Exception]) -> None:
@@ -101,7 +112,7 @@ def checked_input(value: Any, schema: Any) -> Any:
         raise InputError("Input is required when input_schema is provided")
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = _parsed(value)
         except ValueError as error:
             raise InputError(f"Failed to parse input. Is it a valid JSON string?: {error}") from error
     if _is_model_class(schema):

@@ -16,6 +16,7 @@ from .pauses import Pauses
 from .request import Definition, Input, RunRequest
 from .resume import check_plan
 from .sessions import open_session
+from .unreadable import refuse_unreadable
 
 __all__ = ["prepare_fork"]
 
@@ -39,7 +40,8 @@ async def prepare_fork(
     prefix = await load_prefix(db, run_id, at)
     journal, own = fork_journal(prefix, outputs, definition.plan.find)
     check_plan(definition.plan, journal, False)
-    source = codec.decode_run(prefix.source.data)
+    source = codec.decode_run(prefix.source.data, prefix.source)
+    refuse_unreadable(run_id, journal, source, ())
     request = RunRequest(
         definition=definition,
         run_id=run_id_new or new_run_id(),

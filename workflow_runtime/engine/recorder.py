@@ -50,6 +50,11 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     output: StepOutput | None = None
     value: Any = None
 
+    @classmethod
+    def damaged(cls, found: Any) -> _Outcome:
+        """Of a row that cannot be read."""
+        return cls(kind="", output=StepOutput(found))
+
 
 def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
     """The journal record as a row. UnserializableError names the step's path."""
@@ -74,7 +79,7 @@ def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
 
 
 def row_to_record(row: StepRow) -> Record:
-    outcome = codec.decode_typed(row.data or b"{}", _Outcome)
+    outcome = codec.decode_typed(row.data or b"{}", _Outcome, row.path, row.run_id)
     return Record(
         path=row.path,
         position=row.position,

@@ -6,14 +6,17 @@ import logging
 from typing import Any
 
 from ..core.journal import Journal
+from ..model import codec
 from ..model.enums import RunStatus
-from ..model.errors import PlanChanged
+from ..model.errors import PlanChanged, UnreadableError
 from ..storage.base import BaseDb, RunFilter, RunRow
 from .execution import Execution
 from .fork import load_journal
 from .host import find_live, start_hosted
 from .request import Definition
 from .resume import Continuation, check_plan, claim, recovered
+from .stored import requirements_of
+from .unreadable import aside, refuse_unreadable, set_aside
 
 __all__ = ["expired_runs", "ready_runs", "recover_run", "recover_runs"]
 
@@ -52,7 +55,7 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     """The run, taken over and started; None when another process was first or its plan no longer fits."""
     db = definition.db
     assert db is not None
-    if find_live(row.run_id) is not None:
+    if find_live(row.run_id) is not None or aside(db, row.run_id) is not None:
         return None
     if row.fingerprint != definition.plan.fingerprint:
         try:
@@ -60,6 +63,12 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
         except PlanChanged as error:
             logger.error("run %s was left alone: %s", row.run_id, error)
             return None
+    try:
+        journal = Journal(await load_journal(db, row))
+        refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), await requirements_of(db, row.run_id))
+    except UnreadableError as error:
+        set_aside(db, row.run_id, error)
+        return None
     claimed = await claim(definition, row.run_id, _INTERRUPTED, expired_only=True)
     if claimed is None:
         return None

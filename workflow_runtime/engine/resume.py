@@ -31,6 +31,7 @@ from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
 from .sessions import open_session
 from .stored import all_events, output_of, requirement_row, requirements_of
+from .unreadable import refuse_unreadable
 
 __all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
 
@@ -157,8 +158,10 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     Raises as ``prepare_continued`` does; then nothing was stored.
     """
     pauses = Pauses(await requirements_of(db, row.run_id))
+    journal = Journal(await load_journal(db, row))
     if row.fingerprint != asked.definition.plan.fingerprint:
-        check_plan(asked.definition.plan, Journal(await load_journal(db, row)), asked.allow_plan_change, pauses.open)
+        check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
+    refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
     try:
         answers = [] if answered else _answers(asked, pauses)
         return await claim(
@@ -217,7 +220,7 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirem
         return Joined(run=live, output=live.output, answers=answers)
     if live is not None:
         live.loop.call(partial(live.answered, answers))
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.status, output.epoch = row.status, row.attempt
     return Joined(run=None, output=output, db=db, row=row, take_over=take_over, now=clock.time)
 
@@ -308,6 +311,7 @@ async def end_cancelled(definition: Definition, row: RunRow, *, store_events: bo
     """End a stored run that nobody executes as CANCELLED. False when another process has it, or was first."""
     db = definition.db
     assert db is not None
+    refuse_unreadable(row.run_id, Journal(), codec.decode_run(row.data, row), (), to_cancel=True)
     paused = row.status is RunStatus.paused
     statuses = _PAUSED if paused else ACTIVE
     claimed = await claim(definition, row.run_id, statuses, expired_only=not paused)
@@ -330,11 +334,11 @@ async def execution_of(
     """The execution of a claimed row. A log that was begun is kept on, whoever goes on with the run: it has readers."""
     if not asked.keep_log and await db.load_events(row.run_id, limit=1):
         asked = msgspec.structs.replace(asked, keep_log=True)
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.epoch, output.status = row.attempt, RunStatus.running
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
-        output.events = [codec.decode_event(item.data) for item in events] or None
+        output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
     return _execution(
         asked,

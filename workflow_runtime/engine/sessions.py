@@ -42,19 +42,19 @@ def refuse_other_user(row: SessionRow | RunRow, user_id: str | None) -> None:
 
 def decode_session(row: SessionRow) -> WorkflowSession:
     """The stored session as users see it, without its runs."""
-    workflow_data = codec.decode_value(row.workflow_data) if row.workflow_data else {}
-    more_data = workflow_data.pop(MORE_DATA, {})
+    workflow_data = codec.decode_value(row.workflow_data, "workflow_data") if row.workflow_data else {}
+    more_data = workflow_data.pop(MORE_DATA, {}) if type(workflow_data) is dict else {}
     return WorkflowSession(
         session_id=row.session_id,
         user_id=row.user_id,
         workflow_id=row.workflow_id,
         workflow_name=row.workflow_name,
         session_name=row.name,
-        session_state={key: codec.decode_value(value) for key, value in row.state.items()},
-        session_metrics=codec.decode_typed(row.metrics, SessionMetrics) if row.metrics else None,
-        workflow_data=workflow_data or None,
-        more_data=more_data,
-        metadata=codec.decode_value(row.metadata) if row.metadata else None,
+        session_state={key: decode_state(row, key) for key in row.state},
+        session_metrics=codec.decode_typed(row.metrics, SessionMetrics, "metrics") if row.metrics else None,
+        workflow_data=(workflow_data or None) if type(workflow_data) is dict else workflow_data,
+        more_data=more_data if type(more_data) is dict else {},
+        metadata=codec.decode_value(row.metadata, "metadata") if row.metadata else None,
         created_at=int(row.created_at),
         updated_at=int(row.updated_at),
         version=row.version,
@@ -68,8 +68,15 @@ def encode_workflow_data(session: WorkflowSession, outline: bytes | None) -> byt
     known = session.workflow_data
     if known is None and outline is not None:
         known = codec.decode_value(outline)
+    if known is not None and type(known) is not dict:
+        return codec.encode_value(known, "workflow_data")  # it cannot be read, and stays as it is
     more = {MORE_DATA: session.more_data} if session.more_data else {}
     return codec.encode_value({**known, **more}, "session_data") if known else None
+
+
+def decode_state(row: SessionRow, key: str) -> Any:
+    """The value of a key of the stored state."""
+    return codec.decode_value(row.state[key], f"session {row.session_id}: session_state[{key!r}]")
 
 
 async def open_session(
@@ -122,7 +129,7 @@ def remember_session(run: Execution) -> None:
         workflow_id=run.definition.id,
         workflow_name=run.definition.name,
         name=known.session_name,
-        metadata=codec.encode_value(known.metadata) if known.metadata else None,
+        metadata=codec.encode_value(known.metadata) if known.metadata is not None else None,
         workflow_data=encode_workflow_data(known, None),
         state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
         created_at=float(known.created_at or run.created_at),
@@ -141,7 +148,7 @@ async def load_runs(
     while limit is None or len(found) < limit:
         page = 200 if limit is None else min(200, limit - len(found))
         rows = await db.list_runs(where, limit=page, before=before)
-        found.extend(_without_events(codec.decode_run(row.data)) for row in rows)
+        found.extend(_without_events(codec.decode_run(row.data, row)) for row in rows)
         if len(rows) < page:
             break
         before = (rows[-1].created_at, rows[-1].run_id)
@@ -237,7 +244,7 @@ async def _refresh(run: Execution, db: BaseDb) -> None:
             run.state.pop(key, None)
             run.state_base.pop(key, None)
         else:
-            run.state[key] = codec.decode_value(stored)
+            run.state[key] = decode_state(row, key)
             run.state_base[key] = stored
 
 

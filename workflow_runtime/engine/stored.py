@@ -22,7 +22,7 @@ async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> Workfl
 
 
 async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> WorkflowRunOutput:
-    output = codec.decode_run(row.data)
+    output = codec.decode_run(row.data, row)
     output.status = row.status
     output.epoch = row.attempt
     if row.status in _ASKING:
@@ -32,7 +32,7 @@ async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> Workflow
     output.last_seq = max(output.last_seq, row.seq)
     if output.events is not None:
         rows = await all_events(db, row.run_id) if events else []
-        output.events = [codec.decode_event(item.data) for item in rows] or None
+        output.events = [codec.decode_event(item.data, item) for item in rows] or None
     return output
 
 
@@ -52,7 +52,7 @@ async def requirements_of(db: BaseDb, run_id: str) -> list[Requirement]:
 
 
 def requirement_of(row: RequirementRow) -> Requirement:
-    item = codec.decode_requirement(row.data)
+    item = codec.decode_requirement(row.data, row)
     item.answered_at, item.used_at, item.withdrawn_at = row.answered_at, row.used_at, row.withdrawn_at
     return item
 

@@ -286,4 +286,4 @@ async def _stored_end(db: BaseDb, run_id: str, position: Position) -> int:
 
 
 def decode_rows(rows: list[EventRow]) -> list[Event]:
-    return [codec.decode_event(row.data) for row in rows]
+    return [codec.decode_event(row.data, row) for row in rows]

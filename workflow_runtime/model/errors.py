@@ -25,6 +25,7 @@ __all__ = [
     "StepTimeoutError",
     "StorageError",
     "Fenced",
+    "UnreadableError",
     "UnserializableError",
     "WorkflowRuntimeError",
 ]
@@ -157,3 +158,18 @@ class UnserializableError(StorageError, TypeError):
         super().__init__(message)
         self.where = where
         self.value_type = type(value)
+
+
+class UnreadableError(StorageError):
+    """A stored value that cannot be made again here was needed.
+
+    Its class is gone, has changed, or is of a module that is not loaded (``workflow_runtime.allow`` loads it), or its bytes
+    are damaged. What is stored is as it was. ``class_name`` is ``module:qualname``; ``path`` is the place in the run
+    ``run_id``.
+    """
+
+    def __init__(self, message: str, *, class_name: str = "", run_id: str = "", path: str = "") -> None:
+        super().__init__(message)
+        self.class_name = class_name
+        self.run_id = run_id
+        self.path = path

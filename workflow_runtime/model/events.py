@@ -16,7 +16,7 @@ from .media import Audio, Image, Video
 from .metrics import WorkflowMetrics
 from .requirements import ErrorRequirement, StepRequirement
 from .step_io import StepOutput
-from .text import builtins
+from .text import shown
 
 __all__ = [
     "ConditionExecutionCompletedEvent",
@@ -115,7 +115,7 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     def to_dict(self) -> dict[str, Any]:
         """The set fields as JSON-able builtins, under the names of the wire."""
-        data: dict[str, Any] = builtins(self)
+        data: dict[str, Any] = shown(self)
         return {key: value for key, value in data.items() if value is not None}
 
     def to_json(self, separators: tuple[str, str] | None = None, indent: int | None = None) -> str:
@@ -506,7 +506,7 @@ class CustomEvent:
         return dict(self.__dict__)
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins({"event": self.event, **self.__dict__})
+        data: dict[str, Any] = shown({"event": self.event, **self.__dict__})
         return {key: value for key, value in data.items() if value is not None}
 
     @classmethod

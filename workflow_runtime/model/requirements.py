@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -13,9 +13,10 @@ from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
 from .step_io import StepInput, StepOutput, deepest
-from .text import builtins
+from .text import read_json, shown
+from .unreadable import Unreadable
 
-__all__ = ["ErrorRequirement", "StepRequirement", "requirement_from_dict"]
+__all__ = ["ErrorRequirement", "StepRequirement", "UnreadableRequirement", "requirement_from_dict"]
 
 _R = TypeVar("_R", bound="_Requirement")
 
@@ -61,8 +62,8 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins, those of ``always`` also where they are not set; ``from_dict`` reads them
         back."""
-        data: dict[str, Any] = builtins({name: getattr(self, name) for name in self.always})
-        data |= builtins(self)
+        data: dict[str, Any] = shown({name: getattr(self, name) for name in self.always})
+        data |= shown(self)
         for name in ("step_input", "step_output"):
             if data.get(name) is not None:
                 data[name] = getattr(self, name).to_dict()
@@ -75,18 +76,19 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """A requirement from ``to_dict``; keys that it does not know are left out.
+    def from_dict(cls, data: Mapping[str, Any], types: Iterable[type] | None = None) -> Self:
+        """A requirement from ``to_dict``; keys that it does not know are left out. Its values are plain JSON; with ``types``
+        (which may be empty) tagged ones become builtin types, and instances of those classes.
 
         Raises:
             ValueError: A line for every field of a wrong type, and for every answer that does not fit.
         """
-        return _from_dict(cls, data)
+        return _from_dict(cls, data, types)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """A requirement from ``to_json``. Raises ValueError as ``from_dict`` does."""
-        return cls.from_dict(json.loads(text))
+    def from_json(cls, text: str | bytes, types: Iterable[type] | None = None) -> Self:
+        """A requirement from ``to_json``. ``types`` and ValueError as of ``from_dict``."""
+        return cls.from_dict(read_json(text), types)
 
 
 class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
@@ -338,14 +340,59 @@ class ErrorRequirement(_Requirement, kw_only=True, omit_defaults=True, tag_field
         return self.decision == "skip"
 
 
-def requirement_from_dict(data: Mapping[str, Any]) -> StepRequirement | ErrorRequirement:
-    """The requirement that ``to_dict`` of either kind described. Raises ValueError as ``from_dict`` does."""
+class UnreadableRequirement(StepRequirement, kw_only=True, omit_defaults=True):
+    """A question whose stored bytes are damaged: it can be listed, and not be answered."""
+
+    unreadable: Any = None
+
+    @classmethod
+    def of(cls, value: Unreadable, **place: Any) -> UnreadableRequirement:
+        return cls(kind="unreadable", unreadable=value, user_input_message=str(value), **place)
+
+    def schema(self) -> dict[str, Any]:
+        """No answer fits."""
+        return {
+            "$schema": answers.DIALECT,
+            "type": "object",
+            "description": str(self.unreadable),
+            "properties": {},
+            "not": {},
+        }
+
+    def answer(self, data: Mapping[str, Any]) -> None:
+        """Raises UnreadableError."""
+        bool(self.unreadable)
+
+    def confirm(self) -> None:
+        bool(self.unreadable)
+
+    def reject(self, feedback: str | None = None) -> None:
+        bool(self.unreadable)
+
+    def edit(self, new_output: Any) -> None:
+        bool(self.unreadable)
+
+    def set_user_input(self, validate: bool = True, **values: Any) -> None:
+        bool(self.unreadable)
+
+    def select(self, *names: str) -> None:
+        bool(self.unreadable)
+
+    @property
+    def is_resolved(self) -> bool:
+        return False
+
+
+def requirement_from_dict(
+    data: Mapping[str, Any], types: Iterable[type] | None = None
+) -> StepRequirement | ErrorRequirement:
+    """The requirement that ``to_dict`` of either kind described. ``types`` and ValueError as of ``from_dict``."""
     if isinstance(data, Mapping) and data.get("kind") == "error":
-        return ErrorRequirement.from_dict(data)
-    return StepRequirement.from_dict(data)
+        return ErrorRequirement.from_dict(data, types)
+    return StepRequirement.from_dict(data, types)
 
 
-def _from_dict(cls: type[_R], data: Mapping[str, Any]) -> _R:
+def _from_dict(cls: type[_R], data: Mapping[str, Any], types: Iterable[type] | None) -> _R:
     if not isinstance(data, Mapping):
         raise ValueError(f"a {cls.__name__} is read from a mapping of its fields, got {type(data).__name__}")
     known: dict[str, Any] = {}
@@ -355,11 +402,16 @@ def _from_dict(cls: type[_R], data: Mapping[str, Any]) -> _R:
             continue
         try:
             known[field.name] = msgspec.convert(data[field.name], field.type)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             wrong.append(f"Field '{field.name}': {error}")
     if wrong:
         raise ValueError(f"that is no {cls.__name__}:\n" + "\n".join(f"  - {line}" for line in wrong))
     requirement = cls(**known)
+    if types is not None:
+        from .foreign import fill
+        from .reading import Given
+
+        fill(requirement, Given(types))
     if isinstance(requirement, StepRequirement):
         requirement.is_edited = requirement.is_edited or requirement.edited_output is not None
         if requirement.user_input:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,11 +12,12 @@ from .media import Audio, File, Image, Video
 from .metrics import WorkflowMetrics
 from .requirements import ErrorRequirement, StepRequirement
 from .step_io import StepOutput
-from .text import as_text, builtins
+from .text import as_text, shown
 
 __all__ = ["WorkflowRunOutput"]
 
 _PRIVATE = ("journal",)
+_APART = (*_PRIVATE, "events")
 
 
 class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakref=True):
@@ -131,21 +133,30 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
         data: dict[str, Any] = {}
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if name in _PRIVATE or value is None or value == []:
+            if name in _PRIVATE or value is None or (type(value) is list and not value):
                 continue
             if name in ("events", "step_results", "step_requirements", "error_requirements"):
                 data[name] = [item.to_dict() for item in value]
             else:
-                data[name] = builtins(value)
+                data[name] = shown(value)
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WorkflowRunOutput:
-        """The output that ``to_dict`` described. ``content`` and ``input`` stay plain builtins."""
-        from .codec import event_from_dict
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> WorkflowRunOutput:
+        """The output that ``to_dict`` described. Its values are plain JSON; with ``types`` (which may be empty) tagged ones
+        become builtin types, and instances of those classes.
 
-        known = {key: value for key, value in data.items() if key in cls.__struct_fields__ and key != "events"}
-        output = msgspec.convert(known, cls)
+        Raises:
+            ValueError: It does not fit.
+        """
+        from .foreign import converted, event_from_dict
+
+        if not isinstance(data, Mapping):
+            raise ValueError(f"a run is read from a mapping of its fields, got {type(data).__name__}")
+        known = {key: value for key, value in data.items() if key in cls.__struct_fields__ and key not in _APART}
+        output = converted(known, cls, types)
         if data.get("events"):
-            output.events = [event_from_dict(item) for item in data["events"]]
+            if not isinstance(data["events"], list):
+                raise ValueError("the events of a run are a list")
+            output.events = [event_from_dict(item, types) for item in data["events"]]
         return output

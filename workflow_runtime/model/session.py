@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .metrics import SessionMetrics
-from .text import as_text, builtins
+from .text import as_text, is_something, shown
 
 if TYPE_CHECKING:
     from .run import WorkflowRunOutput
 
 __all__ = ["WorkflowChatInteraction", "WorkflowSession"]
+
+_INNER = ("session_name", "session_state", "session_metrics")
 
 
 _OWN = ("session_state", "session_name", "session_metrics")
@@ -26,7 +28,7 @@ class WorkflowChatInteraction(msgspec.Struct, kw_only=True):
     output: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins(self)
+        data: dict[str, Any] = shown(self)
         return data
 
 
@@ -148,7 +150,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         """Input and content of the loaded runs that have both, oldest first, whatever their status."""
         if last_n_runs is not None and last_n_runs <= 0:
             return []
-        runs = [run for run in self.runs or () if run.input and run.content]
+        runs = [run for run in self.runs or () if is_something(run.input) and is_something(run.content)]
         chosen = runs if last_n_runs is None else runs[-last_n_runs:]
         return [WorkflowChatInteraction(input=run.input, output=run.content) for run in chosen]
 
@@ -159,30 +161,36 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
             "workflow_id": self.workflow_id,
             "workflow_name": self.workflow_name,
             "runs": [run.to_dict() for run in self.runs] if self.runs else None,
-            "session_data": builtins(dict(self.session_data)),
-            "workflow_data": builtins(self.workflow_data),
-            "metadata": builtins(self.metadata),
+            "session_data": shown(dict(self.session_data)),
+            "workflow_data": shown(self.workflow_data),
+            "metadata": shown(self.metadata),
             "created_at": self.created_at,
             "updated_at": self.updated_at,
         }
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> WorkflowSession:
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> WorkflowSession:
+        """The session that ``to_dict`` described. Its values are plain JSON; with ``types`` (which may be empty) tagged ones
+        become builtin types, and instances of those classes.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        from .foreign import converted
         from .run import WorkflowRunOutput
 
-        inner = data.get("session_data") or {}
-        metrics = inner.get("session_metrics")
-        names = ("user_id", "workflow_id", "workflow_name", "workflow_data", "metadata")
-        fields: dict[str, Any] = {name: data.get(name) for name in names}
-        return cls(
-            **fields,
-            session_id=data["session_id"],
-            created_at=data.get("created_at"),
-            updated_at=data.get("updated_at"),
-            runs=[WorkflowRunOutput.from_dict(run) for run in data["runs"]] if data.get("runs") else None,
-            session_name=inner.get("session_name"),
-            session_state=dict(inner.get("session_state") or {}),
-            session_metrics=msgspec.convert(metrics, SessionMetrics) if metrics else None,
-            more_data={key: value for key, value in inner.items() if key not in _OWN},
-        )
+        inner = data.get("session_data") if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping) or not isinstance(inner, Mapping | None):
+            raise ValueError("a session is read from a mapping of its fields")
+        names = ("session_id", "user_id", "workflow_id", "workflow_name", "workflow_data", "metadata", "created_at")
+        fields = {name: data[name] for name in (*names, "updated_at") if name in data}
+        fields.update({name: inner[name] for name in _INNER if inner and inner.get(name) is not None})
+        session = converted(fields, cls, types)
+        session.session_state = dict(session.session_state or {})
+        session.more_data = {key: value for key, value in (inner or {}).items() if key not in _OWN}
+        runs = data.get("runs")
+        if not isinstance(runs, list | None):
+            raise ValueError("the runs of a session are a list")
+        session.runs = [WorkflowRunOutput.from_dict(run, types) for run in runs] if runs else None
+        return session

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .media import Audio, File, Image, Video
 from .metrics import RunMetrics
-from .text import as_text, builtins
+from .text import as_text, is_something, shown
 
 if TYPE_CHECKING:
     from .session import WorkflowSession
@@ -48,7 +48,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins; ``steps`` and ``skipped`` only where they say something."""
         data: dict[str, Any] = {
-            name: builtins(getattr(self, name))
+            name: shown(getattr(self, name))
             for name in self.__struct_fields__
             if name not in ("steps", "skipped", "path")
         }
@@ -61,9 +61,16 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
         return data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> StepOutput:
-        """The output that ``to_dict`` described; its content stays plain builtins."""
-        return msgspec.convert(dict(data), cls)
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> StepOutput:
+        """The output that ``to_dict`` described. Its content is plain JSON; with ``types`` (which may be empty) tagged
+        values in it become builtin types, and instances of those classes.
+
+        Raises:
+            ValueError: It does not fit.
+        """
+        from .foreign import converted
+
+        return converted(data, cls, types)
 
     def walk(self) -> Iterator[StepOutput]:
         """This output, then every nested one, depth first in declared order."""
@@ -138,7 +145,9 @@ class StepInput(msgspec.Struct):
         """Each earlier step as ``=== name ===`` and its content, joined by blank lines."""
         outputs = self.previous_step_outputs or {}
         return "\n\n".join(
-            f"=== {name} ===\n{as_text(output.content)}" for name, output in outputs.items() if output.content
+            f"=== {name} ===\n{as_text(output.content)}"
+            for name, output in outputs.items()
+            if is_something(output.content)
         )
 
     def get_last_step_content(self) -> Any:
@@ -166,15 +175,17 @@ class StepInput(msgspec.Struct):
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins, without the session."""
         own = ("previous_step_outputs", "workflow_session", "num_history_runs")
-        data: dict[str, Any] = {
-            name: builtins(getattr(self, name)) for name in self.__struct_fields__ if name not in own
-        }
+        data: dict[str, Any] = {name: shown(getattr(self, name)) for name in self.__struct_fields__ if name not in own}
         outputs = self.previous_step_outputs or {}
         return {**data, "previous_step_outputs": {name: output.to_dict() for name, output in outputs.items()}}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> StepInput:
-        return msgspec.convert({k: v for k, v in data.items() if k != "workflow_session"}, cls)
+    def from_dict(cls, data: dict[str, Any], types: Iterable[type] | None = None) -> StepInput:
+        """The input that ``to_dict`` described; ``types`` and ValueError as of ``StepOutput.from_dict``."""
+        from .foreign import converted
+
+        known = {k: v for k, v in data.items() if k != "workflow_session"} if isinstance(data, dict) else data
+        return converted(known, cls, types)
 
 
 class WorkflowExecutionInput(msgspec.Struct):
@@ -191,5 +202,5 @@ class WorkflowExecutionInput(msgspec.Struct):
         return as_text(self.input)
 
     def to_dict(self) -> dict[str, Any]:
-        data: dict[str, Any] = builtins({k: getattr(self, k) for k in self.__struct_fields__})
+        data: dict[str, Any] = shown({k: getattr(self, k) for k in self.__struct_fields__})
         return {k: v for k, v in data.items() if v is not None}

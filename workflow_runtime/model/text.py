@@ -1,4 +1,4 @@
-"""Values as text: what a step or a person reads when a value is not a string."""
+"""Values as text and as plain JSON: what a step, a person or another program reads when a value is not a string."""
 
 from __future__ import annotations
 
@@ -7,20 +7,32 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["as_text", "builtins", "is_model"]
+from .classes import lookup
+from .unreadable import Unreadable, plain
+
+__all__ = ["as_text", "builtins", "is_model", "is_something", "read_json", "shown"]
+
+_DEEPEST = 200
 
 
 def is_model(value: Any) -> bool:
     """True for an instance of a pydantic model. Told by its methods, so that pydantic need not be imported."""
-    return hasattr(type(value), "model_dump_json") and hasattr(type(value), "model_validate")
+    kind = type(value)
+    return lookup(kind, "model_dump_json") is not None and lookup(kind, "model_validate") is not None
 
 
 def builtins(value: Any) -> Any:
-    """``value`` as JSON-able builtins, for people and dictionaries; types are not kept (see ``codec`` for that)."""
+    """``value`` as JSON-able builtins; types are not kept (see ``codec`` for that).
+
+    Raises:
+        TypeError, ValueError, RecursionError: JSON has nothing for it: a key that is no text, a value within itself.
+    """
     return msgspec.to_builtins(value, enc_hook=_hook, str_keys=True)
 
 
 def _hook(value: Any) -> Any:
+    if type(value) is Unreadable:
+        return plain(value)
     if is_model(value):
         return value.model_dump(mode="json")
     if hasattr(value, "to_dict"):
@@ -28,15 +40,78 @@ def _hook(value: Any) -> Any:
     return str(value)
 
 
+def read_json(text: str | bytes) -> Any:
+    """JSON that somebody wrote. ValueError for what is none: also for NaN, for half a character, and for what is nested, or
+    has numbers written, larger than can be read."""
+    try:
+        return msgspec.json.decode(str(text) if isinstance(text, str) else text)  # msgspec takes no subclass of str
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    except UnicodeError as error:
+        raise ValueError(f"it is no text: {error}") from None
+
+
+def is_something(value: Any) -> bool:
+    """Whether it is true; an Unreadable is something, whatever it is."""
+    return type(value) is Unreadable or bool(value)
+
+
+def shown(value: Any) -> Any:
+    """As ``builtins``, of any value, for people and pages: what JSON has nothing for is its text."""
+    try:
+        return builtins(value)
+    except Exception:  # whatever is in it, the rest is shown
+        return _shown(value, ())
+
+
+def _shown(value: Any, above: tuple[int, ...]) -> Any:
+    if id(value) in above or len(above) > _DEEPEST:
+        return "..."
+    kind, inside = type(value), (*above, id(value))
+    if isinstance(value, dict):
+        return {_key(key): _shown(item, inside) for key, item in value.items()}
+    if kind in (list, tuple, set, frozenset):
+        return [_shown(item, inside) for item in value]
+    if isinstance(value, msgspec.Struct):
+        config, fields = kind.__struct_config__, {name: getattr(value, name) for name in kind.__struct_fields__}
+        tag = {config.tag_field: config.tag} if config.tag_field else {}
+        return {**tag, **{name: _shown(item, inside) for name, item in fields.items() if item is not None}}
+    try:
+        return builtins(value)
+    except Exception:
+        return _described(value)
+
+
+def _key(key: Any) -> str:
+    try:
+        (name,) = builtins({key: None})
+    except Exception:
+        return _described(key)
+    return str(name)
+
+
+def _described(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose text fails: {type(error).__name__}>"
+
+
 def as_text(value: Any) -> str | None:
     """A string as it is; a model and a container as indented JSON; None as None; anything else by ``str``."""
     if value is None or isinstance(value, str):
         return value
-    if is_model(value):
-        return str(value.model_dump_json(indent=2, exclude_none=True))
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, indent=2, default=_json_default, ensure_ascii=False)
-    return str(value)
+    try:
+        if is_model(value):
+            return str(value.model_dump_json(indent=2, exclude_none=True))
+        if isinstance(value, (dict, list)):
+            return json.dumps(value, indent=2, default=_json_default, ensure_ascii=False)
+        return str(value)
+    except Exception:  # a key that is no text, a value within itself, a model that cannot say what it holds
+        found = shown(value)
+        return found if isinstance(found, str) else json.dumps(found, indent=2, ensure_ascii=False)
 
 
 def _json_default(value: Any) -> Any:

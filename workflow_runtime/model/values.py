@@ -1,17 +1,13 @@
-"""Values to JSON and back with their types. spec: decisions 5.
+"""Values as JSON that keeps their types; ``reading`` is the reverse.
 
-Plain JSON values stay as they are, so the wire is readable; every other type is a tagged object
-``{"$": tag, "v": ...}``. A value that would not come back equal and of the same type is refused, with the place named.
+Plain JSON values stay as they are; every other type is a tagged object ``{"$": tag, "v": ...}``, with ``"t"`` for the class.
+A value that would not come back equal and of the same type is refused, with the place named.
 """
 
 from __future__ import annotations
 
 import base64
-import dataclasses
-import importlib
 import math
-import os
-import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -21,15 +17,18 @@ from uuid import UUID
 
 import msgspec
 
+from .classes import class_of, has, lookup, name_of
 from .errors import UnserializableError
+from .making import dataclass_fields, field_of, instance_dict, struct_fields
 from .text import is_model
+from .unreadable import Unreadable
 
-__all__ = ["is_plain", "seal", "unseal"]
+__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal"]
 
 TAG = "$"
 _SCALARS = (str, int, bool, type(None))
 _MAX_INT = 2**63 - 1
-_MAX_DEPTH = 200
+MAX_DEPTH = 200
 
 
 def is_plain(value: Any) -> bool:
@@ -44,11 +43,11 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
     if kind is str or kind is bool or value is None:
         return value
     if kind is int:
-        return value if -_MAX_INT <= value <= _MAX_INT else {TAG: "int", "v": str(value)}
+        return value if -_MAX_INT <= value <= _MAX_INT else {TAG: "int", "v": _digits(value, where)}
     if kind is float:
         return value if math.isfinite(value) else {TAG: "float", "v": repr(value)}
-    if depth > _MAX_DEPTH:
-        raise UnserializableError(f"{where}: nested deeper than {_MAX_DEPTH}, or it contains itself", where=where)
+    if depth > MAX_DEPTH:
+        raise UnserializableError(f"{where}: nested deeper than {MAX_DEPTH}, or it contains itself", where=where)
     if kind is list:
         return [seal(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if kind is dict:
@@ -59,11 +58,18 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
             for key, item in list(value.items())
         ]
         return {TAG: "dict", "v": pairs}
-    writer = _WRITERS.get(kind)
+    writer = _WRITERS.get(kind) if type(kind) is type else None  # another metaclass may have a hash of its own
     if writer is not None:
         tag, write = writer
         return {TAG: tag, "v": write(value, where, depth + 1)}
     return _seal_object(value, where, depth + 1)
+
+
+def _digits(value: int, where: str) -> str:
+    try:
+        return str(value)
+    except ValueError as error:  # Python writes and reads 4300 digits, unless it is told otherwise
+        raise UnserializableError(f"{where}: {error}", where=where, value=value) from error
 
 
 def _items(value: Any, where: str, depth: int) -> list[Any]:
@@ -98,71 +104,48 @@ _WRITERS: dict[type, _Writer] = {
 }
 
 
-def _read_stamp(value: Any, kind: type[datetime] | type[time]) -> datetime | time:
-    if isinstance(value, str):
-        return kind.fromisoformat(value)
-    text, fold, zone = value
-    stamp = kind.fromisoformat(text).replace(fold=fold)
-    if zone:
-        from zoneinfo import ZoneInfo
-
-        stamp = stamp.replace(tzinfo=ZoneInfo(zone))
-    return stamp
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "dict": lambda pairs: {unseal(key): unseal(item) for key, item in pairs},
-    "tuple": lambda v: tuple(map(unseal, v)),
-    "set": lambda v: set(map(unseal, v)),
-    "frozenset": lambda v: frozenset(map(unseal, v)),
-    "bytes": base64.b64decode,
-    "bytearray": lambda v: bytearray(base64.b64decode(v)),
-    "datetime": lambda v: _read_stamp(v, datetime),
-    "date": date.fromisoformat,
-    "time": lambda v: _read_stamp(v, time),
-    "timedelta": lambda v: timedelta(*v),
-    "decimal": Decimal,
-    "uuid": UUID,
-    "complex": lambda v: complex(*map(unseal, v)),
-}
-
-
 def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     kind = type(value)
-    if isinstance(value, type):
+    if kind is Unreadable:
+        return _kept(value)
+    if has(kind, type):
         raise UnserializableError(f"{where}: a class ({value!r}) cannot be stored; store its name", where=where)
-    if isinstance(value, Flag):  # several together have no name to be found by
-        return {TAG: "flag", "t": _name(kind, where), "v": value.value}
-    if isinstance(value, Enum):
-        return {TAG: "enum", "t": _name(kind, where), "v": value.name}
-    if isinstance(value, os.PathLike):
-        from pathlib import PurePath  # whoever has one has loaded it
-
-        if isinstance(value, PurePath):
-            return {TAG: "path", "t": kind.__name__, "v": str(value)}
+    if has(kind, Flag):  # several together have no name to be found by
+        return {TAG: "flag", "t": _name(kind, where), "v": field_of(value, "_value_")}
+    if has(kind, Enum):
+        return {TAG: "enum", "t": _name(kind, where), "v": field_of(value, "_name_")}
+    if has(kind, class_of("pathlib", "PurePath")):  # where no one loaded it, there is none
+        return {TAG: "path", "t": name_of(kind).rpartition(":")[2], "v": str(value)}
     if is_model(value):
-        return {TAG: "model", "t": _name(kind, where), "v": _fields(_model_fields(value), where, depth)}
-    if isinstance(value, msgspec.Struct):
-        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {TAG: "model", "t": _name(kind, where), "v": _fields(_model_fields(value, kind), where, depth)}
+    if has(kind, msgspec.Struct):
+        fields = {name: field_of(value, name) for name in struct_fields(kind)}
         return {TAG: "struct", "t": _name(kind, where), "v": _fields(fields, where, depth)}
-    if dataclasses.is_dataclass(value):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if (names := dataclass_fields(kind)) is not None:
+        fields = {name: field_of(value, name) for name in names}
         return {TAG: "dataclass", "t": _name(kind, where), "v": _fields(fields, where, depth)}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {TAG: "namedtuple", "t": _name(kind, where), "v": _items(value, where, depth)}
+    if has(kind, tuple) and lookup(kind, "_fields") is not None:
+        return {TAG: "namedtuple", "t": _name(kind, where), "v": _items(tuple.__iter__(value), where, depth)}
     raise UnserializableError(
-        f"{where}: a {kind.__module__}.{kind.__qualname__} cannot be stored with its type. Return builtins, a dataclass,"
+        f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored with its type. Return builtins, a dataclass,"
         " a pydantic model or a msgspec.Struct instead, or keep it out of outputs and session_state",
         where=where,
         value=value,
     )
 
 
-def _model_fields(value: Any) -> dict[str, Any]:
-    fields = dict(value.__dict__)
-    fields.update(getattr(value, "__pydantic_extra__", None) or {})
+def _kept(value: Unreadable) -> dict[str, Any]:
+    """What was stored, as it was."""
+    data = Unreadable.of(value).data
+    if isinstance(data, bytes):
+        return {TAG: "damaged", "v": base64.b64encode(data).decode()}
+    found: dict[str, Any] = data
+    return found
+
+
+def _model_fields(value: Any, kind: type) -> dict[str, Any]:
+    fields = dict(instance_dict(value, kind))
+    fields.update(field_of(value, "__pydantic_extra__", None) or {})
     return fields
 
 
@@ -171,79 +154,29 @@ def _fields(fields: dict[str, Any], where: str, depth: int) -> dict[str, Any]:
 
 
 def _name(kind: type, where: str) -> str:
-    if "<locals>" in kind.__qualname__:
+    name = name_of(kind)
+    if "<locals>" in name:
         raise UnserializableError(
-            f"{where}: {kind.__qualname__} is defined inside a function, so another process cannot find it;"
+            f"{where}: {name.partition(':')[2]} is defined inside a function, so another process cannot find it;"
             " define the class at the top of a module",
             where=where,
         )
-    return f"{kind.__module__}:{kind.__qualname__}"
+    return name
 
 
-def _find(name: str) -> Any:
-    module, _, qualname = name.partition(":")
-    try:
-        found: Any = sys.modules.get(module) or importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UnserializableError(
-            f"the stored value is a {name}, which this process cannot import ({error}); make its module importable"
-        ) from error
-    if not isinstance(found, type):
-        raise UnserializableError(f"the stored value names {name}, which is not a class")
-    return found
-
-
-def _revive_dataclass(kind: Any, fields: dict[str, Any]) -> Any:
-    if not hasattr(kind, "__dataclass_fields__"):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no dataclass any more")
-    # Past __init__, as pickle does: fields with init=False and __post_init__ must not run twice.
-    value: Any = object.__new__(kind)
-    for name, item in fields.items():
-        object.__setattr__(value, name, item)
-    return value
-
-
-def _revive_model(kind: Any, fields: dict[str, Any]) -> Any:
-    if not hasattr(kind, "model_construct"):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no pydantic model any more")
-    return kind.model_construct(**fields)
-
-
-def _revive_struct(kind: Any, fields: dict[str, Any]) -> Any:
-    if not issubclass(kind, msgspec.Struct):
-        raise UnserializableError(f"the stored value names {kind!r}, which is no msgspec.Struct any more")
-    return kind(**{name: item for name, item in fields.items() if name in kind.__struct_fields__})
-
-
-def unseal(value: Any) -> Any:
-    """The value that ``seal`` was given."""
-    kind = type(value)
-    if kind is list:
-        return [unseal(item) for item in value]
-    if kind is not dict:
-        return value
-    tag = value.get(TAG)
-    if tag is None:
-        return {key: unseal(item) for key, item in value.items()}
-    body = value["v"]
-    reader = _READERS.get(tag)
-    if reader is not None:
-        return reader(body)
-    if tag == "path":
-        import pathlib
-
-        return getattr(pathlib, value["t"])(body)
-    found = _find(value["t"])
-    if tag == "enum":
-        return found[body]
-    if tag == "flag":
-        return found(body)
-    if tag == "namedtuple":
-        return found(*map(unseal, body))
-    fields = {name: unseal(item) for name, item in body.items()}
-    revive = {"model": _revive_model, "struct": _revive_struct, "dataclass": _revive_dataclass}.get(tag)
-    if revive is None:
-        raise UnserializableError(f"the stored value has the unknown tag {tag!r}: a newer version wrote it")
-    return revive(found, fields)
+def depth_of(found: Any) -> int:
+    """How deep the containers of a sealed value are nested, as ``seal`` counts them."""
+    deepest = 0
+    waiting = [(found, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        kind = type(item)
+        if kind is dict and TAG in item:
+            tag, item = item[TAG], item.get("v")
+            kind = type(item)
+            if tag == "dict" and kind is list and all(type(pair) is list for pair in item):
+                item = [part for pair in item for part in pair]
+        if kind is dict or kind is list:
+            deepest = max(deepest, depth)
+            waiting.extend((part, depth + 1) for part in (list(item.values()) if isinstance(item, dict) else item))
+    return deepest

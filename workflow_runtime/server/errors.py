@@ -13,6 +13,7 @@ from .. import (
     SessionNotFound,
     SessionOwnerError,
     StorageError,
+    UnreadableError,
     UnserializableError,
 )
 
@@ -48,6 +49,7 @@ _KNOWN: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (SessionBusy, 409, "session_busy", "a run of this session is under way"),
     (InputError, 400, "bad_input", None),
     (BuildError, 400, "bad_request", None),
+    (UnreadableError, 409, "unreadable", None),
     (UnserializableError, 400, "bad_input", "a value cannot be stored as it is"),
     (StorageError, 503, "storage", "the database cannot be reached now; try again"),
 )

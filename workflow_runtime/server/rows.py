@@ -11,6 +11,7 @@ import msgspec
 
 from .. import ErrorRequirement, RunStatus, StepRequirement
 from ..model.codec import decode_run
+from ..model.unreadable import problem_of
 from ..storage.base import RequirementRow, RunRow, SessionRow
 from .errors import Refused
 
@@ -20,7 +21,8 @@ MOST = 200  # rows of one page
 
 
 class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's."""
+    """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's;
+    ``unreadable`` says what of the run cannot be read here, and why."""
 
     run_id: str
     session_id: str
@@ -37,6 +39,7 @@ class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
     input: Any = None
     content: Any = None
     error: str | None = None
+    unreadable: str | None = None
 
 
 class SessionSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -69,8 +72,9 @@ class Page(msgspec.Struct, kw_only=True):
     next: str | None = None
 
 
-def run_summary(row: RunRow) -> RunSummary:
-    output = decode_run(row.data)
+def run_summary(row: RunRow, left_alone: str | None = None) -> RunSummary:
+    """``left_alone``: why a run that is not over does not go on."""
+    output = decode_run(row.data, row)
     return RunSummary(
         run_id=row.run_id,
         session_id=row.session_id,
@@ -87,6 +91,7 @@ def run_summary(row: RunRow) -> RunSummary:
         input=output.input,
         content=output.content,
         error=output.error,
+        unreadable=(None if row.status.is_final else left_alone) or problem_of(output),
     )
 
 

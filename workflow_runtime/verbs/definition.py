@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Self
 
 from ..core.filters import event_name
 from ..model.errors import BuildError
+from ..model.reading import Strict
 from ..model.retention import Retention
-from ..model.values import seal, unseal
+from ..model.unreadable import problem_of
+from ..model.values import seal
 from ..steps.steps import Steps
 from ..storage.base import BaseDb
 from .base import Verbs
@@ -103,21 +105,35 @@ class DefinitionVerbs(Verbs):
     ) -> Self:
         """The workflow that ``to_dict`` described, nested ones included.
 
-        ``registry`` holds the callables, agents and models that it names: a Registry, a mapping of names, or a list.
-        ``db`` is the database; the one described is only a description.
+        ``registry`` holds the callables, agents and models that it names: a Registry, a mapping of names, or a list; and
+        the classes of values in ``session_state``, ``metadata`` and ``dependencies``. Nothing else that the data names is
+        made, called or imported. ``db`` is the database; the one described is only a description.
 
         Raises:
             BuildError: A name that the registry lacks, an unknown type of step, an unknown field.
         """
         known = Registry.of(registry)
+        where = f"from_dict: Workflow {data.get('name')!r}" if isinstance(data, Mapping) else "from_dict"
+        try:
+            return cls._from_dict(data, known, db, where)
+        except (TypeError, KeyError, AttributeError) as error:  # data of another shape than that of to_dict
+            raise BuildError(f"{where}: {type(error).__name__}: {error}") from error
+        except RecursionError:
+            raise BuildError(f"{where}: its steps are nested too deeply") from None
+
+    @classmethod
+    def _from_dict(cls, data: Mapping[str, Any], known: Registry, db: BaseDb | str | None, where: str) -> Self:
         build = cls._rebuild(known)
         fields = {name: value for name, value in data.items() if name not in ("type", "db", "steps", "steps_ref")}
-        for name in _VALUES:
+        reader = Strict(known.classes())
+        for name in (*_VALUES, "retention"):
             if name in fields:
-                fields[name] = unseal(fields[name])
-        where = f"from_dict: Workflow {data.get('name')!r}"
+                fields[name] = reader.value(fields[name], ("", name))
+                problem = problem_of(fields[name])
+                if problem is not None:
+                    raise BuildError(f"{where}: {problem}; pass registry=Registry(...) with the class")
         if "retention" in fields:
-            fields["retention"] = Retention(**unseal(fields["retention"]))
+            fields["retention"] = Retention(**fields["retention"])
         if "input_schema" in fields:
             fields["input_schema"] = known.find(fields["input_schema"], f"{where} (input_schema)")
         steps = data.get("steps")
@@ -126,8 +142,5 @@ class DefinitionVerbs(Verbs):
         elif steps is not None:
             fields["steps"] = build.one(steps) if isinstance(steps, Mapping) else build.all(steps)
         made: Any = cls  # the signature is that of Workflow, or of a subclass
-        try:
-            workflow: Self = made(**fields, db=db)
-        except TypeError as error:
-            raise BuildError(f"{where}: {error}") from error
+        workflow: Self = made(**fields, db=db)
         return workflow

@@ -68,6 +68,10 @@ class Registry:
         """``add`` as a decorator."""
         return lambda item: self.add(item, name)
 
+    def classes(self) -> list[type]:
+        """The classes among what it knows."""
+        return [item for item in self._known.values() if isinstance(item, type)]
+
     def names(self) -> list[str]:
         return sorted(self._known)
 
@@ -77,11 +81,14 @@ class Registry:
         Raises:
             BuildError: Nothing is, or several things are; ``what`` says for what it was needed.
         """
+        if not isinstance(name, str):
+            raise BuildError(f"{what} needs a name, and has {name!r}")
         if name in self._known:
             return self._known[name]
         module, _, own = name.partition(":")
-        if module == "builtins" and isinstance(getattr(builtins, own, None), type):
-            return getattr(builtins, own)
+        known_error = vars(builtins).get(own) if module == "builtins" else None
+        if isinstance(known_error, type) and issubclass(known_error, BaseException):
+            return known_error
         short = {id(item): item for known, item in self._known.items() if _last(known) == name}
         if len(short) == 1:
             return next(iter(short.values()))

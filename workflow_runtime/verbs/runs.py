@@ -128,6 +128,11 @@ class RunVerbs(Verbs):
             key = page[-1].created_at, page[-1].requirement_id
         return found
 
+    def left_alone(self, run_id: str) -> str | None:
+        """Why this process has left a run as it is that it was to go on with: what it needs of what is stored cannot be
+        read here. None where it has not, or a module was loaded since."""
+        return engine.unreadable.aside(self.db, run_id) if self.db is not None else None
+
     def list_pending(
         self,
         session_id: str | None = None,

@@ -64,7 +64,7 @@ class SessionVerbs(Verbs):
         row = await self._row(
             session_id, cached=self._session_cache.get(self.resolve_session(session_id, self.user_id))
         )
-        return {key: codec.decode_value(value) for key, value in row.state.items()}
+        return {key: engine.sessions.decode_state(row, key) for key in row.state}
 
     def get_session_state(self, session_id: str | None = None) -> dict[str, Any]:
         return engine.portal.call(lambda: self.aget_session_state(session_id))

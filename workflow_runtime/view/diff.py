@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["GONE", "Change", "differences"]
+from .. import Unreadable
+
+__all__ = ["GONE", "Change", "differences", "same"]
 
 
 class _Gone:
@@ -37,8 +39,18 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[Change]:
             left = before[index] if index < len(before) else GONE
             right = after[index] if index < len(after) else GONE
             yield from differences(left, right, f"{place}[{index}]")
-    elif type(before) is not type(after) or before != after:
+    elif type(before) is not type(after) or not same(before, after):
         yield Change(place, before, after)
+
+
+def same(before: Any, after: Any) -> bool:
+    """Whether two values are equal; those that cannot be compared are where they are one."""
+    if isinstance(before, Unreadable) and isinstance(after, Unreadable):
+        return bool(Unreadable.of(before).data == Unreadable.of(after).data)
+    try:
+        return bool(before == after)
+    except Exception:
+        return before is after
 
 
 def _is_list(value: Any) -> bool:

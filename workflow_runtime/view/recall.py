@@ -41,7 +41,7 @@ def recall(
     if view.status == "ERROR":
         view.error, view.error_type = output.error, output.error_type
     elif view.status == "CANCELLED":
-        view.reason = view.reason or str(output.content or "")
+        view.reason = view.reason or str("" if output.content is None else output.content)
     _times(view, output, entries, offset, created_at)
     if view.status == "ERROR":
         _failures(view, output)

@@ -7,9 +7,9 @@ import binascii
 from typing import Any
 
 import ag_ui.core as ag
-import msgspec
 
 from ... import Audio, File, Image, Video
+from ...model.text import read_json
 from ..errors import Refused
 
 __all__ = ["run_input"]
@@ -45,8 +45,8 @@ def run_input(asked: ag.RunAgentInput, has_schema: bool) -> dict[str, Any]:
 
 def _from_json(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        return read_json(text)
+    except ValueError:
         return text
 
 

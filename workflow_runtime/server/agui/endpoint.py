@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from ... import Event, ReaderTooSlow, SessionNotFound, StorageError, WorkflowRunOutput
-from ...model.text import builtins
+from ...model.text import shown
 from ..errors import Refused
 from ..http.body import limited
 from ..http.call import Call
@@ -104,7 +104,7 @@ async def _state(call: Call, asked: ag.RunAgentInput) -> dict[str, Any]:
 
 def _plain(state: dict[str, Any] | None) -> dict[str, Any]:
     """JSON, as it goes over the wire: patches are made between such values."""
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(builtins(state or {})))
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(shown(state or {})))
     return found
 
 

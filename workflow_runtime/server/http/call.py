@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
-from ...model.text import builtins
+from ...model.text import shown
 from ..auth import ANYBODY, User
 from ..errors import Refused, as_refused
 from ..service import Service
@@ -108,6 +108,6 @@ def as_json(data: Any, status: int = 200, headers: dict[str, str] | None = None)
     """``data`` as JSON; values that JSON does not have as the text that people see."""
     try:
         body = _ENCODER.encode(data)
-    except (TypeError, ValueError, OverflowError):
-        body = json.dumps(builtins(data)).encode()  # also lone surrogates
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        body = json.dumps(shown(data)).encode()  # also lone surrogates
     return Response(body, status, headers, media_type="application/json")

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from ... import WorkflowSession
+from ...model.text import shown
 from ..requests import ChangeSession, ChangeState, SessionsQuery
 from .body import read_body
 from .call import Call, as_json
@@ -35,7 +36,7 @@ _SHOWN = (
 
 def _shown(session: WorkflowSession) -> dict[str, Any]:
     data = {name: getattr(session, name) for name in _SHOWN}
-    return {**data, "metrics": session.session_metrics.to_dict() if session.session_metrics is not None else None}
+    return {**data, "metrics": shown(session.session_metrics)}
 
 
 async def list_sessions(call: Call) -> Response:

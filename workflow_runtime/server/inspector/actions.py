@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from ... import InputError, RunNotPaused
+from ...model.text import read_json
 from ..errors import Refused, as_refused
 from ..requests import ForkRun, StartRun
 from .forms import Filled, read
@@ -52,8 +52,8 @@ async def start_run(visit: Visit, form: FormData, schema: dict[str, Any] | None)
         filled = Filled(text or None, {}, typed)
         if typed.get("is_json"):
             try:
-                filled = Filled(json.loads(text), {}, typed)
-            except (ValueError, RecursionError) as error:
+                filled = Filled(read_json(text), {}, typed)
+            except ValueError as error:
                 filled = Filled(None, {"": f"The input is not JSON: {error}"}, typed)
     session_id = "".join(typed.get("session_id", [])).strip()[:_LONGEST_ID] or None
     asked_for: StartRun | None = None
@@ -131,8 +131,8 @@ async def fork_run(visit: Visit, form: FormData) -> Response:
     run_id = visit.request.path_params["run_id"]
     workflow_id = await visit.service.workflow_of(visit.user, run_id)
     try:
-        state = json.loads(str(form.get("session_state") or "null"))
-    except (ValueError, RecursionError):
+        state = read_json(str(form.get("session_state") or "null"))
+    except ValueError:
         state = ...
     if state is not None and not isinstance(state, dict):
         raise Refused(400, "bad_state", 'the keys to set are not a JSON object such as {"key": "value"}')

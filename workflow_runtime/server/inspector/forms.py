@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import htpy as h
 
+from ...model.text import read_json
 from ...view.clean import clean, one_line
 from .words import kept
 
@@ -328,7 +329,7 @@ def _read(
     kind = _array_kind(items) if kind == "array" else kind
     try:
         if kind == "choices":
-            return [json.loads(item) for item in came] if came or required else MISSING
+            return [read_json(item) for item in came] if came or required else MISSING
         typed = came[-1].replace("\r\n", "\n") if came else ""
         if kind == "lines":
             lines = [line for line in typed.split("\n") if line.strip()]
@@ -340,8 +341,8 @@ def _read(
             return typed
         if kind == "number":
             return _number(typed)
-        return json.loads(typed)
-    except (ValueError, RecursionError):
+        return read_json(typed)
+    except ValueError:
         errors[name] = "This is not a number" if kind in ("number", "lines") else "This is not JSON"
         return MISSING
 
@@ -355,7 +356,7 @@ def _left_out(schema: Mapping[str, Any], name: str, errors: dict[str, str], requ
 
 
 def _number(text: str) -> int | float:
-    found = json.loads(text.strip())
+    found = read_json(text.strip())
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         raise ValueError(text)
     return found

@@ -153,6 +153,7 @@ def _row(visit: Visit, row: RunSummary) -> h.Element:
             ],
             h.span(".said")[preview(row.input, 90)],
             h.span(".said.problem")[preview(said, 120)] if said else None,
+            h.span(".said.problem")[preview(f"cannot be read here: {row.unreadable}", 200)] if row.unreadable else None,
         ],
         h.td[when(row.created_at)],
         h.td(".number")[took(row.updated_at - row.created_at) if over else "…"],

@@ -9,6 +9,7 @@ from typing import Any
 
 import htpy as h
 
+from ...model.text import read_json
 from ...view.clean import clean
 from ...view.tree import as_text
 from .forms import Filled, fields, read
@@ -185,6 +186,6 @@ def _edited(
         answer["edited_output"] = typed
         return
     try:
-        answer["edited_output"] = json.loads(typed)
-    except (ValueError, RecursionError):
+        answer["edited_output"] = read_json(typed)
+    except ValueError:
         filled.errors["edited"] = "This is not JSON"

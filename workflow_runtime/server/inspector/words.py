@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import htpy as h
 from markupsafe import Markup
 
-from ...model.text import builtins
+from ...model.text import shown
 from ...view.clean import clean, one_line, shorten
 from ...view.drawing.icons import ICONS
 from ...view.rows import duration
@@ -89,7 +89,7 @@ def preview(found: Any, longest: int = 100) -> str:
     """The beginning of a value, on one line."""
     if found is None:
         return ""
-    said = found if isinstance(found, str) else json.dumps(builtins(found), ensure_ascii=False, default=str)
+    said = found if isinstance(found, str) else json.dumps(shown(found), ensure_ascii=False, default=str)
     return shorten(" ".join(clean(said[: 4 * longest]).split()), longest)
 
 

@@ -10,7 +10,7 @@ import mcp_types as types
 import msgspec
 
 from ... import ErrorRequirement, RunStatus, StepRequirement, Workflow, WorkflowRunOutput
-from ...model.text import builtins
+from ...model.text import shown
 from ..http.workflows import input_schema
 from ..rejected import rejected_step, rejection
 
@@ -93,7 +93,7 @@ def result(workflow: Workflow, output: WorkflowRunOutput) -> types.CallToolResul
         return told(f"{output.error_type}: {output.error}", data, is_error=True)
     if output.is_cancelled:
         return told(f"Run {output.run_id} was cancelled: {output.get_content_as_string()}", data, is_error=True)
-    data["content"] = builtins(output.content)
+    data["content"] = shown(output.content)
     rejected = rejected_step(output.step_results)
     if rejected is not None:
         data["rejected"] = {"step_name": rejected.step_name, "reason": rejected.error}

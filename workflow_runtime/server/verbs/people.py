@@ -30,7 +30,7 @@ class PeopleVerbs(RunVerbs):
                 rows = await workflow.db.list_requirements(
                     workflow_id=workflow.id, user_id=user.scope, session_id=session_id, limit=limit
                 )
-                found.extend((row.created_at, pending_item(row, decode_requirement(row.data))) for row in rows)
+                found.extend((row.created_at, pending_item(row, decode_requirement(row.data, row))) for row in rows)
         found.sort(key=lambda pair: pair[0])
         return [item for _, item in found[:limit]]
 

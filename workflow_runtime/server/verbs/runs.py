@@ -108,7 +108,7 @@ class RunVerbs(Verbs):
             if workflow.db is not None:
                 where = RunFilter(workflow_id=workflow.id, user_id=user.scope, session_id=session_id, statuses=wanted)
                 rows = await workflow.db.list_runs(where, limit=limit + 1, before=key)
-                found.extend(map(run_summary, rows))
+                found.extend(run_summary(row, workflow.left_alone(row.run_id)) for row in rows)
         return page_of(found, limit)
 
     async def subscribe(
@@ -143,7 +143,9 @@ class RunVerbs(Verbs):
         """The events behind ``after`` that are stored, or where nothing is stored in memory: in order, at most ``limit``."""
         workflow, _ = await self.mine(user, workflow_id, run_id)
         if workflow.db is not None:
-            return [decode_event(row.data) for row in await workflow.db.load_events(run_id, after=after, limit=limit)]
+            return [
+                decode_event(row.data, row) for row in await workflow.db.load_events(run_id, after=after, limit=limit)
+            ]
         output = await workflow.aget_run(run_id)
         return [event for event in (output.events if output else None) or () if event.seq > after][:limit]
 

@@ -1,0 +1,332 @@
+"""Values of a user's classes made of their stored fields, without running anything of the class.
+
+| tag | the class must be | it is made by |
+|---|---|---|
+| dataclass | a dataclass | a bare object, and its fields put into its slots and its dict |
+| model | a pydantic model | the same; private attributes get their defaults, calls when they are first asked for |
+| struct | a msgspec.Struct | its constructor, which is msgspec's own; past ``__post_init__`` by way of a twin |
+| namedtuple | a named tuple | ``tuple.__new__`` |
+| enum, flag | an Enum, a Flag | looking the member up; combined flags by the standard library's own rule |
+
+So no ``__init__``, ``__new__``, ``__post_init__``, ``model_post_init``, validator, property, descriptor, ``_missing_`` or
+metaclass method runs. A field that the class has lost is dropped; one that it has gained gets its default.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
+from typing import Any
+
+import msgspec
+
+from .classes import Unfit, class_of, has, is_trusted, lookup, mro, namespace
+
+__all__ = [
+    "MAKERS",
+    "contents",
+    "dataclass_fields",
+    "field_of",
+    "instance_dict",
+    "make_flag",
+    "make_member",
+    "make_namedtuple",
+    "put",
+    "struct_fields",
+]
+
+_ABSENT: Any = object()
+_NONE: Any = dataclasses.MISSING
+_EMPTY = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, bool)
+_STRUCT: Any = type(msgspec.Struct)
+_LATE: Any = vars(sys.modules["msgspec._core"])["Factory"]  # what a field's default_factory stands as
+_set_class: Any = object.__dict__["__class__"].__set__
+
+
+# -- objects with fields ----------------------------------------------------------------------------------------------
+
+
+def make_dataclass(kind: type, fields: Mapping[str, Any]) -> Any:
+    declared = lookup(kind, "__dataclass_fields__")
+    names = dataclass_fields(kind)
+    if names is None:
+        raise Unfit("it is no dataclass any more")
+    _refuse_hooks(kind)
+
+    def default(name: str) -> tuple[Any, Any]:
+        return declared[name].default, declared[name].default_factory
+
+    value: Any = object.__new__(kind)
+    for name, item in _whole(fields, names, default).items():
+        put(value, kind, name, item)
+    return value
+
+
+def dataclass_fields(kind: type) -> list[str] | None:
+    """The names of the fields that are stored of a dataclass; None where it is none."""
+    declared = lookup(kind, "__dataclass_fields__")
+    return [name for name, field in declared.items() if _is_stored(field)] if type(declared) is dict else None
+
+
+def _is_stored(field: Any) -> bool:
+    """Neither a ClassVar nor an InitVar."""
+    return type(field) is dataclasses.Field and field._field_type is dataclasses._FIELD  # type: ignore[attr-defined]  # there is no public name
+
+
+def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
+    base = class_of("pydantic.main", "BaseModel")
+    if base is None or not has(kind, base):
+        raise Unfit("it is no pydantic model any more")
+    _refuse_hooks(kind)
+    declared = lookup(kind, "__pydantic_fields__")
+    if type(declared) is not dict:
+        declared = lookup(kind, "model_fields")  # pydantic before 2.10
+    if type(declared) is not dict:
+        raise Unfit("its fields are not known; model_rebuild() makes them so")
+    undefined = vars(sys.modules["pydantic_core"])["PydanticUndefined"]
+
+    def default(name: str) -> tuple[Any, Any]:
+        value, factory = declared[name].default, declared[name].default_factory
+        return _NONE if value is undefined or value is ... else value, _NONE if factory is None else factory
+
+    value: Any = object.__new__(kind)
+    own = instance_dict(value, kind)
+    own.update(_whole(fields, declared, default))
+    config, private = lookup(kind, "model_config"), lookup(kind, "__private_attributes__")
+    is_open = type(config) is dict and config.get("extra") == "allow"
+    slots = namespace(base)
+    slots["__pydantic_fields_set__"].__set__(value, {name for name in fields if name in declared})
+    slots["__pydantic_extra__"].__set__(
+        value, {name: item for name, item in fields.items() if name not in declared} if is_open else None
+    )
+    slots["__pydantic_private__"].__set__(value, _Private(private, own, undefined) if private else None)
+    return value
+
+
+class _Private(dict[str, Any]):
+    """The private attributes of a model; a default that is a call is called when the attribute is first asked for."""
+
+    def __init__(self, declared: Mapping[str, Any], own: dict[str, Any], undefined: Any) -> None:
+        super().__init__()
+        self._own = own
+        self._late: dict[str, Any] = {}
+        for name, attribute in declared.items():
+            factory = attribute.default_factory
+            if factory is not None and not any(factory is kind for kind in _EMPTY):
+                self._late[name] = attribute
+            elif factory is not None:
+                self[name] = factory()
+            elif attribute.default is not undefined:
+                self[name] = _copied(attribute.default)
+
+    def __missing__(self, name: str) -> Any:
+        attribute = self._late.pop(name)  # of any other name it is the KeyError that pydantic expects
+        takes_data = getattr(attribute, "default_factory_takes_validated_data", False)
+        value = self[name] = attribute.default_factory(*([{**self._own, **self}] if takes_data else []))
+        return value
+
+    def _whole(self) -> dict[str, Any]:
+        for name in list(self._late):
+            if name not in self:
+                self[name]
+        return dict(super().items())
+
+    def items(self) -> Any:
+        return self._whole().items()
+
+    def __eq__(self, other: object) -> bool:
+        return self._whole() == (other._whole() if isinstance(other, _Private) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # as of every dict
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self._whole(),)
+
+
+def make_struct(kind: type, fields: Mapping[str, Any]) -> Any:
+    if not has(kind, msgspec.Struct):
+        raise Unfit("it is no msgspec.Struct any more")
+    _refuse_hooks(kind)
+    names = struct_fields(kind)
+    given: tuple[Any, ...] = _STRUCT.__dict__["__struct_defaults__"].__get__(kind)
+
+    def default(name: str) -> tuple[Any, Any]:
+        place = names.index(name) - (len(names) - len(given))  # the last ones have defaults
+        value: Any = given[place] if place >= 0 else msgspec.NODEFAULT
+        if type(value) is _LATE:
+            return _NONE, value.factory
+        return _NONE if value is msgspec.NODEFAULT else value, _NONE
+
+    whole = _whole(fields, names, default)
+    if lookup(kind, "__post_init__") is None or is_trusted(kind):
+        return _STRUCT.__call__(kind, **whole)
+    return _past_post_init(kind, whole)
+
+
+def struct_fields(kind: type) -> tuple[str, ...]:
+    names: tuple[str, ...] = _STRUCT.__dict__["__struct_fields__"].__get__(kind)
+    return names
+
+
+_twins: dict[tuple[Any, ...], Any] = {}
+
+
+def _past_post_init(kind: type, fields: dict[str, Any]) -> Any:
+    """A struct whose ``__post_init__`` does not run: an object of a class with the same fields, which Python then makes
+    one of ``kind`` if the two are laid out alike. msgspec has no constructor that leaves ``__post_init__`` out."""
+    config = _STRUCT.__dict__["__struct_config__"].__get__(kind)
+    names = ("frozen", "gc", "weakref", "dict", "cache_hash")
+    options = {name: getattr(config, name) for name in names if hasattr(config, name)}
+    key = (*fields, *options.values())
+    if key not in _twins:
+        _twins[key] = msgspec.defstruct("Twin", [(name, Any) for name in fields], **options)
+    value = _twins[key](**fields)
+    try:
+        _set_class(value, kind)
+    except TypeError:
+        raise Unfit(f"its __post_init__ would run; {_allowing(kind)} accepts that") from None
+    return value
+
+
+MAKERS: dict[str, Callable[[type, Mapping[str, Any]], Any]] = {
+    "dataclass": make_dataclass,
+    "model": make_model,
+    "struct": make_struct,
+}
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+
+def _whole(
+    fields: Mapping[str, Any], names: Iterable[str], default_of: Callable[[str], tuple[Any, Any]]
+) -> dict[str, Any]:
+    """The fields that the class has now, each with its stored value, or else its default: a value, or what makes one."""
+    whole: dict[str, Any] = {}
+    for name in names:
+        if name in fields:
+            whole[name] = fields[name]
+            continue
+        default, factory = default_of(name)
+        if default is not _NONE:
+            whole[name] = _copied(default)
+        elif any(factory is kind for kind in _EMPTY):
+            whole[name] = factory()
+        else:
+            why = "no default" if factory is _NONE else "a default that is a call"
+            raise Unfit(f"its field {name!r} is newer than the value, with {why}")
+    return whole
+
+
+def _copied(default: Any) -> Any:
+    """Each value has containers of its own."""
+    kind = type(default)
+    if kind is list:
+        return [_copied(item) for item in default]
+    if kind is dict:
+        return {key: _copied(item) for key, item in default.items()}
+    return copy.copy(default) if kind in (set, bytearray) else default
+
+
+def _refuse_hooks(kind: type) -> None:
+    """What is made is shown, and thrown away some day."""
+    if lookup(kind, "__del__") is not None and not is_trusted(kind):
+        raise Unfit(f"its __del__ would run; {_allowing(kind)} accepts that")
+    if type(lookup(kind, "__getattribute__")) is not WrapperDescriptorType and not is_trusted(kind):
+        raise Unfit(f"its __getattribute__ would run; {_allowing(kind)} accepts that")
+
+
+def _allowing(kind: type) -> str:
+    return f"workflow_runtime.allow({namespace(kind).get('__module__')!r})"
+
+
+def field_of(value: Any, name: str, *default: Any) -> Any:
+    """A field as it is in the object: nothing of its class runs unless the field is a descriptor, or is not set."""
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return getattr(value, name, *default)
+
+
+def put(value: Any, kind: type, name: str, item: Any) -> None:
+    """Set an attribute in its slot, or in the object's dict. Unfit where a descriptor of the class would run."""
+    found = _ABSENT
+    for base in mro(kind):
+        found = namespace(base).get(name, _ABSENT)
+        if found is not _ABSENT:
+            break
+    if type(found) is MemberDescriptorType:
+        found.__set__(value, item)
+    elif found is not _ABSENT and lookup(type(found), "__set__") is not None:
+        raise Unfit(f"its field {name!r} is a descriptor, which would run")
+    else:
+        instance_dict(value, kind)[name] = item
+
+
+def instance_dict(value: Any, kind: type) -> dict[str, Any]:
+    """The dict of an object, whatever its class says ``__dict__`` is."""
+    for base in mro(kind):
+        found = namespace(base).get("__dict__")
+        if type(found) is GetSetDescriptorType:
+            own: dict[str, Any] = found.__get__(value)
+            return own
+    raise Unfit("it has no place for its fields")
+
+
+def contents(value: Any) -> Iterator[Any]:
+    """What an object holds in its slots and its dict, without asking it."""
+    for base in mro(type(value)):
+        for name, found in namespace(base).items():
+            if type(found) is MemberDescriptorType:
+                try:
+                    yield found.__get__(value)
+                except AttributeError:  # it is not set
+                    continue
+            elif name == "__dict__" and type(found) is GetSetDescriptorType:
+                yield found.__get__(value)
+
+
+# -- named tuples and enums -------------------------------------------------------------------------------------------
+
+
+def make_namedtuple(kind: type, items: list[Any]) -> Any:
+    names = lookup(kind, "_fields")
+    if not has(kind, tuple) or type(names) is not tuple:
+        raise Unfit("it is no named tuple any more")
+    _refuse_hooks(kind)
+    defaults, missing = lookup(kind, "_field_defaults"), names[len(items) :]
+    has_defaults = type(defaults) is dict and all(name in defaults for name in missing)
+    if len(items) > len(names) or (missing and not has_defaults):
+        raise Unfit(f"it has {len(names)} fields now, and {len(items)} were stored")
+    return tuple.__new__(kind, [*items, *(_copied(defaults[name]) for name in missing)])
+
+
+def make_member(kind: type, name: Any) -> Any:
+    if not has(kind, enum.Enum):
+        raise Unfit("it is no Enum any more")
+    members = lookup(kind, "_member_map_")
+    member = members.get(name) if type(members) is dict and type(name) is str else None
+    if type(member) is not kind:
+        raise Unfit(f"it has no member {name!r} any more")
+    return member
+
+
+def make_flag(kind: type, value: Any) -> Any:
+    if not has(kind, enum.Flag):
+        raise Unfit("it is no Flag any more")
+    if type(value) is not int:
+        raise Unfit("its value is no number")
+    members, mixin = lookup(kind, "_value2member_map_"), lookup(kind, "_member_type_")
+    found: Any = members.get(value) if type(members) is dict else None
+    if found is None and type(kind) is enum.EnumMeta and (mixin is object or mixin is int):
+        found = enum.Flag.__dict__["_missing_"].__func__(kind, value)  # never the class's own
+    if type(found) is not kind or vars(found)["_value_"] != value:
+        raise Unfit(f"it has no flags {value!r} any more")
+    return found
