@@ -50,6 +50,7 @@ async def execute_run(run: Execution) -> None:
         if run.scope.cancelled_caught:
             outcome = run.failure or Cancelled(run.cancel_reason)
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
+        await run.pause_over()  # one end at a time is numbered and stored
         if run.parked and run.definition.db is not None:  # stored as paused, it stays so without us
             run.evict()
         cancelled_outside = error

@@ -248,6 +248,11 @@ class Execution:
             self._parking = Parking(partial(pausing.quiet, self))
         return self._parking
 
+    async def pause_over(self) -> None:
+        """Until no pause is being stored, whatever cancels the task meanwhile."""
+        if self._parking is not None:
+            await self._parking.pause_over()
+
     @property
     def logged(self) -> bool:
         """Whether its log is stored, for whoever reads it while it lives or later."""

@@ -7,6 +7,8 @@ when another process takes the run.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,12 +23,13 @@ __all__ = ["Parking"]
 class Parking:
     """The waiting questions of one run, by requirement id. ``on_quiet`` is called when all of its strands wait."""
 
-    __slots__ = ("_waiting", "limits", "models", "strands")
+    __slots__ = ("_waiting", "limits", "models", "pausing", "strands")
 
     def __init__(self, on_quiet: Callable[[], None]) -> None:
         self._waiting: dict[str, anyio.Event] = {}
         self.strands = Strands(on_quiet)
         self.limits = Limits()
+        self.pausing: anyio.Event | None = None  # set once the pause is stored, or cannot be
         self.models: dict[str, Any] = {}  # the schemas of what is asked here, to check an answer by
 
     async def wait(self, key: str, path: str, schema: Any = None) -> None:
@@ -41,6 +44,12 @@ class Parking:
                 self._waiting.pop(key, None)
                 self.models.pop(key, None)
                 self.strands.unpark(path)
+
+    async def pause_over(self) -> None:
+        """Until no pause is being stored, whatever cancels the task meanwhile."""
+        while self.pausing is not None and not self.pausing.is_set():
+            with contextlib.suppress(asyncio.CancelledError), anyio.CancelScope(shield=True):
+                await self.pausing.wait()
 
     def wake(self, keys: Iterable[str]) -> bool:
         """Wake the steps that wait for these answers. True when there was one."""

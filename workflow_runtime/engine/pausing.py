@@ -57,11 +57,14 @@ async def _pause_parked(run: Execution) -> None:
     if run.cancelled or run.failure is not None or run.parking.strands.busy > 0 or _untried(run):
         _go_further(run)
         return
+    run.parking.pausing = over = anyio.Event()
     try:
         await finish(run, PAUSED)
     except AnswersArrived:
         await _read_answers(run)
         return
+    finally:
+        over.set()
     await _park(run)
 
 
