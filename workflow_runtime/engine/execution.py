@@ -17,6 +17,7 @@ from ..core.lifecycle import status_after
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
+from ..model.errors import Fenced
 from ..model.events import Event, WorkflowEvent
 from ..model.metrics import COUNTERS
 from ..model.run import WorkflowRunOutput
@@ -247,6 +248,11 @@ class Execution:
         if self._parking is None:
             self._parking = Parking(partial(pausing.quiet, self))
         return self._parking
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether it ended here because another process has it."""
+        return self.end_is_lost and isinstance(self.raised, Fenced)
 
     async def pause_over(self) -> None:
         """Until no pause is being stored, whatever cancels the task meanwhile."""

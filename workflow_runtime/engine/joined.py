@@ -68,7 +68,13 @@ class Joined:
         self._answers = list(answers)
         self._followed: Buffer | None = None
 
-    end_is_lost = False  # what becomes of the run, its own caller is told
+    @property
+    def end_is_lost(self) -> bool:
+        return self._run is not None and self._run.end_is_lost
+
+    @property
+    def is_taken_over(self) -> bool:
+        return self._run is not None and self._run.is_taken_over
 
     @property
     def epoch(self) -> int:

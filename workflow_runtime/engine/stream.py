@@ -194,9 +194,7 @@ class RunStream:
         run = self._run
         if run is None or not run.end_is_lost or not is_end(event):
             return False
-        return self._follow is not None or (
-            self._completion is not None and isinstance(self._completion.raised, Fenced)
-        )
+        return self._follow is not None or run.is_taken_over
 
     async def _output_elsewhere(self) -> WorkflowRunOutput:
         """How the run ended, or paused, in another process. If it failed there, Fenced, with that output attached."""
