@@ -254,6 +254,12 @@ class Execution:
         """Whether it ended here because another process has it."""
         return self.end_is_lost and isinstance(self.raised, Fenced)
 
+    @property
+    def is_being_created(self) -> bool:
+        """Whether it is not stored yet, and is just being so."""
+        recorder = self.recorder
+        return recorder is not None and not recorder.created and (recorder.is_committing or self.life is Life.PAUSING)
+
     async def pause_over(self) -> None:
         """Until no pause is being stored, whatever cancels the task meanwhile."""
         if self._parking is not None:

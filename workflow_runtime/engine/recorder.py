@@ -118,7 +118,7 @@ class Recorder:
         self._flushing = False
         self._editing = False
         self._sealed = False
-        self._committing = False
+        self.is_committing = False
         self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
         self._drained: anyio.Event | None = None
 
@@ -207,7 +207,7 @@ class Recorder:
     def behind(self) -> bool:
         """True while so much of the log waits for the database that the run shall wait. Not in an edit of the session
         state, which no commit gets past, and not with "exit", which stores nothing before the end."""
-        held = self._lock.locked() and not self._committing
+        held = self._lock.locked() and not self.is_committing
         return len(self._events) >= MOST_ROWS and self.durability != "exit" and not held and not self.run.finishing
 
     async def drained(self) -> None:
@@ -315,7 +315,7 @@ class Recorder:
                 if batch.is_empty:
                     return
                 try:
-                    self._committing = True
+                    self.is_committing = True
                     await self.db.commit(batch)
                 except ConcurrentWrite as conflict:
                     self._ask_again(asked)
@@ -337,7 +337,7 @@ class Recorder:
                     if self._stored is not status:
                         continue
                 finally:
-                    self._committing = False
+                    self.is_committing = False
                 self._unsure.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, step in steps.items():
