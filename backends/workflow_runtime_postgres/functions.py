@@ -12,6 +12,8 @@ the number's row makes a repetition wait for its twin, should the server still b
 Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses against another
 reports a serialization failure (40001), and the caller tries again as after any other.
 
+Leases are counted from the server's now, never from a time that a client sends.
+
 What a process of an earlier version calls must not do half of what is needed now. So the names end in the version of
 the schema that they were made for: a migration that changes them makes new ones and puts a refusal in the place of the
 old ones (``schema``), which such a process meets at its next write.
@@ -40,6 +42,11 @@ CREATE FUNCTION @.add_metrics_2(stored text, counters text) RETURNS text LANGUAG
 $$;
 """
 
+_NOW = """
+CREATE FUNCTION @.now_2() RETURNS float8 LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::float8
+$$;
+"""
+
 _USED = """
 CREATE FUNCTION @.used_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM @.writers WHERE writer = p_writer AND number >= p_number)
@@ -62,7 +69,7 @@ CREATE FUNCTION @.commit_batch_2(
     p_session text, p_said text,
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
-    p_updated float8, p_owner text, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
+    p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
     p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
@@ -158,7 +165,7 @@ BEGIN
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
-            CASE WHEN p_active THEN p_lease END, p_cancel, p_forked, p_seq, p_data
+            CASE WHEN p_active THEN coalesce(@.now_2() + p_lease, p_until) END, p_cancel, p_forked, p_seq, p_data
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
@@ -327,7 +334,7 @@ $$;
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
 CREATE FUNCTION @.claim_run_2(
-    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
+    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_lease float8, p_statuses text[],
     p_final text[], p_expired boolean, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
 ) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
 BEGIN
@@ -337,7 +344,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
-        AND NOT (p_expired AND coalesce(run.leased_until > p_now, false));
+        AND NOT (p_expired AND coalesce(run.leased_until > @.now_2(), false));
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -346,8 +353,9 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY UPDATE @.runs AS run SET
-        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = p_until, updated_at = p_now,
-        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner,
+        leased_until = @.now_2() + p_lease, updated_at = p_now, touched = run.seq,
+        cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
     WHERE run.run_id = p_run
     RETURNING run.*;
     UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
@@ -378,11 +386,12 @@ BEGIN
 END
 $$;
 
--- Nothing is written where there are none. A repetition finds what it took by its time.
-CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_now float8, p_active text[])
+-- Nothing is written where there are none. A repetition finds what it took by its time, which its writer has as well.
+CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_active text[])
 RETURNS SETOF @.signals LANGUAGE plpgsql AS $$
 DECLARE
     mine bigint[];
+    taken float8;
 BEGIN
     mine := ARRAY(
         SELECT signal.number FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
@@ -390,15 +399,17 @@ BEGIN
         ORDER BY signal.number FOR NO KEY UPDATE OF signal SKIP LOCKED
     );
     IF @.used_2(p_writer, p_number) THEN
+        SELECT extract(epoch FROM used_at)::float8 INTO taken FROM @.writers WHERE writer = p_writer;
         RETURN QUERY SELECT signal.* FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
-            WHERE signal.taken_at = p_now AND run.owner = p_owner ORDER BY signal.number;
+            WHERE signal.taken_at = taken AND run.owner = p_owner ORDER BY signal.number;
         RETURN;
     END IF;
     IF cardinality(mine) = 0 THEN
         RETURN;
     END IF;
     PERFORM @.use_2(p_writer, p_number);
-    RETURN QUERY UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.number = ANY (mine) RETURNING signal.*;
+    RETURN QUERY UPDATE @.signals AS signal SET taken_at = extract(epoch FROM now())::float8
+        WHERE signal.number = ANY (mine) RETURNING signal.*;
 END
 $$;
 """
@@ -471,5 +482,5 @@ LANGUAGE sql AS $$
 $$;
 """
 
-FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""

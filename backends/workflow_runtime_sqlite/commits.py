@@ -10,6 +10,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
@@ -44,7 +46,7 @@ __all__ = [
 _NO_STATE: dict[str, bytes] = {}
 
 
-def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
+def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committed:
     """``BaseDb.commit``."""
     run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
     stored, touched = _head(connection, run_id)
@@ -53,7 +55,7 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
     answered = _answered(connection, run_id, batch.waits_for) if batch.waits_for else ()
-    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered)
+    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered, now=now)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
         if verdict.run.status.is_final:
@@ -178,7 +180,8 @@ def claim(
     run_id: str,
     owner: str,
     now: float,
-    lease_until: float,
+    updated_at: float,
+    lease: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
     answers: Sequence[RequirementRow],
@@ -189,7 +192,8 @@ def claim(
         None if values is None else run_row(values, values[-1]),
         owner=owner,
         now=now,
-        lease_until=lease_until,
+        updated_at=updated_at,
+        lease=lease,
         statuses=statuses,
         expired_only=expired_only,
     )
@@ -197,7 +201,7 @@ def claim(
         if answers:
             _store_answers(connection, answers)
         _put_lease(connection, row)
-        connection.execute(sql.SIGNALS_TAKE, (now, run_id))
+        connection.execute(sql.SIGNALS_TAKE, (updated_at, run_id))
     return row
 
 
@@ -216,12 +220,14 @@ def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:
     )
 
 
-def renew(connection: sqlite3.Connection, fence: Fence, lease_until: float) -> LeaseState:
+def renew(connection: sqlite3.Connection, leases: Sequence[tuple[Fence, float]], now: float) -> list[LeaseState]:
     """``BaseDb.renew``."""
-    state = rules.renewed(_head(connection, fence.run_id)[0], fence)
-    if state.held:
-        connection.execute(sql.RUN_RENEW, (lease_until, fence.run_id))
-    return state
+    wanted = msgspec.json.encode([fence.run_id for fence, _ in leases]).decode()
+    rows = {values[0]: run_row(values) for values in connection.execute(sql.RUN_HEADS, (wanted,))}
+    states = [rules.renewed(rows.get(fence.run_id), fence) for fence, _ in leases]
+    held = [(now + lease, fence.run_id) for (fence, lease), state in zip(leases, states, strict=True) if state.held]
+    connection.executemany(sql.RUN_RENEW, held)
+    return states
 
 
 def request_cancel(connection: sqlite3.Connection, run_id: str, now: float) -> RunStatus | None:
@@ -241,9 +247,9 @@ def take_signals(connection: sqlite3.Connection, owner: str, now: float) -> list
     return found
 
 
-def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, until: float) -> bool:
+def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, lease: float) -> bool:
     """``BaseDb.acquire``."""
-    return connection.execute(sql.LOCK_TAKE, (name, owner, until, now)).rowcount > 0
+    return connection.execute(sql.LOCK_TAKE, (name, owner, now + lease, now)).rowcount > 0
 
 
 def release(connection: sqlite3.Connection, name: str, owner: str) -> None:

@@ -33,9 +33,15 @@ __all__ = [
 Key = tuple[float, str]
 
 
-def load_run(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+def load_run(connection: sqlite3.Connection, run_id: str, now: float) -> RunRow | None:
     values = connection.execute(sql.RUN, (run_id,)).fetchone()
-    return None if values is None else run_row(values, values[-1])
+    return None if values is None else _run(values, now)
+
+
+def _run(values: tuple[Any, ...], now: float) -> RunRow:
+    row = run_row(values, values[-1])
+    row.expired = rules.expired(row, now)
+    return row
 
 
 def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
@@ -126,7 +132,9 @@ def _equal(**columns: str | None) -> tuple[str, list[Any]]:
     return "".join(f" AND {column} = ?" for column in given), list(given.values())
 
 
-def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None) -> list[RunRow]:
+def list_runs(
+    connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None, now: float
+) -> list[RunRow]:
     """``BaseDb.list_runs``."""
     statuses = sorted(status.value for status in (RunStatus if where.statuses is None else where.statuses))
     if not statuses:
@@ -137,8 +145,8 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, befo
         workflow_id=where.workflow_id,
         parent_run_id=where.parent_run_id,
     )
-    if where.expired_before is not None:
-        condition, values = f"{condition} AND lease_until < ?", [*values, where.expired_before]
+    if where.expired:
+        condition, values = f"{condition} AND lease_until <= ?", [*values, now]
     if before is not None:
         condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
     if where.signalled:
@@ -150,12 +158,12 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, befo
             SELECT run_id FROM workflow_runs {"" if where.signalled else f"INDEXED BY {_index(where)}"}
             WHERE status IN ({sql.marks(len(statuses))}){condition} {order}
         ) {order}"""
-    return [run_row(found, found[-1]) for found in connection.execute(text, (*statuses, *values, limit, limit))]
+    return [_run(found, now) for found in connection.execute(text, (*statuses, *values, limit, limit))]
 
 
 def _index(where: RunFilter) -> str:
     # The one that leaves the fewest rows; SQLite, without statistics, would guess.
-    if where.expired_before is not None:
+    if where.expired:
         return "workflow_runs_by_lease"
     if where.parent_run_id is not None:
         return "workflow_runs_by_parent"

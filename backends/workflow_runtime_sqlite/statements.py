@@ -25,6 +25,7 @@ def marks(count: int) -> str:
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
+RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, data) VALUES ({marks(17)}, 1, ?)"
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """

@@ -28,16 +28,16 @@ async def recover_runs(definition: Definition, *, store_events: bool, skip: Any)
     if db is None:
         return []
     taken: list[Execution] = []
-    for row in await expired_runs(db, definition.clock.time(), definition.id):
+    for row in await expired_runs(db, definition.id):
         run = await recover_run(definition, row, store_events=store_events, skip=skip)
         if run is not None:
             taken.append(run)
     return taken
 
 
-async def expired_runs(db: BaseDb, now: float, workflow_id: str | None = None) -> list[RunRow]:
-    """Interrupted runs whose lease ran out before ``now``, newest first."""
-    where = RunFilter(workflow_id=workflow_id, statuses=_INTERRUPTED, expired_before=now)
+async def expired_runs(db: BaseDb, workflow_id: str | None = None) -> list[RunRow]:
+    """Interrupted runs whose lease has run out, newest first."""
+    where = RunFilter(workflow_id=workflow_id, statuses=_INTERRUPTED, expired=True)
     found: list[RunRow] = []
     before: tuple[float, str] | None = None
     while True:

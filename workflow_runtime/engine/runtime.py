@@ -188,8 +188,7 @@ class Runtime:
             )
             self.report.recovered.extend(run.id for run in runs)
         for db in self._databases():
-            clock = next(workflow.clock for workflow in self.workflows if workflow.db is db)
-            for row in await expired_runs(db, clock.time()):
+            for row in await expired_runs(db):
                 if row.workflow_id not in known and row.run_id not in self.report.unknown:
                     self.report.unknown.append(row.run_id)
                     logger.warning(

@@ -20,12 +20,16 @@ each checked by ``workflow_runtime.testing.DbContract``:
 10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
    somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
    one of the questions it ``waits_for`` is answered (``AnswersArrived``).
+11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
+   now, and it alone says whether a lease has run out. A server uses its own clock, a file or memory the clock it was
+   given. All other times are those of the caller, and are only stored and compared with each other.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -39,6 +43,7 @@ __all__ = [
     "DbReport",
     "EventRow",
     "Fence",
+    "LeaseClock",
     "LeaseState",
     "RequirementRow",
     "RunFilter",
@@ -54,12 +59,24 @@ CONTRACT = 2
 """The version of the contract that the engine needs."""
 
 
+class LeaseClock(Protocol):
+    """The clock of a database that has none of its own. The module ``time`` is one, and so is a workflow's clock."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+        ...
+
+
 class RunRow(msgspec.Struct, kw_only=True):
     """One run. ``data`` is the encoded WorkflowRunOutput; times are unix seconds; ``seq`` the last published number.
 
     ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only: the commit that creates the
     run stores them, later ones leave them alone, but a row with a status that is neither PENDING nor RUNNING gives the
     lease up.
+
+    ``lease`` is written only: in a commit that creates the run, the seconds from the database's now for which it is leased
+    (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
+    when the row was read.
     """
 
     run_id: str
@@ -79,6 +96,8 @@ class RunRow(msgspec.Struct, kw_only=True):
     lease_until: float | None = None
     cancel_requested: bool = False
     forked_from: str | None = None
+    lease: float | None = None
+    expired: bool = False
 
 
 class StepRow(msgspec.Struct, kw_only=True):
@@ -242,15 +261,15 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time. ``signalled``:
-    only runs with a signal that nobody has taken."""
+    """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock.
+    ``signalled``: only runs with a signal that nobody has taken."""
 
     session_id: str | None = None
     user_id: str | None = None
     workflow_id: str | None = None
     parent_run_id: str | None = None
     statuses: frozenset[RunStatus] | None = None
-    expired_before: float | None = None
+    expired: bool = False
     signalled: bool = False
 
 
@@ -299,34 +318,36 @@ class BaseDb(ABC):
         *,
         owner: str,
         now: float,
-        lease_until: float,
+        lease: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
         answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
-        With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed. A
-        request to cancel stays, but that of a run which had ended is forgotten. The run's signals are taken: what they
-        tell of is read after the claim. ``answers`` to its questions are stored with the claim, or not at all; raises as
-        ``answer`` does."""
+        """Become the owner of a run in one of ``statuses`` for ``lease`` seconds, and set it RUNNING with ``attempt + 1``;
+        the new row. With ``expired_only`` a run whose lease has not run out is left; a run without one has none to wait
+        for. None when nothing was claimed. ``now`` is stored as ``updated_at``. A request to cancel stays, but that of a
+        run which had ended is forgotten. The run's signals are taken: what they tell of is read after the claim.
+        ``answers`` to its questions are stored with the claim, or not at all; raises as ``answer`` does."""
 
     @abstractmethod
-    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
-        """Extend the lease if it is still this owner's at this attempt."""
+    async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
+        """Of each run whose lease is still this owner's at this attempt, let it run out so many seconds from now (0: at
+        once). What is true of each, in their order. However many they are, it is one transaction and a few statements:
+        a process renews all of its leases with it."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         """Mark a PENDING, RUNNING or PAUSED run as to be cancelled, and leave a signal "cancel" for it; its status, or None
-        when it is not one of those."""
+        when it is not one of those. ``now`` is stored as the time of the request."""
 
     @abstractmethod
-    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+    async def take_signals(self, owner: str) -> list[SignalRow]:
         """The signals for this owner's PENDING and RUNNING runs that nobody has taken, oldest first. Each is given once.
         Writes only when there are any."""
 
     @abstractmethod
-    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
-        """Take the named lock unless another owner holds it beyond ``now``."""
+    async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
+        """Take the named lock, or keep it, for ``lease`` seconds, unless another owner holds it."""
 
     @abstractmethod
     async def release(self, name: str, *, owner: str) -> None:

@@ -167,13 +167,13 @@ class RunTable:
     def of_session(self, session_id: str) -> list[str]:
         return self._all[session_id].oldest_first() if session_id in self._all else []
 
-    def newest_first(self, where: RunFilter, before: Key | None) -> Iterator[RunRow]:
+    def newest_first(self, where: RunFilter, before: Key | None, now: float) -> Iterator[RunRow]:
         """The runs that match, newest first; only those that have not ended are looked at when only they can match."""
-        live = where.expired_before is not None or (where.statuses is not None and where.statuses <= CANCELLABLE)
+        live = where.expired or (where.statuses is not None and where.statuses <= CANCELLABLE)
         listed = (self._live if live else self._all).get(where.session_id)
         for run_id in () if listed is None else listed.newest_first(before):
             row = self.by_id[run_id].row
-            if row is not None and matches(row, where) and (not where.signalled or run_id in self._signalled):
+            if row is not None and matches(row, where, now) and (not where.signalled or run_id in self._signalled):
                 yield row
 
     def _list(self, row: RunRow) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "check_answers",
     "claimed",
     "decide",
+    "expired",
     "is_old",
     "is_open",
     "matches",
@@ -102,6 +103,7 @@ def decide(
     session: SessionRow | None,
     state: Mapping[str, bytes],
     answered: Collection[str] = (),
+    now: float = 0.0,
 ) -> Verdict:
     """Whether ``batch`` may be written, and the run and session rows that it leaves.
 
@@ -112,6 +114,7 @@ def decide(
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
         answered: Which of ``batch.waits_for`` are stored as answered.
+        now: The database's time, from which a new lease is counted.
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
@@ -146,7 +149,7 @@ def decide(
             f"run {subject(batch)!r} cannot wait for {names}: answered meanwhile; read the answers and go on",
             requirement_ids=frozenset(answered),
         )
-    changed = None if row is None else _next_run(run, row)
+    changed = None if row is None else _next_run(run, row, now)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
     stands = changed or run
     return Verdict(changed, patched, stands is not None and stands.cancel_requested)
@@ -181,9 +184,12 @@ def _check_owner(batch: Batch, run: RunRow | None, session: SessionRow | None) -
         raise SessionOwnerError(f"session {session_id!r} belongs to another user; nothing was written")
 
 
-def _next_run(stored: RunRow | None, row: RunRow) -> RunRow:
+def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
     new = copy(row)
     new.status = RunStatus(row.status)
+    if row.lease is not None:
+        new.lease_until = now + row.lease
+    new.lease, new.expired = None, False
     if stored is not None:
         # A row that was read before a take-over must not lower the attempt: it is the fence.
         new.attempt = max(stored.attempt, row.attempt)
@@ -239,21 +245,28 @@ def claimed(
     *,
     owner: str,
     now: float,
-    lease_until: float,
+    updated_at: float,
+    lease: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
 ) -> RunRow | None:
-    """The row after ``owner`` took the run over, or None when it may not. A lease that ends at ``now`` has run out; a
-    run without a lease has none to wait for. A request to cancel that a finished run had is over and done."""
+    """The row after ``owner`` took the run over at the database's ``now``, or None when it may not. A run without a lease
+    has none to wait for. A request to cancel that a finished run had is over and done."""
     if stored is None or stored.status not in statuses:
         return None
-    if expired_only and stored.lease_until is not None and stored.lease_until > now:
+    if expired_only and stored.lease_until is not None and not expired(stored, now):
         return None
     new = copy(stored)
     new.status, new.attempt, new.owner = RunStatus.RUNNING, stored.attempt + 1, owner
-    new.lease_until, new.updated_at = lease_until, now
+    new.lease_until, new.updated_at = now + lease, updated_at
+    new.expired = expired(new, now)
     new.cancel_requested = stored.cancel_requested and not stored.status.is_final
     return new
+
+
+def expired(row: RunRow, now: float) -> bool:
+    """Whether the run has a lease that has run out at the database's ``now``; one that ends now has."""
+    return row.lease_until is not None and row.lease_until <= now
 
 
 def renewed(stored: RunRow | None, fence: Fence) -> LeaseState:
@@ -326,8 +339,9 @@ def is_open(row: RequirementRow) -> bool:
     return row.answered_at is None and row.withdrawn_at is None
 
 
-def matches(row: RunRow, where: RunFilter) -> bool:
-    """Whether ``row`` is one of the runs that ``where`` asks for; its signals are not looked at."""
+def matches(row: RunRow, where: RunFilter, now: float) -> bool:
+    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals are not looked
+    at."""
     wanted: Iterable[tuple[str | None, str | None]] = (
         (where.session_id, row.session_id),
         (where.user_id, row.user_id),
@@ -338,7 +352,7 @@ def matches(row: RunRow, where: RunFilter) -> bool:
         return False
     if where.statuses is not None and row.status not in where.statuses:
         return False
-    return where.expired_before is None or (row.lease_until is not None and row.lease_until < where.expired_before)
+    return not where.expired or expired(row, now)
 
 
 def is_old(row: RunRow, before: float) -> bool:

@@ -26,9 +26,22 @@ FINAL = frozenset(status for status in RunStatus if status.is_final)
 
 
 async def claim(
-    db: BaseDb, owner: str = "b", *, now: float = 50.0, statuses: frozenset[RunStatus] = RUNNING, expired: bool = True
+    db: BaseDb,
+    owner: str = "b",
+    *,
+    lease: float = 100.0,
+    statuses: frozenset[RunStatus] = RUNNING,
+    expired: bool = True,
 ) -> RunRow | None:
-    return await db.claim("r1", owner=owner, now=now, lease_until=now + 100, statuses=statuses, expired_only=expired)
+    return await db.claim("r1", owner=owner, now=50.0, lease=lease, statuses=statuses, expired_only=expired)
+
+
+async def lease_of(db: BaseDb, run_id: str = "r1") -> tuple[float, bool]:
+    """When the lease runs out, and whether it has."""
+    stored = await db.load_run(run_id)
+    assert stored is not None
+    assert stored.lease_until is not None
+    return stored.lease_until, stored.expired
 
 
 class LeaseContract:
@@ -36,7 +49,7 @@ class LeaseContract:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2, seq=5, data=b"kept")))
         row = await claim(db, statuses=PAUSED, expired=False)
         assert row is not None
-        assert (row.status, row.attempt, row.owner, row.lease_until) == (RunStatus.RUNNING, 3, "b", 150.0)
+        assert (row.status, row.attempt, row.owner, row.expired) == (RunStatus.RUNNING, 3, "b", False)
         assert (row.seq, row.data, row.updated_at) == (5, b"kept", 50.0)
         assert await other.load_run("r1") == row
 
@@ -64,35 +77,80 @@ class LeaseContract:
         assert stored is not None
         assert (stored.owner, stored.attempt) == ("a", 1)
 
-    async def test_a_lease_that_has_not_run_out_is_respected(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=50.0))
-        assert await claim(db, now=49.9) is None
-        assert await claim(db, now=50.0) is not None
+    async def test_a_lease_that_has_not_run_out_is_respected(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease=100.0, lease_until=1.0))
+        assert await claim(other) is None
+        assert await other.renew([(fence(), 0.0)]) == [LeaseState(held=True)]
+        assert await claim(other, "c") is not None
+        assert await claim(db) is None
+
+    async def test_a_lease_is_counted_from_the_time_of_the_database(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease=-1.0, lease_until=9e9, created_at=9e9))
+        before, expired = await lease_of(other)
+        assert expired
+        row = await other.claim("r1", owner="b", now=1.0, lease=100.0, statuses=RUNNING, expired_only=True)
+        assert row is not None
+        assert not row.expired
+        assert (await lease_of(db))[0] == row.lease_until
+        assert 100.0 <= (await lease_of(db))[0] - before < 160.0
+        await db.renew([(fence(attempt=2, owner="b"), 200.0)])
+        assert 200.0 <= (await lease_of(other))[0] - before < 260.0
+
+    async def test_runs_whose_lease_has_run_out_are_listed(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, lease in (("r1", 100.0), ("r2", -1.0), ("r3", 0.0), ("r4", None)):
+            await db.commit(started(run_id, lease=lease, lease_until=None))
+        await db.commit(started("r5", lease=-1.0, workflow_id="w"))
+        listed = await other.list_runs(RunFilter(statuses=RUNNING, expired=True))
+        assert [(row.run_id, row.expired) for row in listed] == [("r5", True), ("r3", True), ("r2", True)]
+        assert [row.run_id for row in await other.list_runs(RunFilter(workflow_id="w", expired=True))] == ["r5"]
+        assert [row.run_id for row in await other.list_runs(RunFilter()) if not row.expired] == ["r4", "r1"]
 
     async def test_a_run_without_a_lease_needs_no_waiting(self, db: BaseDb) -> None:
         await db.commit(started(owner=None, lease_until=None))
         assert await claim(db) is not None
 
     async def test_without_expired_only_a_live_lease_is_taken(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=1000.0))
+        await db.commit(started(lease=1000.0))
         assert await claim(db, expired=False) is not None
 
     async def test_a_lease_is_renewed_by_its_owner_only(self, db: BaseDb, other: BaseDb) -> None:
-        await db.commit(started(lease_until=50.0))
-        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True)
+        await db.commit(started(lease=50.0))
         for stranger in (fence(owner="b"), fence(attempt=2), fence(attempt=0), fence("unknown")):
-            assert await other.renew(stranger, lease_until=99.0) == LeaseState(held=False)
-        stored = await other.load_run("r1")
-        assert stored is not None
-        assert stored.lease_until == 60.0
+            assert await other.renew([(stranger, -1.0)]) == [LeaseState(held=False)]
+        assert not (await lease_of(other))[1]
+        assert await db.renew([(fence(), -1.0)]) == [LeaseState(held=True)]
+        assert (await lease_of(other))[1]
+
+    async def test_many_leases_are_renewed_at_once_each_by_its_own_fence(self, db: BaseDb, other: BaseDb) -> None:
+        for number in range(6):
+            await db.commit(started(f"r{number}", lease=-1.0, session_id=f"s{number % 2}"))
+        await other.request_cancel("r4", now=5.0)
+        wanted = [(fence("r4"), 100.0), (fence("r1", owner="b"), 100.0), (fence("unknown"), 100.0), (fence("r0"), 0.0)]
+        assert await db.renew([*wanted, (fence("r2", owner=None), 100.0)]) == [
+            LeaseState(held=True, cancel_requested=True),
+            LeaseState(held=False),
+            LeaseState(held=False),
+            LeaseState(held=True),
+            LeaseState(held=True),
+        ]
+        assert [(await lease_of(other, f"r{number}"))[1] for number in range(6)] == [
+            True,
+            True,
+            False,
+            True,
+            False,
+            True,
+        ]
+        assert await db.renew([]) == []
 
     async def test_a_lease_that_was_taken_over_or_given_up_is_not_renewed(self, db: BaseDb, other: BaseDb) -> None:
-        await db.commit(started(lease_until=5.0))
+        await db.commit(started(lease=-1.0))
         assert await claim(other) is not None
-        assert not (await db.renew(fence(), lease_until=60.0)).held
-        assert (await other.renew(fence(attempt=2, owner="b"), lease_until=200.0)).held
+        mine, theirs = (fence(), 60.0), (fence(attempt=2, owner="b"), 60.0)
+        assert [state.held for state in await db.renew([mine])] == [False]
+        assert [state.held for state in await other.renew([theirs])] == [True]
         await other.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2)))
-        assert not (await other.renew(fence(attempt=2, owner="b"), lease_until=300.0)).held
+        assert [state.held for state in await other.renew([theirs])] == [False]
         stored = await db.load_run("r1")
         assert stored is not None
         assert stored.lease_until is None
@@ -100,7 +158,7 @@ class LeaseContract:
     async def test_renewing_tells_of_a_request_to_cancel(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(started())
         assert await other.request_cancel("r1", now=5.0) is RunStatus.RUNNING
-        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True, cancel_requested=True)
+        assert await db.renew([(fence(), 60.0)]) == [LeaseState(held=True, cancel_requested=True)]
 
     @pytest.mark.parametrize("status", sorted(RunStatus))
     async def test_only_a_run_that_has_not_ended_can_be_cancelled(self, db: BaseDb, status: RunStatus) -> None:
@@ -120,18 +178,18 @@ class LeaseContract:
         for run_id in ("r1", "r3", "r4"):
             await other.request_cancel(run_id, now=5.0)
         await db.commit(Batch(run=run("r4", status=RunStatus.CANCELLED)))
-        assert await db.take_signals("nobody", now=6.0) == []
-        [signal] = await db.take_signals("a", now=6.0)
+        assert await db.take_signals("nobody") == []
+        [signal] = await db.take_signals("a")
         assert (signal.run_id, signal.kind, signal.created_at) == ("r1", "cancel", 5.0)
-        assert await other.take_signals("a", now=7.0) == []
-        assert [signal.run_id for signal in await other.take_signals("b", now=7.0)] == ["r3"]
+        assert await other.take_signals("a") == []
+        assert [signal.run_id for signal in await other.take_signals("b")] == ["r3"]
 
     async def test_signals_come_in_the_order_in_which_they_were_left(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(Batch(run=run(owner="a"), requirements=[requirement("q1"), requirement("q2")]))
         await other.answer([answered("q1", at=4.0)])
         await db.request_cancel("r1", now=5.0)
         await other.answer([answered("q2", at=6.0)])
-        signals = await db.take_signals("a", now=7.0)
+        signals = await db.take_signals("a")
         assert [(signal.kind, signal.created_at) for signal in signals] == [
             ("answered", 4.0),
             ("cancel", 5.0),
@@ -146,7 +204,7 @@ class LeaseContract:
         taken: list[str] = []
 
         async def take(store: BaseDb) -> None:
-            taken.extend(signal.run_id for signal in await store.take_signals("a", now=6.0))
+            taken.extend(signal.run_id for signal in await store.take_signals("a"))
 
         async with anyio.create_task_group() as group:
             for number in range(10):
@@ -161,10 +219,10 @@ class LeaseContract:
         assert [row.run_id for row in await db.list_runs(ready)] == ["r2", "r1"]
         assert await claim(db, statuses=PAUSED, expired=False) is not None
         assert [row.run_id for row in await db.list_runs(ready)] == ["r2"]
-        assert await other.take_signals("b", now=60.0) == []
+        assert await other.take_signals("b") == []
 
     async def test_a_request_to_cancel_outlives_a_take_over_but_not_an_ending(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=5.0))
+        await db.commit(started(lease=-1.0))
         await db.request_cancel("r1", now=1.0)
         row = await claim(db)
         assert row is not None
@@ -177,27 +235,26 @@ class LeaseContract:
     # -- named locks ---------------------------------------------------------------------------------------------------
 
     async def test_a_lock_is_one_owners_until_it_ends(self, db: BaseDb, other: BaseDb) -> None:
-        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
-        assert not await other.acquire("l", owner="b", now=9.9, until=20.0)
-        assert await db.acquire("l", owner="a", now=5.0, until=12.0)
-        assert not await other.acquire("l", owner="b", now=11.0, until=20.0)
-        assert await other.acquire("l", owner="b", now=12.0, until=20.0)
-        assert not await db.acquire("l", owner="a", now=13.0, until=30.0)
-        assert await db.acquire("another", owner="a", now=13.0, until=30.0)
+        assert await db.acquire("l", owner="a", lease=100.0)
+        assert not await other.acquire("l", owner="b", lease=100.0)
+        assert await db.acquire("l", owner="a", lease=0.0)
+        assert await other.acquire("l", owner="b", lease=100.0)
+        assert not await db.acquire("l", owner="a", lease=100.0)
+        assert await db.acquire("another", owner="a", lease=100.0)
 
     async def test_only_the_owner_releases_a_lock(self, db: BaseDb, other: BaseDb) -> None:
         await db.release("l", owner="a")
-        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
+        assert await db.acquire("l", owner="a", lease=100.0)
         await other.release("l", owner="b")
-        assert not await other.acquire("l", owner="b", now=2.0, until=10.0)
+        assert not await other.acquire("l", owner="b", lease=100.0)
         await db.release("l", owner="a")
-        assert await other.acquire("l", owner="b", now=2.0, until=10.0)
+        assert await other.acquire("l", owner="b", lease=100.0)
 
     async def test_of_many_that_want_a_lock_at_once_one_gets_it(self, db: BaseDb, other: BaseDb) -> None:
         got: list[int] = []
 
         async def take(number: int) -> None:
-            if await (db if number % 2 else other).acquire("l", owner=f"o{number}", now=1.0, until=10.0):
+            if await (db if number % 2 else other).acquire("l", owner=f"o{number}", lease=100.0):
                 got.append(number)
 
         async with anyio.create_task_group() as group:
@@ -261,7 +318,7 @@ class AnswerContract:
 
         async def take(*answers: RequirementRow, statuses: frozenset[RunStatus] = PAUSED) -> RunRow | None:
             return await other.claim(
-                "r1", owner="b", now=50.0, lease_until=60.0, statuses=statuses, expired_only=False, answers=answers
+                "r1", owner="b", now=50.0, lease=60.0, statuses=statuses, expired_only=False, answers=answers
             )
 
         assert await take(answered("q1"), statuses=RUNNING) is None
@@ -276,7 +333,7 @@ class AnswerContract:
         assert row is not None
         assert (row.status, row.attempt) == (RunStatus.RUNNING, 2)
         assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, 40.0]
-        assert await db.take_signals("b", now=70.0) == []
+        assert await db.take_signals("b") == []
 
     async def test_an_answer_without_its_time_is_refused(self, db: BaseDb) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
