@@ -20,6 +20,7 @@ from workflow_runtime.storage.base import (
     EventRow,
     Fence,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -306,12 +307,21 @@ class PostgresDb(BaseDb):
         self._watch.wake(gone)
         return bool(known)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
+        values = (workflow_id, list(rules.levels(kinds, mark)), _FINAL, before, limit)
         if kinds is None:
-            [went] = await self._fetchrow(sql.PRUNE_RUNS, _FINAL, before, limit)
+            went, more = await self._fetchrow(sql.PRUNE_RUNS, *values)
         else:
-            [went] = await self._fetchrow(sql.PRUNE_EVENTS, _FINAL, _words(kinds), before, limit)
-        return int(went)
+            went, more = await self._fetchrow(sql.PRUNE_EVENTS, *values, _words(kinds), mark)
+        return Pruned(rows=went, more=more)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

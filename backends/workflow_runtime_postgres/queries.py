@@ -65,6 +65,8 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
     ).below(before, "run_id")
     if where.expired:
         found.add("leased_until <= extract(epoch FROM now())::float8")
+        if where.expired_within is not None:
+            found.add(f"leased_until > extract(epoch FROM now())::float8 - {found.mark(where.expired_within)}")
     if where.signalled:
         # Few signals wait at any time, so it is their runs that are looked up.
         found.add("run_id = ANY (ARRAY(SELECT run_id FROM @.signals WHERE taken_at IS NULL))")

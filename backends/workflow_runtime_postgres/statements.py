@@ -37,8 +37,8 @@ ANSWER = f"SELECT @.answer_requirements_2({marks(7)})"
 REQUEST_CANCEL = f"SELECT @.request_cancel_2({marks(5)})"
 TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(4)})"
 SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_2({marks(3)})"
-PRUNE_RUNS = f"SELECT @.prune_runs_2({marks(3)})"
-PRUNE_EVENTS = f"SELECT @.prune_events_2({marks(4)})"
+PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_2({marks(5)})"
+PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_2({marks(7)})"
 
 # These come to the same when they are repeated.
 # The rows are locked in the order of commits that go together (``commits.lock_order``), so that neither waits for the other

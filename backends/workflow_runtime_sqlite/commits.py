@@ -7,7 +7,7 @@ behind, so a group of them needs no savepoint. Errors of the driver may come fro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -34,9 +34,9 @@ __all__ = [
     "answer",
     "claim",
     "commit",
-    "delete_events",
-    "delete_runs",
     "delete_session",
+    "prune_events",
+    "prune_runs",
     "release",
     "renew",
     "request_cancel",
@@ -98,7 +98,7 @@ def _state(connection: sqlite3.Connection, patch: SessionPatch) -> Mapping[str, 
 
 def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> None:
     if old is None:
-        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, row.data))
+        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
         return
     if row.seq <= old.seq:
         touched = row.seq
@@ -108,12 +108,18 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
             (row.attempt, row.seq, row.fingerprint, row.updated_at, touched, row.data, row.run_id),
         )
     else:
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, row.data, row.run_id))
+        ended = (_ended_at(row), row.status.is_final)
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, *ended, row.data, row.run_id))
+
+
+def _ended_at(row: RunRow) -> float | None:
+    return row.updated_at if row.status.is_final else None
 
 
 def _indexed(row: RunRow) -> tuple[object, ...]:
     return (
         row.status,
+        _ended_at(row),
         row.lease_until,
         row.owner,
         row.created_at,
@@ -261,26 +267,57 @@ def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[s
     """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
     with _deleting(connection):
-        for statement in sql.RUN_DELETE:
-            connection.executemany(statement, [(run_id,) for run_id in gone])
+        _delete_runs(connection, gone)
         found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
     return bool(gone) or found[-1] > 0
 
 
-def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
-    """Delete those of these runs that still are finished and old. How many went."""
-    old = [(run_id,) for run_id in run_ids if _is_old(connection, run_id, before)]
-    with _deleting(connection):
-        for statement in sql.RUN_DELETE:
-            connection.executemany(statement, old)
-    return len(old)
+def _delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+    keys = [(run_id,) for run_id in run_ids]
+    forked = [values for key in keys for values in connection.execute(sql.RUN_ORIGIN, key)]
+    for statement in sql.RUN_DELETE:
+        connection.executemany(statement, keys)
+    origins = [(rules.KEPT - 1, rules.origin_of(text), rules.KEPT) for (text,) in forked]
+    connection.executemany(sql.RUN_RELEASE, origins)
 
 
-def delete_events(connection: sqlite3.Connection, keys: Sequence[tuple[str, int]], before: float) -> int:
-    """Delete those of these events whose runs still are finished and old. How many went."""
-    old = {run_id for run_id in {run_id for run_id, _ in keys} if _is_old(connection, run_id, before)}
+def prune_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
+    """Delete those of these runs that still are finished and old, and from which no other was forked. How many went."""
+    old = [run_id for run_id in run_ids if _is_old(connection, run_id, before)]
+    kept = {run_id for run_id in old if _has_forks(connection, run_id)}
+    connection.executemany(sql.RUN_MARK, [(rules.KEPT, run_id) for run_id in kept])
+    gone = [run_id for run_id in old if run_id not in kept]
     with _deleting(connection):
-        return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+        _delete_runs(connection, gone)
+    return len(gone)
+
+
+def _has_forks(connection: sqlite3.Connection, run_id: str) -> bool:
+    # "A" follows "@", so these are all that begin with the id and an "@".
+    found = connection.execute(sql.FORKS, (f"{run_id}@", f"{run_id}A"))
+    return any(rules.origin_of(text) == run_id for (text,) in found)
+
+
+def prune_events(
+    connection: sqlite3.Connection, run_ids: Sequence[str], kinds: Iterable[str], before: float, limit: int, mark: int
+) -> int:
+    """Delete at most ``limit`` events of these kinds of those of these runs that still are finished and old. How many
+    went; the runs that have lost all get ``mark``."""
+    names = msgspec.json.encode(sorted(str(kind) for kind in kinds)).decode()
+    went, done = 0, []
+    with _deleting(connection):
+        for run_id in run_ids:
+            if not _is_old(connection, run_id, before):
+                continue
+            keys = connection.execute(sql.EVENTS_OF_KINDS, (run_id, names, limit - went)).fetchall()
+            connection.executemany(sql.EVENT_DELETE, keys)
+            went += len(keys)
+            if went >= limit:
+                break
+            done.append((mark, run_id))
+    if mark:
+        connection.executemany(sql.RUN_MARK, done)
+    return went
 
 
 @contextmanager

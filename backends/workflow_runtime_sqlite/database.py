@@ -25,6 +25,7 @@ from workflow_runtime.storage.base import (
     Fence,
     LeaseClock,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -227,13 +228,26 @@ class SqliteDb(BaseDb):
         gone: list[str] = []
         return await self._write(commits.delete_session, session_id, gone, wakes=gone)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
         # What to delete is searched beside the writer, which then looks again whether it still may.
+        bounded = kinds is None or mark > 0
+        marks = rules.levels(kinds, mark)
+        old = await self._read_aside(queries.old_runs, workflow_id, marks, before, limit if bounded else -1)
+        if not old:
+            return Pruned()
         if kinds is None:
-            run_ids = await self._read_aside(queries.old_runs, before, limit)
-            return await self._write(commits.delete_runs, run_ids, before) if run_ids else 0
-        keys = await self._read_aside(queries.old_events, kinds, before, limit)
-        return await self._write(commits.delete_events, keys, before) if keys else 0
+            rows = await self._write(commits.prune_runs, old, before)
+        else:
+            rows = await self._write(commits.prune_events, old, kinds, before, limit, mark)
+        return Pruned(rows=rows, more=rows >= limit or (bounded and len(old) >= limit))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

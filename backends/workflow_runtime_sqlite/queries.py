@@ -26,7 +26,6 @@ __all__ = [
     "load_run",
     "load_session",
     "load_steps",
-    "old_events",
     "old_runs",
 ]
 
@@ -147,6 +146,8 @@ def list_runs(
     )
     if where.expired:
         condition, values = f"{condition} AND lease_until <= ?", [*values, now]
+        if where.expired_within is not None:
+            condition, values = f"{condition} AND lease_until > ?", [*values, now - where.expired_within]
     if before is not None:
         condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
     if where.signalled:
@@ -174,22 +175,14 @@ def _index(where: RunFilter) -> str:
     return "workflow_runs_by_status" if where.workflow_id is None else "workflow_runs_by_workflow"
 
 
-def old_runs(connection: sqlite3.Connection, before: float, limit: int) -> list[str]:
-    """At most ``limit`` finished runs that were last written before ``before``, oldest first."""
-    text = f"SELECT run_id {_OLD} ORDER BY created_at, run_id LIMIT ?"
-    return [run_id for (run_id,) in connection.execute(text, (*_FINAL, before, before, limit))]
-
-
-def old_events(
-    connection: sqlite3.Connection, kinds: Iterable[str], before: float, limit: int
-) -> list[tuple[str, int]]:
-    """Keys of at most ``limit`` events of these kinds of such runs."""
-    names = sorted(str(kind) for kind in kinds)
-    text = f"""
-        SELECT run_id, seq FROM (SELECT run_id, created_at {_OLD}) CROSS JOIN workflow_events USING (run_id)
-        WHERE kind IN ({sql.marks(len(names))}) ORDER BY created_at, run_id, seq LIMIT ?"""
-    return [(run_id, seq) for run_id, seq in connection.execute(text, (*_FINAL, before, before, *names, limit))]
-
-
-_FINAL = sorted(status.value for status in rules.FINAL)
-_OLD = f"FROM workflow_runs WHERE status IN ({sql.marks(len(_FINAL))}) AND created_at < ? AND updated_at < ?"
+def old_runs(
+    connection: sqlite3.Connection, workflow_id: str | None, marks: Iterable[int], before: float, limit: int
+) -> list[str]:
+    """At most ``limit`` (-1: all) runs with one of these marks that ended before ``before``, of one workflow or of each."""
+    names = [row[0] for row in connection.execute(sql.WORKFLOWS)] if workflow_id is None else [workflow_id]
+    found: list[str] = []
+    for name in names:
+        for mark in marks:
+            left = limit - len(found) if limit >= 0 else -1
+            found += [row[0] for row in connection.execute(sql.RUNS_ENDED, (name, mark, before, left))]
+    return found

@@ -198,7 +198,9 @@ async def _prune_only(writer: Writer, run_id: str, kinds: frozenset[str] | None)
     row = await writer.db.load_run(run_id)
     assert row is not None
     await writer.db.commit(Batch(run=msgspec.structs.replace(row, created_at=1.0, updated_at=1.0)))
-    assert await writer.db.prune(kinds=kinds, before=2.0, limit=1000) > 0
+    pruned: Any = await writer.db.prune(kinds=kinds, before=2.0, limit=1000)
+    # A number, in version 1. Version 2 keeps a run that a fork needs.
+    assert pruned > 0 if isinstance(pruned, int) else pruned.rows > 0 or kinds is None
     if kinds is not None:
         await writer.db.commit(Batch(run=row))
 

@@ -45,6 +45,7 @@ __all__ = [
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "Pruned",
     "RequirementRow",
     "RunFilter",
     "RunRow",
@@ -249,6 +250,13 @@ class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
 
 
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """``rows``: how many were deleted. ``more``: the limit was reached, so there may be more to delete."""
+
+    rows: int = 0
+    more: bool = False
+
+
 class DbReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a database says of itself. ``place`` has no password; ``version`` is that of its schema (0: it has none);
     ``size`` in bytes, None where it is not known. ``problems``: damage, each with what to do; empty where all is well."""
@@ -261,8 +269,8 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock.
-    ``signalled``: only runs with a signal that nobody has taken."""
+    """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock, and
+    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that nobody has taken."""
 
     session_id: str | None = None
     user_id: str | None = None
@@ -270,6 +278,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     parent_run_id: str | None = None
     statuses: frozenset[RunStatus] | None = None
     expired: bool = False
+    expired_within: float | None = None
     signalled: bool = False
 
 
@@ -358,9 +367,22 @@ class BaseDb(ABC):
         """Delete the session with its state, runs, steps, events and requirements. False when there was none."""
 
     @abstractmethod
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
         """Delete at most ``limit`` rows: events of these kinds of finished runs that were last written before
-        ``before``, or, with None, such runs whole. Oldest runs first. How many went."""
+        ``before``, or, with None, such runs whole. Of one workflow, by id of all; of a workflow by ``mark``, then those that
+        ended first. A run is kept whole while a run that was forked from it (``RunRow.forked_from``) is stored.
+
+        ``mark`` is 1 or 2: runs that have lost all events of these kinds get it, and runs that have it, or a higher one,
+        are not looked at again; at most ``limit`` runs are looked at. 0 looks at all, and marks none. A call finds what is
+        due by an index: where nothing is due it reads next to nothing, however many runs are stored."""
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from .base import (
     Fence,
     LeaseClock,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -245,21 +246,40 @@ class InMemoryDb(BaseDb):
             self._open.pop((run_id, requirement_id), None)
         self._runs.delete(run_id)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
+        bounded = kinds is None or mark > 0
         with self._lock:
-            went = 0
-            for run_id in self._runs.oldest_first():
-                run = self._runs.by_id[run_id]
-                if went >= limit:
-                    break
-                if run.row is None or not rules.is_old(run.row, before):
-                    continue
-                if kinds is None:
-                    self._delete_run(run_id)
-                    went += 1
-                else:
-                    went += run.drop_events(kinds, limit - went)
-            return went
+            old = self._runs.old(workflow_id, rules.levels(kinds, mark), before, limit if bounded else None)
+            rows = self._drop_runs(old) if kinds is None else self._drop_events(old, kinds, limit, mark)
+            return Pruned(rows=rows, more=rows >= limit or (bounded and len(old) >= limit))
+
+    def _drop_events(self, run_ids: list[str], kinds: frozenset[str], limit: int, mark: int) -> int:
+        rows = 0
+        for run_id in run_ids:
+            rows += self._runs.by_id[run_id].drop_events(kinds, limit - rows)
+            if rows >= limit:
+                break
+            if mark:
+                self._runs.set_mark(run_id, mark)
+        return rows
+
+    def _drop_runs(self, run_ids: list[str]) -> int:
+        gone = 0
+        for run_id in run_ids:
+            if self._runs.has_forks(run_id):
+                self._runs.set_mark(run_id, rules.KEPT)
+            else:
+                self._delete_run(run_id)
+                gone += 1
+        return gone
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

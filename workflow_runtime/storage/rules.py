@@ -28,6 +28,7 @@ __all__ = [
     "ACTIVE",
     "CANCELLABLE",
     "FINAL",
+    "KEPT",
     "REFUSED_BY_CANCEL",
     "RECHECK",
     "Verdict",
@@ -38,8 +39,11 @@ __all__ = [
     "decide",
     "expired",
     "is_old",
+    "levels",
     "is_open",
     "matches",
+    "origin",
+    "origin_of",
     "orphaned",
     "renewed",
     "requirement_to_store",
@@ -53,6 +57,9 @@ ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 CANCELLABLE = ACTIVE | {RunStatus.PAUSED}
 FINAL = frozenset(status for status in RunStatus if status.is_final)
 REFUSED_BY_CANCEL = frozenset({RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.ERROR})
+
+KEPT = 3
+"""The mark of an old run that ``prune`` keeps for its forks; it is 2 when the last of them is deleted."""
 
 RECHECK = 0.25
 """Seconds after which ``changed`` reports a write that it cannot date by the run's ``seq`` (see ``wake_after``)."""
@@ -352,12 +359,30 @@ def matches(row: RunRow, where: RunFilter, now: float) -> bool:
         return False
     if where.statuses is not None and row.status not in where.statuses:
         return False
-    return not where.expired or expired(row, now)
+    if not where.expired:
+        return True
+    within = where.expired_within
+    return expired(row, now) and (within is None or row.lease_until is None or row.lease_until > now - within)
 
 
 def is_old(row: RunRow, before: float) -> bool:
-    """Whether ``prune`` may delete the run: it ended, and nothing of it is as new as ``before``."""
-    return row.status.is_final and row.created_at < before and row.updated_at < before
+    """Whether ``prune`` may delete of the run: it ended, and was last written before ``before``."""
+    return row.status.is_final and row.updated_at < before
+
+
+def origin(row: RunRow) -> str | None:
+    """The id of the run that this one was forked from."""
+    return None if row.forked_from is None else origin_of(row.forked_from)
+
+
+def origin_of(forked_from: str) -> str:
+    """The run that ``forked_from`` (run id, "@", position) names."""
+    return forked_from.rpartition("@")[0]
+
+
+def levels(kinds: Collection[str] | None, mark: int) -> range:
+    """The marks of the runs that ``prune`` looks at."""
+    return range(mark) if kinds is not None and mark else range(KEPT)
 
 
 def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -15,7 +17,7 @@ from ..model.errors import (
     RunNotPaused,
     StorageError,
 )
-from ..storage.base import BaseDb, Batch, LeaseState, RequirementRow, RunFilter, RunRow
+from ..storage.base import BaseDb, Batch, LeaseState, Pruned, RequirementRow, RunFilter, RunRow
 from .contract_rows import event, fence, requirement, run, session, started, step
 
 __all__ = ["AnswerContract", "DeleteContract", "LeaseContract"]
@@ -103,6 +105,9 @@ class LeaseContract:
         listed = await other.list_runs(RunFilter(statuses=RUNNING, expired=True))
         assert [(row.run_id, row.expired) for row in listed] == [("r5", True), ("r3", True), ("r2", True)]
         assert [row.run_id for row in await other.list_runs(RunFilter(workflow_id="w", expired=True))] == ["r5"]
+        await db.renew([(fence("r2"), -5000.0)])
+        recent = await other.list_runs(RunFilter(expired=True, expired_within=1000.0))
+        assert [row.run_id for row in recent] == ["r5", "r3"]
         assert [row.run_id for row in await other.list_runs(RunFilter()) if not row.expired] == ["r4", "r1"]
 
     async def test_a_run_without_a_lease_needs_no_waiting(self, db: BaseDb) -> None:
@@ -555,10 +560,10 @@ class DeleteContract:
             row = run(f"r{number}", status=RunStatus.COMPLETED, created_at=number, updated_at=number)
             await db.commit(Batch(run=row, steps=[step(run_id=row.run_id)], events=[event(1, run_id=row.run_id)]))
         await db.commit(Batch(run=run("live", status=RunStatus.PAUSED, created_at=0.5, updated_at=0.5)))
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 2
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned(rows=2, more=True)
         assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "r2", "live"]
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 1
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 0
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned(rows=1)
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned()
         assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "live"]
         assert await other.load_steps("r0") == []
         assert await other.load_events("r0") == []
@@ -570,11 +575,72 @@ class DeleteContract:
         live = [event(1, run_id="live", kind="A")]
         await db.commit(Batch(run=run("live", created_at=1.0, updated_at=1.0), events=live))
         kinds = frozenset({"A", "B"})
-        assert await db.prune(kinds=kinds, before=1.0, limit=10) == 0
-        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 2
+        assert await db.prune(kinds=kinds, before=1.0, limit=10) == Pruned()
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == Pruned(rows=2, more=True)
         assert [row.seq for row in await other.load_events("r1")] == [1, 4]
-        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 1
-        assert await db.prune(kinds=frozenset(), before=2.0, limit=2) == 0
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == Pruned(rows=1)
+        assert await db.prune(kinds=frozenset(), before=2.0, limit=2) == Pruned()
         assert [row.seq for row in await other.load_events("r1")] == [1]
         assert await other.load_run("r1") is not None
         assert await other.load_events("live") == live
+
+    async def test_pruning_is_of_one_workflow(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, workflow_id in (("r1", "w1"), ("r2", "w2"), ("r3", None), ("r4", "w1")):
+            row = run(run_id, status=RunStatus.COMPLETED, updated_at=1.0, workflow_id=workflow_id)
+            await db.commit(Batch(run=row, events=[event(1, run_id=run_id)]))
+        kinds = frozenset({"StepCompleted"})
+        assert await db.prune(kinds=kinds, before=9.0, limit=9, workflow_id="w2") == Pruned(rows=1)
+        assert await db.prune(kinds=None, before=9.0, limit=9, workflow_id="w1") == Pruned(rows=2)
+        assert await db.prune(kinds=None, before=9.0, limit=9, workflow_id="unknown") == Pruned()
+        assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "r2"]
+        assert [len(await other.load_events(run_id)) for run_id in ("r2", "r3")] == [0, 1]
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=2)
+
+    async def test_a_run_from_which_a_stored_one_was_forked_is_kept(self, db: BaseDb, other: BaseDb) -> None:
+        ended: dict[str, Any] = {"status": RunStatus.COMPLETED, "created_at": 1.0, "updated_at": 1.0}
+        for run_id, forked_from in (("r1", None), ("r2", "r1@4"), ("r3", "r2@5"), ("r", None), ("r5@6", None)):
+            await db.commit(Batch(run=run(run_id, forked_from=forked_from, **ended), steps=[step(run_id=run_id)]))
+        await db.commit(Batch(run=run("r4", status=RunStatus.PAUSED, forked_from="r5@6@7", updated_at=1.0)))
+
+        async def prune() -> list[str]:
+            await db.prune(kinds=None, before=9.0, limit=9)
+            return sorted(row.run_id for row in await other.list_runs(RunFilter()))
+
+        assert await prune() == ["r1", "r2", "r4", "r5@6"]
+        assert len(await other.load_steps("r1")) == 1
+        assert await prune() == ["r1", "r4", "r5@6"]
+        assert await prune() == ["r4", "r5@6"]
+        assert await prune() == ["r4", "r5@6"]
+        await db.commit(Batch(run=run("r4", forked_from="r5@6@7", **ended)))
+        assert await prune() == ["r5@6"]
+        assert await prune() == []
+
+    async def test_a_deleted_session_lets_the_origins_of_its_forks_go(self, db: BaseDb) -> None:
+        await db.commit(Batch(run=run("r1", status=RunStatus.COMPLETED, updated_at=1.0)))
+        await db.commit(Batch(run=run("r2", session_id="s2", forked_from="r1@4")))
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned()
+        await db.delete_session("s2")
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=1)
+
+    async def test_what_is_marked_as_pruned_is_not_looked_at_again(self, db: BaseDb, other: BaseDb) -> None:
+        text, all_kinds = frozenset({"Text"}), frozenset({"Text", "Done"})
+        for number in range(3):
+            rows = [event(seq, run_id=f"r{number}", kind="Text" if seq < 3 else "Done") for seq in range(1, 5)]
+            ended = run(f"r{number}", status=RunStatus.COMPLETED, updated_at=float(number))
+            await db.commit(Batch(run=ended, events=rows if number else ()))
+
+        async def prune(kinds: frozenset[str], mark: int, before: float = 9.0) -> tuple[int, bool]:
+            found = await db.prune(kinds=kinds, before=before, limit=3, mark=mark)
+            return found.rows, found.more
+
+        assert await prune(text, 1, before=2.0) == (2, False)
+        # Nobody does this: it shows what is looked at.
+        await db.commit(Batch(events=[event(1, run_id="r1", kind="Text")]))
+        assert await prune(text, 1) == (2, False)
+        assert await prune(text, 1) == (0, False)
+        assert [len(await other.load_events(f"r{number}")) for number in range(3)] == [0, 3, 2]
+        assert await prune(all_kinds, 2) == (3, True)
+        assert await prune(all_kinds, 2) == (2, False)
+        assert await prune(all_kinds, 2) == (0, False)
+        assert [await other.load_events(f"r{number}") for number in range(3)] == [[], [], []]
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=3)

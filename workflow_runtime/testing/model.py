@@ -72,7 +72,7 @@ run_rows = st.builds(
     owner=st.none() | owners,
     lease_until=st.none() | st.sampled_from((1.0, 9e9)),
     lease=st.none() | leases,
-    forked_from=st.none() | runs,
+    forked_from=st.none() | st.builds("{}@1".format, runs),
 )
 step_rows = st.builds(
     StepRow,
@@ -159,6 +159,7 @@ filters = st.builds(
     parent_run_id=st.none() | runs,
     statuses=st.none() | some_statuses,
     expired=st.booleans(),
+    expired_within=st.none() | st.sampled_from((1e3, 1e7)),
     signalled=st.booleans(),
 )
 keys = st.none() | st.tuples(times, runs)
@@ -242,9 +243,15 @@ class DbModel(RuleBasedStateMachine):
     def delete_session(self, session_id: str) -> None:
         self.same(lambda db: db.delete_session(session_id))
 
-    @rule(wanted=st.none() | st.frozensets(kinds), before=times, limit=st.integers(1, 4))
-    def prune(self, wanted: frozenset[str] | None, before: float, limit: int) -> None:
-        self.same(lambda db: db.prune(kinds=wanted, before=before, limit=limit))
+    @rule(
+        wanted=st.none() | st.frozensets(kinds),
+        before=times,
+        limit=st.integers(1, 4),
+        workflow=workflows,
+        mark=st.integers(0, 2),
+    )
+    def prune(self, wanted: frozenset[str] | None, before: float, limit: int, workflow: str | None, mark: int) -> None:
+        self.same(lambda db: db.prune(kinds=wanted, before=before, limit=limit, workflow_id=workflow, mark=mark))
 
     @rule(where=filters, limit=st.integers(1, 4), before=keys)
     def list_runs(self, where: RunFilter, limit: int, before: tuple[float, str] | None) -> None:
