@@ -171,6 +171,13 @@ ALTER TABLE workflow_runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workflow_runs ADD COLUMN not_before REAL;
 ALTER TABLE workflow_runs ADD COLUMN commit_id TEXT;
 ALTER TABLE workflow_runs ADD COLUMN traceback BLOB;
+-- What pruning looks for: when a run ended, and what has been deleted of it (1: text, 2: events, 3: kept for its forks).
+ALTER TABLE workflow_runs ADD COLUMN ended_at REAL;
+ALTER TABLE workflow_runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+UPDATE workflow_runs SET ended_at = updated_at WHERE status IN ('COMPLETED', 'ERROR', 'CANCELLED', 'REGENERATED');
+CREATE INDEX workflow_runs_by_end ON workflow_runs (ifnull(workflow_id, ''), pruned, ended_at, run_id)
+    WHERE ended_at IS NOT NULL;
+CREATE INDEX workflow_runs_by_origin ON workflow_runs (forked_from) WHERE forked_from IS NOT NULL;
 DROP INDEX workflow_runs_to_cancel;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, priority, created_at)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';

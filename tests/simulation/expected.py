@@ -45,18 +45,9 @@ def known(rule: str, case: Case) -> Known | None:
     return next((entry for entry in EXPECTED if entry.covers(rule, case)), None)
 
 
-_CLOCKS = "leases are measured with the clock of each process"
-_PRUNED_ORIGIN = (
-    "a retention prunes a run that a fork shares its beginning with; the Runtime ends where it recovers the fork"
-)
-
 # In drawn cases.
 EXPECTED: tuple[Known, ...] = (
     Known("edit-taken-back", "a later commit of a run takes back what its edit_state() has stored", _with("edit")),
-    Known("taken-from-the-living", _CLOCKS, _with("skew")),
-    Known("pruned-another-workflow", "a retention prunes the runs of every workflow", _with("tree2", "retention")),
-    Known("stuck", _PRUNED_ORIGIN, _with("retention", "fork")),
-    Known("logged-RunNotFound", _PRUNED_ORIGIN, _with("retention", "fork")),
 )
 
 # Kept cases (files of kept/ without .json) that still break their rule.

@@ -17,7 +17,7 @@ from .database import SimDb, Weather
 from .drawing import Case
 from .stored import StoredRules
 from .tree import TreeBuilder
-from .world import SimClock, SimProcess, World
+from .world import ServerClock, SimClock, SimProcess, World
 
 __all__ = ["Play"]
 
@@ -33,7 +33,7 @@ class Play:
     def __init__(self, case: Case, *, calm: bool = False) -> None:
         self.case, self.calm = case, calm
         self.world = World(case["seed"])
-        self.server = InMemoryDb()
+        self.server = InMemoryDb(clock=ServerClock(self.world))
         self.weather = Weather(0.0002 if calm else 0.002)
         self.book = Book(case, self.world, self.server)
         self.rules = StoredRules(self.book)

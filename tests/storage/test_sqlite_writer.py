@@ -193,9 +193,9 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             run_id = f"r{number:06}"
             row = run(run_id, RunStatus.COMPLETED, created_at=float(number), updated_at=float(number), user_id="u")
             batch = Batch(run=row, steps=[step(run_id=run_id)], events=[event(1, run_id=run_id)])
-            commits.commit(connection, batch)
+            commits.commit(connection, batch, 1.0)
             other = run(f"x{number:06}", RunStatus.COMPLETED, session_id="s2", created_at=1e6 + number, user_id="v")
-            commits.commit(connection, Batch(run=other))
+            commits.commit(connection, Batch(run=other), 1.0)
         connection.execute("COMMIT")
 
     def measure(name: str) -> list[int]:
@@ -203,15 +203,15 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
         patch.expected = {"k": last[0]}
         last[0] = name.encode()
         calls: list[tuple[Any, ...]] = [
-            (commits.commit, Batch(create=True, run=new, session=patch)),
-            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)])),
-            (commits.renew, fence(name), 50.0),
+            (commits.commit, Batch(create=True, run=new, session=patch), 1.0),
+            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)]), 1.0),
+            (commits.renew, [(fence(name), 50.0)], 1.0),
             (commits.request_cancel, name, 5.0),
-            (queries.load_run, name),
+            (queries.load_run, name, 1.0),
             (queries.load_session, "s1"),
             (queries.has_signals, "a"),
             (queries.list_requirements, "s1", None, None, None, 10, None),
-            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9))),
+            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9)), 1.0),
         ]
         for where in (
             RunFilter(session_id="s1"),
@@ -219,11 +219,11 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             RunFilter(session_id="s1", statuses=live),
             RunFilter(user_id="u"),
             RunFilter(statuses=live),
-            RunFilter(statuses=live, expired_before=1.0),
+            RunFilter(statuses=live, expired=True),
             RunFilter(),
         ):
-            calls.append((queries.list_runs, where, 5, None))
-            calls.append((queries.list_runs, where, 5, (15.0, "r000015")))
+            calls.append((queries.list_runs, where, 5, None, 1.0))
+            calls.append((queries.list_runs, where, 5, (15.0, "r000015"), 1.0))
         return [steps_of_sqlite(connection, *call) for call in calls]
 
     last: list[bytes | None] = [None]

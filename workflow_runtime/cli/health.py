@@ -40,7 +40,7 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
         report = await db.check()
         async for row in _runs(db):
             statuses[row.status.value] += 1
-            if row.lease_until is not None and row.lease_until < now:
+            if row.expired:
                 stranded.append(row.run_id)
             if read < limit:
                 read += 1

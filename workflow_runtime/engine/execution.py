@@ -455,7 +455,7 @@ class Execution:
         await self.wait_ended()
         if left and db is not None and recorder is not None and recorder.created:
             fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
-            await db.renew(fence, lease_until=self.clock.time() - 1)
+            await db.renew([(fence, 0.0)])
 
     def detach(self, buffer: Buffer) -> None:
         self.bus.detach(buffer)

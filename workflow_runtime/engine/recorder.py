@@ -392,7 +392,7 @@ class Recorder:
             data=codec.encode_run(output),
             owner=run.owner,
             forked_from=run.forked_from,
-            lease_until=now + run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
+            lease=run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
         )
 
     def _patch(self, after: dict[str, bytes], status: RunStatus | None) -> SessionPatch | None:

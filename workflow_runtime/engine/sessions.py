@@ -204,13 +204,12 @@ async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interru
     until it has cancelled its run."""
     pause = 0.002
     while True:
-        now = run.clock.time()
-        if await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
+        if await db.acquire(name, owner=owner, lease=run.definition.lease):
             return
         if interrupt:
             where = RunFilter(session_id=run.request.session_id, statuses=frozenset({RunStatus.running}))
             for row in await db.list_runs(where, limit=10):
-                await db.request_cancel(row.run_id, now=now)
+                await db.request_cancel(row.run_id, now=run.clock.time())
         await anyio.sleep(pause)
         pause = min(pause * 2, 0.1)
 
@@ -324,8 +323,7 @@ class Turn:
         if policy != "reject":
             await _acquire(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
             return
-        now = run.clock.time()
-        if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
+        if not await db.acquire(self.lock_name, owner=self.owner, lease=run.definition.lease):
             raise SessionBusy(f"session {run.request.session_id!r} is busy in another process or event loop")
 
     async def give_up(self) -> None:

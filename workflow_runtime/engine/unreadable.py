@@ -100,7 +100,7 @@ async def put_aside(run: Execution, outcome: Any) -> bool:
                 )
                 await recorder.db.commit(Batch(fence=fence, run=row, statuses=frozenset({RunStatus.running})))
             else:
-                await recorder.db.renew(fence, lease_until=run.clock.time() - 1)
+                await recorder.db.renew([(fence, 0.0)])
     except Exception as failure:  # the end that follows says so too
         logger.warning("run %s could not be given back: %s", run.id, failure)
         return False
