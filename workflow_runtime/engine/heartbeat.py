@@ -80,18 +80,19 @@ class Heart:
     def _by_database(self) -> dict[BaseDb, list[Execution]]:
         found: dict[BaseDb, list[Execution]] = {}
         for run in self.runs.values():
-            if not run.ended and run.definition.db is not None and run.recorder is not None and run.recorder.created:
+            if not run.ended and run.definition.db is not None and (_is_stored(run) or _has_turn(run)):
                 found.setdefault(run.definition.db, []).append(run)
         return found
 
     async def _look(self, db: BaseDb, runs: list[Execution]) -> None:
         await self._take_signals(db, runs[0])
-        due = [(run, run.epoch, run.clock.time()) for run in runs if not run.ended and _is_due(run)]
-        if not due:
+        beating = [run for run in runs if not run.ended and _is_due(run)]
+        if not beating:
             return
+        due = [(run, run.epoch, run.clock.time()) for run in beating if _is_stored(run)]
         # All of them in one statement: one after the other, many would outlast the lease of the last.
         leases = [(Fence(run_id=run.id, attempt=epoch, owner=run.owner), run.definition.lease) for run, epoch, _ in due]
-        for (run, epoch, now), state in zip(due, await db.renew(leases), strict=True):
+        for (run, epoch, now), state in zip(due, await db.renew(leases) if leases else (), strict=True):
             if run.epoch != epoch:  # it paused and was continued meanwhile: this tells of the time before
                 continue
             run.lease_renewed = now
@@ -99,21 +100,24 @@ class Heart:
                 run.fail(Fenced(f"run {run.id} was taken over by another process; this one has stopped working on it"))
             elif state.cancel_requested:
                 run.cancel(CANCELLED_ELSEWHERE)
-        await self._keep_turns(db, [run for run, _, _ in due])
+        await self._keep_turns(db, beating)
 
     async def _keep_turns(self, db: BaseDb, runs: list[Execution]) -> None:
         """Renew the locks of sessions whose turn it is; all at once, so that they share transactions."""
 
         async def keep(run: Execution) -> None:
-            if run.turn is not None and run.turn.held:
+            if run.turn is not None:
                 try:
+                    now = run.clock.time()
                     await db.acquire(run.turn.lock_name, owner=run.turn.owner, lease=run.definition.lease)
+                    if not _is_stored(run):  # with durability "exit" it has its turn long before
+                        run.lease_renewed = now
                 except StorageError as error:
                     logger.warning("the heartbeat could not renew the lock %s: %s", run.turn.lock_name, error)
 
         async with anyio.create_task_group() as group:
             for run in runs:
-                if run.turn is not None and run.turn.held:
+                if _has_turn(run):
                     group.start_soon(keep, run)
 
     async def _take_signals(self, db: BaseDb, some: Execution) -> None:
@@ -132,6 +136,14 @@ class Heart:
             answers = await requirements_of(db, run_id)
             del self.unread[run_id]
             run.loop.call(partial(run.answered, answers))
+
+
+def _is_stored(run: Execution) -> bool:
+    return run.recorder is not None and run.recorder.created
+
+
+def _has_turn(run: Execution) -> bool:
+    return run.turn is not None and run.turn.held
 
 
 def _is_due(run: Execution) -> bool:
