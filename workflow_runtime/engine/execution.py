@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -52,16 +53,18 @@ def owner_of_this_process() -> str:
 class Completion:
     """The end of one continuation of a run, for those who wait for it. A run that is continued gets another one."""
 
-    __slots__ = ("_event", "output", "over", "raised")
+    __slots__ = ("_event", "_trace", "output", "over", "raised")
 
     def __init__(self, output: WorkflowRunOutput) -> None:
         self.output = output
         self.over = False
         self.raised: BaseException | None = None
         self._event: anyio.Event | None = None
+        self._trace: TracebackType | None = None
 
     def close(self, output: WorkflowRunOutput) -> None:
         self.output, self.over = output, True
+        self._trace = self.raised.__traceback__ if self.raised is not None else None
         if self._event is not None:
             self._event.set()
 
@@ -74,8 +77,13 @@ class Completion:
     async def result(self) -> WorkflowRunOutput:
         """The output once it has ended; raises what it failed with."""
         await self.wait()
+        return self.taken()
+
+    def taken(self) -> WorkflowRunOutput:
+        """The output, now that it has ended; raises what it failed with. Several may wait for it: each gets the traceback
+        as it was."""
         if self.raised is not None:
-            raise self.raised
+            raise self.raised.with_traceback(self._trace)
         return self.output
 
 

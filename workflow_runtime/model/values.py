@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
+from types import FunctionType, WrapperDescriptorType
 from typing import Any
 from uuid import UUID
 
@@ -147,6 +148,8 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     if isinstance(value, msgspec.Struct):
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
         return {TAG: "struct", "t": _name(kind, where), "v": _fields(fields, where, depth)}
+    if isinstance(value, BaseException):
+        return {TAG: "exception", "t": _name(kind, where), "v": _exception(value, where, depth)}
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {TAG: "dataclass", "t": _name(kind, where), "v": _fields(fields, where, depth)}
@@ -158,6 +161,16 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
         where=where,
         value=value,
     )
+
+
+def _exception(error: BaseException, where: str, depth: int) -> dict[str, Any]:
+    """What an exception is made of. Where it was raised, and its causes, are not values of it."""
+    args, state = error.args, vars(error)
+    if not isinstance(getattr(type(error), "__reduce__", None), FunctionType):  # some keep more than their args
+        made: Any = error.__reduce__()  # a tuple, in every class written in C
+        args, state = made[1], {**(made[2] if len(made) > 2 else {}), **state}
+    fields = {name: item for name, item in state.items() if name not in ("run_output", "__notes__")}
+    return {"args": _items(args, where, depth), "fields": _fields(fields, where, depth)}
 
 
 def _model_fields(value: Any) -> dict[str, Any]:
@@ -211,6 +224,18 @@ def _revive_model(kind: Any, fields: dict[str, Any]) -> Any:
     return kind.model_construct(**fields)
 
 
+def _revive_exception(kind: Any, fields: dict[str, Any]) -> Any:
+    if not issubclass(kind, BaseException):
+        raise UnserializableError(f"the stored value names {kind!r}, which is no exception any more")
+    # By the constructor of the class in C below it: one in Python may ask for more than there is, and does more.
+    base: Any = next(base for base in kind.__mro__ if isinstance(vars(base).get("__init__"), WrapperDescriptorType))
+    value: Any = base.__new__(kind, *fields["args"])
+    base.__init__(value, *fields["args"])
+    for name, item in fields["fields"].items():
+        object.__setattr__(value, name, item)
+    return value
+
+
 def _revive_struct(kind: Any, fields: dict[str, Any]) -> Any:
     if not issubclass(kind, msgspec.Struct):
         raise UnserializableError(f"the stored value names {kind!r}, which is no msgspec.Struct any more")
@@ -243,7 +268,12 @@ def unseal(value: Any) -> Any:
     if tag == "namedtuple":
         return found(*map(unseal, body))
     fields = {name: unseal(item) for name, item in body.items()}
-    revive = {"model": _revive_model, "struct": _revive_struct, "dataclass": _revive_dataclass}.get(tag)
+    revive = {
+        "model": _revive_model,
+        "struct": _revive_struct,
+        "dataclass": _revive_dataclass,
+        "exception": _revive_exception,
+    }.get(tag)
     if revive is None:
         raise UnserializableError(f"the stored value has the unknown tag {tag!r}: a newer version wrote it")
     return revive(found, fields)
