@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Completion", "Execution", "owner_of_this_process"]
 
 logger = logging.getLogger("workflow_runtime")
+_PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
 
 
 def owner_of_this_process() -> str:
@@ -255,6 +256,21 @@ class Execution:
         if self._parking is None:
             self._parking = Parking(partial(pausing.quiet, self))
         return self._parking
+
+    @property
+    def pausing(self) -> bool:
+        """Whether it is paused, or about to be, or about to go on: nothing of it may be published now."""
+        return self.life in _PAUSED
+
+    async def going_on(self) -> None:
+        """Wait while it is paused: what one part of a step does while another asks counts when the run goes on."""
+        while self.life in _PAUSED:
+            await self.parking.pass_gate()
+
+    def leave_parts(self, path: str) -> None:
+        """The code at ``path`` has been left: what it left behind does not hold the run up."""
+        if self._parking is not None:
+            self._parking.leave(path)
 
     @property
     def logged(self) -> bool:
@@ -506,6 +522,8 @@ class Execution:
         self.bus.strict = (partial(status_after, self.output.status),)
         if self._parking is not None:
             self._parking.let_go()
+            self._parking.held.clear()
+            self._parking.open_gate()
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 

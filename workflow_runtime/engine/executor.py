@@ -54,6 +54,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
         if hasattr(found, "__aiter__"):
             try:
                 async for chunk in found:
+                    if frame.run.pausing:
+                        await frame.run.going_on()
                     if chunks.take(chunk):
                         break
                     await frame.settle()

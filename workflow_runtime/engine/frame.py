@@ -44,7 +44,7 @@ __all__ = ["Frame", "root_frame"]
 class Frame:
     """``prefix`` is put before the segments of the nodes here; ``parent`` is the id of the container that holds them."""
 
-    __slots__ = ("counts", "definition", "depth", "flow", "parent", "prefix", "replaying", "results", "run")
+    __slots__ = ("counts", "definition", "depth", "flow", "left", "parent", "prefix", "replaying", "results", "run")
 
     def __init__(self, run: Execution, definition: Definition, prefix: str, parent: str | None, depth: int) -> None:
         self.run = run
@@ -56,6 +56,7 @@ class Frame:
         self.flow: Flow | None = None
         self.results: list[StepOutput] | None = None
         self.counts: dict[str, int] | None = None
+        self.left = False  # the function whose frame it is has returned or failed
 
     # -- places --------------------------------------------------------------------------------------------------------
 

@@ -57,14 +57,23 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
             # The common case without a detour: an async function of the step input.
             result = await binding.function(step_input)
             if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
-                return await _finish(frame, node, path, result, attempt, None)
-            return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
-        return await _invoke(frame, node, path, step_input, attempt, binding)
+                output = await _finish(frame, node, path, result, attempt, None)
+            else:
+                output = StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
+        else:
+            output = await _invoke(frame, node, path, step_input, attempt, binding)
+        if frame.run.pausing:
+            await frame.run.going_on()
+        return output
     except BaseException as error:
         failure = surfaced(error, path)
+        if frame.run.pausing and isinstance(failure or error, Exception):
+            await frame.run.going_on()
         if failure is None:
             raise
         raise failure from error
+    finally:
+        frame.run.leave_parts(path)
 
 
 async def _invoke(
@@ -263,6 +272,8 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
     bus, scope = frame.run.bus, frame.run.scope
     try:
         async for chunk in generator:
+            if frame.run.pausing:
+                await frame.run.going_on()
             if chunks.add(chunk):
                 await generator.aclose()
                 break
@@ -297,6 +308,8 @@ async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
                 chunk = next(generator)
             except StopIteration as stop:
                 return chunks.value(stop.value)
+            if chunks._frame.run.pausing:
+                await chunks._frame.run.going_on()
             if chunks.add(chunk):
                 return chunks.value()
             await chunks._frame.settle()
@@ -311,6 +324,8 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
     """A synchronous generator runs in a worker thread; each chunk is published on the loop before the next is made."""
 
     async def take(chunk: Any) -> bool:
+        if chunks._frame.run.pausing:
+            await chunks._frame.run.going_on()
         done = chunks.add(chunk)
         await chunks._frame.settle()
         return done

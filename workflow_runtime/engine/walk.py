@@ -100,14 +100,19 @@ async def _call_function(
         )
     try:
         output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), said, offload=True)
+        await frame.run.going_on()
     except BaseException as error:
         failure = surfaced(error, path or f"Workflow {frame.definition.name!r}", "function")
         if isinstance(failure or error, Exception):
+            await frame.run.going_on()
             take_back(frame, path)
             frame.note_failure(node, path, failure or error, frame.attempt(path))  # type: ignore[arg-type]  # it is one
         if failure is None:
             raise
         raise failure from error
+    finally:
+        inner.left = True
+        frame.run.leave_parts(path)
     return output.content
 
 
