@@ -56,15 +56,18 @@ async def test_a_run_ends_once_whichever_commit_its_cancellation_cuts_off(
         if by == "task":
             task.cancel()
         else:
-            granted.append(await workflow.acancel_run("r"))
+            calls.append(asyncio.create_task(workflow.acancel_run("r")))
+            if not seen[-1].create:  # which the request waits for
+                await calls[0]
 
-    granted: list[bool] = []
+    calls: list[asyncio.Task[bool]] = []
     seen = cancelling(db, number, cancel)
     with anyio.fail_after(60):
         task = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert len(seen) >= number
+        granted = [await call for call in calls]
         reader = Workflow(name="cut", db=again(), steps=steps)
         output = await reader.aget_run_output("r")
         metrics = await reader.aget_session_metrics("s")

@@ -35,6 +35,8 @@ OTHER_QUESTIONS = {
     "review-router": "the same, its message, and what was to choose from",
     "iteration": "the same, and the content of the iteration instead of a sentence about it",
 }
+# What a step raised has a row of its own since, which counts among the positions of the rows after it.
+FAILURE = "!failure"
 COUNTED = {"touched", "changes", "number", "version"}  # how often a row was written is not what is stored
 
 
@@ -58,15 +60,18 @@ def test_the_runs_of_the_first_version_made_again_leave_the_same_rows(tmp_path: 
     assert (made.returncode, made.stderr) == (0, "")
     before, after = columns_of_version_1(rows(old)), columns_of_version_1(rows(new))
     found: dict[str, set[str]] = {}
+    failed = {key[0] for key in after["steps"] if str(key[1]).endswith(FAILURE)}
     for table, by_key in after.items():
         for key, row in by_key.items():
             run_id = str(key[0])
             known = before[table].get(key)
+            if table == "steps" and str(key[1]).endswith(FAILURE):
+                continue
             if known is None:
                 found.setdefault(run_id, set()).add(f"{table} {key[1:]} is new")
                 continue
             for name, value in row.items():
-                if name not in COUNTED:
+                if name not in COUNTED and not (name == "position" and key[0] in failed):
                     told = list(differences(readable(known[name]), readable(value), f"{table} {key[1:]} {name}"))
                     if told:
                         found.setdefault(run_id, set()).update(told)

@@ -14,9 +14,10 @@ import msgspec
 
 from ..model.step_io import StepOutput
 
-__all__ = ["DONE", "MEMO", "OPEN", "Journal", "Record", "within"]
+__all__ = ["DONE", "FAILURE", "MEMO", "OPEN", "Journal", "Record", "within"]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
+FAILURE = "!failure"  # put behind a step's path: the memo of what its last attempt that failed had raised
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):

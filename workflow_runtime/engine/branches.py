@@ -9,6 +9,7 @@ import anyio
 
 from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
+from .failures import note_others
 from .group import open_group
 from .strands import Strands
 
@@ -31,7 +32,8 @@ async def run_branches(
     While they run, ``groups`` has the call that cancels them.
 
     Raises:
-        Exception: The failure of the one branch that failed, an ExceptionGroup of several.
+        Exception: With ``fail_fast`` the first failure, the others as its notes. Without, the failure of the one branch
+            that failed, an ExceptionGroup of several.
         Rejected: A person's answer in one branch ends the run; its siblings are cancelled.
         Suspended: At least one branch waits for a person, all others have ended.
     """
@@ -108,6 +110,8 @@ class _Branches:
         if self.rejected is not None:
             raise self.rejected
         if self.failures and not self._enough:
+            if self._fail_fast:  # the others failed since they were cancelled, or in the same moment
+                raise note_others(self.failures[0], self.failures[1:])
             raise (
                 self.failures[0]
                 if len(self.failures) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
 
+import anyio
 import anyio.from_thread
 
 from ..core.plan import Node, segment
@@ -18,6 +20,7 @@ from ..model.errors import EngineError, InputError
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..steps.build import build_step
+from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
@@ -197,11 +200,17 @@ class RunContext:
         self._on_loop(self._progress, done, total, text)
 
     def _publish(self, event: Event) -> None:
+        if self._frame.run.pausing:
+            self._frame.run.parking.held.append(partial(self._publish, event))
+            return
         self._alive()
         if self._said is None or not self._said.again():
             self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
 
     def _progress(self, done: float, total: float | None, text: str | None) -> None:
+        if self._frame.run.pausing:
+            self._frame.run.parking.held.append(partial(self._progress, done, total, text))
+            return
         self._alive()
         if self._said is None or not self._said.again():
             self._frame.emit(ev.StepProgressEvent, self._node, self.path, done=done, total=total, text=text)
@@ -238,15 +247,37 @@ class RunContext:
                 f"once({key!r}, {function!r}) takes a text and a function; write once('name', lambda: ...)"
             )
         path = f"{self.path}!once:{key}"
-        record = self._frame.recorded(path)
+        run = self._frame.run
+        making = run.parking.making
+        while (record := self._frame.recorded(path)) is None and path in making:
+            with self._part():
+                await making[path].wait()  # if it fails there, it is tried here
         if record is not None:
             return record.value
+        await run.going_on()
         self._mark()
-        found = function()
-        value = await found if inspect.isawaitable(found) else found
-        self._frame.remember(path, value)
-        await self._frame.checkpoint()
+        made = making[path] = anyio.Event()
+        try:
+            with self._part():
+                found = function()
+                value = await found if inspect.isawaitable(found) else found
+                await run.going_on()
+                self._frame.remember(path, value)
+                await self._frame.checkpoint()
+        finally:
+            del making[path]
+            made.set()
         return value
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        """Work that the code here may do beside a question."""
+        parts = self._frame.run.parking.parts(self.path)
+        parts.begin()
+        try:
+            yield
+        finally:
+            parts.end()
 
     async def sleep(self, seconds: float) -> None:
         """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
@@ -255,6 +286,7 @@ class RunContext:
         path = f"{self.path}!sleep:{self._next('sleep')}"
         record = frame.recorded(path)
         if record is None:
+            await frame.run.going_on()
             self._mark()
             until = frame.now() + seconds
             frame.remember(path, until)
@@ -263,7 +295,8 @@ class RunContext:
             until = record.value
         left = until - frame.now()
         if left > 0:
-            await frame.run.clock.sleep(left)
+            with self._part():
+                await frame.run.clock.sleep(left)
 
     async def ask(
         self, question: str, schema: Any = None, *, timeout: float | None = None, on_timeout: str = "cancel"
@@ -289,9 +322,10 @@ class RunContext:
                 f"{self.path}: run_context.ask() works in a step and in a function that is a workflow, not in one that"
                 " decides; ask in a step before it, or let the container ask: requires_confirmation, requires_user_input"
             )
+        number = self._next("ask")
+        await self._frame.run.going_on()
         self._said.noting = True
         self._mark()
-        number = self._next("ask")
         return await ask(
             self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
         )
@@ -310,6 +344,9 @@ class RunContext:
         frame = self._frame
         if frame.flow is None or frame.results is None or frame.counts is None:
             raise EngineError("run_context.step() works in a callable workflow only; here, declare a Step")
+        await frame.run.going_on()
+        if frame.left:
+            raise EngineError(f"{name}: the function has been left, so this step cannot be run any more")
         self._mark()
         given = options.pop("input", None)
         count = frame.counts[name] = frame.counts.get(name, 0) + 1
@@ -320,7 +357,15 @@ class RunContext:
             Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan
         )
         flow = frame.flow if given is None else frame.flow.fork(input=given)
-        output = await node.execute(frame, flow)
+        parts = frame.run.parking.parts(self.path)
+        parts.begin()
+        try:
+            output = await node.execute(frame, flow)
+        except Suspended:
+            await parts.hold()
+            raise
+        finally:
+            parts.end()
         frame.results.append(output)
         frame.flow.advance(name, output)
         return output
@@ -333,5 +378,6 @@ class RunContext:
         read and write, the dict is fresh, and leaving commits the change."""
         from .sessions import editing
 
+        await self._frame.run.going_on()
         async with editing(self._frame.run) as state:
             yield state

@@ -12,7 +12,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import CUT_OFF, Cancelled, finish, finish_whole, give_up_lost
+from .ending import CUT_OFF, Cancelled, Done, finish, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
@@ -112,9 +112,9 @@ async def _passes(run: Execution, frame: Frame) -> Any:
         run.tried = frozenset(run.pauses.fresh) if run.has_questions else frozenset()
         try:
             if not run.definition.plan.hosted:
-                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+                return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
             with anyio.CancelScope() as run.walk_scope:
-                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+                return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
         except Suspended:
             await anyio.lowlevel.checkpoint_if_cancelled()
             if not run.pauses.fresh or run.tried == run.pauses.fresh.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Completion", "Execution", "owner_of_this_process"]
 
 logger = logging.getLogger("workflow_runtime")
+_PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
 
 
 def owner_of_this_process() -> str:
@@ -53,16 +55,18 @@ def owner_of_this_process() -> str:
 class Completion:
     """The end of one continuation of a run, for those who wait for it. A run that is continued gets another one."""
 
-    __slots__ = ("_event", "output", "over", "raised")
+    __slots__ = ("_event", "_trace", "output", "over", "raised")
 
     def __init__(self, output: WorkflowRunOutput) -> None:
         self.output = output
         self.over = False
         self.raised: BaseException | None = None
         self._event: anyio.Event | None = None
+        self._trace: TracebackType | None = None
 
     def close(self, output: WorkflowRunOutput) -> None:
         self.output, self.over = output, True
+        self._trace = self.raised.__traceback__ if self.raised is not None else None
         if self._event is not None:
             self._event.set()
 
@@ -75,8 +79,13 @@ class Completion:
     async def result(self) -> WorkflowRunOutput:
         """The output once it has ended; raises what it failed with."""
         await self.wait()
+        return self.taken()
+
+    def taken(self) -> WorkflowRunOutput:
+        """The output, now that it has ended; raises what it failed with. Several may wait for it: each gets the traceback
+        as it was."""
         if self.raised is not None:
-            raise self.raised
+            raise self.raised.with_traceback(self._trace)
         return self.output
 
 
@@ -264,6 +273,21 @@ class Execution:
         """Until no pause is being stored, whatever cancels the task meanwhile."""
         if self._parking is not None:
             await self._parking.pause_over()
+
+    @property
+    def pausing(self) -> bool:
+        """Whether it is paused, or about to be, or about to go on: nothing of it may be published now."""
+        return self.life in _PAUSED
+
+    async def going_on(self) -> None:
+        """Wait while it is paused: what one part of a step does while another asks counts when the run goes on."""
+        while self.life in _PAUSED:
+            await self.parking.pass_gate()
+
+    def leave_parts(self, path: str) -> None:
+        """The code at ``path`` has been left: what it left behind does not hold the run up."""
+        if self._parking is not None:
+            self._parking.leave(path)
 
     @property
     def logged(self) -> bool:
@@ -516,6 +540,8 @@ class Execution:
         self.bus.strict = (partial(status_after, self.output.status),)
         if self._parking is not None:
             self._parking.let_go()
+            self._parking.held.clear()
+            self._parking.open_gate()
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 

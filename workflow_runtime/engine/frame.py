@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from ..core.binding import Binding
 from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
-from ..core.journal import OPEN, Record, within
+from ..core.journal import FAILURE, OPEN, Record, within
 from ..core.plan import Node
 from ..model import events as ev
 from ..model.errors import UnserializableError
@@ -22,9 +23,11 @@ from ..model.fields import form_fields
 from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
+from ..model.text import error_name, error_text
 from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
 from .branches import run_branches
+from .failures import log_failure, note, place_of, shorten, traceback_text
 from .form_models import model_name
 from .invoke import call_condition, invoke
 from .limits import limited
@@ -41,7 +44,7 @@ __all__ = ["Frame", "root_frame"]
 class Frame:
     """``prefix`` is put before the segments of the nodes here; ``parent`` is the id of the container that holds them."""
 
-    __slots__ = ("counts", "definition", "depth", "flow", "parent", "prefix", "replaying", "results", "run")
+    __slots__ = ("counts", "definition", "depth", "flow", "left", "parent", "prefix", "replaying", "results", "run")
 
     def __init__(self, run: Execution, definition: Definition, prefix: str, parent: str | None, depth: int) -> None:
         self.run = run
@@ -53,6 +56,7 @@ class Frame:
         self.flow: Flow | None = None
         self.results: list[StepOutput] | None = None
         self.counts: dict[str, int] | None = None
+        self.left = False  # the function whose frame it is has returned or failed
 
     # -- places --------------------------------------------------------------------------------------------------------
 
@@ -177,9 +181,24 @@ class Frame:
                 record.status, record.output = OPEN, None  # what cannot be stored is no outcome
                 raise
 
+    def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
+        run = self.run
+        shorten(error)
+        inner = place_of(error, run.id)
+        if inner is not None and inner != path and (not path or within(inner, path)):
+            return  # a step inside failed with it
+        note(error, run.id, node.name, path, attempt)
+        text, kind = error_text(error), error_name(error)
+        value = {"name": node.name, "kind": node.kind, "attempt": attempt, "error": text, "error_type": kind}
+        value["traceback"] = traceback_text(error)
+        self.remember(path + FAILURE, value, "failure")
+
+    def log_failure(self, path: str, error: Exception, outcome: str) -> None:
+        log_failure(self.run, error, path, f"step {path!r} {outcome}", logging.WARNING)
+
     def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
         """Note in the run's output what failed it; a container that goes on takes it back."""
-        output, text = self.run.output, str(error)
+        output, text = self.run.output, error_text(error)
         known = output.failed_steps or []
         if any(step.error == text and within(step.path or "", path) for step in known):
             return  # a step inside failed with it

@@ -18,6 +18,7 @@ from .bus import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
 from .execution import Execution
+from .failures import Exited, for_caller, shorten
 from .heartbeat import unwatch, watch
 from .joined import Joined
 from .loops import spawn
@@ -226,15 +227,23 @@ async def store_first(run: Execution) -> None:
 async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
     middle: then the run must be able to outlive this call."""
-    run: Execution | Joined = await prepare()
-    del prepare  # and what it holds
-    if isinstance(run, Joined):
-        run.begin()
+    try:
+        run: Execution | Joined = await prepare()
+        del prepare  # and what it holds
+        if isinstance(run, Joined):
+            run.begin()
+            return await run.result()
+        if run.definition.plan.hosted or run.waking:
+            return await _run_hosted(run)
+        await _execute(run)
         return await run.result()
-    if run.definition.plan.hosted or run.waking:
-        return await _run_hosted(run)
-    await _execute(run)
-    return await run.result()
+    except Exited as error:
+        shorten(error)
+        failure = for_caller(error)
+    except Exception as error:
+        shorten(error)
+        raise
+    raise failure
 
 
 async def _run_hosted(run: Execution) -> WorkflowRunOutput:

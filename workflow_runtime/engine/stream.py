@@ -18,6 +18,7 @@ from ..model.errors import Fenced, RunCancelledError, RunNotFound
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
+from .failures import shorten
 
 if TYPE_CHECKING:
     from .execution import Completion, Execution
@@ -87,6 +88,9 @@ class RunStream:
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
+        except Exception as error:
+            shorten(error)
+            raise
         if event is None:
             raise StopAsyncIteration
         return event
@@ -127,15 +131,19 @@ class RunStream:
             Exception: What the run failed with, or what kept it from beginning.
             RunCancelledError: The stream was closed before its first event was asked for.
         """
-        async for _ in self:
-            pass
-        if self._run is None:
-            raise self._refused or RunCancelledError(
-                "the stream was closed before its run began, so there is no output"
-            )
-        if self._is_elsewhere:
-            return await self._output_elsewhere()
-        return await (self._run if self._completion is None else self._completion).result()
+        try:
+            async for _ in self:
+                pass
+            if self._run is None:
+                raise self._refused or RunCancelledError(
+                    "the stream was closed before its run began, so there is no output"
+                )
+            if self._is_elsewhere:
+                return await self._output_elsewhere()
+            return await (self._run if self._completion is None else self._completion).result()
+        except Exception as error:
+            shorten(error)
+            raise
 
     async def _wait_ended(self) -> None:
         if self._completion is not None:
@@ -149,6 +157,9 @@ class RunStream:
             first = await self._take()
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
+            raise
+        except Exception as error:
+            shorten(error)
             raise
         finally:
             if self._run is not None and self._is_over():

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
+from types import FunctionType
 from typing import Any
 from uuid import UUID
 
@@ -121,6 +122,8 @@ def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     if has(kind, msgspec.Struct):
         fields = {name: field_of(value, name) for name in struct_fields(kind)}
         return {TAG: "struct", "t": _name(kind, where), "v": _fields(fields, where, depth)}
+    if has(kind, BaseException):
+        return {TAG: "exception", "t": _name(kind, where), "v": _exception(value, kind, where, depth)}
     if (names := dataclass_fields(kind)) is not None:
         fields = {name: field_of(value, name) for name in names}
         return {TAG: "dataclass", "t": _name(kind, where), "v": _fields(fields, where, depth)}
@@ -141,6 +144,17 @@ def _kept(value: Unreadable) -> dict[str, Any]:
         return {TAG: "damaged", "v": base64.b64encode(data).decode()}
     found: dict[str, Any] = data
     return found
+
+
+def _exception(error: BaseException, kind: type, where: str, depth: int) -> dict[str, Any]:
+    """What an exception is made of. Where it was raised, and its causes, are not values of it."""
+    args, state = BaseException.__dict__["args"].__get__(error), instance_dict(error, kind)
+    reduce = lookup(kind, "__reduce__")
+    if type(reduce) is not FunctionType:  # some keep more than their args
+        made: Any = reduce(error)  # a tuple, in every class written in C
+        args, state = made[1], {**(made[2] if len(made) > 2 else {}), **state}
+    fields = {name: item for name, item in state.items() if name not in ("run_output", "__notes__")}
+    return {"args": _items(args, where, depth), "fields": _fields(fields, where, depth)}
 
 
 def _model_fields(value: Any, kind: type) -> dict[str, Any]:

@@ -57,6 +57,13 @@ class Frame(Protocol):
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
 
+    def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
+        """Keep the traceback with the run, and write the step, its path, the attempt and the run onto the exception.
+        Nothing is noted where a step inside failed with it."""
+
+    def log_failure(self, path: str, error: Exception, outcome: str) -> None:
+        """Log a failure that does not fail the run, with its traceback."""
+
     def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
         """The node fails the run with ``error``, unless what is around it goes on. Nothing is kept for a container in
         which a step failed with it. ``kind`` is the type of its output."""
