@@ -96,6 +96,7 @@ MOVED = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
+TABLES = ("runs", "steps", "events", "requirements", "signals", "sessions", "session_values", "locks")
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace

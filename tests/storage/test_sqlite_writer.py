@@ -313,3 +313,42 @@ async def test_a_file_name_with_odd_characters_is_that_file(tmp_path: Path) -> N
     assert len(await db.list_runs(RunFilter())) == 1
     await db.aclose()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+async def test_the_log_shrinks_again_when_its_commits_are_in_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_runtime_sqlite import connection as module
+
+    monkeypatch.setattr(module, "WAL_LIMIT", 64 * 1024)
+    db, log = SqliteDb(path), path.with_name(f"{path.name}-wal")
+    await db.commit(started())
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM workflow_runs").fetchone()
+    for number in range(20):  # which cannot be put into the file while somebody reads it as it was
+        await db.commit(Batch(run=run(f"r{number}", data=bytes(300_000))))
+    assert log.stat().st_size > 5_000_000
+    reader.close()
+    for number in range(3):
+        await db.commit(Batch(run=run(f"s{number}", data=bytes(10))))
+    assert log.stat().st_size <= 64 * 1024
+    await db.aclose()
+
+
+async def test_a_vacuum_gives_back_what_was_deleted(path: Path) -> None:
+    db = SqliteDb(path)
+    for number in range(20):
+        row = run(f"r{number}", RunStatus.COMPLETED, updated_at=1.0, data=bytes(100_000))
+        await db.commit(Batch(run=row))
+    await db.commit(started("kept"))
+    await db.prune(kinds=None, before=9.0, limit=100)
+    before = path.stat().st_size
+    freed = await db.vacuum()
+    assert freed is not None
+    assert freed > 1_500_000
+    assert path.stat().st_size <= before - freed
+    assert await db.load_run("kept") is not None
+    await db.commit(Batch(run=run("kept", seq=3)))
+    await db.aclose()
+    assert await SqliteDb(":memory:").vacuum() is None

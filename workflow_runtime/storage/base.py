@@ -302,6 +302,11 @@ class BaseDb(ABC):
         """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
         return DbReport(place=self.id, engine=type(self).__name__)
 
+    async def vacuum(self) -> int | None:
+        """Give the space of deleted rows back to the disk; may take long, and others may wait. The bytes that went back,
+        None where the database has no such thing."""
+        return None
+
     # -- writing ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
