@@ -292,7 +292,10 @@ class PostgresDb(BaseDb):
             [float(lease) for _, lease in leases],
             _ACTIVE,
         )
-        return [LeaseState(held=held, cancel_requested=cancel) for held, cancel in found]
+        return [
+            LeaseState(held=held, cancel_requested=cancel, renewed=renewed or not held)
+            for held, cancel, renewed in found
+        ]
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         [(status,)] = await self._write(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)

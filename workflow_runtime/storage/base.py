@@ -244,10 +244,12 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled?"""
+    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled? ``renewed`` is False where
+    it is ours, but somebody was writing the run: try again soon."""
 
     held: bool
     cancel_requested: bool = False
+    renewed: bool = True
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
