@@ -158,7 +158,11 @@ CREATE INDEX requirements_open ON @.requirements (created_at, requirement_id)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
 CREATE INDEX requirements_of_session ON @.requirements (session_id, created_at, requirement_id)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
-CREATE INDEX requirements_due ON @.requirements (timeout_at)
+CREATE INDEX requirements_of_workflow ON @.requirements (workflow_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND workflow_id IS NOT NULL;
+CREATE INDEX requirements_of_user ON @.requirements (user_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND user_id IS NOT NULL;
+CREATE INDEX requirements_due ON @.requirements (workflow_id, timeout_at)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
 INSERT INTO @.signals (run_id, kind, data, created_at)
     SELECT run_id, 'cancel', '{}', updated_at FROM @.runs

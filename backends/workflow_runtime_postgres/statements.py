@@ -41,24 +41,26 @@ PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_2({marks(5)})"
 PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_2({marks(7)})"
 
 # These come to the same when they are repeated.
-# The rows are locked in the order of commits that go together (``commits.lock_order``), so that neither waits for the other
-# in a circle.
+# A row that a commit has locked is left to the next call, so that one run that waits keeps no other from its lease.
 RENEW = """
     WITH wanted AS (
         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::float8[])
         WITH ORDINALITY AS wanted (run_id, attempt, owner, lease, place)
-    ), found AS (
-        SELECT run.run_id, wanted.place, wanted.lease, run.cancel_requested,
-            run.attempt = wanted.attempt AND run.status = ANY ($5) AND run.owner IS NOT NULL
-            AND coalesce(run.owner = wanted.owner, true) AS held
-        FROM @.runs AS run JOIN wanted ON run.run_id = wanted.run_id
-        ORDER BY run.session_id, run.run_id FOR NO KEY UPDATE OF run
+    ), free AS (
+        SELECT run.run_id, wanted.lease FROM @.runs AS run JOIN wanted ON run.run_id = wanted.run_id
+        WHERE run.attempt = wanted.attempt AND run.status = ANY ($5) AND run.owner IS NOT NULL
+            AND coalesce(run.owner = wanted.owner, true)
+        FOR NO KEY UPDATE OF run SKIP LOCKED
     ), renewed AS (
-        UPDATE @.runs AS run SET leased_until = @.now_2() + found.lease FROM found
-        WHERE run.run_id = found.run_id AND found.held
+        UPDATE @.runs AS run SET leased_until = @.now_2() + free.lease FROM free WHERE run.run_id = free.run_id
+        RETURNING run.run_id
     )
-    SELECT coalesce(found.held, false) AS held, coalesce(found.cancel_requested, false) AS cancel_requested
-    FROM wanted LEFT JOIN found ON found.place = wanted.place ORDER BY wanted.place"""
+    SELECT coalesce(
+            run.attempt = wanted.attempt AND run.status = ANY ($5) AND run.owner IS NOT NULL
+            AND coalesce(run.owner = wanted.owner, true), false
+        ) AS held, coalesce(run.cancel_requested, false) AS cancel_requested, renewed.run_id IS NOT NULL AS renewed
+    FROM wanted LEFT JOIN @.runs AS run ON run.run_id = wanted.run_id
+    LEFT JOIN renewed ON renewed.run_id = wanted.run_id ORDER BY wanted.place"""
 LOCK_TAKE = """
     INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, @.now_2() + $3::float8)
     ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = @.now_2() + $3::float8
@@ -96,6 +98,7 @@ MOVED = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
+TABLES = ("runs", "steps", "events", "requirements", "signals", "sessions", "session_values", "locks")
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace

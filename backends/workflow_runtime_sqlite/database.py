@@ -103,7 +103,7 @@ class SqliteDb(BaseDb):
         self._clock: LeaseClock = time if clock is None else clock
         self._watch = Watch()
         self._foreign = Foreign(self._watch)
-        settings = Settings(self.location, synchronous, busy_timeout, max_pages)
+        self._settings = settings = Settings(self.location, synchronous, busy_timeout, max_pages)
         self._writer = Worker(settings, reader=False, wake=self._watch.wake, tick=self._foreign.tick)
         # Another connection would see another database in memory, so there the writer reads.
         count = 0 if self.location.in_memory else READERS
@@ -147,6 +147,14 @@ class SqliteDb(BaseDb):
     async def check(self) -> DbReport:
         """Read the whole file, its indexes included, beside the runs that go on."""
         return await self._read_aside(checks.check, self.location)
+
+    async def vacuum(self) -> int | None:
+        """Write the file anew without its free pages; others wait meanwhile, as for a long commit. A database in memory
+        has none to give back."""
+        if self.location.in_memory:
+            return None
+        await self.open()
+        return await to_thread.run_sync(checks.vacuum, self._settings, limiter=CapacityLimiter(1))
 
     # -- the hop -------------------------------------------------------------------------------------------------------
 

@@ -88,18 +88,26 @@ def list_requirements(
         where, values = f"{where} AND timeout_at <= ?", [*values, due_before]
     if after is not None:
         where, values = f"{where} AND (created_at, requirement_id) > (?, ?)", [*values, *after]
+    index = _question_index(session_id, user_id, workflow_id, due_before)
     text = f"""
-        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open{_question_index(session_id, due_before)}
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open{index}
         WHERE answered_at IS NULL AND withdrawn_at IS NULL{where}
         AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = open.run_id AND status IN ('PAUSED', 'RUNNING'))
         ORDER BY created_at, requirement_id LIMIT ?"""
     return [requirement_row(found) for found in connection.execute(text, (*values, limit))]
 
 
-def _question_index(session_id: str | None, due_before: float | None) -> str:
+def _question_index(
+    session_id: str | None, user_id: str | None, workflow_id: str | None, due_before: float | None
+) -> str:
+    # The one that leaves the fewest rows; SQLite, without statistics, would guess.
     if due_before is not None:
         return " INDEXED BY workflow_requirements_due"
-    return " INDEXED BY workflow_requirements_of_session" if session_id is not None else ""
+    if session_id is not None:
+        return " INDEXED BY workflow_requirements_of_session"
+    if user_id is not None:
+        return " INDEXED BY workflow_requirements_of_user"
+    return " INDEXED BY workflow_requirements_of_workflow" if workflow_id is not None else ""
 
 
 def list_sessions(

@@ -442,6 +442,14 @@ def db_check(
     perform(lambda: partial(check, db, _console(), limit=limit, as_json=as_json), as_json=as_json)
 
 
+@db_app.command("vacuum")
+def db_vacuum(db: Db = None, as_json: AsJson = False) -> None:
+    """Give the space of deleted runs and events back to the disk. Runs that are under way wait for a moment."""
+    from .health import vacuum
+
+    perform(lambda: partial(vacuum, db, _console(), as_json=as_json), as_json=as_json)
+
+
 @app.command()
 def bench(
     target: Annotated[

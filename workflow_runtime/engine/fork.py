@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -141,14 +142,20 @@ def _failed(path: str, record: Record) -> HistoryEntry:
 def _before(rows: list[StepRow], cut: int) -> list[StepRow]:
     """The rows written before ``cut``; a container that the cut lies in is open again, in its first attempt."""
     kept = [row for row in rows if row.position < cut]
-    later = [row.path for row in rows if row.position >= cut]
+    reopened = {outer for row in rows if row.position >= cut for outer in _enclosing(row.path)}
     found: list[StepRow] = []
     for row in kept:
-        inside = (row.path + "/", row.path + "#")
-        if row.status == DONE and any(path.startswith(inside) for path in later):
+        if row.status == DONE and row.path in reopened:
             row = msgspec.structs.replace(row, status=OPEN, attempt=1)
         found.append(row)
     return found
+
+
+def _enclosing(path: str) -> Iterator[str]:
+    """The paths of all containers and iterations that ``path`` is in."""
+    for place, letter in enumerate(path):
+        if letter in "/#":
+            yield path[:place]
 
 
 async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:

@@ -95,7 +95,8 @@ class Heart:
         for (run, epoch, now), state in zip(due, await db.renew(leases) if leases else (), strict=True):
             if run.epoch != epoch:  # it paused and was continued meanwhile: this tells of the time before
                 continue
-            run.lease_renewed = now
+            if state.renewed:
+                run.lease_renewed = now
             if not state.held and not run.ended and not run.finishing:
                 run.fail(Fenced(f"run {run.id} was taken over by another process; this one has stopped working on it"))
             elif state.cancel_requested:

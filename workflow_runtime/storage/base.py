@@ -244,10 +244,12 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled?"""
+    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled? ``renewed`` is False where
+    it is ours, but somebody was writing the run: try again soon."""
 
     held: bool
     cancel_requested: bool = False
+    renewed: bool = True
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
@@ -301,6 +303,11 @@ class BaseDb(ABC):
     async def check(self) -> DbReport:
         """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
         return DbReport(place=self.id, engine=type(self).__name__)
+
+    async def vacuum(self) -> int | None:
+        """Give the space of deleted rows back to the disk; may take long, and others may wait. The bytes that went back,
+        None where the database has no such thing."""
+        return None
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
