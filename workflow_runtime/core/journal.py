@@ -14,9 +14,10 @@ import msgspec
 
 from ..model.step_io import StepOutput
 
-__all__ = ["DONE", "FAILURE", "MEMO", "OPEN", "Journal", "Record", "within"]
+__all__ = ["DONE", "FAILURE", "INPUT", "MEMO", "OPEN", "Journal", "Record", "within"]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
+INPUT = "!input"  # put behind the path of a step that a function called: the memo that tells its input from others
 FAILURE = "!failure"  # put behind a step's path: the memo of what its last attempt that failed had raised
 
 

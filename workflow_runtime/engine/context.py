@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import anyio
 import anyio.from_thread
 
+from ..core.journal import INPUT
 from ..core.plan import Node, segment
 from ..model import checks
 from ..model import events as ev
@@ -24,6 +25,7 @@ from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
+from .identity import Places, mark_of
 from .said import Said
 
 if TYPE_CHECKING:
@@ -349,9 +351,13 @@ class RunContext:
             raise EngineError(f"{name}: the function has been left, so this step cannot be run any more")
         self._mark()
         given = options.pop("input", None)
-        count = frame.counts[name] = frame.counts.get(name, 0) + 1
-        part = segment(0, name).partition(".")[2]
-        place = part if count == 1 else f"{part}#{count - 1}"
+        places = frame.counts.get(name)
+        if places is None:
+            places = frame.counts[name] = Places(frame, segment(0, name).partition(".")[2])
+        mark = mark_of(given) if given is not None else None
+        place = places.take(mark)
+        if mark is not None and frame.recorded(f"{frame.prefix}{place}{INPUT}") is None:
+            frame.remember(f"{frame.prefix}{place}{INPUT}", mark)
         definition = frame.definition
         node = build_step(
             Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.journal import DONE, FAILURE, OPEN, Journal, Record, within
+from ..core.journal import DONE, FAILURE, INPUT, OPEN, Journal, Record, within
 from ..core.plan import Node
 from ..core.state import merged
 from ..model import codec
@@ -91,6 +91,8 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     for item in rows:
         changes = _patch(state, item)
         if item.path == START:
+            continue
+        if item.path.endswith(INPUT):
             continue
         if item.path.endswith(FAILURE):
             step = item.path.removesuffix(FAILURE)

@@ -29,6 +29,7 @@ from . import pauses as asking
 from .branches import run_branches
 from .failures import log_failure, note, place_of, shorten, traceback_text
 from .form_models import model_name
+from .identity import Places
 from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
@@ -55,7 +56,7 @@ class Frame:
         self.replaying = run.journal.replaying
         self.flow: Flow | None = None
         self.results: list[StepOutput] | None = None
-        self.counts: dict[str, int] | None = None
+        self.counts: dict[str, Places] | None = None
         self.left = False  # the function whose frame it is has returned or failed
 
     # -- places --------------------------------------------------------------------------------------------------------
