@@ -52,7 +52,6 @@ _PRUNED_ORIGIN = (
 
 # In drawn cases.
 EXPECTED: tuple[Known, ...] = (
-    Known("edit-taken-back", "a later commit of a run takes back what its edit_state() has stored", _with("edit")),
     Known("taken-from-the-living", _CLOCKS, _with("skew")),
     Known("pruned-another-workflow", "a retention prunes the runs of every workflow", _with("tree2", "retention")),
     Known("stuck", _PRUNED_ORIGIN, _with("retention", "fork")),
@@ -66,8 +65,4 @@ EXPECTED: tuple[Known, ...] = (
 )
 
 # Kept cases (files of kept/ without .json) that still break their rule.
-KEPT_FAILING = frozenset(
-    {
-        "edit-is-taken-back",
-    }
-)
+KEPT_FAILING: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ from ..steps.build import build_step
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
+from .edits import edit, give_back_inside
 from .said import Said
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ __all__ = ["SHARED", "RunContext", "Shared", "assign"]
 
 _T = TypeVar("_T")
 
+
+_INSIDE: ContextVar[str | None] = ContextVar("workflow_runtime_once", default=None)
+"""The path of the ``once`` whose function is being called."""
 
 _ASSIGNED: WeakKeyDictionary[Execution, dict[str, Any]] = WeakKeyDictionary()
 
@@ -130,15 +135,16 @@ class RunContext:
 
     @property
     def session_state(self) -> dict[str, Any]:
-        """The live state of the session: change it in place. Branches of a Parallel share it.
+        """The live state of the session: change it in place. A branch of a Parallel or Map has a copy, which is merged with
+        the outcomes of its steps.
 
         Assigning a dict gives the live one that dict's content.
         """
-        return self._frame.run.state
+        return self._frame.state
 
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
-        state = self._frame.run.state
+        state = self._frame.state
         if value is not state:
             state.clear()
             state.update(value or {})
@@ -232,20 +238,32 @@ class RunContext:
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """The result of ``function`` (sync or async), computed once per step of this run: a retry, a continuation or a
-        recovery gets the recorded value. The value must be storable if the run has a database."""
+        recovery gets the recorded value, and the keys of the session state that ``function`` changed. Both must be storable
+        if the run has a database; then it returns when they are stored, also with durability "async"."""
         if not isinstance(key, str) or not callable(function):
             raise InputError(
                 f"once({key!r}, {function!r}) takes a text and a function; write once('name', lambda: ...)"
             )
+        frame = self._frame
         path = f"{self.path}!once:{key}"
-        record = self._frame.recorded(path)
+        record = frame.recorded(path)
         if record is not None:
+            give_back_inside(frame, path)
             return record.value
         self._mark()
-        found = function()
-        value = await found if inspect.isawaitable(found) else found
-        self._frame.remember(path, value)
-        await self._frame.checkpoint()
+        before = frame.working()
+        token = _INSIDE.set(path)
+        try:
+            found = function()
+            value = await found if inspect.isawaitable(found) else found
+        finally:
+            _INSIDE.reset(token)
+        after = frame.working()
+        changed = {key: now for key, now in after.items() if key not in before or before[key] != now}
+        frame.remember(path, value, changed=changed)
+        if changed:
+            frame.take_over(changed, path)
+        await frame.commit()
         return value
 
     async def sleep(self, seconds: float) -> None:
@@ -320,7 +338,13 @@ class RunContext:
             Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan
         )
         flow = frame.flow if given is None else frame.flow.fork(input=given)
-        output = await node.execute(frame, flow)
+        # Of steps at the same time one works on the live state, as all do that come one after the other.
+        where = frame if not frame.working_steps else frame.apart()
+        frame.working_steps += 1
+        try:
+            output = await node.execute(where, flow)
+        finally:
+            frame.working_steps -= 1
         frame.results.append(output)
         frame.flow.advance(name, output)
         return output
@@ -330,8 +354,20 @@ class RunContext:
     @asynccontextmanager
     async def edit_state(self) -> AsyncIterator[dict[str, Any]]:
         """A serialised read-modify-write of the session state: inside, nobody else of the session is between its own
-        read and write, the dict is fresh, and leaving commits the change."""
-        from .sessions import editing
+        read and write. The dict is a fresh copy of what is stored; leaving commits the keys that were changed in it.
 
-        async with editing(self._frame.run) as state:
+        An edit is done once per step: a step that is entered again (a retry, an answer, a recovery) finds the recorded
+        values, and what it changes in the block is dropped. Edits are told apart by their order within the step.
+
+        Raises:
+            StepChanged: The step, entered again, changes other keys than it did the first time.
+        """
+        place = None
+        if self._said is not None:  # a function that decides is not entered again once it has decided
+            outer = _INSIDE.get()
+            inside = outer if outer is not None and outer.startswith(self.path + "!") else self.path
+            number = self._next(f"{inside}!edit")
+            place = f"{inside}!edit:{number}"
+            self._mark()
+        async with edit(self._frame, place) as state:
             yield state

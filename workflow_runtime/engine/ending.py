@@ -116,7 +116,7 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             run.withdraw("")
             continue
         except ConcurrentWrite as conflict:
-            run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
+            run.state_conflict(conflict.current, _ours(run, outcome))  # numbered before the end, which is tried again
             continue
         except Fenced as lost:
             give_up_lost(run, lost)
@@ -139,6 +139,15 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
         return
     run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
     _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
+
+
+def _ours(run: Execution, outcome: Any) -> dict[str, bytes]:
+    """The session state that the refused end would have stored."""
+    assert run.recorder is not None
+    try:
+        return run.recorder.committed if outcome is PAUSED else snapshot(run.state)
+    except UnserializableError:
+        return run.recorder.committed
 
 
 def _leave_out(run: Execution) -> None:
@@ -219,7 +228,7 @@ def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
 def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
     """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
     output = run.output
-    output.session_state = run.state
+    output.session_state = _shown_state(run, outcome)
     output.metrics = _metrics(run)
     if run.has_questions:
         _show_questions(run)
@@ -251,6 +260,13 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         ),
         None,
     )
+
+
+def _shown_state(run: Execution, outcome: Any) -> dict[str, Any]:
+    """At an end the state as it is; of a paused run without what a step that waits has changed, which is not committed."""
+    if outcome is not PAUSED or run.recorder is None:
+        return run.state
+    return {key: codec.decode_value(value) for key, value in run.recorder.committed.items()}
 
 
 def _show_questions(run: Execution) -> None:

@@ -24,7 +24,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended) or "memo".
 
     ``changes`` are the keys of the session state that were recorded with it, each with its value before and after (None:
-    not there). Branches that run at once share the state, so what one of them changed may stand with another.
+    not there).
     """
 
     path: str

@@ -24,7 +24,7 @@ import msgspec
 from .errors import UnserializableError
 from .text import is_model
 
-__all__ = ["is_plain", "seal", "unseal"]
+__all__ = ["is_plain", "seal", "store_as_dict", "unseal"]
 
 TAG = "$"
 _SCALARS = (str, int, bool, type(None))
@@ -96,6 +96,11 @@ _WRITERS: dict[type, _Writer] = {
     UUID: ("uuid", lambda v, w, d: str(v)),
     complex: ("complex", lambda v, w, d: [seal(v.real), seal(v.imag)]),
 }
+
+
+def store_as_dict(kind: type[dict[Any, Any]]) -> None:
+    """Let values of this kind of dict be stored; they come back as plain dicts."""
+    _WRITERS[kind] = ("dict", lambda v, w, d: [[seal(k, w, d), seal(x, f"{w}[{k!r}]", d)] for k, x in v.items()])
 
 
 def _read_stamp(value: Any, kind: type[datetime] | type[time]) -> datetime | time:
