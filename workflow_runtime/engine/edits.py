@@ -48,10 +48,11 @@ async def edit(frame: Frame, path: str | None) -> AsyncIterator[dict[str, Any]]:
             _note(frame, path, unstored, changes(unstored, freeze(state, stored=False)))
             return
         name, owner = f"session:{run.request.session_id}", f"{run.owner}:{new_id()}"
+        recorder = run.recorder
+        assert recorder is not None
         await acquire_lock(run, db, name, owner)
         try:
-            recorder = run.recorder
-            assert recorder is not None
+            recorder.turn.editing = True
             async with recorder.exclusive():
                 stored = await refresh(run, db)
             before: dict[str, Frozen] = dict(pending_over(run, stored))
@@ -69,6 +70,7 @@ async def edit(frame: Frame, path: str | None) -> AsyncIterator[dict[str, Any]]:
             elif path is not None:
                 _note(frame, path, before, changed)
         finally:
+            recorder.turn.editing = False
             with anyio.CancelScope(shield=True):
                 await release_lock(db, name, owner)
 

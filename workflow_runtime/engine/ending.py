@@ -15,7 +15,7 @@ from ..model import codec
 from ..model import events as ev
 from ..model.codec import seal, seal_output
 from ..model.enums import RunStatus
-from ..model.errors import AnswersArrived, CancelRequested, ConcurrentWrite, Fenced, UnserializableError
+from ..model.errors import AnswersArrived, CancelRequested, ConcurrentWrite, Fenced, StorageError, UnserializableError
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.requirements import ErrorRequirement, StepRequirement
@@ -102,8 +102,16 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
     if isinstance(outcome, (Cancelled, BaseException)) and not again:
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
+    if run.recorder is None:
+        await _finish(run, outcome)
+        return
+    async with run.recorder.turn:
+        await _finish(run, outcome)
+
+
+async def _finish(run: Execution, outcome: Any) -> None:
     salvage = lightened = False
-    for _ in range(10):
+    while True:
         event, error = _terminal(run, outcome)
         if salvage:
             _leave_out(run)
@@ -117,6 +125,13 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             continue
         except ConcurrentWrite as conflict:
             run.state_conflict(conflict.current, _ours(run, outcome))  # numbered before the end, which is tried again
+            assert run.recorder is not None
+            try:
+                await run.recorder.turn.refused()
+            except StorageError as failure:
+                _close_unsaved(run, event)
+                run.raised = failure
+                return
             continue
         except Fenced as lost:
             give_up_lost(run, lost)
@@ -137,8 +152,6 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             continue
         run.raised = error
         return
-    run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
-    _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
 
 
 def _ours(run: Execution, outcome: Any) -> dict[str, bytes]:

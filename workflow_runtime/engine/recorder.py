@@ -31,6 +31,7 @@ from ..model.errors import (
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
 from .mutex import Mutex
@@ -117,6 +118,7 @@ class Recorder:
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = Mutex()
+        self.turn = CommitTurn(run, db)
         self._flushing = False
         self._sealed = False
         self._committing = False
@@ -303,7 +305,7 @@ class Recorder:
             CancelRequested: The run may only be stored as CANCELLED.
             StorageError: Nothing was written; what was collected is kept.
         """
-        async with self._lock:
+        async with self._lock, self.turn:
             if status is None and (self._sealed or self.run.finishing):
                 return  # what is left goes with the end, in one commit: an end is never in the log before it is in the row
             while True:
@@ -337,6 +339,7 @@ class Recorder:
                     if status is not None:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
+                    await self.turn.refused()
                     continue
                 except (AnswersArrived, CancelRequested):
                     self._ask_again(asked)
