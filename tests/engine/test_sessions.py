@@ -67,6 +67,29 @@ async def test_ten_concurrent_runs_that_each_add_a_key_leave_ten_runs_and_ten_ke
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_any_number_of_runs_that_write_one_key_ends(db: BaseDb, durability: str) -> None:
+    meeting = Meeting(30)
+
+    async def put(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        await meeting.join()
+        session_state["last"] = step_input.input
+
+    workflow = Workflow(steps=[put], db=db, durability=durability)
+    outputs: list[Any] = []
+
+    async def one(number: int) -> None:
+        outputs.append(await workflow.arun(f"v{number}", session_id="s"))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for number in range(30):
+                group.start_soon(one, number)
+    assert {output.status for output in outputs} == {RunStatus.completed}
+    assert len(await stored_runs(db, "s")) == 30
+
+
+@pytest.mark.anyio
 async def test_two_hundred_concurrent_edits_count_to_two_hundred(db: BaseDb) -> None:
     meeting = Meeting(200)
 

@@ -76,7 +76,8 @@ class StoredRules:
                 book.wrong("end-changed", run.run_id, row.status, "->", run.status, "by", process.name)
             if run.attempt < row.attempt:
                 book.wrong("old-attempt-wrote", run.run_id, run.attempt, "over", row.attempt)
-        if batch.session is not None and "count" in batch.session.state:
+        starts_fork = batch.create and run is not None and run.forked_from is not None  # with the state of its place
+        if batch.session is not None and "count" in batch.session.state and not starts_fork:
             self._check_count((before.state or {}).get("count"), batch.session.state["count"], process)
         if batch.events:
             self.check_log(batch.events[0].run_id)

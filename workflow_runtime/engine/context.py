@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
@@ -25,6 +26,7 @@ from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
+from .edits import edit, give_back_inside
 from .identity import Places, mark_of
 from .said import Said
 
@@ -36,6 +38,9 @@ __all__ = ["SHARED", "RunContext", "Shared", "assign"]
 
 _T = TypeVar("_T")
 
+
+_INSIDE: ContextVar[str | None] = ContextVar("workflow_runtime_once", default=None)
+"""The path of the ``once`` whose function is being called."""
 
 _ASSIGNED: WeakKeyDictionary[Execution, dict[str, Any]] = WeakKeyDictionary()
 
@@ -135,15 +140,16 @@ class RunContext:
 
     @property
     def session_state(self) -> dict[str, Any]:
-        """The live state of the session: change it in place. Branches of a Parallel share it.
+        """The live state of the session: change it in place. A branch of a Parallel or Map has a copy, which is merged with
+        the outcomes of its steps.
 
         Assigning a dict gives the live one that dict's content.
         """
-        return self._frame.run.state
+        return self._frame.state
 
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
-        state = self._frame.run.state
+        state = self._frame.state
         if value is not state:
             state.clear()
             state.update(value or {})
@@ -243,32 +249,50 @@ class RunContext:
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """The result of ``function`` (sync or async), computed once per step of this run: a retry, a continuation or a
-        recovery gets the recorded value. The value must be storable if the run has a database."""
+        recovery gets the recorded value, and the keys of the session state that ``function`` changed. Both must be storable
+        if the run has a database; then it returns when they are stored, also with durability "async"."""
         if not isinstance(key, str) or not callable(function):
             raise InputError(
                 f"once({key!r}, {function!r}) takes a text and a function; write once('name', lambda: ...)"
             )
+        frame = self._frame
         path = f"{self.path}!once:{key}"
-        run = self._frame.run
+        run, is_mine = frame.run, True
         making = run.parking.making
-        while (record := self._frame.recorded(path)) is None and path in making:
+        while (record := frame.recorded(path)) is None and path in making:
+            is_mine = False
             with self._part():
                 await making[path].wait()  # if it fails there, it is tried here
         if record is not None:
+            if is_mine:
+                give_back_inside(frame, path)
             return record.value
         await run.going_on()
         self._mark()
         made = making[path] = anyio.Event()
         try:
             with self._part():
-                found = function()
-                value = await found if inspect.isawaitable(found) else found
-                await run.going_on()
-                self._frame.remember(path, value)
-                await self._frame.checkpoint()
+                return await self._make_once(path, function)
         finally:
             del making[path]
             made.set()
+
+    async def _make_once(self, path: str, function: Callable[[], Any]) -> Any:
+        frame = self._frame
+        before = frame.working()
+        token = _INSIDE.set(path)
+        try:
+            found = function()
+            value = await found if inspect.isawaitable(found) else found
+        finally:
+            _INSIDE.reset(token)
+        await frame.run.going_on()
+        after = frame.working()
+        changed = {key: now for key, now in after.items() if key not in before or before[key] != now}
+        frame.remember(path, value, changed=changed)
+        if changed:
+            frame.take_over(changed, path)
+        await frame.commit()
         return value
 
     @contextmanager
@@ -365,12 +389,16 @@ class RunContext:
         flow = frame.flow if given is None else frame.flow.fork(input=given)
         parts = frame.run.parking.parts(self.path)
         parts.begin()
+        # Of steps at the same time one works on the live state, as all do that come one after the other.
+        where = frame if not frame.working_steps else frame.apart()
+        frame.working_steps += 1
         try:
-            output = await node.execute(frame, flow)
+            output = await node.execute(where, flow)
         except Suspended:
             await parts.hold()
             raise
         finally:
+            frame.working_steps -= 1
             parts.end()
         frame.results.append(output)
         frame.flow.advance(name, output)
@@ -381,9 +409,21 @@ class RunContext:
     @asynccontextmanager
     async def edit_state(self) -> AsyncIterator[dict[str, Any]]:
         """A serialised read-modify-write of the session state: inside, nobody else of the session is between its own
-        read and write, the dict is fresh, and leaving commits the change."""
-        from .sessions import editing
+        read and write. The dict is a fresh copy of what is stored; leaving commits the keys that were changed in it.
 
+        An edit is done once per step: a step that is entered again (a retry, an answer, a recovery) finds the recorded
+        values, and what it changes in the block is dropped. Edits are told apart by their order within the step.
+
+        Raises:
+            StepChanged: The step, entered again, changes other keys than it did the first time.
+        """
         await self._frame.run.going_on()
-        async with editing(self._frame.run) as state:
+        place = None
+        if self._said is not None:  # a function that decides is not entered again once it has decided
+            outer = _INSIDE.get()
+            inside = outer if outer is not None and outer.startswith(self.path + "!") else self.path
+            number = self._next(f"{inside}!edit")
+            place = f"{inside}!edit:{number}"
+            self._mark()
+        async with edit(self._frame, place) as state:
             yield state

@@ -124,8 +124,16 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
     if isinstance(outcome, (Cancelled, BaseException)) and not again:
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
+    if run.recorder is None:
+        await _finish(run, outcome)
+        return
+    async with run.recorder.turn:
+        await _finish(run, outcome)
+
+
+async def _finish(run: Execution, outcome: Any) -> None:
     salvage = lightened = False
-    for _ in range(10):
+    while True:
         event, error = _terminal(run, outcome)
         if salvage:
             _leave_out(run)
@@ -138,7 +146,14 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             run.withdraw("")
             continue
         except ConcurrentWrite as conflict:
-            run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
+            run.state_conflict(conflict.current, _ours(run, outcome))  # numbered before the end, which is tried again
+            assert run.recorder is not None
+            try:
+                await run.recorder.turn.refused()
+            except StorageError as failure:
+                _close_unsaved(run, event)
+                run.raised = failure
+                return
             continue
         except Fenced as lost:
             give_up_lost(run, lost)
@@ -165,8 +180,15 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
         if isinstance(outcome, BaseException):
             _log(run, _unwrapped(outcome))
         return
-    run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
-    _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
+
+
+def _ours(run: Execution, outcome: Any) -> dict[str, bytes]:
+    """The session state that the refused end would have stored."""
+    assert run.recorder is not None
+    try:
+        return run.recorder.committed if outcome is PAUSED else snapshot(run.state)
+    except UnserializableError:
+        return run.recorder.committed
 
 
 def _leave_out(run: Execution) -> None:
@@ -247,7 +269,7 @@ def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
 def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
     """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
     output = run.output
-    output.session_state = run.state
+    output.session_state = _shown_state(run, outcome)
     output.metrics = _metrics(run)
     if run.has_questions:
         _show_questions(run)
@@ -278,6 +300,13 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         ),
         None,
     )
+
+
+def _shown_state(run: Execution, outcome: Any) -> dict[str, Any]:
+    """At an end the state as it is; of a paused run without what a step that waits has changed, which is not committed."""
+    if outcome is not PAUSED or run.recorder is None:
+        return run.state
+    return {key: codec.decode_value(value) for key, value in run.recorder.committed.items()}
 
 
 def _show_questions(run: Execution) -> None:

@@ -127,4 +127,5 @@ async def _passes(run: Execution, frame: Frame) -> Any:
             if not run.rewalking:  # a step that makes an error of being let go is entered again all the same
                 raise
         run.rewalking = False
+        run.reset_state()
         run.journal.replaying = frame.replaying = True

@@ -15,6 +15,7 @@ import msgspec
 from ..core.journal import Journal
 from ..core.life import KEEP, OVER, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
+from ..core.state import replace
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
@@ -39,6 +40,8 @@ from .step_events import question_withdrawn
 from .stored import requirements_of
 
 if TYPE_CHECKING:
+    from ..core.branch_state import Merges
+    from .branch import Kept
     from .heartbeat import Heart
 
 __all__ = ["Completion", "Execution", "owner_of_this_process"]
@@ -99,6 +102,7 @@ class Execution:
         "_pauses",
         "_unparked",
         "attempts",
+        "before",
         "bus",
         "cancel_reason",
         "cancelled",
@@ -116,6 +120,7 @@ class Execution:
         "lease_renewed",
         "life",
         "loop",
+        "merges",
         "opening",
         "output",
         "overdue",
@@ -186,6 +191,8 @@ class Execution:
         self.resumed = created
         self.streams: dict[str, int] | None = None
         self.attempts: dict[str, int] = {}
+        self.merges: Merges | None = None  # made for the first branch
+        self.before: dict[str, Kept] | None = None  # the state as steps found it that may be tried again
         self.partials: dict[str, StepOutput] | None = None
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
@@ -546,6 +553,13 @@ class Execution:
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 
     # -- session -------------------------------------------------------------------------------------------------------
+
+    def reset_state(self) -> None:
+        """The steps that wait were let go and are entered again: what they had changed is changed again."""
+        if self.recorder is not None:
+            self.before = self.merges = None
+            self.state.clear()
+            replace(self.state, self.recorder.committed)
 
     def state_conflict(self, current: dict[str, bytes | None], ours: dict[str, bytes]) -> None:
         """Another run stored other values under our keys: say so, and take theirs as the base that ours replaces."""

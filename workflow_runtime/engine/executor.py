@@ -143,7 +143,7 @@ def _arguments(frame: Frame, node: Any, step_input: StepInput, verb: Any, contex
         "files": step_input.files,
         "session_id": request.session_id,
         "user_id": request.user_id,
-        "session_state": frame.run.state,
+        "session_state": frame.state,
         "run_context": context,
         "run_id": context.idempotency_key,
         "stream": True,

@@ -31,7 +31,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     the step was skipped. The traceback is text without this package's frames, at most 8,000 characters.
 
     ``changes`` are the keys of the session state that were recorded with it, each with its value before and after (None:
-    not there). Branches that run at once share the state, so what one of them changed may stand with another.
+    not there).
     """
 
     path: str

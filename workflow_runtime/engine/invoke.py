@@ -45,6 +45,8 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
         binding: Binding | None = node.binding
         if node.retry is not None or node.timeout is not None or attempt > 1:
             frame.run.attempts[path] = attempt
+        if attempt == 1 and (node.retry is not None or node.on_error == "pause"):
+            frame.keep_state(path)
         limit = node.retry.timeout if node.retry is not None else None
         if limit is not None:
             from .limits import limited
@@ -110,7 +112,7 @@ def _supplied(
         elif name == "run_context":
             supplied[name] = RunContext(frame, node, path, attempt, said)
         elif name == "session_state":
-            supplied[name] = frame.run.state
+            supplied[name] = frame.state
         elif name == "workflow":
             supplied[name] = frame.definition.workflow
         elif name == "additional_data":

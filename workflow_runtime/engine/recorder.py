@@ -6,7 +6,7 @@ is dropped after the commit succeeded, so a refused commit loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,7 +15,7 @@ import msgspec
 from ..core.filters import Sieve
 from ..core.journal import DONE, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
-from ..core.state import changes, snapshot
+from ..core.state import changes, patched, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import (
@@ -31,11 +31,13 @@ from ..model.errors import (
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
 from .mutex import Mutex
 
 if TYPE_CHECKING:
+    from .branch import Branch
     from .execution import Execution
     from .pauses import Requirement
 
@@ -91,7 +93,13 @@ def row_to_record(row: StepRow) -> Record:
         decision=outcome.decision,
         output=outcome.output,
         value=outcome.value,
+        changed=None if row.state is None or row.status == DONE else dict(codec.decode_parts(row.state)),
     )
+
+
+def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:
+    parts = {key: None if value is None else codec.raw(value) for key, value in patch.items()}
+    return codec.encode_plain(parts, where)
 
 
 _REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
@@ -115,8 +123,8 @@ class Recorder:
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = Mutex()
+        self.turn = CommitTurn(run, db)
         self._flushing = False
-        self._editing = False
         self._sealed = False
         self.is_committing = False
         self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
@@ -170,9 +178,12 @@ class Recorder:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
         self._after = snapshot(self.run.state)
         if self._after and not self.created:
-            parts = {key: codec.raw(value) for key, value in self._after.items()}
             self._steps["!start"] = StepRow(
-                run_id=self.run.id, path="!start", position=-1, status=MEMO, state=codec.encode_plain(parts, "!start")
+                run_id=self.run.id,
+                path="!start",
+                position=-1,
+                status=MEMO,
+                state=_encode_patch(self._after, "!start"),
             )
 
     def reopen(self) -> None:
@@ -185,21 +196,32 @@ class Recorder:
         self._close_text()
         return [row for row in self._events if row.path or row.kind not in TERMINAL_EVENTS]
 
-    def note(self, record: Record) -> None:
-        """Take a journal record and the session state as they are now, so that both are of the same moment."""
+    def note(self, record: Record, branch: Branch | None = None) -> None:
+        """Take a journal record and the session state as they are now, so that both are of the same moment; of the state
+        what ``branch`` has changed, if the record is of one."""
         row = record_to_row(self.run.id, record, self.run.epoch)
-        if record.status == DONE:
+        made: Mapping[str, Any] = (record.changed or {}) if record.status == MEMO else {}
+        if record.status == DONE or (record.decision is not None and record.kind != "Step"):
             try:
-                now = snapshot(self.run.state)
+                made = branch.merge(record.path) if branch else changes(self.committed, snapshot(self.run.state))
             except UnserializableError as error:
                 raise UnserializableError(f"{record.path}: {error}", where=record.path) from error
-            before, self._after = self._after or self.run.state_base, now
-            patch = changes(before, self._after)
-            if patch:
-                row.state = codec.encode_plain(
-                    {key: None if value is None else codec.raw(value) for key, value in patch.items()}, record.path
-                )
+            # A container's decision is an outcome of its own, and its row is replaced by that of its end.
+            record.changed = {**(record.changed or {}), **made}
+        if record.changed:
+            row.state = _encode_patch(record.changed, record.path)
+        if made:
+            self.take(made)
         self._steps[record.path] = row
+
+    @property
+    def committed(self) -> dict[str, bytes]:
+        """The session state that is stored, or will be with the next commit: what has an outcome."""
+        return self.run.state_base if self._after is None else self._after
+
+    def take(self, patch: Mapping[str, Any]) -> None:
+        """Let the next commit have these values (None removes a key)."""
+        self._after = patched(self.committed, patch)
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -265,9 +287,9 @@ class Recorder:
         return bool(self._steps or self._events or self._text or not self.created or self.run.asks)
 
     def _state(self, status: RunStatus | None) -> dict[str, bytes]:
-        """The session state to commit: as of the last finished step while the run goes on (what an unfinished step has
-        changed will be changed again if it is done over), as it is at an end or in a serialised edit."""
-        if status is None and self._after is not None and not self._editing:
+        """The session state to commit: what has an outcome while the run goes on (what an unfinished step has changed will
+        be changed again if it is done over), as it is at an end."""
+        if (status is None or not status.is_final) and self._after is not None:
             return self._after
         try:
             return snapshot(self.run.state)
@@ -288,7 +310,7 @@ class Recorder:
             CancelRequested: The run may only be stored as CANCELLED.
             StorageError: Nothing was written; what was collected is kept.
         """
-        async with self._lock:
+        async with self._lock, self.turn:
             if status is None and (self._sealed or self.run.finishing):
                 return  # what is left goes with the end, in one commit: an end is never in the log before it is in the row
             while True:
@@ -322,6 +344,7 @@ class Recorder:
                     if status is not None:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
+                    await self.turn.refused()
                     continue
                 except (AnswersArrived, CancelRequested):
                     self._ask_again(asked)
@@ -344,7 +367,7 @@ class Recorder:
                     if self._steps.get(path) is step:
                         del self._steps[path]
                 del self._events[:events]
-                run.state_base = after
+                run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
                 self._has_room()
                 return
 
@@ -363,14 +386,6 @@ class Recorder:
             return False
         self.created, self._stored = True, found.status
         return True
-
-    async def commit_edit(self) -> None:
-        """Commit the state as it is now: an edit is done once it is left, whatever becomes of its step."""
-        self._editing = True
-        try:
-            await self.commit()
-        finally:
-            self._editing = False
 
     def _row(self, status: RunStatus) -> RunRow:
         run = self.run

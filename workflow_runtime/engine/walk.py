@@ -89,7 +89,7 @@ async def _call_function(
         "execution_input": WorkflowExecutionInput(
             given.value, given.additional_data, given.images, given.videos, given.audio, given.files
         ),
-        "session_state": frame.run.state,
+        "session_state": frame.state,
         "run_context": RunContext(inner, node, path, frame.attempt(path), said),
         **kwargs,
     }

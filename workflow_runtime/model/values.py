@@ -24,7 +24,7 @@ from .making import dataclass_fields, field_of, instance_dict, struct_fields
 from .text import is_model
 from .unreadable import Unreadable
 
-__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal"]
+__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal", "store_as_dict"]
 
 TAG = "$"
 _SCALARS = (str, int, bool, type(None))
@@ -103,6 +103,11 @@ _WRITERS: dict[type, _Writer] = {
     UUID: ("uuid", lambda v, w, d: str(v)),
     complex: ("complex", lambda v, w, d: [seal(v.real), seal(v.imag)]),
 }
+
+
+def store_as_dict(kind: type[dict[Any, Any]]) -> None:
+    """Let values of this kind of dict be stored; they come back as plain dicts."""
+    _WRITERS[kind] = ("dict", lambda v, w, d: [[seal(k, w, d), seal(x, f"{w}[{k!r}]", d)] for k, x in v.items()])
 
 
 def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:

@@ -29,6 +29,11 @@ class Frame(Protocol):
         """The frame of the children of the container at ``path``; ``parent`` where their parent's id is another."""
         ...
 
+    def apart(self, *, shared: bool = False) -> Frame:
+        """This place for one of several branches: it works on a copy of the session state, merged with its outcomes, or with
+        ``shared`` on the live one."""
+        ...
+
     def now(self) -> float: ...
 
     def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
@@ -93,7 +98,7 @@ class Frame(Protocol):
 
     @property
     def state(self) -> dict[str, Any]:
-        """The live session state."""
+        """The live session state; in a branch, the copy of that."""
         ...
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
