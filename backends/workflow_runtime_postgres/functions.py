@@ -129,9 +129,9 @@ BEGIN
     END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
         refused := EXISTS (
-            SELECT FROM unnest(p_keys, p_values, p_expected) AS new (name, value, expected)
+            SELECT FROM unnest(p_keys, p_expected) AS new (name, expected)
             LEFT JOIN @.session_values AS old ON old.session_id = p_session AND old.name = new.name
-            WHERE old.value IS DISTINCT FROM new.value AND old.value IS DISTINCT FROM new.expected
+            WHERE old.value IS DISTINCT FROM new.expected
         );
     END IF;
     IF refused THEN

@@ -210,10 +210,11 @@ COPY = """
             attempt = 1 if row.status in ("RUNNING", "PENDING") else row.attempt  # a migration may have raised it
             first = changed(row, status=RunStatus.RUNNING, attempt=1, seq=1, owner="o", lease_until=5.0,
                             cancel_requested=False)
+            there = await target.load_session(row.session_id)
             patch = SessionPatch(
                 session_id=row.session_id, user_id=session.user_id, workflow_id=session.workflow_id, now=row.created_at,
                 state=session.state, name=session.name, metadata=session.metadata, workflow_data=session.workflow_data,
-                metrics={"runs": 1, "cost": 0.25})
+                expected=there.state if there is not None else {}, metrics={"runs": 1, "cost": 0.25})
             await target.commit(Batch(create=True, run=first, session=patch))
             fence = Fence(run_id=row.run_id, attempt=1, owner="o")
             await target.commit(Batch(

@@ -564,12 +564,13 @@ class Execution:
     def state_conflict(self, current: dict[str, bytes | None], ours: dict[str, bytes]) -> None:
         """Another run stored other values under our keys: say so, and take theirs as the base that ours replaces."""
         for key, stored in current.items():
-            self.publish(
-                ev.SessionStateConflictEvent,
-                key=key,
-                ours=codec.decode_value(ours[key]) if key in ours else None,
-                theirs=codec.decode_value(stored) if stored is not None else None,
-            )
+            if self.recorder is None or not self.recorder.stored_itself(key, stored):
+                self.publish(
+                    ev.SessionStateConflictEvent,
+                    key=key,
+                    ours=codec.decode_value(ours[key]) if key in ours else None,
+                    theirs=codec.decode_value(stored) if stored is not None else None,
+                )
             if stored is None:
                 self.state_base.pop(key, None)
             else:

@@ -128,6 +128,7 @@ class Recorder:
         self._sealed = False
         self.is_committing = False
         self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
+        self._tried: dict[str, bytes | None] = {}  # of the session state, by commits that may be stored
         self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
@@ -353,6 +354,7 @@ class Recorder:
                     self._ask_again(asked)
                     if not isinstance(error, _REFUSALS):  # cut off, or its answer was lost: it may be stored
                         self._unsure += [row] if row is not None else []
+                        self._tried.update(patch.state if patch is not None else {})
                     if not isinstance(error, Exception):
                         raise
                     if not await self._is_stored():
@@ -362,6 +364,7 @@ class Recorder:
                 finally:
                     self.is_committing = False
                 self._unsure.clear()
+                self._tried.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
@@ -370,6 +373,10 @@ class Recorder:
                 run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
                 self._has_room()
                 return
+
+    def stored_itself(self, key: str, value: bytes | None) -> bool:
+        """Whether the run has stored this value by a commit whose answer was lost: then nobody else was first."""
+        return key in self._tried and self._tried[key] == value
 
     def _ask_again(self, asked: Sequence[Requirement]) -> None:
         for item in asked:

@@ -7,7 +7,7 @@ each checked by ``workflow_runtime.testing.DbContract``:
 2. A batch with a ``fence`` is refused with ``Fenced``, and changes nothing, when the stored run's attempt is newer or
    its owner is another (a run without an owner has no other one). No write lowers a stored attempt.
 3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of
-   one of its keys are neither the ``expected`` ones nor the new ones. Other keys of the session merge silently.
+   one of its keys are not the ``expected`` ones. Other keys of the session merge silently.
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
    A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.

@@ -130,7 +130,7 @@ def decide(
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
         AnswersArrived: The run would wait for a question that is answered.
-        ConcurrentWrite: The session's keys are neither as expected nor as wanted.
+        ConcurrentWrite: The session's keys are not as expected.
     """
     row = batch.run
     if row is not None and run is not None and run.session_id != row.session_id:
@@ -210,9 +210,9 @@ def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
 def _next_session(stored: SessionRow | None, patch: SessionPatch, state: Mapping[str, bytes]) -> SessionRow:
     version = 0 if stored is None else stored.version
     current: dict[str, bytes | None] = {}
-    for key, value in patch.state.items():
+    for key in patch.state:
         there = state.get(key)
-        if there != value and there != patch.expected.get(key):
+        if there != patch.expected.get(key):
             current[key] = there
     if current:
         names = ", ".join(map(repr, sorted(current)))
