@@ -93,8 +93,13 @@ def row_to_record(row: StepRow) -> Record:
         decision=outcome.decision,
         output=outcome.output,
         value=outcome.value,
-        changed=None if row.state is None or row.status == DONE else dict(codec.decode_parts(row.state)),
+        changed=_changed(row),
     )
+
+
+def _changed(row: StepRow) -> Any:
+    """The keys of the state that an edit or a ``once`` changed; an Unreadable where they are damaged."""
+    return None if row.state is None or row.status == DONE else codec.decode_parts(row.state)
 
 
 def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:

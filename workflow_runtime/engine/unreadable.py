@@ -43,7 +43,9 @@ def refuse_unreadable(
     if to_cancel:
         found = [item for item in unreadables(output.input) if Unreadable.of(item).class_name == DAMAGED]
     else:
-        records = [(record.decision, record.output, record.value) for record in journal.records.values()]
+        records = [
+            (record.decision, record.output, record.value, record.changed) for record in journal.records.values()
+        ]
         given = (output.input, output.additional_data, output.dependencies, output.metadata)
         found = unreadables((given, records, list(requirements)))
     if not found:
