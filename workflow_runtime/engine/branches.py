@@ -52,6 +52,7 @@ async def run_branches(
         groups.remove(tasks.cancel)
         if group.left:  # cancelled before they began
             strands.busy += 1 - group.left
+        strands.busy -= group.held
     return group.result()
 
 
@@ -67,6 +68,8 @@ class _Branches:
         self.suspended = 0
         self.succeeded = 0
         self.left = count
+        self.held = 0  # strands of a branch that has ended, and cut the others off
+        self._is_cut = False
         self.cancel: Callable[[], None]
         self._strands = strands
         self._fail_fast = fail_fast
@@ -87,20 +90,26 @@ class _Branches:
             self.suspended += 1
         except Rejected as signal:
             self.rejected = self.rejected or signal
-            self.cancel()
+            self._cut_off()
         except Exception as error:
             self.failures.append(error)
             if self._fail_fast:
-                self.cancel()
+                self._cut_off()
         else:
             self.outputs[position] = output
             self.succeeded += output.success
             if self._enough:
-                self.cancel()
+                self._cut_off()
         finally:
             self.left -= 1
-            if self.left:  # the last branch hands its strand back to the container
+            if self.left and self._is_cut and not self.held:
+                self.held = 1  # the run is not quiet while those that are cut off end, level by level
+            elif self.left:  # the last branch hands its strand back to the container
                 self._strands.change(-1)
+
+    def _cut_off(self) -> None:
+        self._is_cut = True
+        self.cancel()
 
     @property
     def _enough(self) -> bool:
