@@ -23,7 +23,7 @@ from pydantic import BaseModel, PrivateAttr
 
 import workflow_runtime
 from workflow_runtime import Image, Unreadable, UnreadableError, UnserializableError
-from workflow_runtime.model import codec
+from workflow_runtime.model import classes, codec
 from workflow_runtime.model.reading import STORED, Given
 from workflow_runtime.model.unreadable import unreadables
 
@@ -139,6 +139,7 @@ def test_a_class_is_found_when_its_module_is_loaded_and_not_before(tmp_path: Pat
 
 def test_a_program_and_its_module_are_one(module: Any, monkeypatch: Any) -> None:
     main = sys.modules["__main__"]
+    monkeypatch.setattr(classes, "_declared", {})
     of_main = b'{"$":"dataclass","t":"__main__:Order","v":{"item":"lamp"}}'
     of_module = b'{"$":"dataclass","t":"shops.app:Order","v":{"item":"lamp"}}'
     # What the program stored is read where it is a module, by who has it or allows it.
@@ -150,8 +151,6 @@ def test_a_program_and_its_module_are_one(module: Any, monkeypatch: Any) -> None
     assert type(codec.decode_value(of_main.replace(b"__main__", b"__mp_main__"))) is app.Order
     # What was stored where it was a module is read by the program.
     del sys.modules["shops.app"]
-    from workflow_runtime.model import classes
-
     classes._allowed.pop("shops.app")
     assert isinstance(codec.decode_value(of_module), Unreadable)
     monkeypatch.setattr(main, "Order", app.Order, raising=False)
