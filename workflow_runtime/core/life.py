@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
-__all__ = ["KEEP", "OVER", "REFUSE", "TABLE", "Answer", "Cell", "Happening", "Life", "next_life"]
+__all__ = ["KEEP", "OVER", "PAUSED", "REFUSE", "TABLE", "Answer", "Cell", "Happening", "Life", "next_life"]
 
 
 class Life(IntEnum):
@@ -44,6 +44,9 @@ class Answer(Enum):
 
 KEEP, REFUSE = Answer.KEEP, Answer.REFUSE
 Cell = Life | Answer
+
+PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
+"""The states in which nothing of the run may be published: it is paused, about to be, or about to go on."""
 
 OVER = frozenset({Life.PARKED, Life.ENDED, Life.GONE})
 """The states in which this process does nothing for the run."""

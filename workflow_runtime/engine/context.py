@@ -14,6 +14,7 @@ import anyio
 import anyio.from_thread
 
 from ..core.journal import INPUT
+from ..core.life import PAUSED
 from ..core.plan import Node, segment
 from ..model import checks
 from ..model import events as ev
@@ -208,7 +209,7 @@ class RunContext:
         self._on_loop(self._progress, done, total, text)
 
     def _publish(self, event: Event) -> None:
-        if self._frame.run.pausing:
+        if self._frame.run.life in PAUSED:
             self._frame.run.parking.held.append(partial(self._publish, event))
             return
         self._alive()
@@ -216,7 +217,7 @@ class RunContext:
             self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
 
     def _progress(self, done: float, total: float | None, text: str | None) -> None:
-        if self._frame.run.pausing:
+        if self._frame.run.life in PAUSED:
             self._frame.run.parking.held.append(partial(self._progress, done, total, text))
             return
         self._alive()

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import msgspec
 
 from ..core.journal import Journal
-from ..core.life import KEEP, OVER, REFUSE, Cell, Happening, Life, next_life
+from ..core.life import KEEP, OVER, PAUSED, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
 from ..core.state import replace
 from ..model import codec
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["Completion", "Execution", "owner_of_this_process"]
 
 logger = logging.getLogger("workflow_runtime")
-_PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
 
 
 def owner_of_this_process() -> str:
@@ -98,7 +97,6 @@ class Execution:
     __slots__ = (
         "__weakref__",
         "_groups",
-        "_parking",
         "_pauses",
         "_unparked",
         "attempts",
@@ -120,6 +118,7 @@ class Execution:
         "lease_renewed",
         "life",
         "loop",
+        "made_parking",
         "merges",
         "opening",
         "output",
@@ -197,7 +196,7 @@ class Execution:
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
         self._unparked: anyio.Event | None = None
-        self._parking: Parking | None = None
+        self.made_parking: Parking | None = None
         self.walk_scope: anyio.CancelScope | None = None
         self.rewalking = False
         self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
@@ -261,9 +260,9 @@ class Execution:
     @property
     def parking(self) -> Parking:
         """Its steps that wait for answers; made for the first branches, or the first question."""
-        if self._parking is None:
-            self._parking = Parking(partial(pausing.quiet, self))
-        return self._parking
+        if self.made_parking is None:
+            self.made_parking = Parking(partial(pausing.quiet, self))
+        return self.made_parking
 
     @property
     def is_taken_over(self) -> bool:
@@ -278,23 +277,18 @@ class Execution:
 
     async def pause_over(self) -> None:
         """Until no pause is being stored, whatever cancels the task meanwhile."""
-        if self._parking is not None:
-            await self._parking.pause_over()
-
-    @property
-    def pausing(self) -> bool:
-        """Whether it is paused, or about to be, or about to go on: nothing of it may be published now."""
-        return self.life in _PAUSED
+        if self.made_parking is not None:
+            await self.made_parking.pause_over()
 
     async def going_on(self) -> None:
         """Wait while it is paused: what one part of a step does while another asks counts when the run goes on."""
-        while self.life in _PAUSED:
+        while self.life in PAUSED:
             await self.parking.pass_gate()
 
     def leave_parts(self, path: str) -> None:
         """The code at ``path`` has been left: what it left behind does not hold the run up."""
-        if self._parking is not None:
-            self._parking.leave(path)
+        if self.made_parking is not None:
+            self.made_parking.leave(path)
 
     @property
     def logged(self) -> bool:
@@ -545,12 +539,12 @@ class Execution:
         """Nothing will happen to the run any more: drop what leads back to it, so that it goes with its last reader and
         not when the garbage collector comes to it. What is published now is still refused."""
         self.bus.strict = (partial(status_after, self.output.status),)
-        if self._parking is not None:
-            self._parking.let_go()
-            self._parking.held.clear()
-            self._parking.open_gate()
+        if self.made_parking is not None:
+            self.made_parking.let_go()
+            self.made_parking.held.clear()
+            self.made_parking.open_gate()
         self.bus.observers = ()
-        self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
+        self.bus.on_broken = self.bus.log = self.recorder = self.made_parking = None
 
     # -- session -------------------------------------------------------------------------------------------------------
 

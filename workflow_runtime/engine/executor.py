@@ -10,6 +10,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from ..core.life import PAUSED
 from ..executors import ExecutorRun
 from ..model.events import CustomEvent, WorkflowEvent
 from ..model.executor_events import executor_event
@@ -54,7 +55,7 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
         if hasattr(found, "__aiter__"):
             try:
                 async for chunk in found:
-                    if frame.run.pausing:
+                    if frame.run.life in PAUSED:
                         await frame.run.going_on()
                     if chunks.take(chunk):
                         break

@@ -205,7 +205,8 @@ class Frame:
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         self.run.withdraw(path)
         take_back(self, path)
-        self._forgive(path)
+        if self.run.output.failed_steps:
+            self._forgive(path)
         self.restore(path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
@@ -222,7 +223,8 @@ class Frame:
             run.before.pop(path, None)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
-        self._forgive(path)
+        if self.run.output.failed_steps:
+            self._forgive(path)
         if run.recorder is not None:
             try:
                 run.recorder.note(record, self.branch)
@@ -259,8 +261,8 @@ class Frame:
     def _forgive(self, path: str) -> None:
         """What failed at ``path`` does not fail the run: it goes on, or is tried again."""
         output = self.run.output
-        if output.failed_steps:
-            output.failed_steps = [step for step in output.failed_steps if not within(step.path or "", path)] or None
+        known = output.failed_steps or []
+        output.failed_steps = [step for step in known if not within(step.path or "", path)] or None
 
     def remember(
         self, path: str, value: Any, kind: str = "memo", changed: dict[str, Frozen | None] | None = None

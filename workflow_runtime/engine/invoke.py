@@ -15,6 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from ..core.binding import ASYNC_GENERATOR, COROUTINE, GENERATOR, Binding
+from ..core.life import PAUSED
 from ..core.plan import Node
 from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
@@ -64,18 +65,19 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
                 output = StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
         else:
             output = await _invoke(frame, node, path, step_input, attempt, binding)
-        if frame.run.pausing:
+        if frame.run.made_parking is not None:
             await frame.run.going_on()
         return output
     except BaseException as error:
         failure = surfaced(error, path)
-        if frame.run.pausing and isinstance(failure or error, Exception):
+        if frame.run.made_parking is not None and isinstance(failure or error, Exception):
             await frame.run.going_on()
         if failure is None:
             raise
         raise failure from error
     finally:
-        frame.run.leave_parts(path)
+        if frame.run.made_parking is not None:
+            frame.run.made_parking.leave(path)
 
 
 async def _invoke(
@@ -274,7 +276,7 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
     bus, scope = frame.run.bus, frame.run.scope
     try:
         async for chunk in generator:
-            if frame.run.pausing:
+            if frame.run.life in PAUSED:
                 await frame.run.going_on()
             if chunks.add(chunk):
                 await generator.aclose()
@@ -310,7 +312,7 @@ async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
                 chunk = next(generator)
             except StopIteration as stop:
                 return chunks.value(stop.value)
-            if chunks._frame.run.pausing:
+            if chunks._frame.run.life in PAUSED:
                 await chunks._frame.run.going_on()
             if chunks.add(chunk):
                 return chunks.value()
@@ -326,7 +328,7 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
     """A synchronous generator runs in a worker thread; each chunk is published on the loop before the next is made."""
 
     async def take(chunk: Any) -> bool:
-        if chunks._frame.run.pausing:
+        if chunks._frame.run.life in PAUSED:
             await chunks._frame.run.going_on()
         done = chunks.add(chunk)
         await chunks._frame.settle()

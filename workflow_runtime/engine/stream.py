@@ -78,8 +78,8 @@ class RunStream:
         return self
 
     async def __anext__(self) -> Event:
-        event = self._buffer.take_nowait()
-        if event is not None and not self._is_lost(event):
+        event, run = self._buffer.take_nowait(), self._run
+        if event is not None and (run is None or not run.end_is_lost or not self._is_lost(event)):
             return event
         try:
             if self._start is not None:
