@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
-from workflow_runtime import BaseDb, RunContext, RunStatus, StepChanged, StepInput, Workflow
+from workflow_runtime import BaseDb, RunContext, RunStatus, StepChanged, StepInput, StorageError, Workflow
 
 pytestmark = pytest.mark.anyio
 
@@ -75,3 +77,21 @@ async def test_the_marks_of_inputs_are_no_entries_of_the_history(db: BaseDb) -> 
     second, _ = await again(db, list("ab"), list("ba"))
     paths = [entry.path for entry in await second.workflow.history("r")]
     assert sorted(paths) == ["fetch", "fetch!once:draw", "fetch#1", "fetch#1!once:draw", "review"]
+
+
+async def test_two_calls_at_once_with_one_run_id_run_it_once(db: BaseDb) -> None:
+    ran: list[str] = []
+
+    async def work(step_input: StepInput) -> str:
+        await anyio.lowlevel.checkpoint()
+        ran.append("once")
+        return "done"
+
+    workflow = Workflow(name="one", db=db, steps=[work], durability="async")
+    results = await asyncio.gather(
+        *(workflow.arun("x", run_id="r", session_id="s") for _ in range(3)), return_exceptions=True
+    )
+    assert ran == ["once"]
+    refused = [result for result in results if isinstance(result, StorageError)]
+    assert len(refused) == 2
+    assert all("exists already" in str(error) for error in refused)

@@ -124,6 +124,7 @@ async def prepare_new(request: RunRequest) -> Execution:
     )
     if definition.db is not None:
         _describe(run)
+    _refuse_another(find_live(run.id))  # which began while this one was prepared
     return register(run)
 
 
@@ -145,9 +146,15 @@ async def _refuse_taken(request: RunRequest) -> None:
     """A commit refuses it too, but by then steps have run."""
     live = find_live(request.run_id)
     db = request.definition.db
-    known = live.output if live is not None else await db.load_run(request.run_id) if db is not None else None
+    _refuse_another(live)
+    known = await db.load_run(request.run_id) if db is not None else None
     if known is not None:
         raise StorageError(f"run {request.run_id!r} exists already ({known.status}); leave run_id out to get a new one")
+
+
+def _refuse_another(live: Execution | None) -> None:
+    if live is not None:
+        raise StorageError(f"run {live.id!r} exists already ({live.output.status}); leave run_id out to get a new one")
 
 
 def register(run: Execution) -> Execution:
