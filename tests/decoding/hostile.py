@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
+from workflow_runtime import CustomEvent
+
 RAN: list[str] = []
 
 
@@ -228,6 +230,49 @@ class Flags(enum.Flag):
         return cls.A
 
 
+class Written(enum.IntFlag):
+    """Making several together asks it how to write a number, and sets attributes."""
+
+    A = 1
+    B = 2
+
+    @staticmethod
+    def _numeric_repr_(number: int) -> str:
+        note("flag._numeric_repr_")
+        return "?"
+
+
+class Set_(enum.Flag):
+    A = 1
+    B = 2
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith(("_sort", "__obj")):
+            note(f"flag.__setattr__({name})")
+        super().__setattr__(name, value)
+
+
+class Removed(CustomEvent):
+    def __del__(self) -> None:
+        note("event.__del__")
+
+
+class Followed(CustomEvent):
+    def __getattribute__(self, name: str) -> Any:
+        note(f"event.__getattribute__({name})")
+        return super().__getattribute__(name)
+
+
+class Initiated(CustomEvent):
+    def __init__(self, **fields: Any) -> None:
+        note("event.__init__")
+        super().__init__(**fields)
+
+    def __new__(cls, **fields: Any) -> Initiated:
+        note("event.__new__")
+        return super().__new__(cls)
+
+
 class Pair(NamedTuple):
     left: Any
     right: Any = 2
@@ -289,6 +334,7 @@ CLASSES = (
         "OfStructMeta",
         "Colour",
     ),
+    *("Written", "Set_", "Removed", "Followed", "Initiated"),
     *("Flags", "Pair", "Noisy", "Callable_", "function", "note", "RAN", "Meta", "Descriptor", "Initialised.__init__"),
     *("Model.model_construct", "Colour.RED", "Nothing"),
 )

@@ -22,10 +22,26 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr
 
 import workflow_runtime
-from workflow_runtime import Image, Unreadable, UnreadableError, UnserializableError
+from workflow_runtime import (
+    CustomEvent,
+    ErrorRequirement,
+    Image,
+    StepInput,
+    StepOutput,
+    StepRequirement,
+    Subscription,
+    Unreadable,
+    UnreadableError,
+    UnserializableError,
+    WorkflowRunOutput,
+)
 from workflow_runtime.model import codec
+from workflow_runtime.model.classes import is_trusted
+from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
+from workflow_runtime.model.payloads import KINDS
 from workflow_runtime.model.reading import STORED, Given
 from workflow_runtime.model.unreadable import unreadables
+from workflow_runtime.server import JwtAuth
 
 from . import hostile
 from .hostile import RAN, deep, nothing_runs, tags
@@ -67,6 +83,30 @@ def test_objects_are_made_of_their_fields_alone(tmp_path: Path) -> None:
     assert both == hostile.Flags.A | hostile.Flags.B
 
 
+@pytest.mark.parametrize("name", hostile.NAMES)
+def test_no_name_of_an_events_class_runs_anything(tmp_path: Path, name: str) -> None:
+    with nothing_runs(tmp_path):
+        for event in ("CustomEvent", "Booked", "StepCompleted"):
+            fields = {"event": event, "type": name, "seq": 1, "content": 1, "_fields": [1], "__class__": "x"}
+            found = codec.decode_event(msgspec.json.encode(fields))
+            assert found.seq == 1
+            codec.encode_event(found)
+            del found
+
+
+def test_flags_that_would_run_code_to_be_put_together_are_not(tmp_path: Path) -> None:
+    with nothing_runs(tmp_path):
+        assert "it has no flags" in str(codec.decode_value(sealed("flag", hostile.Written, 7)))
+        assert "it has no flags" in str(codec.decode_value(sealed("flag", hostile.Set_, 3)))
+        assert codec.decode_value(sealed("flag", hostile.Set_, 2)) is hostile.Set_.B
+
+
+def test_of_this_package_only_the_classes_of_values_are_trusted() -> None:
+    assert is_trusted(Image)
+    assert not is_trusted(JwtAuth)
+    assert not is_trusted(Subscription)
+
+
 def test_private_attributes_are_there_when_they_are_asked_for(tmp_path: Path) -> None:
     with nothing_runs(tmp_path):
         model = codec.decode_value(sealed("model", hostile.Model, {"x": 1}))
@@ -95,6 +135,59 @@ def test_what_runs_code_to_be_made_is_only_made_of_modules_that_were_allowed(tmp
         assert "is a descriptor" in str(codec.decode_value(sealed("dataclass", hostile.Computed, {"x": 1})))
     image = Image(content=b"\x89PNG")  # of this package: its __post_init__ is known
     assert codec.decode_value(codec.encode_value(image)) == image
+
+
+# -- tags that a user wrote -----------------------------------------------------------------------------------------------
+
+LIKE_A_TAG = {"$": "dataclass", "t": f"{hostile.__name__}:Slots", "v": {"x": 1}}
+SHAPES: list[Any] = [
+    LIKE_A_TAG,
+    [LIKE_A_TAG],
+    {"a": [LIKE_A_TAG]},
+    [{"a": LIKE_A_TAG}],
+    [StepOutput(LIKE_A_TAG)],
+    {"a": StepOutput(LIKE_A_TAG)},
+    StepInput(input=LIKE_A_TAG, additional_data={"a": LIKE_A_TAG}, previous_step_content=[LIKE_A_TAG]),
+]
+STRUCTS: list[tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = [
+    *((kind, codec.encode_event, codec.decode_event) for kind in (*KINDS.values(), *EXECUTOR_EVENTS.values())),
+    (WorkflowRunOutput, codec.encode_run, codec.decode_run),
+    (StepRequirement, codec.encode_requirement, codec.decode_requirement),
+    (ErrorRequirement, codec.encode_requirement, codec.decode_requirement),
+]
+
+
+def has_slots(value: Any) -> bool:
+    """Whether one was made, at any depth of what is stored."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(has_slots, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, msgspec.Struct):
+        return any(has_slots(getattr(value, name)) for name in value.__struct_fields__)
+    return isinstance(value, hostile.Slots)
+
+
+@pytest.mark.parametrize(("kind", "encode", "decode"), STRUCTS, ids=lambda item: getattr(item, "__name__", ""))
+def test_what_looks_like_a_tag_comes_back_as_it_is_from_every_field(
+    kind: Any, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+) -> None:
+    fields = msgspec.structs.fields(kind)
+    needed = {field.name: "x" for field in fields if field.required}
+    for field in fields:
+        if field.name == "failed_steps":  # the engine makes them, without contents
+            continue
+        for shape in SHAPES:
+            try:
+                data = encode(kind(**{**needed, field.name: shape}))
+            except (AttributeError, TypeError, ValueError):  # it does not fit this field
+                continue
+            assert not has_slots(decode(data)), field.name
+
+
+@pytest.mark.parametrize("shape", SHAPES[:4])
+def test_what_looks_like_a_tag_comes_back_as_it_is_from_a_value_and_a_custom_event(shape: Any) -> None:
+    assert codec.decode_value(codec.encode_value(shape)) == shape
+    found: Any = codec.decode_event(codec.encode_event(CustomEvent(note=shape)))
+    assert found.note == shape
 
 
 # -- names ----------------------------------------------------------------------------------------------------------------

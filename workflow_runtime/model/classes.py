@@ -30,6 +30,7 @@ __all__ = [
 
 _MAIN = ("__main__", "__mp_main__")  # another program in each process
 _OWN = __name__.partition(".")[0]
+_MODEL = __name__.rpartition(".")[0] + "."
 _EVENTS = f"{_OWN}.model.executor_events"  # makes its classes when they are first asked for
 
 mro: Any = type.__dict__["__mro__"].__get__
@@ -80,9 +81,9 @@ def declare(*modules: str) -> None:
 
 
 def is_trusted(kind: type) -> bool:
-    """Whether the class is of a module that was allowed, or of this package."""
+    """Whether the class is of a module that was allowed, or is one of the values of this package."""
     module = namespace(kind).get("__module__")
-    return isinstance(module, str) and (module in _allowed or module.partition(".")[0] == _OWN)
+    return isinstance(module, str) and (module in _allowed or module.startswith(_MODEL))
 
 
 def lookup(kind: type, name: str) -> Any:

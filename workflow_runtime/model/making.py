@@ -19,7 +19,7 @@ import dataclasses
 import enum
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, WrapperDescriptorType
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ __all__ = [
     "make_member",
     "make_namedtuple",
     "put",
+    "refuse_hooks",
     "struct_fields",
 ]
 
@@ -55,7 +56,7 @@ def make_dataclass(kind: type, fields: Mapping[str, Any]) -> Any:
     names = dataclass_fields(kind)
     if names is None:
         raise Unfit("it is no dataclass any more")
-    _refuse_hooks(kind)
+    refuse_hooks(kind)
 
     def default(name: str) -> tuple[Any, Any]:
         return declared[name].default, declared[name].default_factory
@@ -81,7 +82,7 @@ def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
     base = class_of("pydantic.main", "BaseModel")
     if base is None or not has(kind, base):
         raise Unfit("it is no pydantic model any more")
-    _refuse_hooks(kind)
+    refuse_hooks(kind)
     declared = lookup(kind, "__pydantic_fields__")
     if type(declared) is not dict:
         declared = lookup(kind, "model_fields")  # pydantic before 2.10
@@ -153,7 +154,7 @@ class _Private(dict[str, Any]):
 def make_struct(kind: type, fields: Mapping[str, Any]) -> Any:
     if not has(kind, msgspec.Struct):
         raise Unfit("it is no msgspec.Struct any more")
-    _refuse_hooks(kind)
+    refuse_hooks(kind)
     names = struct_fields(kind)
     given: tuple[Any, ...] = _STRUCT.__dict__["__struct_defaults__"].__get__(kind)
 
@@ -235,7 +236,7 @@ def _copied(default: Any) -> Any:
     return copy.copy(default) if kind in (set, bytearray) else default
 
 
-def _refuse_hooks(kind: type) -> None:
+def refuse_hooks(kind: type) -> None:
     """What is made is shown, and thrown away some day."""
     if lookup(kind, "__del__") is not None and not is_trusted(kind):
         raise Unfit(f"its __del__ would run; {_allowing(kind)} accepts that")
@@ -300,7 +301,7 @@ def make_namedtuple(kind: type, items: list[Any]) -> Any:
     names = lookup(kind, "_fields")
     if not has(kind, tuple) or type(names) is not tuple:
         raise Unfit("it is no named tuple any more")
-    _refuse_hooks(kind)
+    refuse_hooks(kind)
     defaults, missing = lookup(kind, "_field_defaults"), names[len(items) :]
     has_defaults = type(defaults) is dict and all(name in defaults for name in missing)
     if len(items) > len(names) or (missing and not has_defaults):
@@ -318,6 +319,24 @@ def make_member(kind: type, name: Any) -> Any:
     return member
 
 
+_COMBINING = ("_iter_member_", "_numeric_repr_", "__eq__", "__getattribute__", "__getattr__", "__setattr__")
+_ALLOWED = (None, repr, hex, oct, bin)
+
+
+def _is_combined_by_enum(kind: type) -> bool:
+    """Whether only the standard library runs when flags of this class are put together."""
+    if type(kind) is not enum.EnumMeta:
+        return False
+    for name in _COMBINING:
+        found = lookup(kind, name)
+        if type(found) in (classmethod, staticmethod, MethodType):
+            found = found.__func__
+        is_known = type(found) is WrapperDescriptorType or any(found is item for item in _ALLOWED)
+        if not is_known and not (type(found) is FunctionType and found.__globals__ is vars(enum)):
+            return False
+    return True
+
+
 def make_flag(kind: type, value: Any) -> Any:
     if not has(kind, enum.Flag):
         raise Unfit("it is no Flag any more")
@@ -325,7 +344,7 @@ def make_flag(kind: type, value: Any) -> Any:
         raise Unfit("its value is no number")
     members, mixin = lookup(kind, "_value2member_map_"), lookup(kind, "_member_type_")
     found: Any = members.get(value) if type(members) is dict else None
-    if found is None and type(kind) is enum.EnumMeta and (mixin is object or mixin is int):
+    if found is None and (mixin is object or mixin is int) and _is_combined_by_enum(kind):
         found = enum.Flag.__dict__["_missing_"].__func__(kind, value)  # never the class's own
     if type(found) is not kind or vars(found)["_value_"] != value:
         raise Unfit(f"it has no flags {value!r} any more")

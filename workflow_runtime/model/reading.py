@@ -217,7 +217,9 @@ def _called(tag: Any, name: Any) -> str:
 
 
 def _unread(name: str, error: Exception, found: Any, place: Place) -> Unreadable:
-    is_damaged = isinstance(error, Damaged) or not isinstance(error, Unfit)
+    """An error that is none of ours is one of the class, if there is one."""
+    is_of_class = type(found[TAG]) is str and found[TAG] in _CLASSES
+    is_damaged = isinstance(error, Damaged) or not (is_of_class or isinstance(error, Unfit))
     return unread(name, str(error) or type(error).__name__, found, place, is_damaged=is_damaged)
 
 
