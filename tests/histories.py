@@ -177,7 +177,7 @@ class Owner:
         """Claim the run, whoever has it."""
         statuses = frozenset({RunStatus.running, RunStatus.paused})
         row = await self.db.claim(
-            self.run_id, owner=f"other {id(self)}", now=1.0, lease_until=FOREVER, statuses=statuses, expired_only=False
+            self.run_id, owner=f"other {id(self)}", now=1.0, lease=FOREVER, statuses=statuses, expired_only=False
         )
         assert row is not None
         rows = await log_of(self.db, self.run_id)

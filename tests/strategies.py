@@ -22,6 +22,7 @@ from workflow_runtime import (
     Map,
     Parallel,
     Router,
+    RunContext,
     Step,
     StepInput,
     StepOutput,
@@ -183,13 +184,14 @@ class _Calls(list[dict[str, Any]]):
 def executor(leaf: Leaf, name: str, ran: list[str] | None = None) -> Any:
     """The executor of a leaf that is not an agent."""
 
-    def answer(step_input: StepInput, session_state: dict[str, Any]) -> Any:
+    def answer(step_input: StepInput, session_state: dict[str, Any], run_context: RunContext) -> Any:
         if ran is not None:
             ran.append(name)
         if leaf.does == "skip":
             raise ValueError(f"{name} cannot")
         if leaf.does == "note":
-            session_state[name] = session_state.get(name, 0) + 1
+            key = run_context.path  # which no branch beside it has
+            session_state[key] = session_state.get(key, 0) + 1
         said = f"{name}({step_input.input}|{step_input.get_last_step_content()})"[:80]
         if leaf.does == "dict":
             return {"said": said, "by": name}
@@ -197,22 +199,24 @@ def executor(leaf: Leaf, name: str, ran: list[str] | None = None) -> Any:
             return None
         return StepOutput(said, stop=True) if leaf.does == "stop" else said
 
-    async def coroutine(step_input: StepInput, session_state: dict[str, Any]) -> Any:
+    async def coroutine(step_input: StepInput, session_state: dict[str, Any], run_context: RunContext) -> Any:
         await anyio.lowlevel.checkpoint()
-        return answer(step_input, session_state)
+        return answer(step_input, session_state, run_context)
 
-    def generator(step_input: StepInput, session_state: dict[str, Any]) -> Iterator[Any]:
+    def generator(step_input: StepInput, session_state: dict[str, Any], run_context: RunContext) -> Iterator[Any]:
         yield f"{name}:"
-        yield answer(step_input, session_state)
+        yield answer(step_input, session_state, run_context)
 
-    async def async_generator(step_input: StepInput, session_state: dict[str, Any]) -> AsyncIterator[Any]:
+    async def async_generator(
+        step_input: StepInput, session_state: dict[str, Any], run_context: RunContext
+    ) -> AsyncIterator[Any]:
         yield f"{name}:"
         await anyio.lowlevel.checkpoint()
-        yield answer(step_input, session_state)
+        yield answer(step_input, session_state, run_context)
 
     class Callable_:
-        def __call__(self, step_input: StepInput, session_state: dict[str, Any]) -> Any:
-            return answer(step_input, session_state)
+        def __call__(self, step_input: StepInput, session_state: dict[str, Any], run_context: RunContext) -> Any:
+            return answer(step_input, session_state, run_context)
 
     return {
         "function": answer,

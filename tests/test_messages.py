@@ -325,7 +325,8 @@ def message(function: Callable[[], Any]) -> str:
     try:
         function()
     except Exception as error:
-        return _OTHERS.sub("...", "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]))
+        notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("In step ")]  # it has an id
+        return _OTHERS.sub("...", "\n".join([f"{type(error).__name__}: {error}", *notes]))
     return "nothing was raised"
 
 

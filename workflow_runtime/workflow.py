@@ -584,7 +584,11 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def _wait(self, launch: Callable[[], Any]) -> Any:
         """``launch`` on the portal's loop: its stream as a sync one, or its result."""
-        found = engine.portal.call(launch, at_once=True)
+        try:
+            found = engine.portal.call(launch, at_once=True)
+        except Exception as error:
+            engine.failures.shorten(error)
+            raise
         return engine.sync_stream.SyncRunStream(found) if isinstance(found, engine.stream.RunStream) else found
 
     # -- cancel --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from workflow_runtime.storage.base import (
     EventRow,
     Fence,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -157,6 +159,16 @@ class PostgresDb(BaseDb):
             place=place, engine=f"PostgreSQL {server}", version=version, size=int(size or 0), problems=problems
         )
 
+    async def vacuum(self) -> int | None:
+        """VACUUM of the tables, which lets new rows use the space of deleted ones; nobody waits. What went back to the disk
+        is mostly little."""
+        before = (await self._fetchrow(sql.ABOUT, self.settings.schema))[2]
+        pool = await self._ready()
+        for table in sql.TABLES:
+            await pool.run(partial(_execute, self._text(f"VACUUM (ANALYZE) @.{table}")))
+        after = (await self._fetchrow(sql.ABOUT, self.settings.schema))[2]
+        return max(0, int(before or 0) - int(after or 0))
+
     # -- calling -------------------------------------------------------------------------------------------------------
 
     async def _ready(self) -> LoopPool:
@@ -251,12 +263,12 @@ class PostgresDb(BaseDb):
         *,
         owner: str,
         now: float,
-        lease_until: float,
+        lease: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
         answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        values = (run_id, owner, now, lease_until, names(statuses), _FINAL, expired_only)
+        values = (run_id, owner, now, lease, names(statuses), _FINAL, expired_only)
         answered = answer_values(answers) if answers else (None,) * 4
         for _ in range(REFUSALS):
             found = await self._write(sql.CLAIM, *values, *answered)
@@ -268,9 +280,22 @@ class PostgresDb(BaseDb):
             await self._explain_answers(answers)
         raise StorageError(f"{self.settings.server}: a claim of run {run_id!r} was refused; try again")
 
-    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
-        held, cancel = await self._fetchrow(sql.RENEW, fence.run_id, fence.attempt, fence.owner, lease_until, _ACTIVE)
-        return LeaseState(held=held, cancel_requested=cancel)
+    async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
+        if not leases:
+            return []
+        fences = [fence for fence, _ in leases]
+        found = await self._fetch(
+            sql.RENEW,
+            [fence.run_id for fence in fences],
+            [fence.attempt for fence in fences],
+            [fence.owner for fence in fences],
+            [float(lease) for _, lease in leases],
+            _ACTIVE,
+        )
+        return [
+            LeaseState(held=held, cancel_requested=cancel, renewed=renewed or not held)
+            for held, cancel, renewed in found
+        ]
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         [(status,)] = await self._write(sql.REQUEST_CANCEL, run_id, now, _CANCELLABLE)
@@ -279,14 +304,14 @@ class PostgresDb(BaseDb):
         self._watch.wake((run_id,))
         return RunStatus(status)
 
-    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+    async def take_signals(self, owner: str) -> list[SignalRow]:
         if await self._fetchrow(sql.HAS_SIGNALS, owner, _ACTIVE) is None:
             return []
-        found = await self._write(sql.TAKE_SIGNALS, owner, now, _ACTIVE)
+        found = await self._write(sql.TAKE_SIGNALS, owner, _ACTIVE)
         return sorted(map(signal_row, found), key=lambda row: row.number)
 
-    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
-        return await self._fetchrow(sql.LOCK_TAKE, name, owner, until, now) is not None
+    async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
+        return await self._fetchrow(sql.LOCK_TAKE, name, owner, lease) is not None
 
     async def release(self, name: str, *, owner: str) -> None:
         await self._fetch(sql.LOCK_DROP, name, owner)
@@ -296,12 +321,21 @@ class PostgresDb(BaseDb):
         self._watch.wake(gone)
         return bool(known)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
+        values = (workflow_id, list(rules.levels(kinds, mark)), _FINAL, before, limit)
         if kinds is None:
-            [went] = await self._fetchrow(sql.PRUNE_RUNS, _FINAL, before, limit)
+            went, more = await self._fetchrow(sql.PRUNE_RUNS, *values)
         else:
-            [went] = await self._fetchrow(sql.PRUNE_EVENTS, _FINAL, _words(kinds), before, limit)
-        return int(went)
+            went, more = await self._fetchrow(sql.PRUNE_EVENTS, *values, _words(kinds), mark)
+        return Pruned(rows=went, more=more)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -375,6 +409,10 @@ class PostgresDb(BaseDb):
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)
                 first = False
+
+
+async def _execute(text: str, connection: Any) -> None:
+    await connection.execute(text)
 
 
 def _words(given: Iterable[str]) -> list[str]:

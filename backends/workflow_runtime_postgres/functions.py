@@ -12,6 +12,8 @@ the number's row makes a repetition wait for its twin, should the server still b
 Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses against another
 reports a serialization failure (40001), and the caller tries again as after any other.
 
+Leases are counted from the server's now, never from a time that a client sends.
+
 What a process of an earlier version calls must not do half of what is needed now. So the names end in the version of
 the schema that they were made for: a migration that changes them makes new ones and puts a refusal in the place of the
 old ones (``schema``), which such a process meets at its next write.
@@ -40,6 +42,11 @@ CREATE FUNCTION @.add_metrics_2(stored text, counters text) RETURNS text LANGUAG
 $$;
 """
 
+_NOW = """
+CREATE FUNCTION @.now_2() RETURNS float8 LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::float8
+$$;
+"""
+
 _USED = """
 CREATE FUNCTION @.used_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM @.writers WHERE writer = p_writer AND number >= p_number)
@@ -62,7 +69,7 @@ CREATE FUNCTION @.commit_batch_2(
     p_session text, p_said text,
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
-    p_updated float8, p_owner text, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
+    p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
     p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
@@ -122,9 +129,9 @@ BEGIN
     END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
         refused := EXISTS (
-            SELECT FROM unnest(p_keys, p_values, p_expected) AS new (name, value, expected)
+            SELECT FROM unnest(p_keys, p_expected) AS new (name, expected)
             LEFT JOIN @.session_values AS old ON old.session_id = p_session AND old.name = new.name
-            WHERE old.value IS DISTINCT FROM new.value AND old.value IS DISTINCT FROM new.expected
+            WHERE old.value IS DISTINCT FROM new.expected
         );
     END IF;
     IF refused THEN
@@ -149,16 +156,19 @@ BEGIN
             workflow_name = p_workflow_name, parent_run_id = p_parent, attempt = greatest(run.attempt, p_attempt),
             seq = p_seq, fingerprint = p_fingerprint, created_at = p_created, updated_at = p_updated,
             owner = CASE WHEN p_active THEN run.owner END, leased_until = CASE WHEN p_active THEN run.leased_until END,
+            ended_at = CASE WHEN p_status = ANY (p_final) THEN p_updated END,
+            pruned = CASE WHEN p_status = ANY (p_final) THEN run.pruned ELSE 0 END,
             forked_from = p_forked, touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
         WHERE run.run_id = p_subject;
     ELSIF p_run THEN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
-            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, touched, data
+            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, touched, ended_at, data
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
-            CASE WHEN p_active THEN p_lease END, p_cancel, p_forked, p_seq, p_data
+            CASE WHEN p_active THEN coalesce(@.now_2() + p_lease, p_until) END, p_cancel, p_forked, p_seq,
+            CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
@@ -327,7 +337,7 @@ $$;
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
 CREATE FUNCTION @.claim_run_2(
-    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_until float8, p_statuses text[],
+    p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_lease float8, p_statuses text[],
     p_final text[], p_expired boolean, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
 ) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
 BEGIN
@@ -337,7 +347,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
-        AND NOT (p_expired AND coalesce(run.leased_until > p_now, false));
+        AND NOT (p_expired AND coalesce(run.leased_until > @.now_2(), false));
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -346,8 +356,9 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY UPDATE @.runs AS run SET
-        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = p_until, updated_at = p_now,
-        touched = run.seq, cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner,
+        leased_until = @.now_2() + p_lease, updated_at = p_now, touched = run.seq, ended_at = NULL, pruned = 0,
+        cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
     WHERE run.run_id = p_run
     RETURNING run.*;
     UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
@@ -378,11 +389,12 @@ BEGIN
 END
 $$;
 
--- Nothing is written where there are none. A repetition finds what it took by its time.
-CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_now float8, p_active text[])
+-- Nothing is written where there are none. A repetition finds what it took by its time, which its writer has as well.
+CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_active text[])
 RETURNS SETOF @.signals LANGUAGE plpgsql AS $$
 DECLARE
     mine bigint[];
+    taken float8;
 BEGIN
     mine := ARRAY(
         SELECT signal.number FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
@@ -390,24 +402,34 @@ BEGIN
         ORDER BY signal.number FOR NO KEY UPDATE OF signal SKIP LOCKED
     );
     IF @.used_2(p_writer, p_number) THEN
+        SELECT extract(epoch FROM used_at)::float8 INTO taken FROM @.writers WHERE writer = p_writer;
         RETURN QUERY SELECT signal.* FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
-            WHERE signal.taken_at = p_now AND run.owner = p_owner ORDER BY signal.number;
+            WHERE signal.taken_at = taken AND run.owner = p_owner ORDER BY signal.number;
         RETURN;
     END IF;
     IF cardinality(mine) = 0 THEN
         RETURN;
     END IF;
     PERFORM @.use_2(p_writer, p_number);
-    RETURN QUERY UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.number = ANY (mine) RETURNING signal.*;
+    RETURN QUERY UPDATE @.signals AS signal SET taken_at = extract(epoch FROM now())::float8
+        WHERE signal.number = ANY (mine) RETURNING signal.*;
 END
 $$;
 """
 
 _DELETE = """
+CREATE FUNCTION @.origin_2(forked_from text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT substring(forked_from FROM '^(.*)@')
+$$;
+
 CREATE FUNCTION @.delete_runs_2(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     went bigint;
 BEGIN
+    -- Runs that were kept for these may be pruned, unless they have other forks.
+    UPDATE @.runs SET pruned = 2 WHERE pruned = 3 AND run_id <> ALL (p_runs) AND run_id = ANY (ARRAY(
+        SELECT @.origin_2(forked_from) FROM @.runs WHERE run_id = ANY (p_runs) AND forked_from IS NOT NULL
+    ));
     DELETE FROM @.steps WHERE run_id = ANY (p_runs);
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
@@ -441,35 +463,92 @@ END
 $$;
 """
 
+# Of each workflow ("" for runs without one) and mark, the runs that ended first. Rows that somebody has locked are left
+# to the next call, also those of a run that is being deleted elsewhere.
 _PRUNE = """
-CREATE FUNCTION @.prune_runs_2(p_final text[], p_before float8, p_limit bigint) RETURNS bigint LANGUAGE sql AS $$
-    SELECT @.delete_runs_2(ARRAY(
-        SELECT run.run_id FROM @.runs AS run
-        WHERE run.run_id IN (
-            SELECT old.run_id FROM unnest(p_final) AS final (status) CROSS JOIN LATERAL (
-                SELECT one.run_id, one.created_at FROM @.runs AS one
-                WHERE one.status = final.status AND one.created_at < p_before AND one.updated_at < p_before
-                ORDER BY one.created_at, one.run_id LIMIT p_limit
-            ) AS old ORDER BY old.created_at, old.run_id LIMIT p_limit
-        ) AND run.status = ANY (p_final) AND run.updated_at < p_before
-        ORDER BY run.run_id FOR UPDATE SKIP LOCKED
-    ))
+CREATE FUNCTION @.old_runs_2(p_workflow text, p_marks int[], p_before float8, p_limit bigint) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+    workflow text := coalesce(p_workflow, '');
+    mark int;
+    left_over bigint := p_limit;
+    looked bigint;
+BEGIN
+    WHILE workflow IS NOT NULL AND coalesce(left_over > 0, true) LOOP
+        FOREACH mark IN ARRAY p_marks LOOP
+            RETURN QUERY SELECT run.run_id FROM @.runs AS run
+                WHERE coalesce(run.workflow_id, '') = workflow AND run.pruned = mark AND run.ended_at < p_before
+                ORDER BY run.ended_at, run.run_id LIMIT left_over;
+            GET DIAGNOSTICS looked = ROW_COUNT;
+            left_over := left_over - looked;
+        END LOOP;
+        EXIT WHEN p_workflow IS NOT NULL;
+        SELECT run.workflow_id INTO workflow FROM @.runs AS run
+            WHERE run.workflow_id IS NOT NULL AND run.workflow_id > workflow ORDER BY run.workflow_id LIMIT 1;
+    END LOOP;
+END
 $$;
 
-CREATE FUNCTION @.prune_events_2(p_final text[], p_kinds text[], p_before float8, p_limit bigint) RETURNS bigint
-LANGUAGE sql AS $$
-    WITH gone AS (
+CREATE FUNCTION @.prune_runs_2(
+    p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, OUT went bigint, OUT more boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    old text[] := ARRAY(SELECT @.old_runs_2(p_workflow, p_marks, p_before, p_limit));
+    kept text[];
+BEGIN
+    more := cardinality(old) >= p_limit;
+    old := ARRAY(
+        SELECT run.run_id FROM @.runs AS run
+        WHERE run.run_id = ANY (old) AND run.status = ANY (p_final) AND run.ended_at < p_before
+        ORDER BY run.run_id FOR UPDATE SKIP LOCKED
+    );
+    -- "A" follows "@", so these are all that begin with the id and an "@".
+    kept := ARRAY(
+        SELECT origin.id FROM unnest(old) AS origin (id) WHERE EXISTS (
+            SELECT FROM @.runs AS fork
+            WHERE fork.forked_from >= origin.id || '@' AND fork.forked_from < origin.id || 'A'
+            AND @.origin_2(fork.forked_from) = origin.id
+        )
+    );
+    UPDATE @.runs AS run SET pruned = 3 WHERE run.run_id = ANY (kept);
+    went := @.delete_runs_2(ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept)));
+END
+$$;
+
+CREATE FUNCTION @.prune_events_2(
+    p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, p_kinds text[], p_mark int,
+    OUT went bigint, OUT more boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    old text[] := ARRAY(
+        SELECT @.old_runs_2(p_workflow, p_marks, p_before, CASE WHEN p_mark > 0 THEN p_limit END)
+    );
+    one text;
+    gone bigint;
+BEGIN
+    more := p_mark > 0 AND cardinality(old) >= p_limit;
+    went := 0;
+    FOREACH one IN ARRAY old LOOP
+        PERFORM FROM @.runs AS run WHERE run.run_id = one AND run.status = ANY (p_final) AND run.ended_at < p_before
+            FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         DELETE FROM @.events AS event USING (
-            SELECT kept.run_id, kept.seq FROM @.runs AS run CROSS JOIN LATERAL (
-                SELECT one.run_id, one.seq FROM @.events AS one
-                WHERE one.run_id = run.run_id AND one.kind = ANY (p_kinds) ORDER BY one.seq LIMIT p_limit
-            ) AS kept
-            WHERE run.status = ANY (p_final) AND run.created_at < p_before AND run.updated_at < p_before
-            ORDER BY run.created_at, run.run_id, kept.seq LIMIT p_limit
-        ) AS old WHERE event.run_id = old.run_id AND event.seq = old.seq RETURNING 1
-    ) SELECT count(*) FROM gone
+            SELECT kept.run_id, kept.seq FROM @.events AS kept
+            WHERE kept.run_id = one AND kept.kind = ANY (p_kinds) ORDER BY kept.seq LIMIT p_limit - went
+        ) AS due WHERE event.run_id = due.run_id AND event.seq = due.seq;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        went := went + gone;
+        IF went >= p_limit THEN
+            more := true;
+            EXIT;
+        END IF;
+        IF p_mark > 0 THEN
+            UPDATE @.runs AS run SET pruned = p_mark WHERE run.run_id = one;
+        END IF;
+    END LOOP;
+END
 $$;
 """
 
-FUNCTIONS = (_METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""

@@ -63,8 +63,10 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
         workflow_id=where.workflow_id,
         parent_run_id=where.parent_run_id,
     ).below(before, "run_id")
-    if where.expired_before is not None:
-        found.add(f"leased_until < {found.mark(where.expired_before)}")
+    if where.expired:
+        found.add("leased_until <= extract(epoch FROM now())::float8")
+        if where.expired_within is not None:
+            found.add(f"leased_until > extract(epoch FROM now())::float8 - {found.mark(where.expired_within)}")
     if where.signalled:
         # Few signals wait at any time, so it is their runs that are looked up.
         found.add("run_id = ANY (ARRAY(SELECT run_id FROM @.signals WHERE taken_at IS NULL))")
@@ -81,7 +83,7 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
 
 
 def _leads_with_status(where: RunFilter) -> bool:
-    if where.expired_before is not None or where.parent_run_id is not None or where.signalled:
+    if where.expired or where.parent_run_id is not None or where.signalled:
         return False
     if where.session_id is not None:
         return where.statuses is not None

@@ -158,7 +158,11 @@ CREATE INDEX requirements_open ON @.requirements (created_at, requirement_id)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
 CREATE INDEX requirements_of_session ON @.requirements (session_id, created_at, requirement_id)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
-CREATE INDEX requirements_due ON @.requirements (timeout_at)
+CREATE INDEX requirements_of_workflow ON @.requirements (workflow_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND workflow_id IS NOT NULL;
+CREATE INDEX requirements_of_user ON @.requirements (user_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND user_id IS NOT NULL;
+CREATE INDEX requirements_due ON @.requirements (workflow_id, timeout_at)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
 INSERT INTO @.signals (run_id, kind, data, created_at)
     SELECT run_id, 'cancel', '{}', updated_at FROM @.runs
@@ -170,7 +174,11 @@ INSERT INTO @.signals (run_id, kind, data, created_at)
 
 ALTER TABLE @.runs ADD COLUMN deaths int NOT NULL DEFAULT 0, ADD COLUMN queue text COLLATE "C",
     ADD COLUMN priority int NOT NULL DEFAULT 0, ADD COLUMN not_before float8, ADD COLUMN commit_id text,
-    ADD COLUMN traceback bytea;
+    ADD COLUMN traceback bytea, ADD COLUMN ended_at float8, ADD COLUMN pruned int NOT NULL DEFAULT 0;
+-- What pruning looks for: when a run ended, and what has been deleted of it (1: text, 2: events, 3: kept for its forks).
+UPDATE @.runs SET ended_at = updated_at WHERE status IN ('COMPLETED', 'ERROR', 'CANCELLED', 'REGENERATED');
+CREATE INDEX runs_by_end ON @.runs (coalesce(workflow_id, ''), pruned, ended_at, run_id) WHERE ended_at IS NOT NULL;
+CREATE INDEX runs_by_origin ON @.runs (forked_from) WHERE forked_from IS NOT NULL;
 DROP INDEX @.runs_to_cancel;
 CREATE INDEX runs_queued ON @.runs (queue, priority, created_at)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';

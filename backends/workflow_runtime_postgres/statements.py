@@ -9,7 +9,8 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, data"
+    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, data, "
+    "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
@@ -30,26 +31,40 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_2({marks(71)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_2({marks(72)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_2({marks(13)})"
 ANSWER = f"SELECT @.answer_requirements_2({marks(7)})"
 REQUEST_CANCEL = f"SELECT @.request_cancel_2({marks(5)})"
-TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(5)})"
+TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(4)})"
 SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_2({marks(3)})"
-PRUNE_RUNS = f"SELECT @.prune_runs_2({marks(3)})"
-PRUNE_EVENTS = f"SELECT @.prune_events_2({marks(4)})"
+PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_2({marks(5)})"
+PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_2({marks(7)})"
 
 # These come to the same when they are repeated.
+# A row that a commit has locked is left to the next call, so that one run that waits keeps no other from its lease.
 RENEW = """
-    WITH held AS (
-        UPDATE @.runs SET leased_until = $4
-        WHERE run_id = $1 AND attempt = $2 AND status = ANY ($5) AND owner IS NOT NULL AND coalesce(owner = $3, true)
-        RETURNING 1
-    ) SELECT EXISTS (SELECT FROM held) AS held,
-        coalesce((SELECT cancel_requested FROM @.runs WHERE run_id = $1), false) AS cancel_requested"""
+    WITH wanted AS (
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::float8[])
+        WITH ORDINALITY AS wanted (run_id, attempt, owner, lease, place)
+    ), free AS (
+        SELECT run.run_id, wanted.lease FROM @.runs AS run JOIN wanted ON run.run_id = wanted.run_id
+        WHERE run.attempt = wanted.attempt AND run.status = ANY ($5) AND run.owner IS NOT NULL
+            AND coalesce(run.owner = wanted.owner, true)
+        FOR NO KEY UPDATE OF run SKIP LOCKED
+    ), renewed AS (
+        UPDATE @.runs AS run SET leased_until = @.now_2() + free.lease FROM free WHERE run.run_id = free.run_id
+        RETURNING run.run_id
+    )
+    SELECT coalesce(
+            run.attempt = wanted.attempt AND run.status = ANY ($5) AND run.owner IS NOT NULL
+            AND coalesce(run.owner = wanted.owner, true), false
+        ) AS held, coalesce(run.cancel_requested, false) AS cancel_requested, renewed.run_id IS NOT NULL AS renewed
+    FROM wanted LEFT JOIN @.runs AS run ON run.run_id = wanted.run_id
+    LEFT JOIN renewed ON renewed.run_id = wanted.run_id ORDER BY wanted.place"""
 LOCK_TAKE = """
-    INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = $3 WHERE held.owner = $2 OR held.held_to <= $4
+    INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, @.now_2() + $3::float8)
+    ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = @.now_2() + $3::float8
+    WHERE held.owner = $2 OR held.held_to <= @.now_2()
     RETURNING true"""
 LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
@@ -83,6 +98,7 @@ MOVED = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
+TABLES = ("runs", "steps", "events", "requirements", "signals", "sessions", "session_values", "locks")
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace

@@ -7,13 +7,34 @@ import sqlite3
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import DbReport
 
+from .connection import Settings, close, connect
+from .errors import DRIVER_ERRORS, translate
 from .location import Location
 
-__all__ = ["check"]
+__all__ = ["check", "vacuum"]
 
 _MOST = 20
 _TABLES = ("workflow_steps", "workflow_events", "workflow_requirements", "workflow_signals")
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
+
+
+def vacuum(settings: Settings) -> int:
+    """``BaseDb.vacuum``, on a connection of its own: it cannot be part of a transaction."""
+    connection = connect(settings, reader=False)
+    try:
+        before = _bytes(connection)
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return max(0, before - _bytes(connection))
+    except DRIVER_ERRORS as error:
+        raise translate(error, settings.location, settings.busy_timeout) from error
+    finally:
+        close(connection, settings.location)
+
+
+def _bytes(connection: sqlite3.Connection) -> int:
+    count, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(count) * int(size)
 
 
 def check(connection: sqlite3.Connection, location: Location) -> DbReport:

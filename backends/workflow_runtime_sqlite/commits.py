@@ -7,8 +7,10 @@ behind, so a group of them needs no savepoint. Errors of the driver may come fro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
+import msgspec
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
@@ -32,9 +34,9 @@ __all__ = [
     "answer",
     "claim",
     "commit",
-    "delete_events",
-    "delete_runs",
     "delete_session",
+    "prune_events",
+    "prune_runs",
     "release",
     "renew",
     "request_cancel",
@@ -44,7 +46,7 @@ __all__ = [
 _NO_STATE: dict[str, bytes] = {}
 
 
-def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
+def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committed:
     """``BaseDb.commit``."""
     run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
     stored, touched = _head(connection, run_id)
@@ -53,7 +55,7 @@ def commit(connection: sqlite3.Connection, batch: Batch) -> Committed:
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
     answered = _answered(connection, run_id, batch.waits_for) if batch.waits_for else ()
-    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered)
+    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered, now=now)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
         if verdict.run.status.is_final:
@@ -96,7 +98,7 @@ def _state(connection: sqlite3.Connection, patch: SessionPatch) -> Mapping[str, 
 
 def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> None:
     if old is None:
-        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, row.data))
+        connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
         return
     if row.seq <= old.seq:
         touched = row.seq
@@ -106,12 +108,18 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
             (row.attempt, row.seq, row.fingerprint, row.updated_at, touched, row.data, row.run_id),
         )
     else:
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, row.data, row.run_id))
+        ended = (_ended_at(row), row.status.is_final)
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, *ended, row.data, row.run_id))
+
+
+def _ended_at(row: RunRow) -> float | None:
+    return row.updated_at if row.status.is_final else None
 
 
 def _indexed(row: RunRow) -> tuple[object, ...]:
     return (
         row.status,
+        _ended_at(row),
         row.lease_until,
         row.owner,
         row.created_at,
@@ -178,7 +186,8 @@ def claim(
     run_id: str,
     owner: str,
     now: float,
-    lease_until: float,
+    updated_at: float,
+    lease: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
     answers: Sequence[RequirementRow],
@@ -189,7 +198,8 @@ def claim(
         None if values is None else run_row(values, values[-1]),
         owner=owner,
         now=now,
-        lease_until=lease_until,
+        updated_at=updated_at,
+        lease=lease,
         statuses=statuses,
         expired_only=expired_only,
     )
@@ -197,7 +207,7 @@ def claim(
         if answers:
             _store_answers(connection, answers)
         _put_lease(connection, row)
-        connection.execute(sql.SIGNALS_TAKE, (now, run_id))
+        connection.execute(sql.SIGNALS_TAKE, (updated_at, run_id))
     return row
 
 
@@ -216,12 +226,14 @@ def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:
     )
 
 
-def renew(connection: sqlite3.Connection, fence: Fence, lease_until: float) -> LeaseState:
+def renew(connection: sqlite3.Connection, leases: Sequence[tuple[Fence, float]], now: float) -> list[LeaseState]:
     """``BaseDb.renew``."""
-    state = rules.renewed(_head(connection, fence.run_id)[0], fence)
-    if state.held:
-        connection.execute(sql.RUN_RENEW, (lease_until, fence.run_id))
-    return state
+    wanted = msgspec.json.encode([fence.run_id for fence, _ in leases]).decode()
+    rows = {values[0]: run_row(values) for values in connection.execute(sql.RUN_HEADS, (wanted,))}
+    states = [rules.renewed(rows.get(fence.run_id), fence) for fence, _ in leases]
+    held = [(now + lease, fence.run_id) for (fence, lease), state in zip(leases, states, strict=True) if state.held]
+    connection.executemany(sql.RUN_RENEW, held)
+    return states
 
 
 def request_cancel(connection: sqlite3.Connection, run_id: str, now: float) -> RunStatus | None:
@@ -241,9 +253,9 @@ def take_signals(connection: sqlite3.Connection, owner: str, now: float) -> list
     return found
 
 
-def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, until: float) -> bool:
+def acquire(connection: sqlite3.Connection, name: str, owner: str, now: float, lease: float) -> bool:
     """``BaseDb.acquire``."""
-    return connection.execute(sql.LOCK_TAKE, (name, owner, until, now)).rowcount > 0
+    return connection.execute(sql.LOCK_TAKE, (name, owner, now + lease, now)).rowcount > 0
 
 
 def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
@@ -255,26 +267,57 @@ def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[s
     """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
     with _deleting(connection):
-        for statement in sql.RUN_DELETE:
-            connection.executemany(statement, [(run_id,) for run_id in gone])
+        _delete_runs(connection, gone)
         found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
     return bool(gone) or found[-1] > 0
 
 
-def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
-    """Delete those of these runs that still are finished and old. How many went."""
-    old = [(run_id,) for run_id in run_ids if _is_old(connection, run_id, before)]
-    with _deleting(connection):
-        for statement in sql.RUN_DELETE:
-            connection.executemany(statement, old)
-    return len(old)
+def _delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+    keys = [(run_id,) for run_id in run_ids]
+    forked = [values for key in keys for values in connection.execute(sql.RUN_ORIGIN, key)]
+    for statement in sql.RUN_DELETE:
+        connection.executemany(statement, keys)
+    origins = [(rules.KEPT - 1, rules.origin_of(text), rules.KEPT) for (text,) in forked]
+    connection.executemany(sql.RUN_RELEASE, origins)
 
 
-def delete_events(connection: sqlite3.Connection, keys: Sequence[tuple[str, int]], before: float) -> int:
-    """Delete those of these events whose runs still are finished and old. How many went."""
-    old = {run_id for run_id in {run_id for run_id, _ in keys} if _is_old(connection, run_id, before)}
+def prune_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: float) -> int:
+    """Delete those of these runs that still are finished and old, and from which no other was forked. How many went."""
+    old = [run_id for run_id in run_ids if _is_old(connection, run_id, before)]
+    kept = {run_id for run_id in old if _has_forks(connection, run_id)}
+    connection.executemany(sql.RUN_MARK, [(rules.KEPT, run_id) for run_id in kept])
+    gone = [run_id for run_id in old if run_id not in kept]
     with _deleting(connection):
-        return connection.executemany(sql.EVENT_DELETE, [key for key in keys if key[0] in old]).rowcount
+        _delete_runs(connection, gone)
+    return len(gone)
+
+
+def _has_forks(connection: sqlite3.Connection, run_id: str) -> bool:
+    # "A" follows "@", so these are all that begin with the id and an "@".
+    found = connection.execute(sql.FORKS, (f"{run_id}@", f"{run_id}A"))
+    return any(rules.origin_of(text) == run_id for (text,) in found)
+
+
+def prune_events(
+    connection: sqlite3.Connection, run_ids: Sequence[str], kinds: Iterable[str], before: float, limit: int, mark: int
+) -> int:
+    """Delete at most ``limit`` events of these kinds of those of these runs that still are finished and old. How many
+    went; the runs that have lost all get ``mark``."""
+    names = msgspec.json.encode(sorted(str(kind) for kind in kinds)).decode()
+    went, done = 0, []
+    with _deleting(connection):
+        for run_id in run_ids:
+            if not _is_old(connection, run_id, before):
+                continue
+            keys = connection.execute(sql.EVENTS_OF_KINDS, (run_id, names, limit - went)).fetchall()
+            connection.executemany(sql.EVENT_DELETE, keys)
+            went += len(keys)
+            if went >= limit:
+                break
+            done.append((mark, run_id))
+    if mark:
+        connection.executemany(sql.RUN_MARK, done)
+    return went
 
 
 @contextmanager

@@ -22,6 +22,10 @@ _inherited: set[str] = set()
 _generation = 0
 
 
+WAL_LIMIT = 16 * 1024 * 1024
+"""Bytes that the log beside the file keeps once its commits are in the file; a large run or a long read may make it grow."""
+
+
 class Settings:
     """How a connection is made. ``busy_timeout`` is seconds, ``page_limit`` pages (None: the disk's end)."""
 
@@ -103,6 +107,7 @@ def _prepare(connection: sqlite3.Connection, settings: Settings, reader: bool) -
     if settings.page_limit is not None:
         connection.execute(f"PRAGMA max_page_count = {settings.page_limit:d}")
     _use_wal(connection, settings.busy_timeout)
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT:d}")
     migrate(connection, settings.location)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar
@@ -22,7 +23,9 @@ from workflow_runtime.storage.base import (
     DbReport,
     EventRow,
     Fence,
+    LeaseClock,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -67,6 +70,7 @@ class SqliteDb(BaseDb):
         busy_timeout: Seconds to wait for another process's transaction before a StorageError.
         max_pages: The most 4 KiB pages that the file may grow to; None is no limit.
         id: What the database is called in messages and listings.
+        clock: What leases are measured with; None is the machine's clock, which all processes of a file share.
 
     Raises:
         BuildError: More than one place is given, or the URL is none of these.
@@ -84,6 +88,7 @@ class SqliteDb(BaseDb):
         busy_timeout: float = 30.0,
         max_pages: int | None = None,
         id: str = "sqlite",
+        clock: LeaseClock | None = None,
     ) -> None:
         given = [place for place in (path_or_url, db_file, db_url) if place is not None]
         if len(given) > 1:
@@ -95,9 +100,10 @@ class SqliteDb(BaseDb):
         self.id = text(id, "id", "SqliteDb: ")
         self.location = locate(given[0] if given else None)
         self.synchronous = synchronous
+        self._clock: LeaseClock = time if clock is None else clock
         self._watch = Watch()
         self._foreign = Foreign(self._watch)
-        settings = Settings(self.location, synchronous, busy_timeout, max_pages)
+        self._settings = settings = Settings(self.location, synchronous, busy_timeout, max_pages)
         self._writer = Worker(settings, reader=False, wake=self._watch.wake, tick=self._foreign.tick)
         # Another connection would see another database in memory, so there the writer reads.
         count = 0 if self.location.in_memory else READERS
@@ -142,6 +148,14 @@ class SqliteDb(BaseDb):
         """Read the whole file, its indexes included, beside the runs that go on."""
         return await self._read_aside(checks.check, self.location)
 
+    async def vacuum(self) -> int | None:
+        """Write the file anew without its free pages; others wait meanwhile, as for a long commit. A database in memory
+        has none to give back."""
+        if self.location.in_memory:
+            return None
+        await self.open()
+        return await to_thread.run_sync(checks.vacuum, self._settings, limiter=CapacityLimiter(1))
+
     # -- the hop -------------------------------------------------------------------------------------------------------
 
     async def _write(self, call: Callable[..., T], *arguments: Any, wakes: Iterable[str] = ()) -> T:
@@ -182,7 +196,7 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, wakes=rules.run_ids(batch))
+        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.run_ids(batch))
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
@@ -193,28 +207,27 @@ class SqliteDb(BaseDb):
         *,
         owner: str,
         now: float,
-        lease_until: float,
+        lease: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
         answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        return await self._write(
-            commits.claim, run_id, owner, now, lease_until, statuses, expired_only, answers, wakes=(run_id,)
-        )
+        values = (run_id, owner, self._clock.time(), now, lease, statuses, expired_only, answers)
+        return await self._write(commits.claim, *values, wakes=(run_id,))
 
-    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
-        return await self._write(commits.renew, fence, lease_until)
+    async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
+        return await self._write(commits.renew, leases, self._clock.time()) if leases else []
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         return await self._write(commits.request_cancel, run_id, now, wakes=(run_id,))
 
-    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+    async def take_signals(self, owner: str) -> list[SignalRow]:
         if not await self._read(queries.has_signals, owner):
             return []
-        return await self._write(commits.take_signals, owner, now)
+        return await self._write(commits.take_signals, owner, self._clock.time())
 
-    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
-        return await self._write(commits.acquire, name, owner, now, until)
+    async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
+        return await self._write(commits.acquire, name, owner, self._clock.time(), lease)
 
     async def release(self, name: str, *, owner: str) -> None:
         await self._write(commits.release, name, owner)
@@ -223,18 +236,31 @@ class SqliteDb(BaseDb):
         gone: list[str] = []
         return await self._write(commits.delete_session, session_id, gone, wakes=gone)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
         # What to delete is searched beside the writer, which then looks again whether it still may.
+        bounded = kinds is None or mark > 0
+        marks = rules.levels(kinds, mark)
+        old = await self._read_aside(queries.old_runs, workflow_id, marks, before, limit if bounded else -1)
+        if not old:
+            return Pruned()
         if kinds is None:
-            run_ids = await self._read_aside(queries.old_runs, before, limit)
-            return await self._write(commits.delete_runs, run_ids, before) if run_ids else 0
-        keys = await self._read_aside(queries.old_events, kinds, before, limit)
-        return await self._write(commits.delete_events, keys, before) if keys else 0
+            rows = await self._write(commits.prune_runs, old, before)
+        else:
+            rows = await self._write(commits.prune_events, old, kinds, before, limit, mark)
+        return Pruned(rows=rows, more=rows >= limit or (bounded and len(old) >= limit))
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def load_run(self, run_id: str) -> RunRow | None:
-        return await self._read(queries.load_run, run_id)
+        return await self._read(queries.load_run, run_id, self._clock.time())
 
     async def load_steps(self, run_id: str) -> list[StepRow]:
         return await self._read_aside(queries.load_steps, run_id)
@@ -265,7 +291,7 @@ class SqliteDb(BaseDb):
     async def list_runs(
         self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
     ) -> list[RunRow]:
-        return await self._read_aside(queries.list_runs, where, limit, before)
+        return await self._read_aside(queries.list_runs, where, limit, before, self._clock.time())
 
     async def list_sessions(
         self,

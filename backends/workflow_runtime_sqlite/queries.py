@@ -26,16 +26,21 @@ __all__ = [
     "load_run",
     "load_session",
     "load_steps",
-    "old_events",
     "old_runs",
 ]
 
 Key = tuple[float, str]
 
 
-def load_run(connection: sqlite3.Connection, run_id: str) -> RunRow | None:
+def load_run(connection: sqlite3.Connection, run_id: str, now: float) -> RunRow | None:
     values = connection.execute(sql.RUN, (run_id,)).fetchone()
-    return None if values is None else run_row(values, values[-1])
+    return None if values is None else _run(values, now)
+
+
+def _run(values: tuple[Any, ...], now: float) -> RunRow:
+    row = run_row(values, values[-1])
+    row.expired = rules.expired(row, now)
+    return row
 
 
 def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
@@ -83,18 +88,26 @@ def list_requirements(
         where, values = f"{where} AND timeout_at <= ?", [*values, due_before]
     if after is not None:
         where, values = f"{where} AND (created_at, requirement_id) > (?, ?)", [*values, *after]
+    index = _question_index(session_id, user_id, workflow_id, due_before)
     text = f"""
-        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open{_question_index(session_id, due_before)}
+        SELECT {sql.REQUIREMENT_COLUMNS} FROM workflow_requirements AS open{index}
         WHERE answered_at IS NULL AND withdrawn_at IS NULL{where}
         AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = open.run_id AND status IN ('PAUSED', 'RUNNING'))
         ORDER BY created_at, requirement_id LIMIT ?"""
     return [requirement_row(found) for found in connection.execute(text, (*values, limit))]
 
 
-def _question_index(session_id: str | None, due_before: float | None) -> str:
+def _question_index(
+    session_id: str | None, user_id: str | None, workflow_id: str | None, due_before: float | None
+) -> str:
+    # The one that leaves the fewest rows; SQLite, without statistics, would guess.
     if due_before is not None:
         return " INDEXED BY workflow_requirements_due"
-    return " INDEXED BY workflow_requirements_of_session" if session_id is not None else ""
+    if session_id is not None:
+        return " INDEXED BY workflow_requirements_of_session"
+    if user_id is not None:
+        return " INDEXED BY workflow_requirements_of_user"
+    return " INDEXED BY workflow_requirements_of_workflow" if workflow_id is not None else ""
 
 
 def list_sessions(
@@ -126,7 +139,9 @@ def _equal(**columns: str | None) -> tuple[str, list[Any]]:
     return "".join(f" AND {column} = ?" for column in given), list(given.values())
 
 
-def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None) -> list[RunRow]:
+def list_runs(
+    connection: sqlite3.Connection, where: RunFilter, limit: int, before: Key | None, now: float
+) -> list[RunRow]:
     """``BaseDb.list_runs``."""
     statuses = sorted(status.value for status in (RunStatus if where.statuses is None else where.statuses))
     if not statuses:
@@ -137,8 +152,10 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, befo
         workflow_id=where.workflow_id,
         parent_run_id=where.parent_run_id,
     )
-    if where.expired_before is not None:
-        condition, values = f"{condition} AND lease_until < ?", [*values, where.expired_before]
+    if where.expired:
+        condition, values = f"{condition} AND lease_until <= ?", [*values, now]
+        if where.expired_within is not None:
+            condition, values = f"{condition} AND lease_until > ?", [*values, now - where.expired_within]
     if before is not None:
         condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
     if where.signalled:
@@ -150,12 +167,12 @@ def list_runs(connection: sqlite3.Connection, where: RunFilter, limit: int, befo
             SELECT run_id FROM workflow_runs {"" if where.signalled else f"INDEXED BY {_index(where)}"}
             WHERE status IN ({sql.marks(len(statuses))}){condition} {order}
         ) {order}"""
-    return [run_row(found, found[-1]) for found in connection.execute(text, (*statuses, *values, limit, limit))]
+    return [_run(found, now) for found in connection.execute(text, (*statuses, *values, limit, limit))]
 
 
 def _index(where: RunFilter) -> str:
     # The one that leaves the fewest rows; SQLite, without statistics, would guess.
-    if where.expired_before is not None:
+    if where.expired:
         return "workflow_runs_by_lease"
     if where.parent_run_id is not None:
         return "workflow_runs_by_parent"
@@ -166,22 +183,14 @@ def _index(where: RunFilter) -> str:
     return "workflow_runs_by_status" if where.workflow_id is None else "workflow_runs_by_workflow"
 
 
-def old_runs(connection: sqlite3.Connection, before: float, limit: int) -> list[str]:
-    """At most ``limit`` finished runs that were last written before ``before``, oldest first."""
-    text = f"SELECT run_id {_OLD} ORDER BY created_at, run_id LIMIT ?"
-    return [run_id for (run_id,) in connection.execute(text, (*_FINAL, before, before, limit))]
-
-
-def old_events(
-    connection: sqlite3.Connection, kinds: Iterable[str], before: float, limit: int
-) -> list[tuple[str, int]]:
-    """Keys of at most ``limit`` events of these kinds of such runs."""
-    names = sorted(str(kind) for kind in kinds)
-    text = f"""
-        SELECT run_id, seq FROM (SELECT run_id, created_at {_OLD}) CROSS JOIN workflow_events USING (run_id)
-        WHERE kind IN ({sql.marks(len(names))}) ORDER BY created_at, run_id, seq LIMIT ?"""
-    return [(run_id, seq) for run_id, seq in connection.execute(text, (*_FINAL, before, before, *names, limit))]
-
-
-_FINAL = sorted(status.value for status in rules.FINAL)
-_OLD = f"FROM workflow_runs WHERE status IN ({sql.marks(len(_FINAL))}) AND created_at < ? AND updated_at < ?"
+def old_runs(
+    connection: sqlite3.Connection, workflow_id: str | None, marks: Iterable[int], before: float, limit: int
+) -> list[str]:
+    """At most ``limit`` (-1: all) runs with one of these marks that ended before ``before``, of one workflow or of each."""
+    names = [row[0] for row in connection.execute(sql.WORKFLOWS)] if workflow_id is None else [workflow_id]
+    found: list[str] = []
+    for name in names:
+        for mark in marks:
+            left = limit - len(found) if limit >= 0 else -1
+            found += [row[0] for row in connection.execute(sql.RUNS_ENDED, (name, mark, before, left))]
+    return found

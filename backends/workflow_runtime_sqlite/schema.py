@@ -153,7 +153,11 @@ CREATE INDEX workflow_requirements_open ON workflow_requirements (created_at, re
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
 CREATE INDEX workflow_requirements_of_session ON workflow_requirements (session_id, created_at, requirement_id)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL;
-CREATE INDEX workflow_requirements_due ON workflow_requirements (timeout_at)
+CREATE INDEX workflow_requirements_of_workflow ON workflow_requirements (workflow_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND workflow_id IS NOT NULL;
+CREATE INDEX workflow_requirements_of_user ON workflow_requirements (user_id, created_at, requirement_id)
+    WHERE answered_at IS NULL AND withdrawn_at IS NULL AND user_id IS NOT NULL;
+CREATE INDEX workflow_requirements_due ON workflow_requirements (workflow_id, timeout_at)
     WHERE answered_at IS NULL AND withdrawn_at IS NULL AND timeout_at IS NOT NULL;
 
 INSERT INTO workflow_signals (run_id, kind, data, created_at)
@@ -171,7 +175,19 @@ ALTER TABLE workflow_runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workflow_runs ADD COLUMN not_before REAL;
 ALTER TABLE workflow_runs ADD COLUMN commit_id TEXT;
 ALTER TABLE workflow_runs ADD COLUMN traceback BLOB;
+-- What pruning looks for: when a run ended, and what has been deleted of it (1: text, 2: events, 3: kept for its forks).
+ALTER TABLE workflow_runs ADD COLUMN ended_at REAL;
+ALTER TABLE workflow_runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+UPDATE workflow_runs SET ended_at = updated_at WHERE status IN ('COMPLETED', 'ERROR', 'CANCELLED', 'REGENERATED');
+CREATE INDEX workflow_runs_by_end ON workflow_runs (ifnull(workflow_id, ''), pruned, ended_at, run_id)
+    WHERE ended_at IS NOT NULL;
+CREATE INDEX workflow_runs_by_origin ON workflow_runs (forked_from) WHERE forked_from IS NOT NULL;
 DROP INDEX workflow_runs_to_cancel;
+DROP INDEX workflow_runs_by_user;
+DROP INDEX workflow_runs_by_workflow;
+CREATE INDEX workflow_runs_by_user ON workflow_runs (user_id, status, created_at, run_id) WHERE user_id IS NOT NULL;
+CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow_id, status, created_at, run_id)
+    WHERE workflow_id IS NOT NULL;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, priority, created_at)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING';
 ALTER TABLE workflow_steps ADD COLUMN edits BLOB;

@@ -25,7 +25,10 @@ def marks(count: int) -> str:
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
-RUN_INSERT = f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, data) VALUES ({marks(17)}, 1, ?)"
+RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
+RUN_INSERT = (
+    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(17)}, 1, ?, ?)"
+)
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
     UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched_seq = ?, changes = changes + 1,
@@ -34,10 +37,11 @@ RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
     parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
     lease_until = ?,
-    cancel_requested = ?, forked_from = ?, touched_seq = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
+    cancel_requested = ?, forked_from = ?, touched_seq = ?, changes = changes + 1, ended_at = ?,
+    pruned = pruned * ?, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
-    lease_until = ?, cancel_requested = ?, updated_at = ?,
+    lease_until = ?, cancel_requested = ?, updated_at = ?, ended_at = NULL, pruned = 0,
     touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
 RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
@@ -51,6 +55,26 @@ RUN_DELETE = (
 )
 # Around statements that delete runs, sessions or events (``schema``).
 DELETING = "UPDATE workflow_deleting SET allowed = ?"
+# Pruning: of each workflow ("" for runs without one) and mark, the runs that ended first.
+WORKFLOWS = """
+    WITH RECURSIVE found (id) AS (
+        SELECT '' UNION ALL
+        SELECT (
+            SELECT workflow_id FROM workflow_runs WHERE workflow_id IS NOT NULL AND workflow_id > found.id
+            ORDER BY workflow_id LIMIT 1
+        ) FROM found WHERE found.id IS NOT NULL
+    ) SELECT id FROM found WHERE id IS NOT NULL"""
+RUNS_ENDED = """
+    SELECT run_id FROM workflow_runs INDEXED BY workflow_runs_by_end
+    WHERE ended_at IS NOT NULL AND ifnull(workflow_id, '') = ? AND pruned = ? AND ended_at < ?
+    ORDER BY ended_at, run_id LIMIT ?"""
+RUN_MARK = "UPDATE workflow_runs SET pruned = ? WHERE run_id = ?"
+RUN_RELEASE = "UPDATE workflow_runs SET pruned = ? WHERE run_id = ? AND pruned = ?"
+RUN_ORIGIN = "SELECT forked_from FROM workflow_runs WHERE run_id = ? AND forked_from IS NOT NULL"
+FORKS = "SELECT forked_from FROM workflow_runs WHERE forked_from >= ? AND forked_from < ?"
+EVENTS_OF_KINDS = """
+    SELECT run_id, seq FROM workflow_events WHERE run_id = ? AND kind IN (SELECT value FROM json_each(?))
+    ORDER BY seq LIMIT ?"""
 RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
 
 # -- steps, events -----------------------------------------------------------------------------------------------------

@@ -35,6 +35,15 @@ def test_a_sound_database_is_described_and_leaves_with_0(wfr: Wfr, url: str) -> 
     assert wfr("db", "check", "--json", "--limit", "1").json["read"] == 1
 
 
+def test_the_space_of_what_was_pruned_is_given_back(wfr: Wfr, url: str) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        wfr("run", "flows:hello", "one", "--run-id", run_id)
+    wfr("prune", "--older-than", "0s", "--yes")
+    assert wfr("db", "vacuum", "--json").json["freed"] >= 0
+    said = wfr("db", "vacuum")
+    assert (said.code, said.lines[-1]) == (0, "0 bytes given back")
+
+
 def test_a_run_that_cannot_be_read_is_named_with_the_reason(wfr: Wfr, url: str) -> None:
     for run_id in ("r1", "r2", "r3"):
         wfr("run", "flows:hello", "one", "--run-id", run_id)

@@ -56,6 +56,21 @@ def test_the_step_that_failed_is_named_also_where_no_events_are_stored(wfr: Wfr)
     assert (failed["step_name"], failed["path"], failed["success"]) == ("refuse", "1.refuse", False)
 
 
+def test_the_tracebacks_of_a_run_can_be_printed(wfr: Wfr) -> None:
+    wfr("run", "flows:broken", "hi", "--run-id", "r1", "--no-events")
+    said = wfr("show", "r1", "--traceback")
+    assert said.code == 0
+    assert said.lines[0] == "1.refuse, attempt 1"
+    assert "flows.py" in said.out
+    assert "LookupError: no such [b]page[/b]" in said.lines
+    assert "/engine/" not in said.out
+    entries = wfr("show", "r1", "--json").json["history"]
+    assert [(entry["path"], entry["status"]) for entry in entries] == [("0.shout", "done"), ("1.refuse", "failed")]
+    assert wfr("show", "r1", "--step", "refuse").code == 5
+    wfr("run", "flows:hello", "hi", "--run-id", "r2")
+    assert wfr("show", "r2", "--traceback").out == "no step of this run raised an exception\n"
+
+
 def test_a_run_is_found_by_the_end_of_its_id(wfr: Wfr) -> None:
     wfr("run", "flows:hello", "hi", "--run-id", "run-aaaa-1234")
     assert wfr("show", "1234", "--json").json["run_id"] == "run-aaaa-1234"

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import pydantic
 import pytest
 
 import workflow_runtime
@@ -26,6 +27,8 @@ from workflow_runtime import (
 from .rows import Rows
 
 pytestmark = [pytest.mark.anyio]
+pydantic.create_model("First")  # with it pydantic reads its plugins, which it must not do on the loop
+
 
 SHOP = """
 from dataclasses import dataclass
@@ -208,7 +211,7 @@ async def test_a_continued_run_whose_step_touches_state_that_cannot_be_read_is_g
 async def lost(db: BaseDb, run_id: str) -> None:
     """The process of a paused run died while it went on with it."""
     row = await db.claim(
-        run_id, owner="dead", now=1.0, lease_until=2.0, statuses=frozenset({RunStatus.paused}), expired_only=False
+        run_id, owner="dead", now=1.0, lease=0.0, statuses=frozenset({RunStatus.paused}), expired_only=False
     )
     assert row is not None
     for item in await db.load_requirements(run_id):

@@ -56,15 +56,19 @@ async def test_a_run_ends_once_whichever_commit_its_cancellation_cuts_off(
         if by == "task":
             task.cancel()
         else:
-            granted.append(await workflow.acancel_run("r"))
+            calls.append(asyncio.create_task(workflow.acancel_run("r")))
+            if not seen[-1].create:  # which the request waits for
+                with anyio.CancelScope(shield=True):
+                    await calls[0]
 
-    granted: list[bool] = []
+    calls: list[asyncio.Task[bool]] = []
     seen = cancelling(db, number, cancel)
     with anyio.fail_after(60):
         task = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert len(seen) >= number
+        granted = [await call for call in calls]
         reader = Workflow(name="cut", db=again(), steps=steps)
         output = await reader.aget_run_output("r")
         metrics = await reader.aget_session_metrics("s")
@@ -179,3 +183,55 @@ async def test_a_run_whose_turn_is_given_up_under_a_cancellation_is_let_go(again
     assert output.status is RunStatus.completed
     gc.collect()
     assert [one() for one in held] == [None]
+
+
+@pytest.mark.parametrize("how", ["step", "function", "background"])
+async def test_a_loop_that_ends_ends_the_runs_that_wait_for_their_turn(again: Again, how: str) -> None:
+    """As ``asyncio.run`` ends: every task is cancelled and waited for. (Those of the database are spared here.)"""
+    begun = anyio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    async def function(workflow: Workflow, execution_input: Any) -> None:
+        await work()
+
+    steps: Any = function if how == "function" else [lambda step_input: work()]
+    workflow = Workflow(name="line", db=again(), steps=steps, session_policy="queue")
+
+    async def call(run_id: str) -> None:
+        await workflow.arun("x", run_id=run_id, session_id="s", background=how == "background")
+
+    with anyio.fail_after(60):
+        tasks = [asyncio.create_task(call("first"))]
+        await begun.wait()
+        tasks.append(asyncio.create_task(call("second")))
+        while (second := find_live("second")) is None or second.waiting is None:
+            await anyio.lowlevel.checkpoint()
+        while rest := [task for task in asyncio.all_tasks() if task in tasks or "run " in task.get_name()]:
+            for task in rest:
+                task.cancel()
+            await asyncio.wait(rest)
+        assert all(task.cancelled() for task in tasks) or how == "background"
+        for run_id in ("first", "second"):
+            output = await workflow.aget_run_output(run_id)
+            assert output is not None
+            assert output.status is RunStatus.cancelled
+    assert find_live("second") is None
+
+
+async def test_a_loop_that_ends_before_the_task_of_a_run_began_keeps_nobody_waiting(again: Again) -> None:
+    async def function(workflow: Workflow, execution_input: Any) -> None:
+        raise AssertionError("it began")
+
+    workflow = Workflow(name="unborn", db=again(), steps=function, session_policy="queue")
+    with anyio.fail_after(60):
+        call = asyncio.create_task(workflow.arun("x", run_id="r", session_id="s"))
+        while not (rest := [task for task in asyncio.all_tasks() if task.get_name() == "run r"]):
+            await anyio.lowlevel.checkpoint()
+        for task in (*rest, call):
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert find_live("r") is None

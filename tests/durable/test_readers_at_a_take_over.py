@@ -245,7 +245,7 @@ async def test_a_reader_of_a_pruned_log_gets_what_is_left(again: Again, kinds: s
     await other.store(other.resumed())
     await other.store(*other.said(StepStartedEvent, *([StepContentEvent] * 40), WorkflowCompletedEvent, delta="b"))
     db = again()
-    assert await db.prune(kinds=frozenset(kinds), before=2.0**40, limit=1000)
+    assert (await db.prune(kinds=frozenset(kinds), before=2.0**40, limit=1000)).rows
     left = [event for event in await log_of(db, "r") if event.epoch == 2]
     assert await read(reader(again()).subscribe("r", after=lost[-1].id)) == left
     with anyio.fail_after(10):
@@ -397,7 +397,7 @@ async def test_the_call_that_owns_a_run_is_told_that_it_was_taken_over(again: Ag
             await slow.entered.wait()
             await slow.lose()
     assert "taken over" in str(told[0])
-    assert found[-1].event == "WorkflowError"
+    assert "WorkflowError" not in [event.event for event in found], "that end is stored nowhere"
 
 
 async def test_a_socket_of_a_background_run_goes_on_with_the_new_owner(again: Again) -> None:

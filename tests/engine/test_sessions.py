@@ -20,10 +20,11 @@ from workflow_runtime import (
     SessionNotFound,
     Step,
     StepInput,
+    StorageError,
     Workflow,
 )
 from workflow_runtime.backends import SqliteDb
-from workflow_runtime.storage.base import RunFilter
+from workflow_runtime.storage.base import Batch, Committed, RunFilter
 
 
 class Meeting:
@@ -64,6 +65,29 @@ async def test_ten_concurrent_runs_that_each_add_a_key_leave_ten_runs_and_ten_ke
     runs = await stored_runs(db, "s")
     assert len(runs) == 10
     assert {row.status for row in runs} == {RunStatus.completed}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("durability", ["sync", "async"])
+async def test_any_number_of_runs_that_write_one_key_ends(db: BaseDb, durability: str) -> None:
+    meeting = Meeting(30)
+
+    async def put(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        await meeting.join()
+        session_state["last"] = step_input.input
+
+    workflow = Workflow(steps=[put], db=db, durability=durability)
+    outputs: list[Any] = []
+
+    async def one(number: int) -> None:
+        outputs.append(await workflow.arun(f"v{number}", session_id="s"))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for number in range(30):
+                group.start_soon(one, number)
+    assert {output.status for output in outputs} == {RunStatus.completed}
+    assert len(await stored_runs(db, "s")) == 30
 
 
 @pytest.mark.anyio
@@ -150,15 +174,16 @@ async def test_two_runs_that_change_one_key_leave_the_later_value_and_a_conflict
 
 
 @pytest.mark.anyio
-async def test_two_runs_that_set_one_key_to_the_same_value_do_not_conflict(db: BaseDb) -> None:
+async def test_two_runs_that_change_one_key_say_so_also_when_the_values_are_equal(db: BaseDb) -> None:
     meeting = Meeting(2)
     outputs = []
 
-    async def change(session_state: dict[str, Any]) -> None:
+    async def add_one(session_state: dict[str, Any]) -> None:
+        value = session_state.get("n", 0)
         await meeting.join()
-        session_state["k"] = "same"
+        session_state["n"] = value + 1
 
-    workflow = Workflow(steps=[change], db=db, store_events=True)
+    workflow = Workflow(steps=[add_one], db=db, store_events=True)
 
     async def one() -> None:
         outputs.append(await workflow.arun(session_id="s"))
@@ -167,9 +192,38 @@ async def test_two_runs_that_set_one_key_to_the_same_value_do_not_conflict(db: B
         async with anyio.create_task_group() as group:
             group.start_soon(one)
             group.start_soon(one)
-    conflicts = [event for output in outputs for event in of_kind(output.events or (), "SessionStateConflict")]
-    assert all(event.ours != event.theirs for event in conflicts)
-    assert await workflow.aget_session_state("s") == {"k": "same"}
+    (event,) = [event for output in outputs for event in of_kind(output.events or (), "SessionStateConflict")]
+    assert (event.key, event.ours, event.theirs) == ("n", 1, 1)
+    assert await workflow.aget_session_state("s") == {"n": 1}
+
+
+class LosesAnAnswer(InMemoryDb):
+    """Stores the first commit with session state after the run was made, and says that it could not."""
+
+    lost = False
+
+    async def commit(self, batch: Batch) -> Committed:
+        done = await super().commit(batch)
+        if batch.session is not None and batch.session.state and not self.lost:
+            self.lost = True
+            raise StorageError("the answer was lost")
+        return done
+
+
+@pytest.mark.anyio
+async def test_a_commit_whose_answer_was_lost_is_no_conflict_with_itself() -> None:
+    async def change(session_state: dict[str, Any]) -> None:
+        session_state["k"] = 1
+
+    db = LosesAnAnswer()
+    workflow = Workflow(steps=[change], db=db, store_events=True, durability="sync")
+    with pytest.raises(StorageError, match="the answer was lost"):
+        await workflow.arun(session_id="s", run_id="r")
+    output = await workflow.aget_run_output("r")
+    assert output is not None
+    assert db.lost
+    assert not of_kind(output.events or (), "SessionStateConflict")
+    assert await workflow.aget_session_state("s") == {"k": 1}
 
 
 @pytest.mark.anyio

@@ -76,7 +76,7 @@ def test_a_step_that_exits_ends_the_script_and_no_other_run_waits_for_ever(tmp_p
     assert (done.stdout, done.stderr, done.returncode) == ("exit 4\nstill here\n", "", 3)
     stored = Workflow(name="w", steps=[shout], db=SqliteDb(tmp_path / "runs.db")).get_run_output("r")
     assert stored is not None
-    assert stored.status is RunStatus.cancelled
+    assert (stored.status, stored.error_type, stored.error) == (RunStatus.error, "SystemExit", "3")
 
 
 def test_a_script_runs_streams_reads_back_and_exits_by_itself(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -16,7 +15,7 @@ from workflow_runtime.model.errors import Fenced
 from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.registry import open_url
 
-from .workload import Later, build, kill_at, talking
+from .workload import build, end_lease, kill_at, talking
 
 __all__ = ["add_keys", "hold", "recover", "run_until_killed", "serve", "take_over"]
 
@@ -40,9 +39,10 @@ def recover(url: str, effects: str, run_id: str, durability: str, ahead: bool = 
     """Take the run over and see it to its end; exit code 1 when it was not this process that got it."""
 
     async def main() -> None:
-        clock: Any = Later() if ahead else None
         db = open_url(url)
-        workflow = build(db, Path(effects), clock=clock, durability=durability)
+        if ahead:
+            await end_lease(db, run_id)
+        workflow = build(db, Path(effects), durability=durability)
         taken = await workflow.recover()
         if run_id not in taken:
             raise SystemExit(1)

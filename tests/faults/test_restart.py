@@ -27,7 +27,7 @@ from workflow_runtime.client import Client
 from workflow_runtime.engine.host import find_live
 from workflow_runtime_postgres import PostgresDb
 
-from .workload import Later, talking
+from .workload import end_lease, talking
 
 pytestmark = pytest.mark.anyio
 
@@ -72,9 +72,9 @@ class Relay:
         self.ran.append(f"last {step_input.input}")
         return f"{step_input.previous_step_content}, last"
 
-    def workflow(self, db: PostgresDb, clock: Any = None) -> Workflow:
+    def workflow(self, db: PostgresDb) -> Workflow:
         steps = [Step("first", executor=self.first), Step("wait", executor=self.wait), Step("last", executor=self.last)]
-        return Workflow(name="relay", db=db, steps=steps, durability="sync", store_events=True, clock=clock)
+        return Workflow(name="relay", db=db, steps=steps, durability="sync", store_events=True)
 
 
 @pytest.mark.parametrize("how", ["fast", "kill"])
@@ -131,7 +131,9 @@ async def test_a_database_that_stays_away_ends_the_run_and_it_is_recovered_when_
     assert len(failures) == 1
     assert "127.0.0.1" in str(failures[0])
     await anyio.to_thread.run_sync(server.start)
-    second = relay.workflow(PostgresDb(url), clock=Later())
+    db = PostgresDb(url)
+    await end_lease(db, "00_r")
+    second = relay.workflow(db)
     assert await second.recover() == ["00_r"]
     with anyio.fail_after(60):
         async for _ in second.subscribe("00_r"):

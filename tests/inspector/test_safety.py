@@ -101,7 +101,7 @@ def test_markup_in_every_name_content_question_and_error_stays_text(page: Page, 
     expect(page.locator("#head .notice")).to_contain_text(XSS)
     page.goto(f"{server.url}/inspector")
     expect(page.locator("#runs tbody")).to_contain_text(XSS[:60])
-    page.get_by_label("Session").fill(XSS)
+    page.get_by_label("Session").fill(XSS.replace("/", "|"))
     page.get_by_role("button", name="Filter").click()
     expect(page.locator("#runs tbody tr")).to_have_count(1)
     assert page.evaluate("window.pwned") is None

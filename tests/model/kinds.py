@@ -207,7 +207,6 @@ REFUSED: dict[str, Any] = {
     "deque": collections.deque([1]),
     "range": range(3),
     "generator": (n for n in range(3)),
-    "exception": ValueError("x"),
     "memory view": memoryview(b"x"),
     "a class inside a function": _local(),
     "half a surrogate": "\ud800",

@@ -45,7 +45,7 @@ async def far(wire: Proxy, db: PostgresDb) -> AsyncIterator[PostgresDb]:
 async def _all_calls(db: PostgresDb, run_id: str) -> None:
     """Each statement once: the first use of one takes a round trip more, to prepare it."""
     await db.commit(started(run_id, session_id=run_id))
-    await db.claim(run_id, owner="b", now=1.0, lease_until=2.0, statuses=PAUSED, expired_only=False)
+    await db.claim(run_id, owner="b", now=1.0, lease=2.0, statuses=PAUSED, expired_only=False)
     await db.commit(Batch(requirements=[requirement("q", run_id)]))
     await db.answer([requirement("q", run_id, answered_at=1.0)])
     with pytest.raises(AlreadyAnswered):
@@ -92,7 +92,7 @@ class TestACutWire:
     async def test_does_not_double_a_claim(self, far: PostgresDb, wire: Proxy, db: PostgresDb, cut: When) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED)))
         wire.cut = cut
-        row = await far.claim("r1", owner="b", now=1.0, lease_until=9.0, statuses=PAUSED, expired_only=False)
+        row = await far.claim("r1", owner="b", now=1.0, lease=9.0, statuses=PAUSED, expired_only=False)
         assert row is not None
         assert (wire.cuts, row.attempt, row.owner) == (1, 2, "b")
         assert await db.load_run("r1") == row

@@ -30,7 +30,8 @@ FILL = f"""
         'r' || lpad(n::text, 6, '0'), CASE WHEN n <= {RUNS} THEN 's1' ELSE 's' || n END,
         CASE WHEN n % 10 = 5 THEN 'PAUSED' WHEN n % 1000 = 1 THEN 'RUNNING' ELSE 'COMPLETED' END,
         'u1', 'w1', 'w', CASE WHEN n % 100 = 0 THEN 'parent' END, 1, 9, 'f', n, n, CASE WHEN n % 1000 = 1 THEN 'o' END,
-        CASE WHEN n % 1000 = 1 THEN n END, n % 2000 = 1, NULL, 0, convert_to(repeat('x', 300), 'UTF8')
+        CASE WHEN n % 1000 = 1 THEN CASE WHEN n <= 1001 THEN n ELSE 9e9 END END, n % 2000 = 1, NULL, 0,
+        convert_to(repeat('x', 300), 'UTF8')
         FROM generate_series(1, {RUNS + 2500}) AS n;
     INSERT INTO @.sessions SELECT DISTINCT ON (session_id)
         session_id, user_id, workflow_id, 'w', NULL, 1, NULL::bytea, NULL, NULL::bytea, created_at, created_at FROM @.runs;
@@ -40,8 +41,15 @@ FILL = f"""
         run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, answered_at, data
     ) SELECT run_id, 'q', session_id, user_id, workflow_id, '', 'k', created_at,
         CASE WHEN status <> 'PAUSED' THEN 1.0 END, 'd' FROM @.runs;
+    UPDATE @.runs SET ended_at = updated_at, pruned = 1 WHERE status = 'COMPLETED';
     INSERT INTO @.session_values SELECT session_id, 'k', 'v' FROM @.sessions;
 """
+
+# What ``old_runs_2`` asks.
+PRUNED = """
+    SELECT run.run_id FROM @.runs AS run
+    WHERE coalesce(run.workflow_id, '') = $1 AND run.pruned = $2::int AND run.ended_at < $3::float8
+    ORDER BY run.ended_at, run.run_id LIMIT $4::bigint"""
 
 DONE = frozenset({RunStatus.COMPLETED})
 BEFORE = (5000.5, "r")
@@ -56,10 +64,16 @@ LISTINGS: dict[str, tuple[str, list[Any], int]] = {
     "runs of a user": (*queries.list_runs(RunFilter(user_id="u1"), 3, None), 3),
     "runs of a workflow": (*queries.list_runs(RunFilter(workflow_id="w1"), 3, BEFORE), 3),
     "runs of a parent": (*queries.list_runs(RunFilter(parent_run_id="parent"), 3, None), 125),
-    "leases that ran out": (*queries.list_runs(RunFilter(expired_before=1002.0, statuses=rules.ACTIVE), 3, None), 2),
+    "leases that ran out": (*queries.list_runs(RunFilter(expired=True, statuses=rules.ACTIVE), 3, None), 2),
     "sessions": (*queries.list_sessions(None, None, 3, None), 3),
     "sessions of a user": (*queries.list_sessions("u1", None, 3, None), 3),
     "open questions": (*queries.list_requirements(None, None, None, None, 3, None), 3),
+    "open questions of a workflow": (*queries.list_requirements(None, None, "w1", None, 3, None), 3),
+    "open questions of an idle workflow": (*queries.list_requirements(None, None, "idle", None, 3, None), 0),
+    "open questions of an idle user": (*queries.list_requirements(None, "nobody", None, None, 3, None), 0),
+    "questions of a workflow whose time is up": (*queries.list_requirements(None, None, "w1", 0.5, 3, None), 0),
+    "runs that ended before": (PRUNED, ["w1", 1, 0.5, 200], 0),
+    "text that is pruned": (PRUNED, ["w1", 0, 9e9, 200], 0),
     "open questions of a session": (*queries.list_requirements("s1", None, None, None, 3, None), 3),
     "a page of events": (sql.EVENTS, ["r000001", 5000, 3], 3),
     "the journal of a run": (sql.STEPS, ["r000007"], 1),

@@ -253,3 +253,10 @@ async def test_what_the_server_cannot_store_is_a_storage_error_and_nothing_is_st
 def test_trio_is_refused_with_a_word_on_what_to_use(new_db: New) -> None:
     with pytest.raises(StorageError, match="InMemoryDb"):
         anyio.run(new_db().open, backend="trio")
+
+
+async def test_a_vacuum_leaves_what_is_stored(new_db: New, url: str) -> None:
+    db = new_db()
+    await db.commit(started("r1"))
+    assert await db.vacuum() is not None
+    assert await db.load_run("r1") is not None

@@ -101,7 +101,7 @@ async def test_of_processes_that_answer_and_claim_at_once_one_wins(db: PostgresD
                 print("answered")
             except AlreadyAnswered:
                 pass
-            claimed = await db.claim("r1", owner=arguments[0], now=1.0, lease_until=9.0,
+            claimed = await db.claim("r1", owner=arguments[0], now=1.0, lease=9.0,
                                      statuses=frozenset({RunStatus.PAUSED}), expired_only=False)
             print("claimed" if claimed else "")
         asyncio.run(main())

@@ -235,3 +235,23 @@ async def test_closing_waits_for_commits_that_wait_for_others(new_db: New) -> No
     await db.aclose()
     assert all(one.done() and not one.exception() for one in waiting)
     await db.aclose()
+
+
+async def test_a_run_that_somebody_writes_keeps_no_other_from_its_lease(new_db: New, url: str) -> None:
+    db = new_db()
+    for number in (1, 2):
+        await db.commit(new(number, lease=-1.0))
+    blocker = await asyncpg.connect(url)
+    await blocker.execute("BEGIN")
+    await blocker.execute(qualify("UPDATE @.runs SET seq = 5 WHERE run_id = 'r1'", SCHEMA))
+    leases = [(fence("r1"), 100.0), (fence("r2"), 100.0), (fence("r1", attempt=7), 100.0)]
+    with anyio.fail_after(20):
+        assert [(state.held, state.renewed) for state in await db.renew(leases)] == [
+            (True, False),
+            (True, True),
+            (False, True),
+        ]
+    await blocker.execute("COMMIT")
+    await blocker.close()
+    assert [state.renewed for state in await db.renew(leases[:2])] == [True, True]
+    assert not any(row.expired for row in await db.list_runs(RunFilter()))

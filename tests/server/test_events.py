@@ -251,7 +251,8 @@ def test_events_that_were_pruned_are_gone_and_said_to_be(api: Api, tmp_path: Pat
 
     async def prune() -> None:
         db = SqliteDb(tmp_path / "runs.db")
-        assert await db.prune(kinds=frozenset({"WorkflowStarted", "WorkflowCompleted"}), before=2**40, limit=1000)
+        kinds = frozenset({"WorkflowStarted", "WorkflowCompleted"})
+        assert (await db.prune(kinds=kinds, before=2**40, limit=1000)).rows
         from workflow_runtime.model.codec import event_names
 
         await db.prune(kinds=event_names(), before=2**40, limit=1000)

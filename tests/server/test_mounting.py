@@ -168,7 +168,6 @@ def chained(connection, team: str | None = Header(default=None)):  # type: ignor
 
 
 SECRET = "a secret that is long enough for sha-256"
-TOKEN = jwt.encode({"sub": "ada", "exp": time.time() + 600}, SECRET)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,8 @@ TOKEN = jwt.encode({"sub": "ada", "exp": time.time() + 600}, SECRET)
     ids=["function", "async", "lambda", "object", "partial", "beside-a-header", "jwt"],
 )
 def test_a_router_takes_the_auth_functions_of_the_app(run: Run, tmp_path: Path, auth: Any) -> None:
-    ada = {"x-name": "ada", "team": "us", "authorization": f"Bearer {TOKEN}"}
+    token = jwt.encode({"sub": "ada", "exp": time.time() + 600}, SECRET)
+    ada = {"x-name": "ada", "team": "us", "authorization": f"Bearer {token}"}
     router = FastAPI()
     router.include_router(create_router(greeting(), db=url_of(tmp_path), auth=auth), prefix="/api")
     client = run(router)

@@ -364,6 +364,26 @@ def test_a_run_is_read_without_its_events(api: Api) -> None:
     assert without == with_them
 
 
+def test_events_that_are_left_out_are_not_read(
+    api: Callable[..., httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = greeting(url_of(tmp_path), store_events=True)
+    workflow.run("you", run_id="mine")
+    client = api(workflow)
+    read: list[str] = []
+    load = type(workflow.db).load_events
+
+    async def counted(self: Any, run_id: str, **options: Any) -> Any:
+        read.append(run_id)
+        return await load(self, run_id, **options)
+
+    monkeypatch.setattr(type(workflow.db), "load_events", counted)
+    assert "events" not in client.get("/workflows/greeting/runs/mine?events=false").json()
+    assert read == []
+    assert client.get("/workflows/greeting/runs/mine").json()["events"]
+    assert read == ["mine"]
+
+
 def test_an_id_that_is_taken_is_refused(api: Callable[..., httpx.Client]) -> None:
     client = api(greeting())
     assert client.post("/workflows/greeting/runs", json={"run_id": "mine"}).status_code == 200

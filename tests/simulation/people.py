@@ -33,6 +33,7 @@ FINAL = {
     "WorkflowCancelled": RunStatus.cancelled,
     "WorkflowError": RunStatus.error,
 }
+SLOW_UNTIL = 60.0  # seconds until which readers take their time
 MAY_COME_LATE = (RunNotFound, RunNotPaused, AlreadyAnswered, Fenced)
 
 
@@ -196,7 +197,8 @@ async def read_on(play: Play, process: SimProcess, reader: Reader, run: int, at_
             return True
 
     while not await guarded(play, "read", some()):
-        await anyio.sleep(play.world.rng.uniform(0.05, 0.8))
+        pause = play.world.rng.uniform(0.05, 0.8)
+        await anyio.sleep(pause if play.world.now < SLOW_UNTIL else 0.01)
     reader.done = True
 
 

@@ -17,7 +17,7 @@ from .database import SimDb, Weather
 from .drawing import Case
 from .stored import StoredRules
 from .tree import TreeBuilder
-from .world import SimClock, SimProcess, World
+from .world import ServerClock, SimClock, SimProcess, World
 
 __all__ = ["Play"]
 
@@ -33,7 +33,7 @@ class Play:
     def __init__(self, case: Case, *, calm: bool = False) -> None:
         self.case, self.calm = case, calm
         self.world = World(case["seed"])
-        self.server = InMemoryDb()
+        self.server = InMemoryDb(clock=ServerClock(self.world))
         self.weather = Weather(0.0002 if calm else 0.002)
         self.book = Book(case, self.world, self.server)
         self.rules = StoredRules(self.book)
@@ -120,10 +120,8 @@ class Play:
         """As asyncio.run() ends: the service is left, then every other task is cancelled and awaited; the process ends."""
         process.things["stop"].set()
         self.book.shut_down = True
-        others = {task for task in process.loop.tasks if task is not asyncio.current_task()}
-        service = {task for task in others if task.get_name() == "service"}
-        await asyncio.wait(service)
-        self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in others)
+        await asyncio.wait({task for task in process.loop.tasks if task.get_name() == "service"})
+        self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in process.loop.tasks)
         while rest := [task for task in process.loop.tasks if task is not asyncio.current_task()]:
             for task in rest:
                 task.cancel()

@@ -9,7 +9,7 @@ from workflow_runtime.model import codec
 from workflow_runtime.storage.base import RunRow
 
 from .book import Book, Final, read
-from .world import EPOCH, SimProcess
+from .world import SimProcess
 
 __all__ = ["Before", "StoredRules"]
 
@@ -60,8 +60,8 @@ class StoredRules:
                 self._committed(args[0], before, process)
             case "claim" if value is not None:
                 self._claimed(before.run, process)
-            case "renew" if named["lease_until"] < EPOCH + self._book.world.now + process.skew:
-                self._released.add(args[0].run_id)  # given up at once
+            case "renew":
+                self._released |= {fence.run_id for fence, lease in args[0] if lease <= 0}  # given up at once
             case "answer":
                 self._answered(args[0])
             case "prune":
@@ -76,7 +76,8 @@ class StoredRules:
                 book.wrong("end-changed", run.run_id, row.status, "->", run.status, "by", process.name)
             if run.attempt < row.attempt:
                 book.wrong("old-attempt-wrote", run.run_id, run.attempt, "over", row.attempt)
-        if batch.session is not None and "count" in batch.session.state:
+        starts_fork = batch.create and run is not None and run.forked_from is not None  # with the state of its place
+        if batch.session is not None and "count" in batch.session.state and not starts_fork:
             self._check_count((before.state or {}).get("count"), batch.session.state["count"], process)
         if batch.events:
             self.check_log(batch.events[0].run_id)

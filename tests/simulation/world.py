@@ -19,7 +19,7 @@ from typing import Any
 
 from workflow_runtime.engine.process import Process, enter
 
-__all__ = ["EPOCH", "EventLoop", "SimClock", "SimProcess", "World"]
+__all__ = ["EPOCH", "EventLoop", "ServerClock", "SimClock", "SimProcess", "World"]
 
 EPOCH = 1_800_000_000.0  # unix seconds at the beginning of each world
 _RETRY = (
@@ -150,6 +150,16 @@ class SimClock:
 
     def random(self) -> float:
         return self._process.random()
+
+
+class ServerClock:
+    """The clock of the database, which is right."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def time(self) -> float:
+        return EPOCH + self._world.now
 
 
 class World:

@@ -382,15 +382,23 @@ async def test_the_idempotency_key_is_the_same_for_all_attempts_and_no_other_ste
 
 
 @pytest.mark.anyio
-async def test_a_failed_attempt_leaves_its_changes_of_the_state() -> None:
-    async def count(session_state: dict[str, Any]) -> int:
-        session_state["tries"] = session_state.get("tries", 0) + 1
-        if session_state["tries"] < 3:
-            raise PageMissing("again")
-        return int(session_state["tries"])
+@pytest.mark.parametrize("stored", [False, True])
+async def test_each_attempt_starts_with_the_state_that_its_step_found(stored: bool) -> None:
+    async def before(session_state: dict[str, Any]) -> None:
+        session_state["pages"] = ["cover"]
 
-    output = await Workflow(steps=[Step(name="count", executor=count, retry=Retry(attempts=3, delay=0))]).arun()
-    assert output.content == 3
+    async def count(run_context: RunContext) -> int:
+        state = run_context.session_state
+        state["tries"] = state.get("tries", 0) + 1
+        state["pages"].append(run_context.attempt)
+        if run_context.attempt < 3:
+            raise PageMissing("again")
+        return int(state["tries"])
+
+    steps = [before, Step(name="count", executor=count, retry=Retry(attempts=3, delay=0))]
+    output = await Workflow(steps=steps, db=InMemoryDb() if stored else None).arun()
+    assert output.content == 1
+    assert output.session_state == {"tries": 1, "pages": ["cover", 3]}
 
 
 @pytest.mark.parametrize("fields", [{"attempts": 0}, {"delay": -1}, {"jitter": 2}, {"backoff": -1}])

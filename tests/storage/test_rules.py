@@ -80,6 +80,7 @@ def test_a_renewal_needs_a_lease() -> None:
 
 
 def test_a_filter_without_conditions_matches_all() -> None:
-    assert rules.matches(run(), RunFilter())
-    assert not rules.matches(run(), RunFilter(expired_before=9.0))
-    assert not rules.matches(run(lease_until=9.0), RunFilter(expired_before=9.0))
+    assert rules.matches(run(), RunFilter(), 9.0)
+    assert not rules.matches(run(), RunFilter(expired=True), 9.0)
+    assert rules.matches(run(lease_until=9.0), RunFilter(expired=True), 9.0)
+    assert not rules.matches(run(lease_until=9.1), RunFilter(expired=True), 9.0)

@@ -66,7 +66,7 @@ async def test_of_processes_that_answer_and_claim_at_once_one_wins(tmp_path: Pat
                 print("answered")
             except AlreadyAnswered:
                 pass
-            claimed = await db.claim("r1", owner=sys.argv[2], now=1.0, lease_until=9.0,
+            claimed = await db.claim("r1", owner=sys.argv[2], now=1.0, lease=9.0,
                                      statuses=frozenset({RunStatus.PAUSED}), expired_only=False)
             print("claimed" if claimed else "")
             await db.aclose()

@@ -17,7 +17,7 @@ import trio
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage.base import Batch, RunFilter
-from workflow_runtime.testing.contract_rows import event, fence, run, session, started, step
+from workflow_runtime.testing.contract_rows import event, fence, requirement, run, session, started, step
 from workflow_runtime_sqlite import SqliteDb, commits, queries
 from workflow_runtime_sqlite.connection import Settings, close, connect
 from workflow_runtime_sqlite.location import locate
@@ -192,38 +192,55 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
         for number in range(first, last):
             run_id = f"r{number:06}"
             row = run(run_id, RunStatus.COMPLETED, created_at=float(number), updated_at=float(number), user_id="u")
+            row.workflow_id = "w"
             batch = Batch(run=row, steps=[step(run_id=run_id)], events=[event(1, run_id=run_id)])
-            commits.commit(connection, batch)
+            commits.commit(connection, batch, 1.0)
             other = run(f"x{number:06}", RunStatus.COMPLETED, session_id="s2", created_at=1e6 + number, user_id="v")
-            commits.commit(connection, Batch(run=other))
+            asked = requirement("q", other.run_id, user_id="v", workflow_id="w", timeout_at=5e9, session_id="s2")
+            commits.commit(connection, Batch(run=other, requirements=[asked]), 1.0)
         connection.execute("COMMIT")
+        # All text is pruned, and nothing is old enough for more.
+        runs = queries.old_runs(connection, "w", range(1), 9e9, -1)
+        commits.prune_events(connection, runs, ["Text"], 9e9, 10, 1)
 
     def measure(name: str) -> list[int]:
         new, patch = run(name, owner="a"), session(user_id="u", state={"k": name.encode()}, metrics={"n": 1})
         patch.expected = {"k": last[0]}
         last[0] = name.encode()
         calls: list[tuple[Any, ...]] = [
-            (commits.commit, Batch(create=True, run=new, session=patch)),
-            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)])),
-            (commits.renew, fence(name), 50.0),
+            (commits.commit, Batch(create=True, run=new, session=patch), 1.0),
+            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)]), 1.0),
+            (commits.renew, [(fence(name), 50.0)], 1.0),
             (commits.request_cancel, name, 5.0),
-            (queries.load_run, name),
+            (queries.load_run, name, 1.0),
             (queries.load_session, "s1"),
             (queries.has_signals, "a"),
             (queries.list_requirements, "s1", None, None, None, 10, None),
-            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9))),
+            (queries.list_requirements, None, "u", None, None, 10, None),
+            (queries.list_requirements, None, None, "idle", None, 10, None),
+            (queries.list_requirements, None, None, "w", 4e9, 10, None),
+            (queries.list_requirements, None, None, "idle", 9e9, 10, None),
+            (queries.old_runs, "w", range(1), 9e9, 200),
+            (queries.old_runs, "w", range(3), -1.0, 200),
+            (queries.old_runs, None, range(3), -1.0, 200),
+            (queries.old_runs, "w", range(3), 9e9, 10),
+            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9)), 1.0),
         ]
         for where in (
             RunFilter(session_id="s1"),
             RunFilter(session_id="s1", statuses=done),
             RunFilter(session_id="s1", statuses=live),
             RunFilter(user_id="u"),
+            RunFilter(user_id="u", statuses=live),
+            RunFilter(workflow_id="w"),
+            RunFilter(workflow_id="w", statuses=live),
+            RunFilter(workflow_id="w", statuses=done),
             RunFilter(statuses=live),
-            RunFilter(statuses=live, expired_before=1.0),
+            RunFilter(statuses=live, expired=True),
             RunFilter(),
         ):
-            calls.append((queries.list_runs, where, 5, None))
-            calls.append((queries.list_runs, where, 5, (15.0, "r000015")))
+            calls.append((queries.list_runs, where, 5, None, 1.0))
+            calls.append((queries.list_runs, where, 5, (15.0, "r000015"), 1.0))
         return [steps_of_sqlite(connection, *call) for call in calls]
 
     last: list[bytes | None] = [None]
@@ -296,3 +313,42 @@ async def test_a_file_name_with_odd_characters_is_that_file(tmp_path: Path) -> N
     assert len(await db.list_runs(RunFilter())) == 1
     await db.aclose()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+async def test_the_log_shrinks_again_when_its_commits_are_in_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflow_runtime_sqlite import connection as module
+
+    monkeypatch.setattr(module, "WAL_LIMIT", 64 * 1024)
+    db, log = SqliteDb(path), path.with_name(f"{path.name}-wal")
+    await db.commit(started())
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM workflow_runs").fetchone()
+    for number in range(20):  # which cannot be put into the file while somebody reads it as it was
+        await db.commit(Batch(run=run(f"r{number}", data=bytes(300_000))))
+    assert log.stat().st_size > 5_000_000
+    reader.close()
+    for number in range(3):
+        await db.commit(Batch(run=run(f"s{number}", data=bytes(10))))
+    assert log.stat().st_size <= 64 * 1024
+    await db.aclose()
+
+
+async def test_a_vacuum_gives_back_what_was_deleted(path: Path) -> None:
+    db = SqliteDb(path)
+    for number in range(20):
+        row = run(f"r{number}", RunStatus.COMPLETED, updated_at=1.0, data=bytes(100_000))
+        await db.commit(Batch(run=row))
+    await db.commit(started("kept"))
+    await db.prune(kinds=None, before=9.0, limit=100)
+    before = path.stat().st_size
+    freed = await db.vacuum()
+    assert freed is not None
+    assert freed > 1_500_000
+    assert path.stat().st_size <= before - freed
+    assert await db.load_run("kept") is not None
+    await db.commit(Batch(run=run("kept", seq=3)))
+    await db.aclose()
+    assert await SqliteDb(":memory:").vacuum() is None

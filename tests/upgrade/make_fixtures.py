@@ -66,6 +66,8 @@ class Writer:
     def __init__(self, url: str, start: float) -> None:
         self.db = open_url(url)
         self.clock = FakeClock(start)
+        if hasattr(self.db, "_clock"):  # since version 2 leases are measured with the database's
+            self.db._clock = self.clock
         self.workflows = flows.build(self.db, self.clock)
 
     async def run(self, workflow: str, run_id: str | None = None, **options: Any) -> Any:
@@ -173,7 +175,8 @@ async def write_sessions(writer: Writer) -> None:
     deleted = await writer.run("counts", "deleted", session_id="deleted")
     assert deleted.session_id == "deleted"
     assert await writer.workflows["counts"].adelete_session("deleted")
-    await writer.db.acquire("a lock of the dead", owner="somebody", now=clock.time(), until=clock.time() + 15)
+    lease = {"lease": 15.0} if writer.db.contract > 1 else {"now": clock.time(), "until": clock.time() + 15}
+    await writer.db.acquire("a lock of the dead", owner="somebody", **lease)
 
 
 async def prune(writer: Writer) -> None:
@@ -195,7 +198,9 @@ async def _prune_only(writer: Writer, run_id: str, kinds: frozenset[str] | None)
     row = await writer.db.load_run(run_id)
     assert row is not None
     await writer.db.commit(Batch(run=msgspec.structs.replace(row, created_at=1.0, updated_at=1.0)))
-    assert await writer.db.prune(kinds=kinds, before=2.0, limit=1000) > 0
+    pruned: Any = await writer.db.prune(kinds=kinds, before=2.0, limit=1000)
+    # A number, in version 1. Version 2 keeps a run that a fork needs.
+    assert pruned > 0 if isinstance(pruned, int) else pruned.rows > 0 or kinds is None
     if kinds is not None:
         await writer.db.commit(Batch(run=row))
 

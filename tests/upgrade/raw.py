@@ -31,7 +31,16 @@ _RENAMED = {
     "locks": {"held_until": "held_to"},
 }
 ADDED: dict[str, dict[str, Any]] = {
-    "runs": {"deaths": 0, "queue": None, "priority": 0, "not_before": None, "commit_id": None, "traceback": None},
+    "runs": {
+        "deaths": 0,
+        "queue": None,
+        "priority": 0,
+        "not_before": None,
+        "commit_id": None,
+        "traceback": None,
+        "pruned": 0,
+        "ended_at": None,  # ``updated_at`` of those that have ended
+    },
     "steps": {"edits": None},
     "requirements": {"used_at": None, "withdrawn_at": None},
     "sessions": {"commit_id": None},

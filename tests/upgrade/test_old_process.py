@@ -58,7 +58,7 @@ AT_WORK = """
                     events=[event(1, run_id=f"{kind}{n}"), event(2, run_id=f"{kind}{n}")]))
         for call in calls.values():
             await call(0)
-        await db.acquire("held", owner="a", now=1.0, until=9.0)
+        await db.acquire("held", owner="a", now=1.0, until=9e9)
 
     async def main():
         await db.open()
@@ -149,7 +149,7 @@ async def test_the_next_write_of_a_process_of_the_first_version_is_refused(
     # It reads on, and may let go of what it holds.
     read = await anyio.to_thread.run_sync(ask, old)
     assert read == ["RUNNING", 2, 1, 11, "1", 1]
-    assert await opened.acquire("held", owner="b", now=2.0, until=5.0)
+    assert await opened.acquire("held", owner="b", lease=5.0)
     await opened.aclose()
     await anyio.to_thread.run_sync(old.stdin.write, "\n")
     await anyio.to_thread.run_sync(finish, old)

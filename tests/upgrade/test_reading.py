@@ -42,6 +42,11 @@ async def test_a_run_is_read_as_the_first_version_read_it(
         expected["run"][3] += 1  # the migration took the run away from its process
     if run_id == "dead-continued":  # the first version read the question as it was before its answer
         expected["questions"][0]["answered"] = 1700027861.0
+    if run_id == "iteration":  # a review of an iteration takes an edit now, as the other reviews do
+        schema = expected["questions"][0]["schema"]
+        schema["properties"]["edited_output"] = {}
+        schema["if"] = {"properties": {"confirmed": {"const": False}}, "required": ["confirmed"]}
+        schema["then"], schema["else"] = {"properties": {"edited_output": False}}, {"required": []}
     assert await see_run(workflows[str(row.workflow_id)], run_id) == expected
 
 

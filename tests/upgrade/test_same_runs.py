@@ -24,6 +24,8 @@ OTHER_WAY = {
     "cancelled-half": "the same",
 }
 
+KEPT = {"pruned-whole": "a run from which a stored one was forked is not pruned"}
+
 # Ended runs whose row has what was answered last; it had the question.
 LAST_ANSWER = {"confirmed", "refused", "timed-out"}
 
@@ -33,6 +35,8 @@ OTHER_QUESTIONS = {
     "review-router": "the same, its message, and what was to choose from",
     "iteration": "the same, and the content of the iteration instead of a sentence about it",
 }
+# What a step raised has a row of its own since, which counts among the positions of the rows after it.
+FAILURE = "!failure"
 COUNTED = {"touched", "changes", "number", "version"}  # how often a row was written is not what is stored
 
 
@@ -56,15 +60,18 @@ def test_the_runs_of_the_first_version_made_again_leave_the_same_rows(tmp_path: 
     assert (made.returncode, made.stderr) == (0, "")
     before, after = columns_of_version_1(rows(old)), columns_of_version_1(rows(new))
     found: dict[str, set[str]] = {}
+    failed = {key[0] for key in after["steps"] if str(key[1]).endswith(FAILURE)}
     for table, by_key in after.items():
         for key, row in by_key.items():
             run_id = str(key[0])
             known = before[table].get(key)
+            if table == "steps" and str(key[1]).endswith(FAILURE):
+                continue
             if known is None:
                 found.setdefault(run_id, set()).add(f"{table} {key[1:]} is new")
                 continue
             for name, value in row.items():
-                if name not in COUNTED:
+                if name not in COUNTED and not (name == "position" and key[0] in failed):
                     told = list(differences(readable(known[name]), readable(value), f"{table} {key[1:]} {name}"))
                     if told:
                         found.setdefault(run_id, set()).update(told)
@@ -76,6 +83,6 @@ def test_the_runs_of_the_first_version_made_again_leave_the_same_rows(tmp_path: 
         if key not in written and key[0] in {run_id for (run_id,) in after["runs"]}
     ]
     assert gone == []
-    changed = {*OTHER_WAY, *OTHER_QUESTIONS, *LAST_ANSWER}
+    changed = {*OTHER_WAY, *KEPT, *OTHER_QUESTIONS, *LAST_ANSWER}
     assert {run_id: said for run_id, said in found.items() if run_id not in changed} == {}
     assert set(found) == changed

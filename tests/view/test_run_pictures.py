@@ -222,7 +222,7 @@ FAILING: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "caught": (
         lambda: [Condition([step("a", boom)], name="c", on_error="skip"), step("fails", boom)],
-        ["0.c", "1.fails"],
+        ["0.c", "0.c/if.0.a", "1.fails"],
     ),
     "timeout": (lambda: [Steps("outer", steps=[step("a", anyio.sleep_forever)], timeout=0.01)], ["0.outer"]),
     "function": (in_a_function, ["caught", "fails"]),

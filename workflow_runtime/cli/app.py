@@ -275,13 +275,17 @@ def show(
     step: Annotated[
         str | None, typer.Option("--step", help="Print the output of this step (path or name) and nothing else.")
     ] = None,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Print the traceback of each step that failed and nothing else.")
+    ] = False,
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one run: when its steps ran, what they left, how it ended."""
     from .runs import show_run
 
-    perform(lambda: partial(show_run, db, _console(), run_id, step=step, as_json=as_json), as_json=as_json)
+    shown = partial(show_run, run_id=run_id, step=step, traceback=traceback, as_json=as_json)
+    perform(lambda: partial(shown, db, _console()), as_json=as_json)
 
 
 @app.command()
@@ -436,6 +440,14 @@ def db_check(
     from .health import check
 
     perform(lambda: partial(check, db, _console(), limit=limit, as_json=as_json), as_json=as_json)
+
+
+@db_app.command("vacuum")
+def db_vacuum(db: Db = None, as_json: AsJson = False) -> None:
+    """Give the space of deleted runs and events back to the disk. Runs that are under way wait for a moment."""
+    from .health import vacuum
+
+    perform(lambda: partial(vacuum, db, _console(), as_json=as_json), as_json=as_json)
 
 
 @app.command()

@@ -27,6 +27,19 @@ _PAGE = 200
 _NAMED = 5
 
 
+async def vacuum(url: str | None, console: Console, *, as_json: bool) -> Code:
+    """What came back."""
+    async with database(url) as db:
+        freed = await db.vacuum()
+    if as_json:
+        console.out(json.dumps({"freed": freed}), highlight=False)
+    elif freed is None:
+        console.print(Text("this database has no space to give back"))
+    else:
+        console.print(Text(f"{freed:,} bytes given back"))
+    return Code.ok
+
+
 async def check(url: str | None, console: Console, *, limit: int, as_json: bool) -> Code:
     """Runs are counted all; of the newest ``limit`` everything that is stored is read. A value whose class this process
     lacks is no damage: it is counted."""
@@ -40,7 +53,7 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
         report = await db.check()
         async for row in _runs(db):
             statuses[row.status.value] += 1
-            if row.lease_until is not None and row.lease_until < now:
+            if row.expired:
                 stranded.append(row.run_id)
             if read < limit:
                 read += 1

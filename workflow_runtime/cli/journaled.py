@@ -18,6 +18,7 @@ from .. import (
     RunNotFound,
     RunStatus,
     StepCompletedEvent,
+    StepErrorEvent,
     StepsExecutionStartedEvent,
     StepStartedEvent,
     Workflow,
@@ -86,7 +87,7 @@ class Journaled:
         return WorkflowStartedEvent(workflow_name=output.workflow_name, created_at=output.created_at, **ids)
 
     def _news(self, entry: HistoryEntry) -> Iterator[Event]:
-        if entry.status == "memo" or "!" in entry.path:
+        if entry.status == "memo" or "!" in entry.path or not entry.path:
             return
         name = entry.output.step_name if entry.output is not None else None
         is_round = entry.kind == "Loop" and "#" in entry.path.rpartition("/")[2]
@@ -100,6 +101,10 @@ class Journaled:
                 yield _STARTED.get(entry.kind, StepStartedEvent)(**place)
         if entry.output is not None and f"{entry.path}!done" not in self._told:
             self._told.add(f"{entry.path}!done")
+            if entry.status == "failed":
+                if entry.kind in ("Step", "Condition"):
+                    yield StepErrorEvent(**place, error=entry.error, error_type=entry.error_type, attempt=entry.attempt)
+                return
             content = None if entry.output.steps or is_round else entry.output.content
             yield StepCompletedEvent(**place, content=content, step_response=entry.output)
 

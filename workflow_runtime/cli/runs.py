@@ -141,8 +141,10 @@ def _runs_table(rows: Sequence[RunRow], width: int) -> Table:
     return table
 
 
-async def show_run(url: str | None, console: Console, run_id: str, *, step: str | None, as_json: bool) -> Code:
-    """One run: when its steps ran, what they left, how it ended."""
+async def show_run(
+    url: str | None, console: Console, run_id: str, *, step: str | None, traceback: bool, as_json: bool
+) -> Code:
+    """One run: when its steps ran, what they left, how it ended; with ``traceback`` what its steps raised."""
     async with database(url) as db:
         output, history = await load_run(db, run_id)
     if as_json:
@@ -151,6 +153,9 @@ async def show_run(url: str | None, console: Console, run_id: str, *, step: str 
         return Code.ok
     if step is not None:
         _show_step(console, history, step)
+        return Code.ok
+    if traceback:
+        _show_tracebacks(console, history)
         return Code.ok
     view = view_of(output, history)
     now = time.time()
@@ -202,17 +207,30 @@ def _show_step(console: Console, history: Sequence[HistoryEntry], wanted: str) -
     """The whole output of one step, by its path or its name, as it is: to be piped into a file."""
     for entry in history:
         name = entry.output.step_name if entry.output is not None else None
-        if wanted in (entry.path, name) and isinstance(entry.output, StepOutput):
+        if wanted in (entry.path, name) and entry.status != "failed" and isinstance(entry.output, StepOutput):
             console.print(Text(clean(as_text(entry.output.content))), soft_wrap=True)
             return
-    known = ", ".join(entry.path for entry in history if entry.output is not None)
+    known = ", ".join(entry.path for entry in history if entry.output is not None and entry.status != "failed")
     raise Stop(Code.not_found, f"the run has no finished step {wanted!r}; it has {known or 'none'}")
+
+
+def _show_tracebacks(console: Console, history: Sequence[HistoryEntry]) -> None:
+    """The traceback of each step that failed, as it is: to be piped into a file."""
+    failed = [entry for entry in history if entry.traceback is not None]
+    for entry in failed:
+        title = f"{entry.path or 'the workflow function'}, attempt {entry.attempt}"
+        if entry.status == "done" and entry.output is not None and entry.output.success:
+            title = f"{entry.path}, an attempt before the last"
+        console.print(Text(clean(title), style="bold"), soft_wrap=True)
+        console.print(Text(clean(entry.traceback or "")), soft_wrap=True)
+    if not failed:
+        console.print(Text("no step of this run raised an exception", style="dim"))
 
 
 def _entry(entry: HistoryEntry) -> dict[str, Any]:
     data = {
         name: getattr(entry, name)
-        for name in ("path", "kind", "status", "attempt", "started_at", "finished_at", "decision")
+        for name in ("path", "kind", "status", "attempt", "started_at", "finished_at", "decision", "error", "traceback")
     }
     data["output"] = entry.output.to_dict() if entry.output is not None else None
     return data

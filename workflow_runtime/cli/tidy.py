@@ -35,9 +35,10 @@ async def prune_runs(url: str | None, console: Console, *, seconds: float, event
     async with database(url) as db:
         before = time.time() - seconds
         while True:
-            count = await db.prune(kinds=event_names() if events_only else None, before=before, limit=_SLICE)
-            gone += count
-            if count < _SLICE:
+            kinds = event_names() if events_only else None
+            found = await db.prune(kinds=kinds, before=before, limit=_SLICE, mark=2 if events_only else 0)
+            gone += found.rows
+            if not found.more:
                 break
     noun = "event" if events_only else "run"
     if as_json:

@@ -155,11 +155,14 @@ def _joined(lines: list[Line]) -> list[Segment]:
 
 
 class _Guard(io.TextIOBase):
-    """Stands for stdout or stderr while the region is open: whole lines are printed above it, colours kept."""
+    """Stands for stdout or stderr while the region is open: whole lines are printed above it, colours kept.
+
+    ``print`` writes a line and its end by two calls, so each thread has an unfinished line of its own.
+    """
 
     def __init__(self, region: Region, file: TextIO) -> None:
         self._region = region
-        self._partial = ""
+        self._partial: dict[int, str] = {}  # by thread
         self._decoder = AnsiDecoder()
         self.rich_proxied_file = file  # where rich itself writes
 
@@ -168,7 +171,10 @@ class _Guard(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with self._region.lock:
-            *lines, self._partial = (self._partial + text).split("\n")
+            thread = threading.get_ident()
+            *lines, partial = (self._partial.pop(thread, "") + text).split("\n")
+            if partial:
+                self._partial[thread] = partial
             for line in lines:
                 self._region.print(self._shown(line))
         return len(text)
@@ -182,9 +188,10 @@ class _Guard(io.TextIOBase):
         """A line is shown once it is whole."""
 
     def finish(self) -> None:
-        """Show what is left of a line that was never ended."""
-        if self._partial:
-            self.write("\n")
+        """Show what is left of lines that were never ended."""
+        with self._region.lock:
+            while self._partial:
+                self._region.print(self._shown(self._partial.pop(next(iter(self._partial)))))
 
     def isatty(self) -> bool:
         return self.rich_proxied_file.isatty()

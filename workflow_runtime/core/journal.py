@@ -13,14 +13,18 @@ from typing import Any
 import msgspec
 
 from ..model.step_io import StepOutput
+from .state import Frozen
 
-__all__ = ["DONE", "MEMO", "OPEN", "Journal", "Record", "within"]
+__all__ = ["DONE", "FAILURE", "INPUT", "MEMO", "OPEN", "Journal", "Record", "within"]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
+INPUT = "!input"  # put behind the path of a step that a function called: the memo that tells its input from others
+FAILURE = "!failure"  # put behind a step's path: the memo of what its last attempt that failed had raised
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One entry. ``decision`` is what a container decided on entry; ``value`` a memoised result (``once``, ``ask``)."""
+    """One entry. ``decision`` is what a container decided on entry; ``value`` a memoised result (``once``, ``ask``), and
+    ``changed`` what the session state was changed by with it (None removes a key)."""
 
     path: str
     position: int
@@ -32,6 +36,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     decision: Any = None
     output: StepOutput | None = None
     value: Any = None
+    changed: dict[str, Frozen | None] | None = None
 
 
 def within(path: str, outer: str) -> bool:
@@ -77,10 +82,24 @@ class Journal:
         record.status, record.output, record.finished_at, record.attempt = DONE, output, now, attempt
         return record
 
-    def memo(self, path: str, value: Any, now: float, kind: str = MEMO) -> Record:
-        """Keep a value that must not be computed twice."""
+    def memo(
+        self,
+        path: str,
+        value: Any,
+        now: float,
+        kind: str = MEMO,
+        changed: dict[str, Frozen | None] | None = None,
+    ) -> Record:
+        """Keep a value that must not be computed twice, and what else was done when it was."""
         record = Record(
-            path=path, position=len(self.records), kind=kind, status=MEMO, started_at=now, finished_at=now, value=value
+            path=path,
+            position=len(self.records),
+            kind=kind,
+            status=MEMO,
+            started_at=now,
+            finished_at=now,
+            value=value,
+            changed=changed,
         )
         self.records[path] = record
         return record

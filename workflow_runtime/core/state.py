@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from ..model.codec import encode_value
+from ..model.codec import decode_value, encode_value
 from ..model.errors import UnreadableError
 
-__all__ = ["changes", "copied", "differ", "merged", "snapshot"]
+__all__ = ["Frozen", "changes", "copied", "differ", "freeze", "merged", "patched", "replace", "snapshot", "thaw"]
+
+_T = TypeVar("_T")
+Frozen = bytes | tuple[Any]
+"""A value that nobody can change any more: encoded, or (where nothing is stored) a copy in a tuple."""
 
 
 def copied(value: Any) -> Any:
@@ -52,15 +57,47 @@ def snapshot(state: dict[str, Any]) -> dict[str, bytes]:
     return {_key(key): encode_value(copied(value), f"session_state[{key!r}]") for key, value in list(state.items())}
 
 
+def freeze(state: dict[str, Any], *, stored: bool) -> dict[str, Frozen]:
+    """Each key's value as it is now; encoded where the run is ``stored``."""
+    if stored:
+        return dict(snapshot(state))
+    return {key: (copied(value),) for key, value in list(state.items())}
+
+
+def thaw(value: Frozen) -> Any:
+    """A value of one's own."""
+    return copied(value[0]) if isinstance(value, tuple) else decode_value(value)
+
+
+def replace(state: dict[str, Any], changed: Mapping[str, Frozen | None]) -> None:
+    """Give ``state`` these values; None removes the key."""
+    for key, value in changed.items():
+        if value is None:
+            state.pop(key, None)
+        else:
+            state[key] = thaw(value)
+
+
+def patched(before: Mapping[str, _T], patch: Mapping[str, _T | None]) -> dict[str, _T]:
+    """A new dict: ``before`` with the values of ``patch``; None removes a key."""
+    after = dict(before)
+    for key, value in patch.items():
+        if value is None:
+            after.pop(key, None)
+        else:
+            after[key] = value
+    return after
+
+
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TypeError(f"session_state keys are strings; got {key!r} ({type(key).__name__})")
     return key
 
 
-def changes(before: dict[str, bytes], after: dict[str, bytes]) -> dict[str, bytes | None]:
+def changes(before: Mapping[str, _T], after: Mapping[str, _T]) -> dict[str, _T | None]:
     """What to write to get from ``before`` to ``after``; None deletes."""
-    patch: dict[str, bytes | None] = {key: value for key, value in after.items() if before.get(key) != value}
+    patch: dict[str, _T | None] = {key: value for key, value in after.items() if before.get(key) != value}
     for key in before:
         if key not in after:
             patch[key] = None

@@ -9,6 +9,7 @@ import anyio
 
 from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
+from .failures import note_others
 from .group import open_group
 from .strands import Strands
 
@@ -31,7 +32,8 @@ async def run_branches(
     While they run, ``groups`` has the call that cancels them.
 
     Raises:
-        Exception: The failure of the one branch that failed, an ExceptionGroup of several.
+        Exception: With ``fail_fast`` the first failure, the others as its notes. Without, the failure of the one branch
+            that failed, an ExceptionGroup of several.
         Rejected: A person's answer in one branch ends the run; its siblings are cancelled.
         Suspended: At least one branch waits for a person, all others have ended.
     """
@@ -50,6 +52,7 @@ async def run_branches(
         groups.remove(tasks.cancel)
         if group.left:  # cancelled before they began
             strands.busy += 1 - group.left
+        strands.busy -= group.held
     return group.result()
 
 
@@ -65,6 +68,8 @@ class _Branches:
         self.suspended = 0
         self.succeeded = 0
         self.left = count
+        self.held = 0  # strands of a branch that has ended, and cut the others off
+        self._is_cut = False
         self.cancel: Callable[[], None]
         self._strands = strands
         self._fail_fast = fail_fast
@@ -85,20 +90,26 @@ class _Branches:
             self.suspended += 1
         except Rejected as signal:
             self.rejected = self.rejected or signal
-            self.cancel()
+            self._cut_off()
         except Exception as error:
             self.failures.append(error)
             if self._fail_fast:
-                self.cancel()
+                self._cut_off()
         else:
             self.outputs[position] = output
             self.succeeded += output.success
             if self._enough:
-                self.cancel()
+                self._cut_off()
         finally:
             self.left -= 1
-            if self.left:  # the last branch hands its strand back to the container
+            if self.left and self._is_cut and not self.held:
+                self.held = 1  # the run is not quiet while those that are cut off end, level by level
+            elif self.left:  # the last branch hands its strand back to the container
                 self._strands.change(-1)
+
+    def _cut_off(self) -> None:
+        self._is_cut = True
+        self.cancel()
 
     @property
     def _enough(self) -> bool:
@@ -108,6 +119,8 @@ class _Branches:
         if self.rejected is not None:
             raise self.rejected
         if self.failures and not self._enough:
+            if self._fail_fast:  # the others failed since they were cancelled, or in the same moment
+                raise note_others(self.failures[0], self.failures[1:])
             raise (
                 self.failures[0]
                 if len(self.failures) == 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import anyio
+
 from ..model.enums import RunStatus
 from .execution import Execution
 from .host import find_live, find_parked, find_paused, launch
@@ -18,6 +20,7 @@ from .resume import end_cancelled, reopened
 __all__ = ["cancel", "cancel_here"]
 
 REASON = "cancel_run"
+_POLL_SECONDS = 0.01
 
 
 async def cancel(definition: Definition, run_id: str, *, store_events: bool, skip: Any, told: bool = False) -> bool:
@@ -34,6 +37,9 @@ async def cancel(definition: Definition, run_id: str, *, store_events: bool, ski
     if db is None:
         return was_live or await _cancel_unstored(run_id)
     status = await db.request_cancel(run_id, now=definition.clock.time())
+    while status is None and was_live and live is not None and live.is_being_created:
+        await anyio.sleep(_POLL_SECONDS)  # what is stored first may be its pause, which would outlive the cancel
+        status = await db.request_cancel(run_id, now=definition.clock.time())
     if was_live and status is RunStatus.running:
         return True
     row = await db.load_run(run_id)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from weakref import WeakKeyDictionary
 
+import anyio
 import anyio.from_thread
 
+from ..core.journal import INPUT
 from ..core.plan import Node, segment
 from ..model import checks
 from ..model import events as ev
@@ -18,9 +22,12 @@ from ..model.errors import EngineError, InputError
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..steps.build import build_step
+from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
 from .bus import stamp
+from .edits import edit, give_back_inside
+from .identity import Places, mark_of
 from .said import Said
 
 if TYPE_CHECKING:
@@ -31,6 +38,9 @@ __all__ = ["SHARED", "RunContext", "Shared", "assign"]
 
 _T = TypeVar("_T")
 
+
+_INSIDE: ContextVar[str | None] = ContextVar("workflow_runtime_once", default=None)
+"""The path of the ``once`` whose function is being called."""
 
 _ASSIGNED: WeakKeyDictionary[Execution, dict[str, Any]] = WeakKeyDictionary()
 
@@ -130,15 +140,16 @@ class RunContext:
 
     @property
     def session_state(self) -> dict[str, Any]:
-        """The live state of the session: change it in place. Branches of a Parallel share it.
+        """The live state of the session: change it in place. A branch of a Parallel or Map has a copy, which is merged with
+        the outcomes of its steps.
 
         Assigning a dict gives the live one that dict's content.
         """
-        return self._frame.run.state
+        return self._frame.state
 
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
-        state = self._frame.run.state
+        state = self._frame.state
         if value is not state:
             state.clear()
             state.update(value or {})
@@ -197,11 +208,17 @@ class RunContext:
         self._on_loop(self._progress, done, total, text)
 
     def _publish(self, event: Event) -> None:
+        if self._frame.run.pausing:
+            self._frame.run.parking.held.append(partial(self._publish, event))
+            return
         self._alive()
         if self._said is None or not self._said.again():
             self._frame.run.bus.publish(stamp(event, self._frame.stamps(self._node, self.path)))
 
     def _progress(self, done: float, total: float | None, text: str | None) -> None:
+        if self._frame.run.pausing:
+            self._frame.run.parking.held.append(partial(self._progress, done, total, text))
+            return
         self._alive()
         if self._said is None or not self._said.again():
             self._frame.emit(ev.StepProgressEvent, self._node, self.path, done=done, total=total, text=text)
@@ -232,21 +249,61 @@ class RunContext:
 
     async def once(self, key: str, function: Callable[[], Any]) -> Any:
         """The result of ``function`` (sync or async), computed once per step of this run: a retry, a continuation or a
-        recovery gets the recorded value. The value must be storable if the run has a database."""
+        recovery gets the recorded value, and the keys of the session state that ``function`` changed. Both must be storable
+        if the run has a database; then it returns when they are stored, also with durability "async"."""
         if not isinstance(key, str) or not callable(function):
             raise InputError(
                 f"once({key!r}, {function!r}) takes a text and a function; write once('name', lambda: ...)"
             )
+        frame = self._frame
         path = f"{self.path}!once:{key}"
-        record = self._frame.recorded(path)
+        run, is_mine = frame.run, True
+        making = run.parking.making
+        while (record := frame.recorded(path)) is None and path in making:
+            is_mine = False
+            with self._part():
+                await making[path].wait()  # if it fails there, it is tried here
         if record is not None:
+            if is_mine:
+                give_back_inside(frame, path)
             return record.value
+        await run.going_on()
         self._mark()
-        found = function()
-        value = await found if inspect.isawaitable(found) else found
-        self._frame.remember(path, value)
-        await self._frame.checkpoint()
+        made = making[path] = anyio.Event()
+        try:
+            with self._part():
+                return await self._make_once(path, function)
+        finally:
+            del making[path]
+            made.set()
+
+    async def _make_once(self, path: str, function: Callable[[], Any]) -> Any:
+        frame = self._frame
+        before = frame.working()
+        token = _INSIDE.set(path)
+        try:
+            found = function()
+            value = await found if inspect.isawaitable(found) else found
+        finally:
+            _INSIDE.reset(token)
+        await frame.run.going_on()
+        after = frame.working()
+        changed = {key: now for key, now in after.items() if key not in before or before[key] != now}
+        frame.remember(path, value, changed=changed)
+        if changed:
+            frame.take_over(changed, path)
+        await frame.commit()
         return value
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        """Work that the code here may do beside a question."""
+        parts = self._frame.run.parking.parts(self.path)
+        parts.begin()
+        try:
+            yield
+        finally:
+            parts.end()
 
     async def sleep(self, seconds: float) -> None:
         """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
@@ -255,6 +312,7 @@ class RunContext:
         path = f"{self.path}!sleep:{self._next('sleep')}"
         record = frame.recorded(path)
         if record is None:
+            await frame.run.going_on()
             self._mark()
             until = frame.now() + seconds
             frame.remember(path, until)
@@ -263,7 +321,8 @@ class RunContext:
             until = record.value
         left = until - frame.now()
         if left > 0:
-            await frame.run.clock.sleep(left)
+            with self._part():
+                await frame.run.clock.sleep(left)
 
     async def ask(
         self, question: str, schema: Any = None, *, timeout: float | None = None, on_timeout: str = "cancel"
@@ -289,9 +348,10 @@ class RunContext:
                 f"{self.path}: run_context.ask() works in a step and in a function that is a workflow, not in one that"
                 " decides; ask in a step before it, or let the container ask: requires_confirmation, requires_user_input"
             )
+        number = self._next("ask")
+        await self._frame.run.going_on()
         self._said.noting = True
         self._mark()
-        number = self._next("ask")
         return await ask(
             self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
         )
@@ -310,17 +370,36 @@ class RunContext:
         frame = self._frame
         if frame.flow is None or frame.results is None or frame.counts is None:
             raise EngineError("run_context.step() works in a callable workflow only; here, declare a Step")
+        await frame.run.going_on()
+        if frame.left:
+            raise EngineError(f"{name}: the function has been left, so this step cannot be run any more")
         self._mark()
         given = options.pop("input", None)
-        count = frame.counts[name] = frame.counts.get(name, 0) + 1
-        part = segment(0, name).partition(".")[2]
-        place = part if count == 1 else f"{part}#{count - 1}"
+        places = frame.counts.get(name)
+        if places is None:
+            places = frame.counts[name] = Places(frame, segment(0, name).partition(".")[2])
+        mark = mark_of(given) if given is not None else None
+        place = places.take(mark)
+        if mark is not None and frame.recorded(f"{frame.prefix}{place}{INPUT}") is None:
+            frame.remember(f"{frame.prefix}{place}{INPUT}", mark)
         definition = frame.definition
         node = build_step(
             Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan
         )
         flow = frame.flow if given is None else frame.flow.fork(input=given)
-        output = await node.execute(frame, flow)
+        parts = frame.run.parking.parts(self.path)
+        parts.begin()
+        # Of steps at the same time one works on the live state, as all do that come one after the other.
+        where = frame if not frame.working_steps else frame.apart()
+        frame.working_steps += 1
+        try:
+            output = await node.execute(where, flow)
+        except Suspended:
+            await parts.hold()
+            raise
+        finally:
+            frame.working_steps -= 1
+            parts.end()
         frame.results.append(output)
         frame.flow.advance(name, output)
         return output
@@ -330,8 +409,21 @@ class RunContext:
     @asynccontextmanager
     async def edit_state(self) -> AsyncIterator[dict[str, Any]]:
         """A serialised read-modify-write of the session state: inside, nobody else of the session is between its own
-        read and write, the dict is fresh, and leaving commits the change."""
-        from .sessions import editing
+        read and write. The dict is a fresh copy of what is stored; leaving commits the keys that were changed in it.
 
-        async with editing(self._frame.run) as state:
+        An edit is done once per step: a step that is entered again (a retry, an answer, a recovery) finds the recorded
+        values, and what it changes in the block is dropped. Edits are told apart by their order within the step.
+
+        Raises:
+            StepChanged: The step, entered again, changes other keys than it did the first time.
+        """
+        await self._frame.run.going_on()
+        place = None
+        if self._said is not None:  # a function that decides is not entered again once it has decided
+            outer = _INSIDE.get()
+            inside = outer if outer is not None and outer.startswith(self.path + "!") else self.path
+            number = self._next(f"{inside}!edit")
+            place = f"{inside}!edit:{number}"
+            self._mark()
+        async with edit(self._frame, place) as state:
             yield state

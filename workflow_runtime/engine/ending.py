@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,13 +16,23 @@ from ..model import codec
 from ..model import events as ev
 from ..model.codec import seal, seal_output
 from ..model.enums import RunStatus
-from ..model.errors import AnswersArrived, CancelRequested, ConcurrentWrite, Fenced, UnserializableError
+from ..model.errors import (
+    AnswersArrived,
+    CancelRequested,
+    ConcurrentWrite,
+    Fenced,
+    SessionBusy,
+    StorageError,
+    UnserializableError,
+)
 from ..model.events import WorkflowEvent
 from ..model.metrics import StepMetrics, WorkflowMetrics
 from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.step_io import StepOutput
+from ..model.text import error_name, error_text
 from ..steps.step import content_type
+from .failures import log_failure, place_of, shorten
 from .recorder import storage_failure
 
 if TYPE_CHECKING:
@@ -29,8 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCELLED_ELSEWHERE",
+    "CUT_OFF",
     "PAUSED",
     "Cancelled",
+    "Done",
     "copy_output",
     "finish",
     "finish_whole",
@@ -45,8 +58,17 @@ class Cancelled:
         self.content = content
 
 
+class Done:
+    """The run's content, which may be anything: an exception as well."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
 PAUSED = object()
+logger = logging.getLogger("workflow_runtime")
 CANCELLED_ELSEWHERE = "cancelled from another process"
+CUT_OFF = "the caller was cancelled"
 _FINISH_SECONDS = 30.0
 _LIGHT = 16 * 1024  # bytes of an outcome or an event that is kept where the database has no room for all
 
@@ -102,8 +124,16 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
     if isinstance(outcome, (Cancelled, BaseException)) and not again:
         left = unfinished(run.definition.plan, run.journal.records.values(), run.partials or {})
         run.output.step_results = [*run.output.step_results, *left]
+    if run.recorder is None:
+        await _finish(run, outcome)
+        return
+    async with run.recorder.turn:
+        await _finish(run, outcome)
+
+
+async def _finish(run: Execution, outcome: Any) -> None:
     salvage = lightened = False
-    for _ in range(10):
+    while True:
         event, error = _terminal(run, outcome)
         if salvage:
             _leave_out(run)
@@ -116,7 +146,14 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
             run.withdraw("")
             continue
         except ConcurrentWrite as conflict:
-            run.state_conflict(conflict.current, snapshot(run.state))  # numbered before the end, which is tried again
+            run.state_conflict(conflict.current, _ours(run, outcome))  # numbered before the end, which is tried again
+            assert run.recorder is not None
+            try:
+                await run.recorder.turn.refused()
+            except StorageError as failure:
+                _close_unsaved(run, event)
+                run.raised = failure
+                return
             continue
         except Fenced as lost:
             give_up_lost(run, lost)
@@ -131,14 +168,27 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
                 run.raised = storage_failure(failure)
                 if isinstance(outcome, BaseException) and isinstance(failure, type(outcome)):
                     run.raised = outcome
+                elif isinstance(outcome, BaseException):
+                    _log(run, _unwrapped(outcome))
                 return
+            if outcome is PAUSED:
+                run.withdraw("")  # nobody can answer what an ended run has asked
             outcome = failure if not isinstance(outcome, Exception) else outcome
             salvage = True
             continue
         run.raised = error
+        if isinstance(outcome, BaseException):
+            _log(run, _unwrapped(outcome))
         return
-    run.raised = storage_failure(RuntimeError("the session was written by others all the time"))
-    _close_unsaved(run, event)  # pyright: ignore[reportPossiblyUnboundVariable]  # the loop ran
+
+
+def _ours(run: Execution, outcome: Any) -> dict[str, bytes]:
+    """The session state that the refused end would have stored."""
+    assert run.recorder is not None
+    try:
+        return run.recorder.committed if outcome is PAUSED else snapshot(run.state)
+    except UnserializableError:
+        return run.recorder.committed
 
 
 def _leave_out(run: Execution) -> None:
@@ -201,8 +251,8 @@ def give_up_lost(run: Execution, error: Fenced) -> None:
     """Another process has the run: its caller is told so. The end is stored nowhere, so readers go to the log instead."""
     event, _ = _terminal(run, error)
     run.happen(Happening.LEAVE)
-    _close_unsaved(run, event)
     run.raised = error
+    _close_unsaved(run, event)
 
 
 def _waits_for(run: Execution) -> frozenset[str]:
@@ -219,7 +269,7 @@ def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
 def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
     """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
     output = run.output
-    output.session_state = run.state
+    output.session_state = _shown_state(run, outcome)
     output.metrics = _metrics(run)
     if run.has_questions:
         _show_questions(run)
@@ -230,19 +280,18 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         return ev.WorkflowCancelledEvent(**run.common(), reason=outcome.reason, content=output.content), None
     if isinstance(outcome, BaseException):
         error = _unwrapped(outcome)
-        output.error, output.error_type = str(error), type(error).__name__
-        output.content = f"Workflow execution failed: {error}"
+        shorten(error)
+        output.error, output.error_type = error_text(error), error_name(error)
+        output.content = f"Workflow execution failed: {output.error}"
         _attach(error, output)
-        return (
-            ev.WorkflowErrorEvent(**run.common(), error=str(error), error_type=type(error).__name__),
-            error,
-        )
-    output.content = outcome
-    output.content_type = content_type(outcome)
+        return ev.WorkflowErrorEvent(**run.common(), error=output.error, error_type=output.error_type), error
+    assert isinstance(outcome, Done)
+    output.content = outcome.content
+    output.content_type = content_type(outcome.content)
     return (
         ev.WorkflowCompletedEvent(
             **run.common(),
-            content=outcome,
+            content=outcome.content,
             content_type=output.content_type,
             step_results=output.step_results,
             step_executor_runs=output.step_executor_runs,
@@ -251,6 +300,13 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         ),
         None,
     )
+
+
+def _shown_state(run: Execution, outcome: Any) -> dict[str, Any]:
+    """At an end the state as it is; of a paused run without what a step that waits has changed, which is not committed."""
+    if outcome is not PAUSED or run.recorder is None:
+        return run.state
+    return {key: codec.decode_value(value) for key, value in run.recorder.committed.items()}
 
 
 def _show_questions(run: Execution) -> None:
@@ -300,6 +356,15 @@ def _metrics(run: Execution) -> WorkflowMetrics:
     return metrics
 
 
+def _log(run: Execution, error: BaseException) -> None:
+    """The failure of the run, once, with the place where it failed."""
+    first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+    path = place_of(first, run.id) or ""
+    # A session that is busy, a database that is away: not the workflow's own failure, and it may go away.
+    level = logging.WARNING if isinstance(error, (StorageError, SessionBusy)) else logging.ERROR
+    log_failure(run, error, path, f"step {path!r} failed" if path else "failed", level)
+
+
 def _unwrapped(error: BaseException) -> BaseException:
     """The one failure inside a group of one; several failing branches stay a group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
@@ -308,10 +373,11 @@ def _unwrapped(error: BaseException) -> BaseException:
 
 
 def _attach(error: BaseException, output: WorkflowRunOutput) -> None:
+    raised: Any = getattr(error, "stands_for", error)
     try:
-        error.run_output = output  # type: ignore[attr-defined]  # promised by decisions 1
-    except AttributeError:  # an exception with __slots__: the output is in the database and in the stream
-        error.add_note(f"run {output.run_id}")
+        raised.run_output = output  # promised by decisions 1
+    except Exception:  # of a class that refuses attributes: the output is in the database and in the stream
+        logger.debug("run %s: its output could not be attached to a %s", output.run_id, error_name(error))
 
 
 def copy_output(output: WorkflowRunOutput) -> WorkflowRunOutput:

@@ -12,7 +12,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import Cancelled, finish, finish_whole, give_up_lost
+from .ending import CUT_OFF, Cancelled, Done, finish, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
@@ -50,10 +50,11 @@ async def execute_run(run: Execution) -> None:
         if run.scope.cancelled_caught:
             outcome = run.failure or Cancelled(run.cancel_reason)
     except BaseException as error:  # the caller's task was cancelled, or the interpreter is leaving
+        await run.pause_over()  # one end at a time is numbered and stored
         if run.parked and run.definition.db is not None:  # stored as paused, it stays so without us
             run.evict()
         cancelled_outside = error
-        outcome = run.failure or Cancelled(run.cancel_reason or "the caller was cancelled")
+        outcome = run.failure or Cancelled(run.cancel_reason or CUT_OFF)
     if isinstance(outcome, _Over):
         cancelled_outside = outcome.cut_off
     elif isinstance(outcome, Fenced):
@@ -111,9 +112,9 @@ async def _passes(run: Execution, frame: Frame) -> Any:
         run.tried = frozenset(run.pauses.fresh) if run.has_questions else frozenset()
         try:
             if not run.definition.plan.hosted:
-                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+                return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
             with anyio.CancelScope() as run.walk_scope:
-                return await walk_workflow(frame, run.definition, run.request.input, run.output.step_results)
+                return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
         except Suspended:
             await anyio.lowlevel.checkpoint_if_cancelled()
             if not run.pauses.fresh or run.tried == run.pauses.fresh.keys():
@@ -126,4 +127,5 @@ async def _passes(run: Execution, frame: Frame) -> Any:
             if not run.rewalking:  # a step that makes an error of being let go is entered again all the same
                 raise
         run.rewalking = False
+        run.reset_state()
         run.journal.replaying = frame.replaying = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,9 +15,11 @@ import msgspec
 from ..core.journal import Journal
 from ..core.life import KEEP, OVER, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
+from ..core.state import replace
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
+from ..model.errors import Fenced
 from ..model.events import Event, WorkflowEvent
 from ..model.metrics import COUNTERS
 from ..model.run import WorkflowRunOutput
@@ -37,11 +40,14 @@ from .step_events import question_withdrawn
 from .stored import requirements_of
 
 if TYPE_CHECKING:
+    from ..core.branch_state import Merges
+    from .branch import Kept
     from .heartbeat import Heart
 
 __all__ = ["Completion", "Execution", "owner_of_this_process"]
 
 logger = logging.getLogger("workflow_runtime")
+_PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
 
 
 def owner_of_this_process() -> str:
@@ -52,16 +58,18 @@ def owner_of_this_process() -> str:
 class Completion:
     """The end of one continuation of a run, for those who wait for it. A run that is continued gets another one."""
 
-    __slots__ = ("_event", "output", "over", "raised")
+    __slots__ = ("_event", "_trace", "output", "over", "raised")
 
     def __init__(self, output: WorkflowRunOutput) -> None:
         self.output = output
         self.over = False
         self.raised: BaseException | None = None
         self._event: anyio.Event | None = None
+        self._trace: TracebackType | None = None
 
     def close(self, output: WorkflowRunOutput) -> None:
         self.output, self.over = output, True
+        self._trace = self.raised.__traceback__ if self.raised is not None else None
         if self._event is not None:
             self._event.set()
 
@@ -74,8 +82,13 @@ class Completion:
     async def result(self) -> WorkflowRunOutput:
         """The output once it has ended; raises what it failed with."""
         await self.wait()
+        return self.taken()
+
+    def taken(self) -> WorkflowRunOutput:
+        """The output, now that it has ended; raises what it failed with. Several may wait for it: each gets the traceback
+        as it was."""
         if self.raised is not None:
-            raise self.raised
+            raise self.raised.with_traceback(self._trace)
         return self.output
 
 
@@ -89,6 +102,7 @@ class Execution:
         "_pauses",
         "_unparked",
         "attempts",
+        "before",
         "bus",
         "cancel_reason",
         "cancelled",
@@ -106,6 +120,7 @@ class Execution:
         "lease_renewed",
         "life",
         "loop",
+        "merges",
         "opening",
         "output",
         "overdue",
@@ -176,6 +191,8 @@ class Execution:
         self.resumed = created
         self.streams: dict[str, int] | None = None
         self.attempts: dict[str, int] = {}
+        self.merges: Merges | None = None  # made for the first branch
+        self.before: dict[str, Kept] | None = None  # the state as steps found it that may be tried again
         self.partials: dict[str, StepOutput] | None = None
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
@@ -249,6 +266,37 @@ class Execution:
         return self._parking
 
     @property
+    def is_taken_over(self) -> bool:
+        """Whether it ended here because another process has it."""
+        return self.end_is_lost and isinstance(self.raised, Fenced)
+
+    @property
+    def is_being_created(self) -> bool:
+        """Whether it is not stored yet, and is just being so."""
+        recorder = self.recorder
+        return recorder is not None and not recorder.created and (recorder.is_committing or self.life is Life.PAUSING)
+
+    async def pause_over(self) -> None:
+        """Until no pause is being stored, whatever cancels the task meanwhile."""
+        if self._parking is not None:
+            await self._parking.pause_over()
+
+    @property
+    def pausing(self) -> bool:
+        """Whether it is paused, or about to be, or about to go on: nothing of it may be published now."""
+        return self.life in _PAUSED
+
+    async def going_on(self) -> None:
+        """Wait while it is paused: what one part of a step does while another asks counts when the run goes on."""
+        while self.life in _PAUSED:
+            await self.parking.pass_gate()
+
+    def leave_parts(self, path: str) -> None:
+        """The code at ``path`` has been left: what it left behind does not hold the run up."""
+        if self._parking is not None:
+            self._parking.leave(path)
+
+    @property
     def logged(self) -> bool:
         """Whether its log is stored, for whoever reads it while it lives or later."""
         return self.definition.db is not None and (self.request.store_events or self.request.keep_log)
@@ -272,11 +320,12 @@ class Execution:
         """Whether its events can be read from the database."""
         return self.recorder is not None and self.recorder.keeps_log
 
-    def keep_log(self) -> None:
-        """From here on its log is stored: it is continued in the background, where readers come by its id."""
+    def goes_on(self, *, background: bool, keep_log: bool) -> None:
+        """It is continued: in the background it is drained with its process, and readers come by its id to its log."""
         if self.recorder is not None:
-            self.request = msgspec.structs.replace(self.request, keep_log=True)
-            self.recorder.keeps_log = True
+            keep_log = keep_log or self.request.keep_log
+            self.request = msgspec.structs.replace(self.request, background=background, keep_log=keep_log)
+            self.recorder.keeps_log = self.recorder.keeps_log or keep_log
 
     def observe(self, observer: Callable[[Event], None]) -> None:
         """Show all further events to ``observer``; if it fails it is logged and detached."""
@@ -437,7 +486,7 @@ class Execution:
         await self.wait_ended()
         if left and db is not None and recorder is not None and recorder.created:
             fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
-            await db.renew(fence, lease_until=self.clock.time() - 1)
+            await db.renew([(fence, 0.0)])
 
     def detach(self, buffer: Buffer) -> None:
         self.bus.detach(buffer)
@@ -498,20 +547,30 @@ class Execution:
         self.bus.strict = (partial(status_after, self.output.status),)
         if self._parking is not None:
             self._parking.let_go()
+            self._parking.held.clear()
+            self._parking.open_gate()
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self._parking = None
 
     # -- session -------------------------------------------------------------------------------------------------------
 
+    def reset_state(self) -> None:
+        """The steps that wait were let go and are entered again: what they had changed is changed again."""
+        if self.recorder is not None:
+            self.before = self.merges = None
+            self.state.clear()
+            replace(self.state, self.recorder.committed)
+
     def state_conflict(self, current: dict[str, bytes | None], ours: dict[str, bytes]) -> None:
         """Another run stored other values under our keys: say so, and take theirs as the base that ours replaces."""
         for key, stored in current.items():
-            self.publish(
-                ev.SessionStateConflictEvent,
-                key=key,
-                ours=codec.decode_value(ours[key]) if key in ours else None,
-                theirs=codec.decode_value(stored) if stored is not None else None,
-            )
+            if self.recorder is None or not self.recorder.stored_itself(key, stored):
+                self.publish(
+                    ev.SessionStateConflictEvent,
+                    key=key,
+                    ours=codec.decode_value(ours[key]) if key in ours else None,
+                    theirs=codec.decode_value(stored) if stored is not None else None,
+                )
             if stored is None:
                 self.state_base.pop(key, None)
             else:

@@ -18,6 +18,7 @@ from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, builtins
 from .context import RunContext
 from .executor_pause import apply_answers, is_paused, open_requirement, resolved, storable
+from .failures import in_thread
 from .invoke import Chunks, closed
 from .said import Said, place_of_round
 
@@ -53,6 +54,8 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
         if hasattr(found, "__aiter__"):
             try:
                 async for chunk in found:
+                    if frame.run.pausing:
+                        await frame.run.going_on()
                     if chunks.take(chunk):
                         break
                     await frame.settle()
@@ -64,7 +67,7 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
                     await closed(frame.run.id, path, found)
             found = chunks.output
     else:
-        found = await anyio.to_thread.run_sync(partial(_run_sync, verb, arguments, chunks))
+        found = await anyio.to_thread.run_sync(in_thread(path, partial(_run_sync, verb, arguments, chunks)))
     if is_paused(found):
         number = paused["round"] + 1 if paused is not None else 0
         paused = {"round": number, "output": storable(found), "counts": counts}
@@ -140,7 +143,7 @@ def _arguments(frame: Frame, node: Any, step_input: StepInput, verb: Any, contex
         "files": step_input.files,
         "session_id": request.session_id,
         "user_id": request.user_id,
-        "session_state": frame.run.state,
+        "session_state": frame.state,
         "run_context": context,
         "run_id": context.idempotency_key,
         "stream": True,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from ..core.journal import DONE, OPEN, Journal, Record, within
+from ..core.journal import DONE, FAILURE, INPUT, OPEN, Journal, Record, within
 from ..core.plan import Node
 from ..core.state import merged
 from ..model import codec
@@ -23,10 +24,14 @@ _DAMAGED = "(damaged)"  # in the place of the keys, where nobody knows which the
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended) or "memo".
+    """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended), "failed" (it
+    failed, and was neither skipped nor tried again) or "memo".
+
+    ``error``, ``error_type`` and ``traceback`` are of its last attempt that failed, also where a later one succeeded or
+    the step was skipped. The traceback is text without this package's frames, at most 8,000 characters.
 
     ``changes`` are the keys of the session state that were recorded with it, each with its value before and after (None:
-    not there). Branches that run at once share the state, so what one of them changed may stand with another.
+    not there).
     """
 
     path: str
@@ -39,6 +44,9 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     decision: Any = None
     value: Any = None
     changes: dict[str, tuple[Any, Any]] | None = None
+    error: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
 
 
 class Prefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +85,25 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     """The journal of a run as a person reads it, shared entries included, in the order of first writes."""
     found: list[HistoryEntry] = []
     state: dict[str, Any] = {}
-    for item in sorted(await load_steps(db, row), key=lambda item: item.position):
+    rows = sorted(await load_steps(db, row), key=lambda item: item.position)
+    failures = {item.path.removesuffix(FAILURE): item for item in rows if item.path.endswith(FAILURE)}
+    places = {item.path: item.run_id for item in rows}
+    for item in rows:
         changes = _patch(state, item)
         if item.path == START:
             continue
+        if item.path.endswith(INPUT):
+            continue
+        if item.path.endswith(FAILURE):
+            step = item.path.removesuffix(FAILURE)
+            if step not in places and item.run_id == row.run_id:  # of a fork's origin it says nothing about the fork
+                found.append(_failed(step, row_to_record(item)))
+            continue
         record = row_to_record(item)
+        failure = failures.get(item.path)
+        about: dict[str, Any] = {}
+        if failure is not None and failure.run_id == item.run_id:
+            about = row_to_record(failure).value
         found.append(
             HistoryEntry(
                 path=record.path,
@@ -94,22 +116,48 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
                 decision=record.decision,
                 value=record.value,
                 changes=changes or None,
+                error=about.get("error"),
+                error_type=about.get("error_type"),
+                traceback=about.get("traceback"),
             )
         )
     return found
 
 
+def _failed(path: str, record: Record) -> HistoryEntry:
+    """The entry of a step that has no outcome, since it failed."""
+    about: dict[str, Any] = record.value
+    error, kind = about["error"], about["kind"]
+    return HistoryEntry(
+        path=path,
+        kind=kind,
+        status="failed",
+        attempt=about["attempt"],
+        finished_at=record.finished_at,
+        output=StepOutput(None, about["name"], step_type=kind, success=False, error=error),
+        error=error,
+        error_type=about["error_type"],
+        traceback=about["traceback"],
+    )
+
+
 def _before(rows: list[StepRow], cut: int) -> list[StepRow]:
     """The rows written before ``cut``; a container that the cut lies in is open again, in its first attempt."""
     kept = [row for row in rows if row.position < cut]
-    later = [row.path for row in rows if row.position >= cut]
+    reopened = {outer for row in rows if row.position >= cut for outer in _enclosing(row.path)}
     found: list[StepRow] = []
     for row in kept:
-        inside = (row.path + "/", row.path + "#")
-        if row.status == DONE and any(path.startswith(inside) for path in later):
+        if row.status == DONE and row.path in reopened:
             row = msgspec.structs.replace(row, status=OPEN, attempt=1)
         found.append(row)
     return found
+
+
+def _enclosing(path: str) -> Iterator[str]:
+    """The paths of all containers and iterations that ``path`` is in."""
+    for place, letter in enumerate(path):
+        if letter in "/#":
+            yield path[:place]
 
 
 async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
@@ -128,6 +176,8 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     state = _state(rows, cut)
     if isinstance(state.get(_DAMAGED), Unreadable):
         bool(state[_DAMAGED])  # raises: nobody knows the state of that moment
+    done = {row.path for row in kept if row.status == DONE}
+    kept = [row for row in kept if not row.path.endswith(FAILURE) or row.path.removesuffix(FAILURE) in done]
     return Prefix(
         source=source,
         cut=cut,
@@ -146,9 +196,11 @@ async def _cut(db: BaseDb, source: RunRow, rows: list[StepRow], at: str | int | 
     if at is None:
         return max((row.position for row in rows), default=0) + 1
     if isinstance(at, str):
-        found = next((row for row in rows if row.path == at), None)
+        found = next((row for row in rows if row.path in (at, at + FAILURE)), None)
         if found is None:
-            known = ", ".join(row.path for row in rows if "!" not in row.path)
+            known = ", ".join(
+                row.path.removesuffix(FAILURE) for row in rows if "!" not in row.path.removesuffix(FAILURE)
+            )
             raise LookupError(f"run {source.run_id!r} has no step at {at!r}; it has {known}")
         inside = (at + "/", at + "#", at + "!")
         return min(row.position for row in rows if row.path == at or row.path.startswith(inside))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from ..core.binding import Binding
 from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
-from ..core.journal import OPEN, Record, within
+from ..core.journal import FAILURE, OPEN, Record, within
 from ..core.plan import Node
+from ..core.state import Frozen, changes, freeze, patched, replace, snapshot
 from ..model import events as ev
 from ..model.errors import UnserializableError
 from ..model.events import WorkflowEvent
@@ -22,10 +24,14 @@ from ..model.fields import form_fields
 from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
+from ..model.text import error_name, error_text
 from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
+from .branch import Branch, Kept
 from .branches import run_branches
+from .failures import log_failure, note, place_of, shorten, traceback_text
 from .form_models import model_name
+from .identity import Places
 from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
@@ -41,37 +47,71 @@ __all__ = ["Frame", "root_frame"]
 class Frame:
     """``prefix`` is put before the segments of the nodes here; ``parent`` is the id of the container that holds them."""
 
-    __slots__ = ("counts", "definition", "depth", "flow", "parent", "prefix", "replaying", "results", "run")
+    __slots__ = (
+        "branch",
+        "counts",
+        "definition",
+        "depth",
+        "flow",
+        "left",
+        "mixed",
+        "parent",
+        "prefix",
+        "replaying",
+        "results",
+        "run",
+        "working_steps",
+    )
 
-    def __init__(self, run: Execution, definition: Definition, prefix: str, parent: str | None, depth: int) -> None:
+    def __init__(
+        self,
+        run: Execution,
+        definition: Definition,
+        prefix: str,
+        parent: str | None,
+        depth: int,
+        branch: Branch | None = None,
+        mixed: bool = False,
+    ) -> None:
         self.run = run
         self.definition = definition
         self.prefix = prefix
         self.parent = parent
         self.depth = depth
+        self.branch = branch
+        self.mixed = mixed  # with others that change the same live state
         self.replaying = run.journal.replaying
         self.flow: Flow | None = None
         self.results: list[StepOutput] | None = None
-        self.counts: dict[str, int] | None = None
+        self.counts: dict[str, Places] | None = None
+        self.left = False  # the function whose frame it is has returned or failed
+        self.working_steps = 0  # of a function
 
     # -- places --------------------------------------------------------------------------------------------------------
 
     def below(self, path: str, parent: str | None = None) -> Frame:
-        return Frame(self.run, self.definition, f"{path}/", parent or path, self.depth)
+        return Frame(self.run, self.definition, f"{path}/", parent or path, self.depth, self.branch, self.mixed)
+
+    def apart(self, *, shared: bool = False) -> Frame:
+        """The same place, for a branch: it works on a copy of the session state, or with ``shared`` on the live one."""
+        branch = self.branch if shared else Branch(self)
+        frame = Frame(self.run, self.definition, self.prefix, self.parent, self.depth, branch, shared)
+        frame.flow, frame.results, frame.counts = self.flow, self.results, self.counts
+        return frame
 
     def nested(self, path: str, definition: Definition) -> Frame:
         """The frame of the workflow that runs inside the step at ``path``."""
-        return Frame(self.run, definition, f"{path}/", path, self.depth + 1)
+        return Frame(self.run, definition, f"{path}/", path, self.depth + 1, self.branch, self.mixed)
 
     def dynamic(self, flow: Flow, results: list[StepOutput]) -> Frame:
         """The frame of a callable workflow, whose steps come as it runs."""
-        frame = Frame(self.run, self.definition, self.prefix, self.parent, self.depth)
+        frame = Frame(self.run, self.definition, self.prefix, self.parent, self.depth, self.branch, self.mixed)
         frame.flow, frame.results, frame.counts = flow, results, {}
         return frame
 
     @property
     def state(self) -> dict[str, Any]:
-        return self.run.state
+        return self.run.state if self.branch is None else self.branch.state
 
     def now(self) -> float:
         return self.run.clock.time()
@@ -134,6 +174,14 @@ class Frame:
         if run.scope.cancel_called:
             await anyio.lowlevel.checkpoint()  # what never waits must still see a cancel
 
+    async def commit(self) -> None:
+        """Wait until what was done so far is stored, also with "async". Not with "exit"."""
+        run = self.run
+        if run.recorder is not None and run.recorder.durability != "exit":
+            await run.recorder.commit()
+        if run.bus.behind or run.scope.cancel_called:
+            await self.settle()
+
     async def checkpoint(self) -> None:
         run = self.run
         if run.recorder is not None:
@@ -150,12 +198,15 @@ class Frame:
         run = self.run
         record = run.journal.enter(path, node.kind, run.clock.time(), decision, attempt)
         if run.recorder is not None:
-            run.recorder.note(record)
+            run.recorder.note(record, self.branch)
+        elif decision is not None and node.kind != "Step" and self.branch is not None:
+            self.branch.merge(path)
 
     def try_again(self, node: Node, path: str, attempt: int) -> None:
         self.run.withdraw(path)
         take_back(self, path)
         self._forgive(path)
+        self.restore(path)
         record = self.recorded(path)
         if record is not None and record.status == OPEN:  # it is entered again where it was left: in this attempt
             known = record.decision
@@ -167,19 +218,38 @@ class Frame:
         if run.has_questions:  # of a branch that lost, or was cut off
             run.withdraw(path)
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
+        if run.before is not None:
+            run.before.pop(path, None)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
             run.partials = {known: part for known, part in run.partials.items() if not within(known, path)}
         self._forgive(path)
         if run.recorder is not None:
             try:
-                run.recorder.note(record)
+                run.recorder.note(record, self.branch)
             except UnserializableError:
                 record.status, record.output = OPEN, None  # what cannot be stored is no outcome
                 raise
+        elif self.branch is not None:
+            self.branch.merge(path)
+
+    def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
+        run = self.run
+        shorten(error)
+        inner = place_of(error, run.id)
+        if inner is not None and inner != path and (not path or within(inner, path)):
+            return  # a step inside failed with it
+        note(error, run.id, node.name, path, attempt)
+        text, kind = error_text(error), error_name(error)
+        value = {"name": node.name, "kind": node.kind, "attempt": attempt, "error": text, "error_type": kind}
+        value["traceback"] = traceback_text(error)
+        self.remember(path + FAILURE, value, "failure")
+
+    def log_failure(self, path: str, error: Exception, outcome: str) -> None:
+        log_failure(self.run, error, path, f"step {path!r} {outcome}", logging.WARNING)
 
     def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
         """Note in the run's output what failed it; a container that goes on takes it back."""
-        output, text = self.run.output, str(error)
+        output, text = self.run.output, error_text(error)
         known = output.failed_steps or []
         if any(step.error == text and within(step.path or "", path) for step in known):
             return  # a step inside failed with it
@@ -192,12 +262,77 @@ class Frame:
         if output.failed_steps:
             output.failed_steps = [step for step in output.failed_steps if not within(step.path or "", path)] or None
 
-    def remember(self, path: str, value: Any, kind: str = "memo") -> None:
-        """Keep a value at ``path`` that must not be made twice."""
+    def remember(
+        self, path: str, value: Any, kind: str = "memo", changed: dict[str, Frozen | None] | None = None
+    ) -> None:
+        """Keep a value at ``path`` that must not be made twice, and what the session state was changed by with it."""
         run = self.run
-        record = run.journal.memo(path, value, run.clock.time(), kind)
+        record = run.journal.memo(path, value, run.clock.time(), kind, changed or None)
         if run.recorder is not None:
-            run.recorder.note(record)
+            run.recorder.note(record, self.branch)
+
+    # -- session state -------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> dict[str, Frozen]:
+        """The state as it is now."""
+        if self.branch is not None:
+            return self.branch.freeze()
+        return freeze(self.run.state, stored=self.run.recorder is not None)
+
+    def working(self) -> dict[str, Frozen | None]:
+        """What was changed of the state, and has no outcome yet; without a database, and in no branch, all of it."""
+        if self.branch is not None:
+            return self.branch.working()
+        recorder = self.run.recorder
+        if recorder is None:
+            return dict(self.freeze())
+        return dict(changes(recorder.committed, snapshot(self.run.state)))
+
+    def keep_state(self, path: str) -> None:
+        """Remember the state as the step at ``path`` finds it, for its further attempts."""
+        run = self.run
+        if self.mixed:
+            return
+        if run.before is None:
+            run.before = {}
+        if path not in run.before:
+            committed = run.recorder.committed if run.recorder is not None else {}
+            run.before[path] = Kept(self.freeze(), committed, len(run.merges.log) if run.merges is not None else 0)
+
+    def restore(self, path: str) -> None:
+        """Give the state back as the step at ``path`` found it, and what it has committed since."""
+        run = self.run
+        kept = run.before.get(path) if run.before is not None else None
+        if kept is None:
+            return
+        if self.branch is not None:
+            self.branch.give_back(kept)
+            return
+        if run.recorder is not None:
+            now = run.recorder.committed  # what was committed since stands
+            keys = dict.fromkeys((*kept.state, *now, *run.state))
+            replace(
+                run.state,
+                {key: kept.state.get(key) if kept.committed.get(key) == now.get(key) else now.get(key) for key in keys},
+            )
+            return
+        found, inside = kept.state, path + "!"
+        for record in run.journal.records.values():
+            if record.changed and record.path.startswith(inside):
+                found = patched(found, record.changed)
+        merged = set(run.merges.log[kept.merges :]) if run.merges is not None else set()
+        keys = dict.fromkeys((*found, *run.state))
+        replace(run.state, {key: found.get(key) for key in keys if key not in merged})
+
+    def take_over(self, changed: dict[str, Frozen | None], path: str) -> None:
+        """What ``once`` or an edit at ``path`` has changed is part of the run's state from now on."""
+        if self.branch is not None:
+            self.branch.settle(changed, path)
+            return
+        replace(self.run.state, changed)
+        if self.run.merges is not None:
+            for key in changed:
+                self.run.merges.note(key, path, None)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -215,7 +350,7 @@ class Frame:
         return await call_condition(self, binding, node, path, step_input, supplied)
 
     def variables(self, step_input: StepInput, choices: list[str] | None = None) -> dict[str, Any]:
-        return condition_variables(step_input, self.run.state, choices)
+        return condition_variables(step_input, self.state, choices)
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
         return await limited(self.run, timeout, path, work, f"{path} took longer than its timeout of {timeout:g} s")
@@ -231,14 +366,18 @@ class Frame:
         wait_for: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
-        return await run_branches(
-            thunks,
-            self.run.parking.strands,
-            self.run.groups,
-            fail_fast=fail_fast,
-            wait_for=wait_for,
-            max_concurrency=max_concurrency,
-        )
+        try:
+            return await run_branches(
+                thunks,
+                self.run.parking.strands,
+                self.run.groups,
+                fail_fast=fail_fast,
+                wait_for=wait_for,
+                max_concurrency=max_concurrency,
+            )
+        finally:
+            if self.branch is not None:
+                self.branch.forget_reads()
 
     # -- people --------------------------------------------------------------------------------------------------------
 

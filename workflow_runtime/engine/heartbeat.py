@@ -6,6 +6,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ..model.errors import Fenced, StorageError
 from ..storage.base import BaseDb, Fence
 from .ending import CANCELLED_ELSEWHERE
@@ -78,33 +80,52 @@ class Heart:
     def _by_database(self) -> dict[BaseDb, list[Execution]]:
         found: dict[BaseDb, list[Execution]] = {}
         for run in self.runs.values():
-            if not run.ended and run.definition.db is not None and run.recorder is not None and run.recorder.created:
+            if not run.ended and run.definition.db is not None and (_is_stored(run) or _has_turn(run)):
                 found.setdefault(run.definition.db, []).append(run)
         return found
 
     async def _look(self, db: BaseDb, runs: list[Execution]) -> None:
         await self._take_signals(db, runs[0])
-        for run in runs:
-            now, epoch = run.clock.time(), run.epoch
-            if now - run.lease_renewed < run.definition.lease / 3 or run.ended:
-                continue
-            fence = Fence(run_id=run.id, attempt=epoch, owner=run.owner)
-            state = await db.renew(fence, lease_until=now + run.definition.lease)
+        beating = [run for run in runs if not run.ended and _is_due(run)]
+        if not beating:
+            return
+        due = [(run, run.epoch, run.clock.time()) for run in beating if _is_stored(run)]
+        # All of them in one statement: one after the other, many would outlast the lease of the last.
+        leases = [(Fence(run_id=run.id, attempt=epoch, owner=run.owner), run.definition.lease) for run, epoch, _ in due]
+        for (run, epoch, now), state in zip(due, await db.renew(leases) if leases else (), strict=True):
             if run.epoch != epoch:  # it paused and was continued meanwhile: this tells of the time before
                 continue
-            run.lease_renewed = now
+            if state.renewed:
+                run.lease_renewed = now
             if not state.held and not run.ended and not run.finishing:
                 run.fail(Fenced(f"run {run.id} was taken over by another process; this one has stopped working on it"))
             elif state.cancel_requested:
                 run.cancel(CANCELLED_ELSEWHERE)
-            if run.turn is not None and run.turn.held:
-                await db.acquire(run.turn.lock_name, owner=run.turn.owner, now=now, until=now + run.definition.lease)
+        await self._keep_turns(db, beating)
+
+    async def _keep_turns(self, db: BaseDb, runs: list[Execution]) -> None:
+        """Renew the locks of sessions whose turn it is; all at once, so that they share transactions."""
+
+        async def keep(run: Execution) -> None:
+            if run.turn is not None:
+                try:
+                    now = run.clock.time()
+                    await db.acquire(run.turn.lock_name, owner=run.turn.owner, lease=run.definition.lease)
+                    if not _is_stored(run):  # with durability "exit" it has its turn long before
+                        run.lease_renewed = now
+                except StorageError as error:
+                    logger.warning("the heartbeat could not renew the lock %s: %s", run.turn.lock_name, error)
+
+        async with anyio.create_task_group() as group:
+            for run in runs:
+                if _has_turn(run):
+                    group.start_soon(keep, run)
 
     async def _take_signals(self, db: BaseDb, some: Execution) -> None:
         """Tell the runs of this process what others want of them, also those of its other loops."""
         from .host import find_live  # which imports this module
 
-        for signal in await db.take_signals(some.owner, now=some.clock.time()):
+        for signal in await db.take_signals(some.owner):
             run = find_live(signal.run_id)
             if run is None:
                 continue
@@ -116,6 +137,19 @@ class Heart:
             answers = await requirements_of(db, run_id)
             del self.unread[run_id]
             run.loop.call(partial(run.answered, answers))
+
+
+def _is_stored(run: Execution) -> bool:
+    return run.recorder is not None and run.recorder.created
+
+
+def _has_turn(run: Execution) -> bool:
+    return run.turn is not None and run.turn.held
+
+
+def _is_due(run: Execution) -> bool:
+    """Whether a third of its lease has passed, or its clock was turned back."""
+    return not 0 <= run.clock.time() - run.lease_renewed < run.definition.lease / 3
 
 
 def _cancel(run: Execution) -> None:

@@ -15,8 +15,10 @@ from ..model.errors import StorageError
 from ..model.run import WorkflowRunOutput
 from ..model.unreadable import Unreadable
 from .bus import Buffer
+from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
 from .execution import Execution
+from .failures import Exited, for_caller, shorten
 from .heartbeat import unwatch, watch
 from .joined import Joined
 from .loops import spawn
@@ -166,11 +168,14 @@ async def _execute(run: Execution) -> None:
         watch(run)
     try:
         if run.definition.session_policy != "merge":
-            await run.take_turn()
-        if run.happen(Happening.BEGIN) is REFUSE:  # it was let go before its turn came
-            run.end()
-            return
-        await execute_run(run)
+            try:
+                await run.take_turn()
+            except anyio.get_cancelled_exc_class():  # the loop ends, say: whoever waits for the run must see its end
+                run.cancel(CUT_OFF)
+                with anyio.CancelScope(shield=True):
+                    await _begin(run)
+                raise
+        await _begin(run)
     except Exception as error:
         await refuse_run(run, error)
     finally:
@@ -183,6 +188,13 @@ async def _execute(run: Execution) -> None:
             unwatch(run)
             _forget(run)
             run.let_go()
+
+
+async def _begin(run: Execution) -> None:
+    if run.happen(Happening.BEGIN) is REFUSE:  # it was let go before its turn came
+        run.end()
+    else:
+        await execute_run(run)
 
 
 def _forget(run: Execution) -> None:
@@ -215,15 +227,23 @@ async def store_first(run: Execution) -> None:
 async def run_awaited(prepare: Prepare) -> WorkflowRunOutput:
     """Run to the end (or the pause) and give the output. In the caller's own task, unless a step may ask a person in its
     middle: then the run must be able to outlive this call."""
-    run: Execution | Joined = await prepare()
-    del prepare  # and what it holds
-    if isinstance(run, Joined):
-        run.begin()
+    try:
+        run: Execution | Joined = await prepare()
+        del prepare  # and what it holds
+        if isinstance(run, Joined):
+            run.begin()
+            return await run.result()
+        if run.definition.plan.hosted or run.waking:
+            return await _run_hosted(run)
+        await _execute(run)
         return await run.result()
-    if run.definition.plan.hosted or run.waking:
-        return await _run_hosted(run)
-    await _execute(run)
-    return await run.result()
+    except Exited as error:
+        shorten(error)
+        failure = for_caller(error)
+    except Exception as error:
+        shorten(error)
+        raise
+    raise failure
 
 
 async def _run_hosted(run: Execution) -> WorkflowRunOutput:
@@ -233,7 +253,7 @@ async def _run_hosted(run: Execution) -> WorkflowRunOutput:
         await completion.wait()
     except BaseException:
         if run.completion is completion:
-            run.cancel("the caller was cancelled")
+            run.cancel(CUT_OFF)
         with anyio.CancelScope(shield=True):
             await completion.wait()
         raise
@@ -258,7 +278,14 @@ def launch(run: Execution) -> None:
         if run.definition.session_policy != "merge":
             run.turn = Turn(run)
             run.turn.join()
-        spawn(lambda: _execute(run), f"run {run.id}")
+        spawn(lambda: _execute(run), f"run {run.id}", lambda: _never(run))
     else:
         run.waking = False
-        spawn(lambda: wake(run), f"continue {run.id}")
+        spawn(lambda: wake(run), f"continue {run.id}", lambda: _never(run))
+
+
+def _never(run: Execution) -> None:
+    """The loop ended before the run's task began. What is stored of the run is left to a recovery."""
+    run.evict()
+    run.end()
+    _forget(run)

@@ -20,13 +20,13 @@ from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
 from .context import RunContext
-from .group import stray
+from .failures import in_thread, surfaced
 from .said import Said
 
 if TYPE_CHECKING:
     from .frame import Frame
 
-__all__ = ["Chunks", "call_condition", "closed", "invoke", "lost", "run_callable"]
+__all__ = ["Chunks", "call_condition", "closed", "invoke", "run_callable"]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -38,12 +38,15 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
     """One attempt at a step node; the output carries the step's name whatever the executor returned.
 
     Raises:
+        Exited: It raised something that is no ordinary exception.
         RuntimeError: What the step awaited was cancelled by somebody else. The step failed; nobody cancelled the run.
     """
     try:
         binding: Binding | None = node.binding
         if node.retry is not None or node.timeout is not None or attempt > 1:
             frame.run.attempts[path] = attempt
+        if attempt == 1 and (node.retry is not None or node.on_error == "pause"):
+            frame.keep_state(path)
         limit = node.retry.timeout if node.retry is not None else None
         if limit is not None:
             from .limits import limited
@@ -56,21 +59,23 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
             # The common case without a detour: an async function of the step input.
             result = await binding.function(step_input)
             if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
-                return await _finish(frame, node, path, result, attempt, None)
-            return StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
-        return await _invoke(frame, node, path, step_input, attempt, binding)
+                output = await _finish(frame, node, path, result, attempt, None)
+            else:
+                output = StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
+        else:
+            output = await _invoke(frame, node, path, step_input, attempt, binding)
+        if frame.run.pausing:
+            await frame.run.going_on()
+        return output
     except BaseException as error:
-        if not stray(error):
+        failure = surfaced(error, path)
+        if frame.run.pausing and isinstance(failure or error, Exception):
+            await frame.run.going_on()
+        if failure is None:
             raise
-        raise lost(path, "step") from error
-
-
-def lost(path: str, who: str) -> RuntimeError:
-    """The failure that stands for a ``stray`` cancellation."""
-    return RuntimeError(
-        f"{path}: what the {who} awaited was cancelled, not the {who}; to go on without it, catch"
-        " asyncio.CancelledError around that await"
-    )
+        raise failure from error
+    finally:
+        frame.run.leave_parts(path)
 
 
 async def _invoke(
@@ -107,7 +112,7 @@ def _supplied(
         elif name == "run_context":
             supplied[name] = RunContext(frame, node, path, attempt, said)
         elif name == "session_state":
-            supplied[name] = frame.run.state
+            supplied[name] = frame.state
         elif name == "workflow":
             supplied[name] = frame.definition.workflow
         elif name == "additional_data":
@@ -123,15 +128,14 @@ async def call_condition(
     """Call a condition, selector or end condition: on the loop, since it is a few lines; awaited if it is async."""
     values = {**_supplied(frame, node, path, step_input, 1, binding), **supplied}
     args = (values[binding.first],) if binding.first is not None else ()
-    found = binding.function(*args, **{name: values[name] for name in binding.names})
-    if not inspect.isawaitable(found):
-        return found
     try:
-        return await found
+        found = binding.function(*args, **{name: values[name] for name in binding.names})
+        return await found if inspect.isawaitable(found) else found
     except BaseException as error:
-        if not stray(error):
+        failure = surfaced(error, path, "function")
+        if failure is None:
             raise
-        raise lost(path, "function") from error
+        raise failure from error
 
 
 async def run_callable(
@@ -153,7 +157,7 @@ async def run_callable(
     elif binding.kind in (ASYNC_GENERATOR, GENERATOR) or not offload:
         found = binding.function(*args, **kwargs)
     else:
-        (found,) = await anyio.to_thread.run_sync(partial(_boxed, binding.function, args, kwargs))
+        (found,) = await anyio.to_thread.run_sync(in_thread(path, partial(_boxed, binding.function, args, kwargs)))
         # A thread is waited for, also past a deadline or a cancel: what it returns then comes too late to count.
         await anyio.lowlevel.checkpoint_if_cancelled()
     return await _finish(frame, node, path, found, attempt, said, offload)
@@ -270,6 +274,8 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
     bus, scope = frame.run.bus, frame.run.scope
     try:
         async for chunk in generator:
+            if frame.run.pausing:
+                await frame.run.going_on()
             if chunks.add(chunk):
                 await generator.aclose()
                 break
@@ -304,6 +310,8 @@ async def _drain_inline(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
                 chunk = next(generator)
             except StopIteration as stop:
                 return chunks.value(stop.value)
+            if chunks._frame.run.pausing:
+                await chunks._frame.run.going_on()
             if chunks.add(chunk):
                 return chunks.value()
             await chunks._frame.settle()
@@ -318,6 +326,8 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
     """A synchronous generator runs in a worker thread; each chunk is published on the loop before the next is made."""
 
     async def take(chunk: Any) -> bool:
+        if chunks._frame.run.pausing:
+            await chunks._frame.run.going_on()
         done = chunks.add(chunk)
         await chunks._frame.settle()
         return done
@@ -336,7 +346,7 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
             generator.close()
 
     try:
-        return await anyio.to_thread.run_sync(work)
+        return await anyio.to_thread.run_sync(in_thread(chunks._path, work))
     except BaseException as error:
         chunks.keep_partial(error)
         raise

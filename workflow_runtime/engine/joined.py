@@ -40,7 +40,6 @@ class Joined:
         run: It, where this event loop executes it; else None.
         db, row: The database that it is stored in, and its row as it was read last.
         take_over: Goes on with it here once its lease has run out; its output, None when another process was first.
-        now: Unix seconds, to tell whether a lease has run out.
         answers: What ``run`` is to be told; it need not wait for its heartbeat to read them.
     """
 
@@ -52,7 +51,6 @@ class Joined:
         db: BaseDb | None = None,
         row: RunRow | None = None,
         take_over: Callable[[RunRow], Awaitable[WorkflowRunOutput | None]] | None = None,
-        now: Callable[[], float] | None = None,
         answers: Sequence[Requirement] = (),
     ) -> None:
         self.id = output.run_id or ""
@@ -64,11 +62,16 @@ class Joined:
         self._db = db
         self._row = row
         self._take_over = take_over
-        self._now = now
         self._answers = list(answers)
         self._followed: Buffer | None = None
 
-    end_is_lost = False  # what becomes of the run, its own caller is told
+    @property
+    def end_is_lost(self) -> bool:
+        return self._run is not None and self._run.end_is_lost
+
+    @property
+    def is_taken_over(self) -> bool:
+        return self._run is not None and self._run.is_taken_over
 
     @property
     def epoch(self) -> int:
@@ -100,7 +103,7 @@ class Joined:
         db, row = self._db, self._row
         seen = row.seq
         while row.status in _ACTIVE:
-            if self._take_over is not None and self._is_expired(row):
+            if self._take_over is not None and row.expired:
                 output = await self._take_over(row)
                 if output is not None:
                     return output
@@ -112,9 +115,6 @@ class Joined:
                 raise RunNotFound(f"run {row.run_id!r} was deleted while it was waited for")
             row, seen = found, max(seen, found.seq)
         return await output_of(db, row)
-
-    def _is_expired(self, row: RunRow) -> bool:
-        return self._now is not None and row.lease_until is not None and row.lease_until < self._now()
 
     # -- its events ----------------------------------------------------------------------------------------------------
 

@@ -138,10 +138,14 @@ def coroutines() -> list[Any]:
     return found
 
 
-def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
-    """Start a task that nobody waits for. It must not raise; if it does, that is logged, never lost."""
+def spawn(work: Callable[[], Awaitable[None]], name: str, never: Callable[[], None] | None = None) -> None:
+    """Start a task that nobody waits for. It must not raise; if it does, that is logged, never lost. ``never`` is called
+    where the loop ended before the task began."""
+    begun = False
 
     async def guarded() -> None:
+        nonlocal begun
+        begun = True
         try:
             await work()
         except Exception:
@@ -156,7 +160,13 @@ def spawn(work: Callable[[], Awaitable[None]], name: str) -> None:
     task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
     tasks = current().tasks
     tasks.add(task)
-    task.add_done_callback(tasks.discard)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if never is not None and not begun:
+            never()
+
+    task.add_done_callback(ended)
 
 
 async def whole(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ..core.life import REFUSE, Happening, Life
 from ..model.errors import AnswersArrived
-from .ending import PAUSED, finish, finish_whole, store_pause
+from .ending import CUT_OFF, PAUSED, finish, finish_whole, store_pause
 from .heartbeat import unwatch, watch
 from .loops import spawn
 
@@ -52,14 +54,17 @@ def quiet(run: Execution) -> None:
 async def _pause_parked(run: Execution) -> None:
     if run.life is not Life.PAUSING:  # let go meanwhile
         return
-    if run.cancelled or run.failure is not None or run.parking.strands.busy > 0 or _untried(run):
+    if run.cancelled or run.failure is not None or _works(run) or _untried(run):
         _go_further(run)
         return
+    run.parking.pausing = over = anyio.Event()
     try:
         await finish(run, PAUSED)
     except AnswersArrived:
         await _read_answers(run)
         return
+    finally:
+        over.set()
     await _park(run)
 
 
@@ -94,9 +99,22 @@ async def _park(run: Execution) -> None:
 def _go_further(run: Execution) -> None:
     if run.happen(Happening.CONTINUE) is REFUSE:
         return
+    if run.recorder is not None:
+        run.recorder.flush_soon()  # of the questions, which were to go with the pause
     run.parking.limits.start()
     if not run.act_on_kept():
-        deliver(run)
+        _deliver_and_open(run)
+
+
+def _works(run: Execution) -> bool:
+    """Whether something of the run goes on by itself, or has and waits for the run."""
+    return run.parking.strands.busy > 0 or run.parking.gated > 0
+
+
+def _deliver_and_open(run: Execution) -> None:
+    """The run goes on: first its answers, then what was done while it was paused."""
+    deliver(run)
+    run.parking.open_gate()
 
 
 def _untried(run: Execution) -> bool:
@@ -107,7 +125,7 @@ def _untried(run: Execution) -> bool:
 def deliver(run: Execution) -> None:
     """Wake the steps that wait for the new answers. When none does and nothing else works, the tree is walked again."""
     parking = run.parking
-    if parking.wake(run.pauses.fresh) or parking.strands.busy > 0:
+    if parking.wake(run.pauses.fresh) or _works(run):
         return
     if _untried(run):
         _walk_again(run)
@@ -135,11 +153,19 @@ async def wake(run: Execution) -> None:
     except Exception as error:
         await give_back(run, error)
         return
+    except anyio.get_cancelled_exc_class():  # its steps still wait, and shall hear of it
+        run.cancel(CUT_OFF)
+        _go_on(run)
+        raise
+    _go_on(run)
+
+
+def _go_on(run: Execution) -> None:
     if run.happen(Happening.BEGIN) is REFUSE:
         return
     run.parking.limits.start()
     if not run.act_on_kept():
-        deliver(run)
+        _deliver_and_open(run)
 
 
 async def give_back(run: Execution, error: Exception) -> None:

@@ -6,7 +6,7 @@ is dropped after the commit succeeded, so a refused commit loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -15,7 +15,7 @@ import msgspec
 from ..core.filters import Sieve
 from ..core.journal import DONE, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
-from ..core.state import changes, snapshot
+from ..core.state import changes, patched, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import (
@@ -31,11 +31,13 @@ from ..model.errors import (
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
 from .mutex import Mutex
 
 if TYPE_CHECKING:
+    from .branch import Branch
     from .execution import Execution
     from .pauses import Requirement
 
@@ -91,7 +93,18 @@ def row_to_record(row: StepRow) -> Record:
         decision=outcome.decision,
         output=outcome.output,
         value=outcome.value,
+        changed=_changed(row),
     )
+
+
+def _changed(row: StepRow) -> Any:
+    """The keys of the state that an edit or a ``once`` changed; an Unreadable where they are damaged."""
+    return None if row.state is None or row.status == DONE else codec.decode_parts(row.state)
+
+
+def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:
+    parts = {key: None if value is None else codec.raw(value) for key, value in patch.items()}
+    return codec.encode_plain(parts, where)
 
 
 _REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
@@ -115,11 +128,12 @@ class Recorder:
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = Mutex()
+        self.turn = CommitTurn(run, db)
         self._flushing = False
-        self._editing = False
         self._sealed = False
-        self._committing = False
+        self.is_committing = False
         self._unsure: list[RunRow] = []  # of commits that failed or were cut off: one of them may be stored
+        self._tried: dict[str, bytes | None] = {}  # of the session state, by commits that may be stored
         self._drained: anyio.Event | None = None
 
     # -- collecting (never awaits) -------------------------------------------------------------------------------------
@@ -170,9 +184,12 @@ class Recorder:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
         self._after = snapshot(self.run.state)
         if self._after and not self.created:
-            parts = {key: codec.raw(value) for key, value in self._after.items()}
             self._steps["!start"] = StepRow(
-                run_id=self.run.id, path="!start", position=-1, status=MEMO, state=codec.encode_plain(parts, "!start")
+                run_id=self.run.id,
+                path="!start",
+                position=-1,
+                status=MEMO,
+                state=_encode_patch(self._after, "!start"),
             )
 
     def reopen(self) -> None:
@@ -185,21 +202,32 @@ class Recorder:
         self._close_text()
         return [row for row in self._events if row.path or row.kind not in TERMINAL_EVENTS]
 
-    def note(self, record: Record) -> None:
-        """Take a journal record and the session state as they are now, so that both are of the same moment."""
+    def note(self, record: Record, branch: Branch | None = None) -> None:
+        """Take a journal record and the session state as they are now, so that both are of the same moment; of the state
+        what ``branch`` has changed, if the record is of one."""
         row = record_to_row(self.run.id, record, self.run.epoch)
-        if record.status == DONE:
+        made: Mapping[str, Any] = (record.changed or {}) if record.status == MEMO else {}
+        if record.status == DONE or (record.decision is not None and record.kind != "Step"):
             try:
-                now = snapshot(self.run.state)
+                made = branch.merge(record.path) if branch else changes(self.committed, snapshot(self.run.state))
             except UnserializableError as error:
                 raise UnserializableError(f"{record.path}: {error}", where=record.path) from error
-            before, self._after = self._after or self.run.state_base, now
-            patch = changes(before, self._after)
-            if patch:
-                row.state = codec.encode_plain(
-                    {key: None if value is None else codec.raw(value) for key, value in patch.items()}, record.path
-                )
+            # A container's decision is an outcome of its own, and its row is replaced by that of its end.
+            record.changed = {**(record.changed or {}), **made}
+        if record.changed:
+            row.state = _encode_patch(record.changed, record.path)
+        if made:
+            self.take(made)
         self._steps[record.path] = row
+
+    @property
+    def committed(self) -> dict[str, bytes]:
+        """The session state that is stored, or will be with the next commit: what has an outcome."""
+        return self.run.state_base if self._after is None else self._after
+
+    def take(self, patch: Mapping[str, Any]) -> None:
+        """Let the next commit have these values (None removes a key)."""
+        self._after = patched(self.committed, patch)
 
     # -- memory --------------------------------------------------------------------------------------------------------
 
@@ -207,7 +235,7 @@ class Recorder:
     def behind(self) -> bool:
         """True while so much of the log waits for the database that the run shall wait. Not in an edit of the session
         state, which no commit gets past, and not with "exit", which stores nothing before the end."""
-        held = self._lock.locked() and not self._committing
+        held = self._lock.locked() and not self.is_committing
         return len(self._events) >= MOST_ROWS and self.durability != "exit" and not held and not self.run.finishing
 
     async def drained(self) -> None:
@@ -265,9 +293,9 @@ class Recorder:
         return bool(self._steps or self._events or self._text or not self.created or self.run.asks)
 
     def _state(self, status: RunStatus | None) -> dict[str, bytes]:
-        """The session state to commit: as of the last finished step while the run goes on (what an unfinished step has
-        changed will be changed again if it is done over), as it is at an end or in a serialised edit."""
-        if status is None and self._after is not None and not self._editing:
+        """The session state to commit: what has an outcome while the run goes on (what an unfinished step has changed will
+        be changed again if it is done over), as it is at an end."""
+        if (status is None or not status.is_final) and self._after is not None:
             return self._after
         try:
             return snapshot(self.run.state)
@@ -288,7 +316,7 @@ class Recorder:
             CancelRequested: The run may only be stored as CANCELLED.
             StorageError: Nothing was written; what was collected is kept.
         """
-        async with self._lock:
+        async with self._lock, self.turn:
             if status is None and (self._sealed or self.run.finishing):
                 return  # what is left goes with the end, in one commit: an end is never in the log before it is in the row
             while True:
@@ -315,13 +343,14 @@ class Recorder:
                 if batch.is_empty:
                     return
                 try:
-                    self._committing = True
+                    self.is_committing = True
                     await self.db.commit(batch)
                 except ConcurrentWrite as conflict:
                     self._ask_again(asked)
                     if status is not None:
                         raise  # the conflict is told before the end is numbered again
                     run.state_conflict(conflict.current, after)
+                    await self.turn.refused()
                     continue
                 except (AnswersArrived, CancelRequested):
                     self._ask_again(asked)
@@ -330,6 +359,7 @@ class Recorder:
                     self._ask_again(asked)
                     if not isinstance(error, _REFUSALS):  # cut off, or its answer was lost: it may be stored
                         self._unsure += [row] if row is not None else []
+                        self._tried.update(patch.state if patch is not None else {})
                     if not isinstance(error, Exception):
                         raise
                     if not await self._is_stored():
@@ -337,16 +367,21 @@ class Recorder:
                     if self._stored is not status:
                         continue
                 finally:
-                    self._committing = False
+                    self.is_committing = False
                 self._unsure.clear()
+                self._tried.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
                         del self._steps[path]
                 del self._events[:events]
-                run.state_base = after
+                run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
                 self._has_room()
                 return
+
+    def stored_itself(self, key: str, value: bytes | None) -> bool:
+        """Whether the run has stored this value by a commit whose answer was lost: then nobody else was first."""
+        return key in self._tried and self._tried[key] == value
 
     def _ask_again(self, asked: Sequence[Requirement]) -> None:
         for item in asked:
@@ -363,14 +398,6 @@ class Recorder:
             return False
         self.created, self._stored = True, found.status
         return True
-
-    async def commit_edit(self) -> None:
-        """Commit the state as it is now: an edit is done once it is left, whatever becomes of its step."""
-        self._editing = True
-        try:
-            await self.commit()
-        finally:
-            self._editing = False
 
     def _row(self, status: RunStatus) -> RunRow:
         run = self.run
@@ -392,7 +419,7 @@ class Recorder:
             data=codec.encode_run(output),
             owner=run.owner,
             forked_from=run.forked_from,
-            lease_until=now + run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
+            lease=run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
         )
 
     def _patch(self, after: dict[str, bytes], status: RunStatus | None) -> SessionPatch | None:

@@ -204,7 +204,6 @@ async def _load(asked: Continuation, db: BaseDb) -> RunRow:
 
 def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
     live = find_live(asked.run_id)
-    clock = asked.definition.clock
 
     async def take_over(row: RunRow) -> WorkflowRunOutput | None:
         run = await _taken_over(asked, db, row)
@@ -222,13 +221,12 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirem
         live.loop.call(partial(live.answered, answers))
     output = codec.decode_run(row.data, row)
     output.status, output.epoch = row.status, row.attempt
-    return Joined(run=None, output=output, db=db, row=row, take_over=take_over, now=clock.time)
+    return Joined(run=None, output=output, db=db, row=row, take_over=take_over)
 
 
 async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution | None:
     """The run of a dead process, recovered here; None while its lease lasts."""
-    now = asked.definition.clock.time()
-    if row.lease_until is None or row.lease_until > now or find_live(row.run_id) is not None:
+    if not row.expired or find_live(row.run_id) is not None:
         return None
 
     async def take() -> Execution | None:
@@ -248,12 +246,11 @@ async def claim(
 ) -> RunRow | None:
     """Become the owner of a stored run, storing ``answers`` with that; its row, None when it cannot be had."""
     assert definition.db is not None
-    now = definition.clock.time()
     return await definition.db.claim(
         run_id,
         owner=owner_of_this_process(),
-        now=now,
-        lease_until=now + definition.lease,
+        now=definition.clock.time(),
+        lease=definition.lease,
         statuses=statuses,
         expired_only=expired_only,
         answers=answers,
@@ -269,8 +266,7 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
             await parked.completion.wait()
         if parked.parked and parked.epoch == claimed.attempt - 1:
             parked.pauses.absorb(requirements)
-            if asked.keep_log:
-                parked.keep_log()
+            parked.goes_on(background=asked.background, keep_log=asked.keep_log)
             return _cancelled_if_asked(reopened(parked, claimed.attempt), asked, claimed)
         parked.evict()  # the run went on elsewhere meanwhile
     journal = Journal(await load_journal(db, claimed))

@@ -5,33 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from ..core.filters import skip_sieve
 from ..model import checks
-from ..model.codec import event_names
-from ..model.errors import BuildError, RunNotPaused, StorageError
+from ..model.errors import BuildError, PlanChanged, RunNotFound, StorageError
 from ..model.retention import Retention
-from ..storage.base import BaseDb
+from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
 from .execution import Execution
 from .host import live_runs
 from .loops import spawn
-from .recovery import expired_runs, ready_runs, recover_runs
+from .recovery import Home, Recovery, is_away, ready_runs
 from .resume import end_cancelled
 from .stalls import Stall, watch_loop
+from .upkeep import Backoff, Pruning
 
 __all__ = ["Runtime", "RuntimeReport"]
 
 logger = logging.getLogger("workflow_runtime")
-
-DELTAS = frozenset({"StepContent", "StepProgress", "RunContent", "TeamRunContent", "ReasoningContentDelta"})
-_SLICE = 200  # rows that one prune deletes at a time, so that no run waits long for the writer
 
 
 class RuntimeReport(msgspec.Struct, kw_only=True):
@@ -55,8 +52,10 @@ class Runtime:
     Args:
         *workflows: Those whose runs it recovers and whose deadlines it fires.
         grace: Seconds that running background runs get to end when it is left.
-        recover: Take over interrupted runs, at the start and again every ``interval``.
-        retention: What to prune, in small slices, every ``interval``; None: as each workflow says.
+        recover: Take over interrupted runs, at the start and again every ``interval``; at most a hundred before it is
+            entered, the others while it lives.
+        retention: What to prune of these workflows' runs, in small slices, as often as it is due; None: as each workflow
+            says. A run from which a stored one was forked is kept.
         on_exit: What happens to runs that are still going after ``grace``: "cancel" them, or "release" them, so that the
             next process goes on with them at once.
         interval: Seconds between two rounds of its work.
@@ -93,17 +92,22 @@ class Runtime:
         self.stall_after = checks.seconds(stall_after, "stall_after", where, none="do not look")
         self._release: Callable[[], None] | None = None
         self.report = RuntimeReport()
+        self._recoveries: dict[int, Recovery] = {}
+        self._backoff = Backoff()
+        self._pruning = Pruning(retention)
+        self._more = False
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None
 
     async def __aenter__(self) -> Self:
         self.report = RuntimeReport()
+        self._recoveries, self._backoff, self._pruning = {}, Backoff(), Pruning(self.retention)
         self._stopping, self._stopped = anyio.Event(), anyio.Event()
         for db in self._databases():
             await db.open()
         if self.stall_after is not None:
             self._release = watch_loop(self.stall_after, self._stalled)
-        await self._round()
+        self._more = await self._round()
         spawn(self._serve, "workflow_runtime Runtime")
         return self
 
@@ -112,7 +116,7 @@ class Runtime:
     ) -> None:
         assert self._stopping is not None
         assert self._stopped is not None
-        mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
+        mine = _background(set())
         with anyio.CancelScope(shield=True):
             self._stopping.set()
             await self._stopped.wait()
@@ -141,9 +145,12 @@ class Runtime:
         assert self._stopped is not None
         try:
             while not self._stopping.is_set():
-                await self._pause(self._stopping)
+                if self._more:
+                    await anyio.lowlevel.checkpoint()
+                else:
+                    await self._pause(self._stopping)
                 if not self._stopping.is_set():
-                    await self._round()
+                    self._more = await self._round()
         finally:
             self._stopped.set()
 
@@ -160,16 +167,20 @@ class Runtime:
             await clock.sleep(self.interval)
             tasks.cancel_scope.cancel()
 
-    async def _round(self) -> None:
-        """One look at what is due. A database that is away is a warning; the next round tries again."""
+    async def _round(self) -> bool:
+        """One look at what is due; True where more is due at once. A database that is away is a warning; the next round
+        tries again."""
+        more = False
         try:
             if self.recover:
-                await self._recover()
+                more = await self._recover()
             await self._go_on_with_ready()
             await self._fire_deadlines()
-            await self._prune()
+            self.report.pruned += await self._pruning.prune(self.workflows, self.interval)
         except StorageError as error:
             logger.warning("Runtime: the database could not be reached: %s", error)
+            return False
+        return more
 
     def _databases(self) -> list[BaseDb]:
         found: list[BaseDb] = []
@@ -178,42 +189,45 @@ class Runtime:
                 found.append(workflow.db)
         return found
 
-    async def _recover(self) -> None:
-        known = {workflow.id for workflow in self.workflows}
-        for workflow in self.workflows:
-            runs = await recover_runs(
-                workflow.definition(),
-                store_events=workflow.store_events,
-                skip=skip_sieve(workflow.events_to_skip),
-            )
-            self.report.recovered.extend(run.id for run in runs)
+    async def _recover(self) -> bool:
+        more = False
         for db in self._databases():
-            clock = next(workflow.clock for workflow in self.workflows if workflow.db is db)
-            for row in await expired_runs(db, clock.time()):
-                if row.workflow_id not in known and row.run_id not in self.report.unknown:
-                    self.report.unknown.append(row.run_id)
-                    logger.warning(
-                        "run %s of workflow %r was interrupted and is left alone: this Runtime does not have that workflow",
-                        row.run_id,
-                        row.workflow_id,
-                    )
+            recovery = self._recoveries.setdefault(id(db), Recovery(db))
+            homes = {
+                workflow.id: Home(workflow.definition(), workflow.store_events, skip_sieve(workflow.events_to_skip))
+                for workflow in self.workflows
+                if workflow.db is db
+            }
+            more |= await recovery.look(homes, self.report.recovered, self.report.unknown)
+        return more
 
     async def _go_on_with_ready(self) -> None:
         """Paused runs whose answers, or whose cancel, were stored by a process that did not get any further."""
         for workflow in self.workflows:
             for row in await ready_runs(workflow.db, workflow.id) if workflow.db is not None else ():
-                if row.cancel_requested:
-                    skip = skip_sieve(workflow.events_to_skip)
-                    await end_cancelled(workflow.definition(), row, store_events=workflow.store_events, skip=skip)
-                else:
-                    await self._continue(workflow, row.run_id)
+                await self._continue(workflow, row.run_id, row if row.cancel_requested else None)
 
-    async def _continue(self, workflow: Any, run_id: str) -> bool:
-        try:
-            await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
-        except (RunNotPaused, ValueError) as error:  # somebody answered, or continued it, in this moment
-            logger.debug("run %s was not continued: %s", run_id, error)
+    async def _continue(self, workflow: Any, run_id: str, to_cancel: RunRow | None = None) -> bool:
+        """Continue the run, or end it as cancelled. One that cannot be continued is tried again later and later."""
+        if not self._backoff.is_due(run_id):
             return False
+        try:
+            if to_cancel is None:
+                await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+            else:
+                skip = skip_sieve(workflow.events_to_skip)
+                await end_cancelled(workflow.definition(), to_cancel, store_events=workflow.store_events, skip=skip)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if isinstance(error, ValueError) and not isinstance(error, (PlanChanged, RunNotFound)):
+                # Somebody answered, or continued it, in this moment.
+                logger.debug("run %s was not continued: %s", run_id, error)
+                return False
+            if self._backoff.failed(run_id):
+                logger.error("run %s could not be continued: %s", run_id, error)
+            return False
+        self._backoff.succeeded(run_id)
         return True
 
     async def _fire_deadlines(self) -> None:
@@ -230,36 +244,36 @@ class Runtime:
                         self.report.deadlines.append(run_id)
                 after = page[-1].created_at, page[-1].requirement_id
 
-    async def _prune(self) -> None:
-        for workflow in self.workflows:
-            retention = self.retention or workflow.retention
-            if retention is None or workflow.db is None:
-                continue
-            now = workflow.clock.time()
-            for age, kinds in (
-                (retention.deltas, DELTAS),
-                (retention.events, event_names()),
-                (retention.runs, None),
-            ):
-                if age is not None:
-                    seconds = age.total_seconds() if isinstance(age, timedelta) else age
-                    self.report.pruned += await workflow.db.prune(kinds=kinds, before=now - seconds, limit=_SLICE)
-
     # -- at the end ----------------------------------------------------------------------------------------------------
 
     async def _drain(self, mine: list[Execution]) -> None:
+        """End the runs of this loop's background. Calls that are under way may start more of them meanwhile."""
+        seen: set[Execution] = set()
         with anyio.move_on_after(self.grace):
+            while mine:
+                for run in mine:
+                    await run.wait_ended()
+                    seen.add(run)
+                    self.report.drained.append(run.id)
+                mine = _background(seen)
+        while mine := [run for run in mine if run not in seen] or _background(seen):
             for run in mine:
-                await run.wait_ended()
-        for run in mine:
-            if run.ended:
-                self.report.drained.append(run.id)
-            elif self.on_exit == "release" and run.recorder is not None:
-                await run.release()
-                self.report.released.append(run.id)
-            else:
-                await _cancel(run)
-                self.report.cancelled.append(run.id)
+                seen.add(run)
+                await self._end(run)
+
+    async def _end(self, run: Execution) -> None:
+        if run.ended:
+            self.report.drained.append(run.id)
+        elif self.on_exit == "release" and run.recorder is not None:
+            await run.release()
+            self.report.released.append(run.id)
+        else:
+            await _cancel(run)
+            self.report.cancelled.append(run.id)
+
+
+def _background(seen: set[Execution]) -> list[Execution]:
+    return [run for run in live_runs() if run.request.background and run.loop.is_here() and run not in seen]
 
 
 async def _cancel(run: Execution) -> None:

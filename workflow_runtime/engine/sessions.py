@@ -1,15 +1,13 @@
-"""Sessions: whose they are, what state a run starts with, who may run when, and serialised edits. spec: decisions 7."""
+"""Sessions: whose they are, what state a run starts with, and who may run when. spec: decisions 7."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..core.state import changes, copied, merged, snapshot
+from ..core.state import changes, copied, merged, patched, replace, snapshot
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import SessionBusy, SessionOwnerError, StorageError
@@ -17,7 +15,6 @@ from ..model.metrics import SessionMetrics
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
-from .clock import new_id
 from .loops import loop_key
 from .process import current
 from .request import Definition
@@ -25,7 +22,17 @@ from .request import Definition
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["decode_session", "editing", "load_runs", "open_session", "refuse_other_user", "Turn"]
+__all__ = [
+    "Turn",
+    "acquire_lock",
+    "decode_session",
+    "load_runs",
+    "open_session",
+    "pending_over",
+    "refresh",
+    "refuse_other_user",
+    "release_lock",
+]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -160,38 +167,10 @@ def _without_events(output: WorkflowRunOutput) -> WorkflowRunOutput:
     return output
 
 
-# -- serialised edits ---------------------------------------------------------------------------------------------------
+# -- locks --------------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def editing(run: Execution) -> AsyncIterator[dict[str, Any]]:
-    """Inside: this session's lock is held here and in the database, and ``run.state`` is fresh. Leaving commits."""
-    db = run.definition.db
-    name = run.request.session_id if db is not None else f"{run.request.session_id}:{run.id}"
-    key = (id(db), name, loop_key())
-    locks = current().session_locks
-    lock = locks.get(key)
-    if lock is None:
-        lock = locks[key] = anyio.Lock()
-    async with lock:
-        if db is None:
-            yield run.state
-            return
-        owner = f"{run.owner}:{new_id()}"
-        await _acquire(run, db, f"session:{name}", owner)
-        try:
-            recorder = run.recorder
-            assert recorder is not None
-            async with recorder.exclusive():
-                await _refresh(run, db)
-            yield run.state
-            await recorder.commit_edit()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await _release(db, f"session:{name}", owner)
-
-
-async def _release(db: BaseDb, name: str, owner: str) -> None:
+async def release_lock(db: BaseDb, name: str, owner: str) -> None:
     """Give a lock back. One that cannot be given back runs out by itself; what was done under it stands."""
     try:
         await db.release(name, owner=owner)
@@ -199,18 +178,17 @@ async def _release(db: BaseDb, name: str, owner: str) -> None:
         logger.warning("the lock %s could not be released and will run out: %s", name, error)
 
 
-async def _acquire(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:
+async def acquire_lock(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:
     """Wait for the lock of the database; another process holds it for no longer than its lease, and with ``interrupt``
     until it has cancelled its run."""
     pause = 0.002
     while True:
-        now = run.clock.time()
-        if await db.acquire(name, owner=owner, now=now, until=now + run.definition.lease):
+        if await db.acquire(name, owner=owner, lease=run.definition.lease):
             return
         if interrupt:
             where = RunFilter(session_id=run.request.session_id, statuses=frozenset({RunStatus.running}))
             for row in await db.list_runs(where, limit=10):
-                await db.request_cancel(row.run_id, now=now)
+                await db.request_cancel(row.run_id, now=run.clock.time())
         await anyio.sleep(pause)
         pause = min(pause * 2, 0.1)
 
@@ -226,26 +204,35 @@ async def _catch_up(run: Execution) -> None:
         )
     elif run.recorder is not None:
         async with run.recorder.exclusive():
-            await _refresh(run, run.recorder.db)
+            await refresh(run, run.recorder.db)
 
 
-async def _refresh(run: Execution, db: BaseDb) -> None:
-    """Take over what others have stored under keys that this run has not changed."""
+async def refresh(run: Execution, db: BaseDb) -> dict[str, bytes]:
+    """Take over what others have stored under keys that this run has not changed; the stored state."""
+    recorder = run.recorder
+    assert recorder is not None
     row = await db.load_session(run.request.session_id)
     if row is None:
-        return
+        return {}
     refuse_other_user(row, run.request.user_id)
-    mine = changes(run.state_base, snapshot(run.state))
+    committed = recorder.committed
+    mine = changes(committed, snapshot(run.state))
+    taken: dict[str, bytes | None] = {}
     for key in dict.fromkeys((*row.state, *run.state_base)):
-        stored = row.state.get(key)
-        if stored == run.state_base.get(key) or key in mine:
-            continue
-        if stored is None:
-            run.state.pop(key, None)
-            run.state_base.pop(key, None)
-        else:
-            run.state[key] = decode_state(row, key)
-            run.state_base[key] = stored
+        stored, base = row.state.get(key), run.state_base.get(key)
+        if stored != base and committed.get(key) == base and key not in mine:
+            taken[key] = stored
+    if taken:
+        recorder.take(taken)
+        run.state_base = patched(run.state_base, taken)
+        replace(run.state, taken)
+    return row.state
+
+
+def pending_over(run: Execution, stored: dict[str, bytes]) -> dict[str, bytes]:
+    """The ``stored`` state with what this run has still to store."""
+    assert run.recorder is not None
+    return patched(stored, changes(run.state_base, run.recorder.committed))
 
 
 # -- whose turn it is ----------------------------------------------------------------------------------------------------
@@ -322,10 +309,9 @@ class Turn:
     async def _among_processes(self, db: BaseDb, policy: str) -> None:
         run = self._run
         if policy != "reject":
-            await _acquire(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
+            await acquire_lock(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
             return
-        now = run.clock.time()
-        if not await db.acquire(self.lock_name, owner=self.owner, now=now, until=now + run.definition.lease):
+        if not await db.acquire(self.lock_name, owner=self.owner, lease=run.definition.lease):
             raise SessionBusy(f"session {run.request.session_id!r} is busy in another process or event loop")
 
     async def give_up(self) -> None:
@@ -342,7 +328,7 @@ class Turn:
         try:
             if db is not None and line.turns[0] is self:  # the others never asked the database
                 with anyio.CancelScope(shield=True):
-                    await _release(db, self.lock_name, self.owner)
+                    await release_lock(db, self.lock_name, self.owner)
         finally:
             line.turns.remove(self)
             if line.turns and (moved := line.turns[0]._moved) is not None:

@@ -18,6 +18,7 @@ from ..model.errors import Fenced, RunCancelledError, RunNotFound
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
+from .failures import shorten
 
 if TYPE_CHECKING:
     from .execution import Completion, Execution
@@ -39,7 +40,8 @@ class RunStream:
 
     Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
     the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
-    After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception.
+    After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception. ``Fenced`` is raised
+    without an end before it: another process has the run, and how it ends is said there.
     """
 
     def __init__(
@@ -86,6 +88,9 @@ class RunStream:
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
             raise
+        except Exception as error:
+            shorten(error)
+            raise
         if event is None:
             raise StopAsyncIteration
         return event
@@ -126,15 +131,19 @@ class RunStream:
             Exception: What the run failed with, or what kept it from beginning.
             RunCancelledError: The stream was closed before its first event was asked for.
         """
-        async for _ in self:
-            pass
-        if self._run is None:
-            raise self._refused or RunCancelledError(
-                "the stream was closed before its run began, so there is no output"
-            )
-        if self._is_elsewhere:
-            return await self._output_elsewhere()
-        return await (self._run if self._completion is None else self._completion).result()
+        try:
+            async for _ in self:
+                pass
+            if self._run is None:
+                raise self._refused or RunCancelledError(
+                    "the stream was closed before its run began, so there is no output"
+                )
+            if self._is_elsewhere:
+                return await self._output_elsewhere()
+            return await (self._run if self._completion is None else self._completion).result()
+        except Exception as error:
+            shorten(error)
+            raise
 
     async def _wait_ended(self) -> None:
         if self._completion is not None:
@@ -148,6 +157,9 @@ class RunStream:
             first = await self._take()
         except anyio.get_cancelled_exc_class():
             self._leave("the reader was cancelled")
+            raise
+        except Exception as error:
+            shorten(error)
             raise
         finally:
             if self._run is not None and self._is_over():
@@ -188,9 +200,12 @@ class RunStream:
         return str(Position(buffer.last_epoch or (run.epoch if run is not None else 0), buffer.last_seq))
 
     def _is_lost(self, event: Event) -> bool:
-        """True for an end that is not stored, in a stream that can go on with the log: nobody sees it. (D6)"""
+        """True for an end that is not stored, and that another end may follow: in the log, or in the process that has
+        taken the run over. Nobody sees it."""
         run = self._run
-        return run is not None and run.end_is_lost and self._follow is not None and is_end(event)
+        if run is None or not run.end_is_lost or not is_end(event):
+            return False
+        return self._follow is not None or run.is_taken_over
 
     async def _output_elsewhere(self) -> WorkflowRunOutput:
         """How the run ended, or paused, in another process. If it failed there, Fenced, with that output attached."""

@@ -16,6 +16,7 @@ import anyio.lowlevel
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from . import portal
+from .failures import shorten
 from .host import live_runs
 from .stream import RunStream
 
@@ -55,12 +56,13 @@ class SyncRunStream:
         try:
             for _ in self._events:
                 pass
-        except Exception:
+            return portal.call(self._stream.result, at_once=True)
+        except Exception as error:
+            shorten(error)
             raise
         except BaseException:
             self.close()
             raise
-        return portal.call(self._stream.result, at_once=True)
 
     def close(self) -> None:
         """Leave; a run that is still going is cancelled, and its end is waited for."""
@@ -83,7 +85,8 @@ def _events(stream: RunStream) -> Generator[Event, None, None]:
     try:
         while events := portal.call(stream.take_some, at_once=True):
             yield from events
-    except Exception:
+    except Exception as error:
+        shorten(error)
         raise
     except BaseException as error:
         run = stream.abandon()

@@ -43,7 +43,9 @@ def refuse_unreadable(
     if to_cancel:
         found = [item for item in unreadables(output.input) if Unreadable.of(item).class_name == DAMAGED]
     else:
-        records = [(record.decision, record.output, record.value) for record in journal.records.values()]
+        records = [
+            (record.decision, record.output, record.value, record.changed) for record in journal.records.values()
+        ]
         given = (output.input, output.additional_data, output.dependencies, output.metadata)
         found = unreadables((given, records, list(requirements)))
     if not found:
@@ -100,7 +102,7 @@ async def put_aside(run: Execution, outcome: Any) -> bool:
                 )
                 await recorder.db.commit(Batch(fence=fence, run=row, statuses=frozenset({RunStatus.running})))
             else:
-                await recorder.db.renew(fence, lease_until=run.clock.time() - 1)
+                await recorder.db.renew([(fence, 0.0)])
     except Exception as failure:  # the end that follows says so too
         logger.warning("run %s could not be given back: %s", run.id, failure)
         return False

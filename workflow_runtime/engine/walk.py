@@ -15,9 +15,9 @@ from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepe
 from ..steps.build import MAX_NESTING
 from ..steps.step import StepNode, content_type
 from .context import RunContext
+from .failures import surfaced
 from .frame import Frame
-from .group import stray
-from .invoke import lost, run_callable
+from .invoke import run_callable
 from .request import Definition, Input
 from .said import Said, take_back
 
@@ -89,7 +89,7 @@ async def _call_function(
         "execution_input": WorkflowExecutionInput(
             given.value, given.additional_data, given.images, given.videos, given.audio, given.files
         ),
-        "session_state": frame.run.state,
+        "session_state": frame.state,
         "run_context": RunContext(inner, node, path, frame.attempt(path), said),
         **kwargs,
     }
@@ -100,13 +100,19 @@ async def _call_function(
         )
     try:
         output = await run_callable(inner, node, path, binding, supplied, frame.attempt(path), said, offload=True)
+        await frame.run.going_on()
     except BaseException as error:
-        is_lost = stray(error)
-        if is_lost or isinstance(error, Exception):
+        failure = surfaced(error, path or f"Workflow {frame.definition.name!r}", "function")
+        if isinstance(failure or error, Exception):
+            await frame.run.going_on()
             take_back(frame, path)
-        if is_lost:
-            raise lost(f"Workflow {frame.definition.name!r}", "function") from error
-        raise
+            frame.note_failure(node, path, failure or error, frame.attempt(path))  # type: ignore[arg-type]  # it is one
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        inner.left = True
+        frame.run.leave_parts(path)
     return output.content
 
 

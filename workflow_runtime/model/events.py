@@ -200,11 +200,14 @@ class WorkflowAgentCompletedEvent(
 class SessionStateConflictEvent(
     WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="SessionStateConflict"
 ):
-    """Two runs changed one key of the session's state: ``theirs`` was stored first, ``ours`` stands now."""
+    """Two runs, or two branches of one, changed one key of the session's state: ``theirs`` was stored first, ``ours`` stands
+    now. ``our_path`` and ``their_path`` are the paths of the steps, where both are of this run."""
 
     key: str = ""
     ours: Any = None
     theirs: Any = None
+    our_path: str = ""
+    their_path: str = ""
 
 
 # -- a step -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 | dataclass | a dataclass | a bare object, and its fields put into its slots and its dict |
 | model | a pydantic model | the same; private attributes get their defaults, calls when they are first asked for |
 | struct | a msgspec.Struct | its constructor, which is msgspec's own; past ``__post_init__`` by way of a twin |
+| exception | an exception | the constructor of the built-in class below it, and its fields as those of a dataclass |
 | namedtuple | a named tuple | ``tuple.__new__`` |
 | enum, flag | an Enum, a Flag | looking the member up; combined flags by the standard library's own rule |
 
@@ -14,6 +15,7 @@ metaclass method runs. A field that the class has lost is dropped; one that it h
 
 from __future__ import annotations
 
+import builtins
 import copy
 import dataclasses
 import enum
@@ -24,7 +26,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .classes import PerClass, Unfit, class_of, has, is_trusted, lookup, mro, namespace
+from .classes import Damaged, PerClass, Unfit, class_of, has, is_trusted, lookup, mro, namespace
 
 __all__ = [
     "MAKERS",
@@ -42,6 +44,7 @@ __all__ = [
 
 _ABSENT: Any = object()
 _NONE: Any = dataclasses.MISSING
+_BUILTIN: tuple[Any, ...] = tuple(kind for kind in vars(builtins).values() if isinstance(kind, type))
 _EMPTY = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, bool)
 _STRUCT: Any = type(msgspec.Struct)
 _LATE: Any = vars(sys.modules["msgspec._core"])["Factory"]  # what a field's default_factory stands as
@@ -255,8 +258,27 @@ def _past_post_init(kind: type, fields: dict[str, Any]) -> Any:
     return value
 
 
+def make_exception(kind: type, fields: Mapping[str, Any]) -> Any:
+    if not has(kind, BaseException):
+        raise Unfit("it is no exception any more")
+    refuse_hooks(kind)
+    args, own = fields.get("args"), fields.get("fields")
+    if type(args) is not list or type(own) is not dict:
+        raise Damaged("its fields are damaged")
+    base = next(found for found in mro(kind) if any(found is one for one in _BUILTIN))
+    try:
+        value: Any = base.__new__(kind, *args)
+        base.__init__(value, *args)
+    except (TypeError, ValueError) as error:
+        raise Unfit(f"it cannot be made of what was stored: {error}") from None
+    for name, item in own.items():
+        put(value, kind, name, item)
+    return value
+
+
 MAKERS: dict[str, Callable[[type, Mapping[str, Any]], Any]] = {
     "dataclass": make_dataclass,
+    "exception": make_exception,
     "model": make_model,
     "struct": make_struct,
 }

@@ -12,7 +12,8 @@ __all__ = ["Retention"]
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """Ages in seconds or as a timedelta, counted from the last write; None keeps things for ever. A Runtime prunes.
+    """Ages in seconds or as a timedelta, counted from the last write; None keeps things for ever. A Runtime
+    prunes runs of the workflow that has the retention, and keeps a run as long as one that was forked from it.
 
     ``deltas``: text and progress events of finished runs; ``events``: all their events; ``runs``: finished runs whole.
     ``max_payload``: bytes; a larger event is stored without its payload (the step's output is kept in the journal).

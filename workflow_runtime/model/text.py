@@ -10,7 +10,17 @@ import msgspec
 from .classes import lookup
 from .unreadable import Unreadable, plain
 
-__all__ = ["as_text", "builtins", "is_model", "is_something", "read_json", "shown"]
+__all__ = [
+    "as_text",
+    "builtins",
+    "error_name",
+    "error_text",
+    "is_model",
+    "is_something",
+    "printable",
+    "read_json",
+    "shown",
+]
 
 _DEEPEST = 200
 
@@ -37,7 +47,26 @@ def _hook(value: Any) -> Any:
         return value.model_dump(mode="json")
     if hasattr(value, "to_dict"):
         return value.to_dict()
-    return str(value)
+    return error_text(value) if isinstance(value, BaseException) else str(value)
+
+
+def printable(text: str) -> str:
+    """``text`` as something that UTF-8 can hold: half of a character pair is written as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def error_text(error: BaseException) -> str:
+    """The message of an exception. It can always be stored, also where its class has no message to give."""
+    error = getattr(error, "stands_for", error)
+    try:
+        return printable(str(error))
+    except Exception as second:
+        return f"<no message: {type(error).__name__}.__str__ raised {type(second).__name__}>"
+
+
+def error_name(error: BaseException) -> str:
+    """The name of an exception's class."""
+    return printable(type(getattr(error, "stands_for", error)).__name__)
 
 
 def read_json(text: str | bytes) -> Any:
@@ -108,7 +137,7 @@ def as_text(value: Any) -> str | None:
             return str(value.model_dump_json(indent=2, exclude_none=True))
         if isinstance(value, (dict, list)):
             return json.dumps(value, indent=2, default=_json_default, ensure_ascii=False)
-        return str(value)
+        return error_text(value) if isinstance(value, BaseException) else str(value)
     except Exception:  # a key that is no text, a value within itself, a model that cannot say what it holds
         found = shown(value)
         return found if isinstance(found, str) else json.dumps(found, indent=2, ensure_ascii=False)
@@ -117,4 +146,4 @@ def as_text(value: Any) -> str | None:
 def _json_default(value: Any) -> Any:
     if is_model(value) or isinstance(value, msgspec.Struct):
         return builtins(value)
-    return str(value)
+    return error_text(value) if isinstance(value, BaseException) else str(value)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
+from types import MethodDescriptorType
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from .making import dataclass_fields, field_of, instance_dict, struct_fields
 from .text import is_model
 from .unreadable import Unreadable
 
-__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal"]
+__all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal", "store_as_dict"]
 
 TAG = "$"
 _SCALARS = (str, int, bool, type(None))
@@ -104,6 +105,11 @@ _WRITERS: dict[type, _Writer] = {
 }
 
 
+def store_as_dict(kind: type[dict[Any, Any]]) -> None:
+    """Let values of this kind of dict be stored; they come back as plain dicts."""
+    _WRITERS[kind] = ("dict", lambda v, w, d: [[seal(k, w, d), seal(x, f"{w}[{k!r}]", d)] for k, x in v.items()])
+
+
 _Form = tuple[str, str, Callable[[Any, str, int], Any]]  # tag, name of the class, what writes the value
 _forms: PerClass[_Form] = PerClass()  # what writes is one call deep: MAX_DEPTH levels must fit into Python's stack
 
@@ -133,6 +139,8 @@ def _form(value: Any, kind: type, where: str) -> _Form:
         return "model", _name(kind, where), _model
     if has(kind, msgspec.Struct):
         return "struct", _name(kind, where), _named(struct_fields(kind))
+    if has(kind, BaseException):
+        return "exception", _name(kind, where), _exception
     if (names := dataclass_fields(kind)) is not None:
         return "dataclass", _name(kind, where), _named(names)
     if has(kind, tuple) and lookup(kind, "_fields") is not None:
@@ -152,6 +160,21 @@ def _kept(value: Unreadable) -> dict[str, Any]:
         return {TAG: "damaged", "v": base64.b64encode(data).decode()}
     found: dict[str, Any] = data
     return found
+
+
+def _exception(error: BaseException, where: str, depth: int) -> dict[str, Any]:
+    """What an exception is made of. Where it was raised, and its causes, are not values of it."""
+    kind = type(error)
+    args, state = BaseException.__dict__["args"].__get__(error), instance_dict(error, kind)
+    reduce = lookup(kind, "__reduce__")
+    if type(reduce) is MethodDescriptorType:  # written in C; some keep more than their args
+        made: Any = reduce(error)
+        args, state = made[1], {**(made[2] if len(made) > 2 else {}), **state}
+    fields = {name: item for name, item in state.items() if name not in ("run_output", "__notes__")}
+    return {
+        "args": [seal(item, f"{where}[{i}]", depth) for i, item in enumerate(args)],
+        "fields": {name: seal(item, f"{where}.{name}", depth) for name, item in fields.items()},
+    }
 
 
 def _named(names: Sequence[str]) -> Callable[[Any, str, int], dict[str, Any]]:

@@ -17,6 +17,7 @@ from ..model.enums import OnError
 from ..model.errors import StorageError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
+from ..model.text import error_name, error_text
 from .container import ContainerNode, run_sequence
 from .frame import Frame
 from .step import allow_guards
@@ -118,16 +119,19 @@ class ConditionNode(ContainerNode):
                 policy = self.policy_for(error)
                 if policy == "fail":
                     raise
-                failure = {"attempt": attempt, "error": str(error), "type": type(error).__name__, "holds": holds}
-                frame.emit(
-                    ev.StepErrorEvent, self, path, error=str(error), error_type=type(error).__name__, attempt=attempt
+                text, kind = error_text(error), error_name(error)
+                failure = {"attempt": attempt, "error": text, "type": kind, "holds": holds}
+                frame.note_failure(self, path, error, attempt)
+                frame.log_failure(
+                    path, error, "failed and is skipped" if policy == "skip" else "failed and waits for a person"
                 )
+                frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
                 if policy == "pause":
                     frame.enter(self, path, failure)
                     if frame.ask_error(self, path, failure).action == "retry":
                         attempt += 1
                         continue
-                return self._given_up(str(error), holds)
+                return self._given_up(text, holds)
 
     def policy_for(self, error: Exception) -> str:
         """What follows a failure: fail, skip or pause. For subclasses with another rule than the declared one."""

@@ -79,6 +79,7 @@ class ContainerNode(Node):
         except StorageError:
             raise
         except Exception as error:
+            frame.note_failure(self, path, error, 1)
             frame.failed(self, path, error, self.kind)
             raise
         frame.leave(self, path, output, started)

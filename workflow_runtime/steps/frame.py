@@ -29,6 +29,11 @@ class Frame(Protocol):
         """The frame of the children of the container at ``path``; ``parent`` where their parent's id is another."""
         ...
 
+    def apart(self, *, shared: bool = False) -> Frame:
+        """This place for one of several branches: it works on a copy of the session state, merged with its outcomes, or with
+        ``shared`` on the live one."""
+        ...
+
     def now(self) -> float: ...
 
     def emit(self, kind: type[WorkflowEvent], node: Node, path: str, **fields: Any) -> None:
@@ -56,6 +61,13 @@ class Frame(Protocol):
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
+
+    def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
+        """Keep the traceback with the run, and write the step, its path, the attempt and the run onto the exception.
+        Nothing is noted where a step inside failed with it."""
+
+    def log_failure(self, path: str, error: Exception, outcome: str) -> None:
+        """Log a failure that does not fail the run, with its traceback."""
 
     def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
         """The node fails the run with ``error``, unless what is around it goes on. Nothing is kept for a container in
@@ -86,7 +98,7 @@ class Frame(Protocol):
 
     @property
     def state(self) -> dict[str, Any]:
-        """The live session state."""
+        """The live session state; in a branch, the copy of that."""
         ...
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:

@@ -122,6 +122,8 @@ def _wait_for(value: str | int, branches: int, name: str | None) -> int | None:
 class ParallelNode(ContainerNode):
     __slots__ = ("declared",)
     kind = "Parallel"
+    shares_state: ClassVar[bool] = False
+    """Whether the branches work on the live session state. For subclasses."""
     completed = ev.ParallelExecutionCompletedEvent
 
     def __init__(self, declared: Parallel, **place: Any) -> None:
@@ -138,7 +140,7 @@ class ParallelNode(ContainerNode):
             await frame.settle()
         inner = frame.below(path)
         found = await frame.branches(
-            [self._branch(child, inner, flow) for child in self.children],
+            [self._branch(child, inner.apart(shared=self.shares_state), flow) for child in self.children],
             fail_fast=declared.fail_fast,
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
@@ -204,7 +206,9 @@ class MapNode(ContainerNode):
         step = self.children[0]
         found = await frame.branches(
             [
-                _branch(step, frame.below(f"{path}#{i}", path), flow.fork(input=item, additional={"item_index": i}))
+                _branch(
+                    step, frame.below(f"{path}#{i}", path).apart(), flow.fork(input=item, additional={"item_index": i})
+                )
                 for i, item in enumerate(items)
             ],
             fail_fast=self.declared.fail_fast,

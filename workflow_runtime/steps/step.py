@@ -17,7 +17,7 @@ from ..model.errors import BuildError, StepTimeoutError, StorageError
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput, deepest, last_made
-from ..model.text import as_text
+from ..model.text import as_text, error_name, error_text
 from .frame import Frame
 from .reviewing import reviewed
 from .signals import Rejected
@@ -266,7 +266,7 @@ class StepNode(Node):
             except Exception as error:
                 if isinstance(error, StepTimeoutError) and error.path == path:
                     raise
-                if self.retry is not None and attempt < self.retry.attempts and isinstance(error, self.retry.on):
+                if self.retry is not None and attempt < self.retry.attempts and self._retries(error):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
                 else:
                     done = await self._failed(frame, path, error, attempt, started)
@@ -281,16 +281,21 @@ class StepNode(Node):
         await frame.checkpoint()
         return output
 
+    def _retries(self, error: Exception) -> bool:
+        assert self.retry is not None
+        return isinstance(error, self.retry.on) or isinstance(getattr(error, "stands_for", None), self.retry.on)
+
     async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
         assert self.retry is not None
         delay = self.retry.pause(attempt, frame.random())
+        frame.note_failure(self, path, error, attempt)
         frame.emit(
             ev.StepRetryEvent,
             self,
             path,
             attempt=attempt,
-            error=str(error),
-            error_type=type(error).__name__,
+            error=error_text(error),
+            error_type=error_name(error),
             seconds=seconds,
             delay=delay,
             discards_deltas=frame.has_streamed(path),
@@ -302,20 +307,22 @@ class StepNode(Node):
         self, frame: Frame, path: str, error: Exception, attempt: int, started: float
     ) -> StepOutput | None:
         """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
-        kind = type(error).__name__
-        frame.emit(ev.StepErrorEvent, self, path, error=str(error), error_type=kind, attempt=attempt)
+        text, kind = error_text(error), error_name(error)
+        frame.note_failure(self, path, error, attempt)
+        frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
         policy = self.policy_for(error)
         if policy == "fail":
             frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
             raise error
+        frame.log_failure(path, error, "failed and is skipped" if policy == "skip" else "failed and waits for a person")
         if policy == "pause":
             record = frame.recorded(path)
             before = record.decision if record is not None else None  # of an executor that had stopped to ask
-            failure = {"attempt": attempt, "error": str(error), "type": kind, "before": before}
+            failure = {"attempt": attempt, "error": text, "type": kind, "before": before}
             frame.enter(self, path, failure)
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
-        return await self._skipped(frame, path, str(error), attempt, started)
+        return await self._skipped(frame, path, text, attempt, started)
 
     def policy_for(self, error: Exception) -> str:
         """What follows the last attempt: fail, skip or pause. For subclasses with another rule than the declared one."""

@@ -7,7 +7,7 @@ each checked by ``workflow_runtime.testing.DbContract``:
 2. A batch with a ``fence`` is refused with ``Fenced``, and changes nothing, when the stored run's attempt is newer or
    its owner is another (a run without an owner has no other one). No write lowers a stored attempt.
 3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of
-   one of its keys are neither the ``expected`` ones nor the new ones. Other keys of the session merge silently.
+   one of its keys are not the ``expected`` ones. Other keys of the session merge silently.
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
    A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
@@ -20,12 +20,16 @@ each checked by ``workflow_runtime.testing.DbContract``:
 10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
    somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
    one of the questions it ``waits_for`` is answered (``AnswersArrived``).
+11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
+   now, and it alone says whether a lease has run out. A server uses its own clock, a file or memory the clock it was
+   given. All other times are those of the caller, and are only stored and compared with each other.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -39,7 +43,9 @@ __all__ = [
     "DbReport",
     "EventRow",
     "Fence",
+    "LeaseClock",
     "LeaseState",
+    "Pruned",
     "RequirementRow",
     "RunFilter",
     "RunRow",
@@ -54,12 +60,24 @@ CONTRACT = 2
 """The version of the contract that the engine needs."""
 
 
+class LeaseClock(Protocol):
+    """The clock of a database that has none of its own. The module ``time`` is one, and so is a workflow's clock."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+        ...
+
+
 class RunRow(msgspec.Struct, kw_only=True):
     """One run. ``data`` is the encoded WorkflowRunOutput; times are unix seconds; ``seq`` the last published number.
 
     ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only: the commit that creates the
     run stores them, later ones leave them alone, but a row with a status that is neither PENDING nor RUNNING gives the
     lease up.
+
+    ``lease`` is written only: in a commit that creates the run, the seconds from the database's now for which it is leased
+    (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
+    when the row was read.
     """
 
     run_id: str
@@ -79,6 +97,8 @@ class RunRow(msgspec.Struct, kw_only=True):
     lease_until: float | None = None
     cancel_requested: bool = False
     forked_from: str | None = None
+    lease: float | None = None
+    expired: bool = False
 
 
 class StepRow(msgspec.Struct, kw_only=True):
@@ -224,10 +244,19 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled?"""
+    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled? ``renewed`` is False where
+    it is ours, but somebody was writing the run: try again soon."""
 
     held: bool
     cancel_requested: bool = False
+    renewed: bool = True
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """``rows``: how many were deleted. ``more``: the limit was reached, so there may be more to delete."""
+
+    rows: int = 0
+    more: bool = False
 
 
 class DbReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,15 +271,16 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; None means any. ``expired_before``: leases that ran out before this unix time. ``signalled``:
-    only runs with a signal that nobody has taken."""
+    """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock, and
+    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that nobody has taken."""
 
     session_id: str | None = None
     user_id: str | None = None
     workflow_id: str | None = None
     parent_run_id: str | None = None
     statuses: frozenset[RunStatus] | None = None
-    expired_before: float | None = None
+    expired: bool = False
+    expired_within: float | None = None
     signalled: bool = False
 
 
@@ -273,6 +303,11 @@ class BaseDb(ABC):
     async def check(self) -> DbReport:
         """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
         return DbReport(place=self.id, engine=type(self).__name__)
+
+    async def vacuum(self) -> int | None:
+        """Give the space of deleted rows back to the disk; may take long, and others may wait. The bytes that went back,
+        None where the database has no such thing."""
+        return None
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -299,34 +334,36 @@ class BaseDb(ABC):
         *,
         owner: str,
         now: float,
-        lease_until: float,
+        lease: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
         answers: Sequence[RequirementRow] = (),
     ) -> RunRow | None:
-        """Become the owner of a run in one of ``statuses`` and set it RUNNING with ``attempt + 1``; the new row.
-        With ``expired_only`` a run whose lease has not run out at ``now`` is left. None when nothing was claimed. A
-        request to cancel stays, but that of a run which had ended is forgotten. The run's signals are taken: what they
-        tell of is read after the claim. ``answers`` to its questions are stored with the claim, or not at all; raises as
-        ``answer`` does."""
+        """Become the owner of a run in one of ``statuses`` for ``lease`` seconds, and set it RUNNING with ``attempt + 1``;
+        the new row. With ``expired_only`` a run whose lease has not run out is left; a run without one has none to wait
+        for. None when nothing was claimed. ``now`` is stored as ``updated_at``. A request to cancel stays, but that of a
+        run which had ended is forgotten. The run's signals are taken: what they tell of is read after the claim.
+        ``answers`` to its questions are stored with the claim, or not at all; raises as ``answer`` does."""
 
     @abstractmethod
-    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
-        """Extend the lease if it is still this owner's at this attempt."""
+    async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
+        """Of each run whose lease is still this owner's at this attempt, let it run out so many seconds from now (0: at
+        once). What is true of each, in their order. However many they are, it is one transaction and a few statements:
+        a process renews all of its leases with it."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         """Mark a PENDING, RUNNING or PAUSED run as to be cancelled, and leave a signal "cancel" for it; its status, or None
-        when it is not one of those."""
+        when it is not one of those. ``now`` is stored as the time of the request."""
 
     @abstractmethod
-    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+    async def take_signals(self, owner: str) -> list[SignalRow]:
         """The signals for this owner's PENDING and RUNNING runs that nobody has taken, oldest first. Each is given once.
         Writes only when there are any."""
 
     @abstractmethod
-    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
-        """Take the named lock unless another owner holds it beyond ``now``."""
+    async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
+        """Take the named lock, or keep it, for ``lease`` seconds, unless another owner holds it."""
 
     @abstractmethod
     async def release(self, name: str, *, owner: str) -> None:
@@ -337,9 +374,22 @@ class BaseDb(ABC):
         """Delete the session with its state, runs, steps, events and requirements. False when there was none."""
 
     @abstractmethod
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
         """Delete at most ``limit`` rows: events of these kinds of finished runs that were last written before
-        ``before``, or, with None, such runs whole. Oldest runs first. How many went."""
+        ``before``, or, with None, such runs whole. Of one workflow, by id of all; of a workflow by ``mark``, then those that
+        ended first. A run is kept whole while a run that was forked from it (``RunRow.forked_from``) is stored.
+
+        ``mark`` is 1 or 2: runs that have lost all events of these kinds get it, and runs that have it, or a higher one,
+        are not looked at again; at most ``limit`` runs are looked at. 0 looks at all, and marks none. A call finds what is
+        due by an index: where nothing is due it reads next to nothing, however many runs are stored."""
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ loops and threads at once. What is stored is never handed out: rows are copied o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from copy import copy
 from itertools import islice
@@ -20,7 +21,9 @@ from .base import (
     Committed,
     EventRow,
     Fence,
+    LeaseClock,
     LeaseState,
+    Pruned,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -38,12 +41,19 @@ _ASKING = frozenset({RunStatus.PAUSED, RunStatus.RUNNING})
 
 
 class InMemoryDb(BaseDb):
-    """Keeps everything until the object goes. ``aclose`` forgets nothing, so a closed database can be opened again."""
+    """Keeps everything until the object goes. ``aclose`` forgets nothing, so a closed database can be opened again.
+
+    Args:
+        id: What the database is called in messages and listings.
+        clock: What leases are measured with; None is the machine's clock. A test that lets leases run out gives it the
+            clock of its workflow (``FakeClock``).
+    """
 
     contract = CONTRACT
 
-    def __init__(self, *, id: str = "memory") -> None:
+    def __init__(self, *, id: str = "memory", clock: LeaseClock | None = None) -> None:
         self.id = id
+        self._clock: LeaseClock = time if clock is None else clock
         self._lock = Lock()
         self._watch = Watch()
         self._runs = RunTable()
@@ -84,6 +94,7 @@ class InMemoryDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=self._answered(batch, run_id),
+            now=self._clock.time(),
         )
         if verdict.run is not None:
             self._runs.put(verdict.run)
@@ -155,7 +166,7 @@ class InMemoryDb(BaseDb):
         *,
         owner: str,
         now: float,
-        lease_until: float,
+        lease: float,
         statuses: frozenset[RunStatus],
         expired_only: bool,
         answers: Sequence[RequirementRow] = (),
@@ -164,8 +175,9 @@ class InMemoryDb(BaseDb):
             row = rules.claimed(
                 self._runs.row(run_id),
                 owner=owner,
-                now=now,
-                lease_until=lease_until,
+                now=self._clock.time(),
+                updated_at=now,
+                lease=lease,
                 statuses=statuses,
                 expired_only=expired_only,
             )
@@ -177,13 +189,17 @@ class InMemoryDb(BaseDb):
             self._watch.wake((run_id,))
         return row
 
-    async def renew(self, fence: Fence, *, lease_until: float) -> LeaseState:
+    async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:
-            stored = self._runs.row(fence.run_id)
-            state = rules.renewed(stored, fence)
-            if stored is not None and state.held:
-                stored.lease_until = lease_until
-            return state
+            now = self._clock.time()
+            return [self._renew(fence, now + lease) for fence, lease in leases]
+
+    def _renew(self, fence: Fence, lease_until: float) -> LeaseState:
+        stored = self._runs.row(fence.run_id)
+        state = rules.renewed(stored, fence)
+        if stored is not None and state.held:
+            stored.lease_until = lease_until
+        return state
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         with self._lock:
@@ -195,17 +211,18 @@ class InMemoryDb(BaseDb):
         self._watch.wake((run_id,))
         return row.status
 
-    async def take_signals(self, owner: str, *, now: float) -> list[SignalRow]:
+    async def take_signals(self, owner: str) -> list[SignalRow]:
         with self._lock:
             taken = [signal for run_id in self._runs.signalled(owner) for signal in self._runs.take_signals(run_id)]
         return sorted(taken, key=lambda signal: signal.number)
 
-    async def acquire(self, name: str, *, owner: str, now: float, until: float) -> bool:
+    async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         with self._lock:
+            now = self._clock.time()
             holder = self._locks.get(name)
             if holder is not None and holder[0] != owner and holder[1] > now:
                 return False
-            self._locks[name] = (owner, until)
+            self._locks[name] = (owner, now + lease)
             return True
 
     async def release(self, name: str, *, owner: str) -> None:
@@ -229,28 +246,52 @@ class InMemoryDb(BaseDb):
             self._open.pop((run_id, requirement_id), None)
         self._runs.delete(run_id)
 
-    async def prune(self, *, kinds: frozenset[str] | None, before: float, limit: int) -> int:
+    async def prune(
+        self,
+        *,
+        kinds: frozenset[str] | None,
+        before: float,
+        limit: int,
+        workflow_id: str | None = None,
+        mark: int = 0,
+    ) -> Pruned:
+        bounded = kinds is None or mark > 0
         with self._lock:
-            went = 0
-            for run_id in self._runs.oldest_first():
-                run = self._runs.by_id[run_id]
-                if went >= limit:
-                    break
-                if run.row is None or not rules.is_old(run.row, before):
-                    continue
-                if kinds is None:
-                    self._delete_run(run_id)
-                    went += 1
-                else:
-                    went += run.drop_events(kinds, limit - went)
-            return went
+            old = self._runs.old(workflow_id, rules.levels(kinds, mark), before, limit if bounded else None)
+            rows = self._drop_runs(old) if kinds is None else self._drop_events(old, kinds, limit, mark)
+            return Pruned(rows=rows, more=rows >= limit or (bounded and len(old) >= limit))
+
+    def _drop_events(self, run_ids: list[str], kinds: frozenset[str], limit: int, mark: int) -> int:
+        rows = 0
+        for run_id in run_ids:
+            rows += self._runs.by_id[run_id].drop_events(kinds, limit - rows)
+            if rows >= limit:
+                break
+            if mark:
+                self._runs.set_mark(run_id, mark)
+        return rows
+
+    def _drop_runs(self, run_ids: list[str]) -> int:
+        gone = 0
+        for run_id in run_ids:
+            if self._runs.has_forks(run_id):
+                self._runs.set_mark(run_id, rules.KEPT)
+            else:
+                self._delete_run(run_id)
+                gone += 1
+        return gone
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def load_run(self, run_id: str) -> RunRow | None:
         with self._lock:
             row = self._runs.row(run_id)
-            return None if row is None else copy(row)
+            return None if row is None else self._read(row)
+
+    def _read(self, row: RunRow) -> RunRow:
+        new = copy(row)
+        new.expired = rules.expired(row, self._clock.time())
+        return new
 
     async def load_steps(self, run_id: str) -> list[StepRow]:
         with self._lock:
@@ -306,7 +347,8 @@ class InMemoryDb(BaseDb):
         self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None
     ) -> list[RunRow]:
         with self._lock:
-            return [copy(row) for row in islice(self._runs.newest_first(where, before), limit)]
+            found = self._runs.newest_first(where, before, self._clock.time())
+            return [self._read(row) for row in islice(found, limit)]
 
     async def list_sessions(
         self,

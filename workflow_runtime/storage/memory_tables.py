@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from copy import copy
 
+from . import rules
 from .base import EventRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
 from .rules import ACTIVE, CANCELLABLE, matches, requirement_to_store
 
@@ -37,6 +38,11 @@ class Ordered:
     def oldest_first(self) -> list[str]:
         return [name for _, name in self._keys]
 
+    def first(self, before: float, limit: int | None) -> list[str]:
+        """The first ids, at most ``limit``, whose time is before ``before``."""
+        end = bisect_left(self._keys, (before, ""))
+        return [name for _, name in self._keys[: end if limit is None else min(end, limit)]]
+
     def __len__(self) -> int:
         return len(self._keys)
 
@@ -44,11 +50,12 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "requirements", "row", "signals", "steps", "touched")
+    __slots__ = ("_seqs", "events", "mark", "requirements", "row", "signals", "steps", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
         self.touched = 0
+        self.mark = 0  # what ``prune`` has deleted of it
         self.steps: dict[str, StepRow] = {}
         self.events: list[EventRow] = []
         self._seqs: list[int] = []
@@ -106,6 +113,9 @@ class RunTable:
         # Each by session, and under None of all sessions; ``live`` holds those that have not ended.
         self._all: dict[str | None, Ordered] = {}
         self._live: dict[str | None, Ordered] = {}
+        # Runs that have ended, by workflow ("" for none) and mark, in the order of their ends; forks by their origins.
+        self._ended: dict[tuple[str, int], Ordered] = {}
+        self._forks: dict[str, set[str]] = {}
         self._signals = 0
         self._signalled: dict[str, None] = {}
 
@@ -125,6 +135,11 @@ class RunTable:
         old, run.row = run.row, row
         if old is None or row.seq <= old.seq:
             run.touched = row.seq
+        if old is not None:
+            self._put_aside(old, run.mark, there=False)
+        if not row.status.is_final:
+            run.mark = 0
+        self._put_aside(row, run.mark, there=True)
         if (
             old is None
             or old.created_at != row.created_at
@@ -136,9 +151,55 @@ class RunTable:
 
     def delete(self, run_id: str) -> None:
         self._signalled.pop(run_id, None)
-        row = self.by_id.pop(run_id).row
+        run = self.by_id.pop(run_id)
+        row = run.row
         if row is not None:
             self._unlist(row)
+            self._put_aside(row, run.mark, there=False)
+            self._let_go(rules.origin(row))
+
+    def _let_go(self, origin: str | None) -> None:
+        """One of its forks is gone: it may be pruned, unless there are others."""
+        run = None if origin is None else self.by_id.get(origin)
+        if run is not None and run.mark == rules.KEPT:
+            self._set_mark(run, rules.KEPT - 1)
+
+    def _put_aside(self, row: RunRow, mark: int, *, there: bool) -> None:
+        """Enter the row in the lists that ``prune`` reads, or take it out."""
+        origin = rules.origin(row)
+        if origin is not None and there:
+            self._forks.setdefault(origin, set()).add(row.run_id)
+        elif origin is not None:
+            self._forks[origin].discard(row.run_id)
+            if not self._forks[origin]:
+                del self._forks[origin]
+        if row.status.is_final:
+            ended = self._ended.setdefault((row.workflow_id or "", mark), Ordered())
+            (ended.add if there else ended.remove)((row.updated_at, row.run_id))
+
+    def set_mark(self, run_id: str, mark: int) -> None:
+        """Note what has been deleted of a run."""
+        self._set_mark(self.by_id[run_id], mark)
+
+    def _set_mark(self, run: StoredRun, mark: int) -> None:
+        if run.row is not None:
+            self._put_aside(run.row, run.mark, there=False)
+            run.mark = mark
+            self._put_aside(run.row, mark, there=True)
+
+    def has_forks(self, run_id: str) -> bool:
+        return run_id in self._forks
+
+    def old(self, workflow_id: str | None, marks: range, before: float, limit: int | None) -> list[str]:
+        """The runs of a workflow (None: of all) that have ended before ``before``, with one of these marks."""
+        names = sorted({name for name, _ in self._ended}) if workflow_id is None else [workflow_id]
+        found: list[str] = []
+        for name in names:
+            for mark in marks:
+                ended = self._ended.get((name, mark))
+                if ended is not None:
+                    found += ended.first(before, None if limit is None else limit - len(found))
+        return found
 
     def signal(self, signal: SignalRow) -> None:
         """Keep a signal until the run's owner takes it."""
@@ -161,19 +222,16 @@ class RunTable:
         rows = [self.row(run_id) for run_id in self._signalled]
         return [row.run_id for row in rows if row is not None and row.owner == owner and row.status in ACTIVE]
 
-    def oldest_first(self) -> list[str]:
-        return self._all[None].oldest_first() if None in self._all else []
-
     def of_session(self, session_id: str) -> list[str]:
         return self._all[session_id].oldest_first() if session_id in self._all else []
 
-    def newest_first(self, where: RunFilter, before: Key | None) -> Iterator[RunRow]:
+    def newest_first(self, where: RunFilter, before: Key | None, now: float) -> Iterator[RunRow]:
         """The runs that match, newest first; only those that have not ended are looked at when only they can match."""
-        live = where.expired_before is not None or (where.statuses is not None and where.statuses <= CANCELLABLE)
+        live = where.expired or (where.statuses is not None and where.statuses <= CANCELLABLE)
         listed = (self._live if live else self._all).get(where.session_id)
         for run_id in () if listed is None else listed.newest_first(before):
             row = self.by_id[run_id].row
-            if row is not None and matches(row, where) and (not where.signalled or run_id in self._signalled):
+            if row is not None and matches(row, where, now) and (not where.signalled or run_id in self._signalled):
                 yield row
 
     def _list(self, row: RunRow) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "ACTIVE",
     "CANCELLABLE",
     "FINAL",
+    "KEPT",
     "REFUSED_BY_CANCEL",
     "RECHECK",
     "Verdict",
@@ -36,9 +37,13 @@ __all__ = [
     "check_answers",
     "claimed",
     "decide",
+    "expired",
     "is_old",
+    "levels",
     "is_open",
     "matches",
+    "origin",
+    "origin_of",
     "orphaned",
     "renewed",
     "requirement_to_store",
@@ -52,6 +57,9 @@ ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 CANCELLABLE = ACTIVE | {RunStatus.PAUSED}
 FINAL = frozenset(status for status in RunStatus if status.is_final)
 REFUSED_BY_CANCEL = frozenset({RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.ERROR})
+
+KEPT = 3
+"""The mark of an old run that ``prune`` keeps for its forks; it is 2 when the last of them is deleted."""
 
 RECHECK = 0.25
 """Seconds after which ``changed`` reports a write that it cannot date by the run's ``seq`` (see ``wake_after``)."""
@@ -102,6 +110,7 @@ def decide(
     session: SessionRow | None,
     state: Mapping[str, bytes],
     answered: Collection[str] = (),
+    now: float = 0.0,
 ) -> Verdict:
     """Whether ``batch`` may be written, and the run and session rows that it leaves.
 
@@ -112,6 +121,7 @@ def decide(
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
         answered: Which of ``batch.waits_for`` are stored as answered.
+        now: The database's time, from which a new lease is counted.
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
@@ -120,7 +130,7 @@ def decide(
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
         AnswersArrived: The run would wait for a question that is answered.
-        ConcurrentWrite: The session's keys are neither as expected nor as wanted.
+        ConcurrentWrite: The session's keys are not as expected.
     """
     row = batch.run
     if row is not None and run is not None and run.session_id != row.session_id:
@@ -146,7 +156,7 @@ def decide(
             f"run {subject(batch)!r} cannot wait for {names}: answered meanwhile; read the answers and go on",
             requirement_ids=frozenset(answered),
         )
-    changed = None if row is None else _next_run(run, row)
+    changed = None if row is None else _next_run(run, row, now)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
     stands = changed or run
     return Verdict(changed, patched, stands is not None and stands.cancel_requested)
@@ -181,9 +191,12 @@ def _check_owner(batch: Batch, run: RunRow | None, session: SessionRow | None) -
         raise SessionOwnerError(f"session {session_id!r} belongs to another user; nothing was written")
 
 
-def _next_run(stored: RunRow | None, row: RunRow) -> RunRow:
+def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
     new = copy(row)
     new.status = RunStatus(row.status)
+    if row.lease is not None:
+        new.lease_until = now + row.lease
+    new.lease, new.expired = None, False
     if stored is not None:
         # A row that was read before a take-over must not lower the attempt: it is the fence.
         new.attempt = max(stored.attempt, row.attempt)
@@ -197,9 +210,9 @@ def _next_run(stored: RunRow | None, row: RunRow) -> RunRow:
 def _next_session(stored: SessionRow | None, patch: SessionPatch, state: Mapping[str, bytes]) -> SessionRow:
     version = 0 if stored is None else stored.version
     current: dict[str, bytes | None] = {}
-    for key, value in patch.state.items():
+    for key in patch.state:
         there = state.get(key)
-        if there != value and there != patch.expected.get(key):
+        if there != patch.expected.get(key):
             current[key] = there
     if current:
         names = ", ".join(map(repr, sorted(current)))
@@ -239,21 +252,28 @@ def claimed(
     *,
     owner: str,
     now: float,
-    lease_until: float,
+    updated_at: float,
+    lease: float,
     statuses: frozenset[RunStatus],
     expired_only: bool,
 ) -> RunRow | None:
-    """The row after ``owner`` took the run over, or None when it may not. A lease that ends at ``now`` has run out; a
-    run without a lease has none to wait for. A request to cancel that a finished run had is over and done."""
+    """The row after ``owner`` took the run over at the database's ``now``, or None when it may not. A run without a lease
+    has none to wait for. A request to cancel that a finished run had is over and done."""
     if stored is None or stored.status not in statuses:
         return None
-    if expired_only and stored.lease_until is not None and stored.lease_until > now:
+    if expired_only and stored.lease_until is not None and not expired(stored, now):
         return None
     new = copy(stored)
     new.status, new.attempt, new.owner = RunStatus.RUNNING, stored.attempt + 1, owner
-    new.lease_until, new.updated_at = lease_until, now
+    new.lease_until, new.updated_at = now + lease, updated_at
+    new.expired = expired(new, now)
     new.cancel_requested = stored.cancel_requested and not stored.status.is_final
     return new
+
+
+def expired(row: RunRow, now: float) -> bool:
+    """Whether the run has a lease that has run out at the database's ``now``; one that ends now has."""
+    return row.lease_until is not None and row.lease_until <= now
 
 
 def renewed(stored: RunRow | None, fence: Fence) -> LeaseState:
@@ -326,8 +346,9 @@ def is_open(row: RequirementRow) -> bool:
     return row.answered_at is None and row.withdrawn_at is None
 
 
-def matches(row: RunRow, where: RunFilter) -> bool:
-    """Whether ``row`` is one of the runs that ``where`` asks for; its signals are not looked at."""
+def matches(row: RunRow, where: RunFilter, now: float) -> bool:
+    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals are not looked
+    at."""
     wanted: Iterable[tuple[str | None, str | None]] = (
         (where.session_id, row.session_id),
         (where.user_id, row.user_id),
@@ -338,12 +359,30 @@ def matches(row: RunRow, where: RunFilter) -> bool:
         return False
     if where.statuses is not None and row.status not in where.statuses:
         return False
-    return where.expired_before is None or (row.lease_until is not None and row.lease_until < where.expired_before)
+    if not where.expired:
+        return True
+    within = where.expired_within
+    return expired(row, now) and (within is None or row.lease_until is None or row.lease_until > now - within)
 
 
 def is_old(row: RunRow, before: float) -> bool:
-    """Whether ``prune`` may delete the run: it ended, and nothing of it is as new as ``before``."""
-    return row.status.is_final and row.created_at < before and row.updated_at < before
+    """Whether ``prune`` may delete of the run: it ended, and was last written before ``before``."""
+    return row.status.is_final and row.updated_at < before
+
+
+def origin(row: RunRow) -> str | None:
+    """The id of the run that this one was forked from."""
+    return None if row.forked_from is None else origin_of(row.forked_from)
+
+
+def origin_of(forked_from: str) -> str:
+    """The run that ``forked_from`` (run id, "@", position) names."""
+    return forked_from.rpartition("@")[0]
+
+
+def levels(kinds: Collection[str] | None, mark: int) -> range:
+    """The marks of the runs that ``prune`` looks at."""
+    return range(mark) if kinds is not None and mark else range(KEPT)
 
 
 def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float | None:

@@ -29,7 +29,7 @@ class CommitContract:
             updated_at=2.5,
             data=b"\x00output\xff",
             owner="a",
-            lease_until=9.5,
+            lease_until=9e9,
             forked_from="r9",
         )
         steps = [
@@ -125,9 +125,9 @@ class CommitContract:
     # -- fences --------------------------------------------------------------------------------------------------------
 
     async def test_a_writer_that_was_taken_over_is_fenced(self, db: BaseDb, other: BaseDb) -> None:
-        await db.commit(started(lease_until=5.0))
+        await db.commit(started(lease=-1.0))
         claimed = await other.claim(
-            "r1", owner="b", now=6.0, lease_until=20.0, statuses=frozenset({RunStatus.RUNNING}), expired_only=True
+            "r1", owner="b", now=6.0, lease=20.0, statuses=frozenset({RunStatus.RUNNING}), expired_only=True
         )
         assert claimed is not None
         zombie = Batch(fence=fence(), run=run(seq=9), steps=[step()], session=session(state={"k": b"1"}))
@@ -135,7 +135,7 @@ class CommitContract:
             await db.commit(zombie)
         stored, kept = await other.load_run("r1"), await other.load_session("s1")
         assert stored is not None
-        assert (stored.seq, stored.owner, stored.attempt, stored.lease_until) == (0, "b", 2, 20.0)
+        assert (stored.seq, stored.owner, stored.attempt, stored.expired) == (0, "b", 2, False)
         assert kept is not None
         assert kept.state == {}
         assert await other.load_steps("r1") == []
@@ -160,11 +160,11 @@ class CommitContract:
         assert (stored.attempt, stored.seq) == (4, 5)
 
     async def test_the_lease_is_left_alone_by_commits_of_a_live_run(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=100.0))
-        await db.commit(Batch(run=run(seq=2, owner="thief", lease_until=1.0, cancel_requested=True)))
+        await db.commit(started(lease_until=9e9))
+        await db.commit(Batch(run=run(seq=2, owner="thief", lease_until=1.0, lease=-1.0, cancel_requested=True)))
         stored = await db.load_run("r1")
         assert stored is not None
-        assert (stored.owner, stored.lease_until, stored.cancel_requested) == ("a", 100.0, False)
+        assert (stored.owner, stored.lease_until, stored.cancel_requested) == ("a", 9e9, False)
 
     @pytest.mark.parametrize("status", sorted(set(RunStatus) - {RunStatus.PENDING, RunStatus.RUNNING}))
     async def test_a_run_that_stops_gives_its_lease_up(self, db: BaseDb, status: RunStatus) -> None:
@@ -294,12 +294,12 @@ class SessionContract:
             await db.commit(Batch(session=session(state={"k": b"2"}, expected={"k": b"1"})))
         assert caught.value.current == {"k": None}
 
-    async def test_the_same_value_written_twice_is_no_conflict(self, db: BaseDb, other: BaseDb) -> None:
+    async def test_the_same_value_written_by_another_is_a_conflict_too(self, db: BaseDb, other: BaseDb) -> None:
         await other.commit(Batch(session=session(state={"k": b"1"})))
-        await db.commit(Batch(session=session(state={"k": b"1", "gone": None}, expected={"k": b"0", "gone": b"x"})))
-        row = await db.load_session("s1")
-        assert row is not None
-        assert row.state == {"k": b"1"}
+        patch = session(state={"k": b"1", "gone": None}, expected={"k": b"0", "gone": b"x"})
+        with pytest.raises(ConcurrentWrite) as caught:
+            await db.commit(Batch(session=patch))
+        assert caught.value.current == {"k": b"1", "gone": None}
 
     async def test_a_deleted_key_is_gone(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(Batch(session=session(state={"a": b"1", "b": b"2"})))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -15,7 +17,7 @@ from ..model.errors import (
     RunNotPaused,
     StorageError,
 )
-from ..storage.base import BaseDb, Batch, LeaseState, RequirementRow, RunFilter, RunRow
+from ..storage.base import BaseDb, Batch, LeaseState, Pruned, RequirementRow, RunFilter, RunRow
 from .contract_rows import event, fence, requirement, run, session, started, step
 
 __all__ = ["AnswerContract", "DeleteContract", "LeaseContract"]
@@ -26,9 +28,22 @@ FINAL = frozenset(status for status in RunStatus if status.is_final)
 
 
 async def claim(
-    db: BaseDb, owner: str = "b", *, now: float = 50.0, statuses: frozenset[RunStatus] = RUNNING, expired: bool = True
+    db: BaseDb,
+    owner: str = "b",
+    *,
+    lease: float = 100.0,
+    statuses: frozenset[RunStatus] = RUNNING,
+    expired: bool = True,
 ) -> RunRow | None:
-    return await db.claim("r1", owner=owner, now=now, lease_until=now + 100, statuses=statuses, expired_only=expired)
+    return await db.claim("r1", owner=owner, now=50.0, lease=lease, statuses=statuses, expired_only=expired)
+
+
+async def lease_of(db: BaseDb, run_id: str = "r1") -> tuple[float, bool]:
+    """When the lease runs out, and whether it has."""
+    stored = await db.load_run(run_id)
+    assert stored is not None
+    assert stored.lease_until is not None
+    return stored.lease_until, stored.expired
 
 
 class LeaseContract:
@@ -36,7 +51,7 @@ class LeaseContract:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2, seq=5, data=b"kept")))
         row = await claim(db, statuses=PAUSED, expired=False)
         assert row is not None
-        assert (row.status, row.attempt, row.owner, row.lease_until) == (RunStatus.RUNNING, 3, "b", 150.0)
+        assert (row.status, row.attempt, row.owner, row.expired) == (RunStatus.RUNNING, 3, "b", False)
         assert (row.seq, row.data, row.updated_at) == (5, b"kept", 50.0)
         assert await other.load_run("r1") == row
 
@@ -64,35 +79,83 @@ class LeaseContract:
         assert stored is not None
         assert (stored.owner, stored.attempt) == ("a", 1)
 
-    async def test_a_lease_that_has_not_run_out_is_respected(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=50.0))
-        assert await claim(db, now=49.9) is None
-        assert await claim(db, now=50.0) is not None
+    async def test_a_lease_that_has_not_run_out_is_respected(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease=100.0, lease_until=1.0))
+        assert await claim(other) is None
+        assert await other.renew([(fence(), 0.0)]) == [LeaseState(held=True)]
+        assert await claim(other, "c") is not None
+        assert await claim(db) is None
+
+    async def test_a_lease_is_counted_from_the_time_of_the_database(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started(lease=-1.0, lease_until=9e9, created_at=9e9))
+        before, expired = await lease_of(other)
+        assert expired
+        row = await other.claim("r1", owner="b", now=1.0, lease=100.0, statuses=RUNNING, expired_only=True)
+        assert row is not None
+        assert not row.expired
+        assert (await lease_of(db))[0] == row.lease_until
+        assert 100.0 <= (await lease_of(db))[0] - before < 160.0
+        await db.renew([(fence(attempt=2, owner="b"), 200.0)])
+        assert 200.0 <= (await lease_of(other))[0] - before < 260.0
+
+    async def test_runs_whose_lease_has_run_out_are_listed(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, lease in (("r1", 100.0), ("r2", -1.0), ("r3", 0.0), ("r4", None)):
+            await db.commit(started(run_id, lease=lease, lease_until=None))
+        await db.commit(started("r5", lease=-1.0, workflow_id="w"))
+        listed = await other.list_runs(RunFilter(statuses=RUNNING, expired=True))
+        assert [(row.run_id, row.expired) for row in listed] == [("r5", True), ("r3", True), ("r2", True)]
+        assert [row.run_id for row in await other.list_runs(RunFilter(workflow_id="w", expired=True))] == ["r5"]
+        await db.renew([(fence("r2"), -5000.0)])
+        recent = await other.list_runs(RunFilter(expired=True, expired_within=1000.0))
+        assert [row.run_id for row in recent] == ["r5", "r3"]
+        assert [row.run_id for row in await other.list_runs(RunFilter()) if not row.expired] == ["r4", "r1"]
 
     async def test_a_run_without_a_lease_needs_no_waiting(self, db: BaseDb) -> None:
         await db.commit(started(owner=None, lease_until=None))
         assert await claim(db) is not None
 
     async def test_without_expired_only_a_live_lease_is_taken(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=1000.0))
+        await db.commit(started(lease=1000.0))
         assert await claim(db, expired=False) is not None
 
     async def test_a_lease_is_renewed_by_its_owner_only(self, db: BaseDb, other: BaseDb) -> None:
-        await db.commit(started(lease_until=50.0))
-        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True)
+        await db.commit(started(lease=50.0))
         for stranger in (fence(owner="b"), fence(attempt=2), fence(attempt=0), fence("unknown")):
-            assert await other.renew(stranger, lease_until=99.0) == LeaseState(held=False)
-        stored = await other.load_run("r1")
-        assert stored is not None
-        assert stored.lease_until == 60.0
+            assert await other.renew([(stranger, -1.0)]) == [LeaseState(held=False)]
+        assert not (await lease_of(other))[1]
+        assert await db.renew([(fence(), -1.0)]) == [LeaseState(held=True)]
+        assert (await lease_of(other))[1]
+
+    async def test_many_leases_are_renewed_at_once_each_by_its_own_fence(self, db: BaseDb, other: BaseDb) -> None:
+        for number in range(6):
+            await db.commit(started(f"r{number}", lease=-1.0, session_id=f"s{number % 2}"))
+        await other.request_cancel("r4", now=5.0)
+        wanted = [(fence("r4"), 100.0), (fence("r1", owner="b"), 100.0), (fence("unknown"), 100.0), (fence("r0"), 0.0)]
+        assert await db.renew([*wanted, (fence("r2", owner=None), 100.0)]) == [
+            LeaseState(held=True, cancel_requested=True),
+            LeaseState(held=False),
+            LeaseState(held=False),
+            LeaseState(held=True),
+            LeaseState(held=True),
+        ]
+        assert [(await lease_of(other, f"r{number}"))[1] for number in range(6)] == [
+            True,
+            True,
+            False,
+            True,
+            False,
+            True,
+        ]
+        assert await db.renew([]) == []
 
     async def test_a_lease_that_was_taken_over_or_given_up_is_not_renewed(self, db: BaseDb, other: BaseDb) -> None:
-        await db.commit(started(lease_until=5.0))
+        await db.commit(started(lease=-1.0))
         assert await claim(other) is not None
-        assert not (await db.renew(fence(), lease_until=60.0)).held
-        assert (await other.renew(fence(attempt=2, owner="b"), lease_until=200.0)).held
+        mine, theirs = (fence(), 60.0), (fence(attempt=2, owner="b"), 60.0)
+        assert [state.held for state in await db.renew([mine])] == [False]
+        assert [state.held for state in await other.renew([theirs])] == [True]
         await other.commit(Batch(run=run(status=RunStatus.PAUSED, attempt=2)))
-        assert not (await other.renew(fence(attempt=2, owner="b"), lease_until=300.0)).held
+        assert [state.held for state in await other.renew([theirs])] == [False]
         stored = await db.load_run("r1")
         assert stored is not None
         assert stored.lease_until is None
@@ -100,7 +163,7 @@ class LeaseContract:
     async def test_renewing_tells_of_a_request_to_cancel(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(started())
         assert await other.request_cancel("r1", now=5.0) is RunStatus.RUNNING
-        assert await db.renew(fence(), lease_until=60.0) == LeaseState(held=True, cancel_requested=True)
+        assert await db.renew([(fence(), 60.0)]) == [LeaseState(held=True, cancel_requested=True)]
 
     @pytest.mark.parametrize("status", sorted(RunStatus))
     async def test_only_a_run_that_has_not_ended_can_be_cancelled(self, db: BaseDb, status: RunStatus) -> None:
@@ -120,18 +183,18 @@ class LeaseContract:
         for run_id in ("r1", "r3", "r4"):
             await other.request_cancel(run_id, now=5.0)
         await db.commit(Batch(run=run("r4", status=RunStatus.CANCELLED)))
-        assert await db.take_signals("nobody", now=6.0) == []
-        [signal] = await db.take_signals("a", now=6.0)
+        assert await db.take_signals("nobody") == []
+        [signal] = await db.take_signals("a")
         assert (signal.run_id, signal.kind, signal.created_at) == ("r1", "cancel", 5.0)
-        assert await other.take_signals("a", now=7.0) == []
-        assert [signal.run_id for signal in await other.take_signals("b", now=7.0)] == ["r3"]
+        assert await other.take_signals("a") == []
+        assert [signal.run_id for signal in await other.take_signals("b")] == ["r3"]
 
     async def test_signals_come_in_the_order_in_which_they_were_left(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(Batch(run=run(owner="a"), requirements=[requirement("q1"), requirement("q2")]))
         await other.answer([answered("q1", at=4.0)])
         await db.request_cancel("r1", now=5.0)
         await other.answer([answered("q2", at=6.0)])
-        signals = await db.take_signals("a", now=7.0)
+        signals = await db.take_signals("a")
         assert [(signal.kind, signal.created_at) for signal in signals] == [
             ("answered", 4.0),
             ("cancel", 5.0),
@@ -146,7 +209,7 @@ class LeaseContract:
         taken: list[str] = []
 
         async def take(store: BaseDb) -> None:
-            taken.extend(signal.run_id for signal in await store.take_signals("a", now=6.0))
+            taken.extend(signal.run_id for signal in await store.take_signals("a"))
 
         async with anyio.create_task_group() as group:
             for number in range(10):
@@ -161,10 +224,10 @@ class LeaseContract:
         assert [row.run_id for row in await db.list_runs(ready)] == ["r2", "r1"]
         assert await claim(db, statuses=PAUSED, expired=False) is not None
         assert [row.run_id for row in await db.list_runs(ready)] == ["r2"]
-        assert await other.take_signals("b", now=60.0) == []
+        assert await other.take_signals("b") == []
 
     async def test_a_request_to_cancel_outlives_a_take_over_but_not_an_ending(self, db: BaseDb) -> None:
-        await db.commit(started(lease_until=5.0))
+        await db.commit(started(lease=-1.0))
         await db.request_cancel("r1", now=1.0)
         row = await claim(db)
         assert row is not None
@@ -177,27 +240,26 @@ class LeaseContract:
     # -- named locks ---------------------------------------------------------------------------------------------------
 
     async def test_a_lock_is_one_owners_until_it_ends(self, db: BaseDb, other: BaseDb) -> None:
-        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
-        assert not await other.acquire("l", owner="b", now=9.9, until=20.0)
-        assert await db.acquire("l", owner="a", now=5.0, until=12.0)
-        assert not await other.acquire("l", owner="b", now=11.0, until=20.0)
-        assert await other.acquire("l", owner="b", now=12.0, until=20.0)
-        assert not await db.acquire("l", owner="a", now=13.0, until=30.0)
-        assert await db.acquire("another", owner="a", now=13.0, until=30.0)
+        assert await db.acquire("l", owner="a", lease=100.0)
+        assert not await other.acquire("l", owner="b", lease=100.0)
+        assert await db.acquire("l", owner="a", lease=0.0)
+        assert await other.acquire("l", owner="b", lease=100.0)
+        assert not await db.acquire("l", owner="a", lease=100.0)
+        assert await db.acquire("another", owner="a", lease=100.0)
 
     async def test_only_the_owner_releases_a_lock(self, db: BaseDb, other: BaseDb) -> None:
         await db.release("l", owner="a")
-        assert await db.acquire("l", owner="a", now=1.0, until=10.0)
+        assert await db.acquire("l", owner="a", lease=100.0)
         await other.release("l", owner="b")
-        assert not await other.acquire("l", owner="b", now=2.0, until=10.0)
+        assert not await other.acquire("l", owner="b", lease=100.0)
         await db.release("l", owner="a")
-        assert await other.acquire("l", owner="b", now=2.0, until=10.0)
+        assert await other.acquire("l", owner="b", lease=100.0)
 
     async def test_of_many_that_want_a_lock_at_once_one_gets_it(self, db: BaseDb, other: BaseDb) -> None:
         got: list[int] = []
 
         async def take(number: int) -> None:
-            if await (db if number % 2 else other).acquire("l", owner=f"o{number}", now=1.0, until=10.0):
+            if await (db if number % 2 else other).acquire("l", owner=f"o{number}", lease=100.0):
                 got.append(number)
 
         async with anyio.create_task_group() as group:
@@ -261,7 +323,7 @@ class AnswerContract:
 
         async def take(*answers: RequirementRow, statuses: frozenset[RunStatus] = PAUSED) -> RunRow | None:
             return await other.claim(
-                "r1", owner="b", now=50.0, lease_until=60.0, statuses=statuses, expired_only=False, answers=answers
+                "r1", owner="b", now=50.0, lease=60.0, statuses=statuses, expired_only=False, answers=answers
             )
 
         assert await take(answered("q1"), statuses=RUNNING) is None
@@ -276,7 +338,7 @@ class AnswerContract:
         assert row is not None
         assert (row.status, row.attempt) == (RunStatus.RUNNING, 2)
         assert [row.answered_at for row in await db.load_requirements("r1")] == [20.0, 40.0]
-        assert await db.take_signals("b", now=70.0) == []
+        assert await db.take_signals("b") == []
 
     async def test_an_answer_without_its_time_is_refused(self, db: BaseDb) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED), requirements=[requirement()]))
@@ -498,10 +560,10 @@ class DeleteContract:
             row = run(f"r{number}", status=RunStatus.COMPLETED, created_at=number, updated_at=number)
             await db.commit(Batch(run=row, steps=[step(run_id=row.run_id)], events=[event(1, run_id=row.run_id)]))
         await db.commit(Batch(run=run("live", status=RunStatus.PAUSED, created_at=0.5, updated_at=0.5)))
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 2
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned(rows=2, more=True)
         assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "r2", "live"]
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 1
-        assert await db.prune(kinds=None, before=3.0, limit=2) == 0
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned(rows=1)
+        assert await db.prune(kinds=None, before=3.0, limit=2) == Pruned()
         assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "live"]
         assert await other.load_steps("r0") == []
         assert await other.load_events("r0") == []
@@ -513,11 +575,72 @@ class DeleteContract:
         live = [event(1, run_id="live", kind="A")]
         await db.commit(Batch(run=run("live", created_at=1.0, updated_at=1.0), events=live))
         kinds = frozenset({"A", "B"})
-        assert await db.prune(kinds=kinds, before=1.0, limit=10) == 0
-        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 2
+        assert await db.prune(kinds=kinds, before=1.0, limit=10) == Pruned()
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == Pruned(rows=2, more=True)
         assert [row.seq for row in await other.load_events("r1")] == [1, 4]
-        assert await db.prune(kinds=kinds, before=2.0, limit=2) == 1
-        assert await db.prune(kinds=frozenset(), before=2.0, limit=2) == 0
+        assert await db.prune(kinds=kinds, before=2.0, limit=2) == Pruned(rows=1)
+        assert await db.prune(kinds=frozenset(), before=2.0, limit=2) == Pruned()
         assert [row.seq for row in await other.load_events("r1")] == [1]
         assert await other.load_run("r1") is not None
         assert await other.load_events("live") == live
+
+    async def test_pruning_is_of_one_workflow(self, db: BaseDb, other: BaseDb) -> None:
+        for run_id, workflow_id in (("r1", "w1"), ("r2", "w2"), ("r3", None), ("r4", "w1")):
+            row = run(run_id, status=RunStatus.COMPLETED, updated_at=1.0, workflow_id=workflow_id)
+            await db.commit(Batch(run=row, events=[event(1, run_id=run_id)]))
+        kinds = frozenset({"StepCompleted"})
+        assert await db.prune(kinds=kinds, before=9.0, limit=9, workflow_id="w2") == Pruned(rows=1)
+        assert await db.prune(kinds=None, before=9.0, limit=9, workflow_id="w1") == Pruned(rows=2)
+        assert await db.prune(kinds=None, before=9.0, limit=9, workflow_id="unknown") == Pruned()
+        assert [row.run_id for row in await other.list_runs(RunFilter())] == ["r3", "r2"]
+        assert [len(await other.load_events(run_id)) for run_id in ("r2", "r3")] == [0, 1]
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=2)
+
+    async def test_a_run_from_which_a_stored_one_was_forked_is_kept(self, db: BaseDb, other: BaseDb) -> None:
+        ended: dict[str, Any] = {"status": RunStatus.COMPLETED, "created_at": 1.0, "updated_at": 1.0}
+        for run_id, forked_from in (("r1", None), ("r2", "r1@4"), ("r3", "r2@5"), ("r", None), ("r5@6", None)):
+            await db.commit(Batch(run=run(run_id, forked_from=forked_from, **ended), steps=[step(run_id=run_id)]))
+        await db.commit(Batch(run=run("r4", status=RunStatus.PAUSED, forked_from="r5@6@7", updated_at=1.0)))
+
+        async def prune() -> list[str]:
+            await db.prune(kinds=None, before=9.0, limit=9)
+            return sorted(row.run_id for row in await other.list_runs(RunFilter()))
+
+        assert await prune() == ["r1", "r2", "r4", "r5@6"]
+        assert len(await other.load_steps("r1")) == 1
+        assert await prune() == ["r1", "r4", "r5@6"]
+        assert await prune() == ["r4", "r5@6"]
+        assert await prune() == ["r4", "r5@6"]
+        await db.commit(Batch(run=run("r4", forked_from="r5@6@7", **ended)))
+        assert await prune() == ["r5@6"]
+        assert await prune() == []
+
+    async def test_a_deleted_session_lets_the_origins_of_its_forks_go(self, db: BaseDb) -> None:
+        await db.commit(Batch(run=run("r1", status=RunStatus.COMPLETED, updated_at=1.0)))
+        await db.commit(Batch(run=run("r2", session_id="s2", forked_from="r1@4")))
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned()
+        await db.delete_session("s2")
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=1)
+
+    async def test_what_is_marked_as_pruned_is_not_looked_at_again(self, db: BaseDb, other: BaseDb) -> None:
+        text, all_kinds = frozenset({"Text"}), frozenset({"Text", "Done"})
+        for number in range(3):
+            rows = [event(seq, run_id=f"r{number}", kind="Text" if seq < 3 else "Done") for seq in range(1, 5)]
+            ended = run(f"r{number}", status=RunStatus.COMPLETED, updated_at=float(number))
+            await db.commit(Batch(run=ended, events=rows if number else ()))
+
+        async def prune(kinds: frozenset[str], mark: int, before: float = 9.0) -> tuple[int, bool]:
+            found = await db.prune(kinds=kinds, before=before, limit=3, mark=mark)
+            return found.rows, found.more
+
+        assert await prune(text, 1, before=2.0) == (2, False)
+        # Nobody does this: it shows what is looked at.
+        await db.commit(Batch(events=[event(1, run_id="r1", kind="Text")]))
+        assert await prune(text, 1) == (2, False)
+        assert await prune(text, 1) == (0, False)
+        assert [len(await other.load_events(f"r{number}")) for number in range(3)] == [0, 3, 2]
+        assert await prune(all_kinds, 2) == (3, True)
+        assert await prune(all_kinds, 2) == (2, False)
+        assert await prune(all_kinds, 2) == (0, False)
+        assert [await other.load_events(f"r{number}") for number in range(3)] == [[], [], []]
+        assert await db.prune(kinds=None, before=9.0, limit=9) == Pruned(rows=3)

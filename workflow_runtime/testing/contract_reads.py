@@ -91,7 +91,7 @@ class ListContract:
         assert [row.run_id for row in page] == ["a", "c"]
 
     async def test_a_listed_run_is_the_stored_row(self, db: BaseDb) -> None:
-        row = run(data=b"d", workflow_id="w", parent_run_id="p", seq=3, created_at=1.0, owner="a", lease_until=5.0)
+        row = run(data=b"d", workflow_id="w", parent_run_id="p", seq=3, created_at=1.0, owner="a", lease_until=9e9)
         await db.commit(Batch(run=row))
         assert await db.list_runs(RunFilter()) == [row]
 
@@ -105,14 +105,13 @@ class ListContract:
             (RunFilter(statuses=frozenset({RunStatus.RUNNING})), ["r5", "r1"]),
             (RunFilter(statuses=frozenset({RunStatus.COMPLETED, RunStatus.PAUSED})), ["r4", "r3", "r2"]),
             (RunFilter(statuses=frozenset()), []),
-            (RunFilter(expired_before=50.0), ["r1"]),
-            (RunFilter(expired_before=50.1), ["r5", "r1"]),
+            (RunFilter(expired=True), ["r5", "r1"]),
             (RunFilter(session_id="s1", statuses=frozenset({RunStatus.COMPLETED})), ["r3", "r2"]),
             (RunFilter(session_id="s1", statuses=frozenset({RunStatus.PAUSED})), []),
             (RunFilter(user_id="u1", workflow_id="w1"), ["r1"]),
             (RunFilter(user_id="u1", statuses=frozenset({RunStatus.COMPLETED})), ["r2"]),
             (RunFilter(session_id="s1", user_id="u1", workflow_id="w2", parent_run_id=None), ["r2"]),
-            (RunFilter(session_id="s1", expired_before=99.0, statuses=frozenset({RunStatus.RUNNING})), ["r5", "r1"]),
+            (RunFilter(session_id="s1", expired=True, statuses=frozenset({RunStatus.RUNNING})), ["r5", "r1"]),
             (RunFilter(session_id="unknown"), []),
         ],
     )

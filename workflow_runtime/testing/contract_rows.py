@@ -43,7 +43,7 @@ def fence(run_id: str = "r1", attempt: int = 1, owner: str | None = "a") -> Fenc
     return Fence(run_id=run_id, attempt=attempt, owner=owner)
 
 
-def started(run_id: str = "r1", *, owner: str | None = "a", lease_until: float | None = 100.0, **fields: Any) -> Batch:
+def started(run_id: str = "r1", *, owner: str | None = "a", lease_until: float | None = 9e9, **fields: Any) -> Batch:
     """What the first commit of a run holds."""
     row = run(run_id, owner=owner, lease_until=lease_until, **fields)
     return Batch(create=True, run=row, session=session(row.session_id, user_id=row.user_id, now=row.created_at))

@@ -22,7 +22,7 @@ WRITES: dict[str, Write] = {
     "an event": lambda db: db.commit(Batch(events=[event(3)])),
     "a run row": lambda db: db.commit(Batch(run=run(status=RunStatus.PAUSED, seq=3))),
     "a run row of the same number": lambda db: db.commit(Batch(run=run(status=RunStatus.PAUSED, seq=2))),
-    "a claim": lambda db: db.claim("r1", owner="b", now=1.0, lease_until=9.0, statuses=PAUSED, expired_only=False),
+    "a claim": lambda db: db.claim("r1", owner="b", now=1.0, lease=9.0, statuses=PAUSED, expired_only=False),
     "a request to cancel": lambda db: db.request_cancel("r1", now=1.0),
     "an answer": lambda db: db.answer([requirement(answered_at=20.0)]),
     "a deletion": lambda db: db.delete_session("s1"),

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -44,6 +45,8 @@ users = st.sampled_from((None, "u1", "u1", "u1", "u2"))
 owners = st.sampled_from(("a", "b"))
 workflows = st.sampled_from((None, "w1", "w2"))
 times = st.integers(0, 9).map(float)
+# Each database has a clock of its own, so leases are long past or far away.
+leases = st.sampled_from((-1e6, 1e6))
 blobs = st.sampled_from((b"", b"1", b"2", b"\x00\xff"))
 statuses = st.sampled_from(sorted(RunStatus))
 some_statuses = st.frozensets(statuses, max_size=4)
@@ -67,8 +70,9 @@ run_rows = st.builds(
     updated_at=times,
     data=blobs,
     owner=st.none() | owners,
-    lease_until=st.none() | times,
-    forked_from=st.none() | runs,
+    lease_until=st.none() | st.sampled_from((1.0, 9e9)),
+    lease=st.none() | leases,
+    forked_from=st.none() | st.builds("{}@1".format, runs),
 )
 step_rows = st.builds(
     StepRow,
@@ -154,7 +158,8 @@ filters = st.builds(
     workflow_id=workflows,
     parent_run_id=st.none() | runs,
     statuses=st.none() | some_statuses,
-    expired_before=st.none() | times,
+    expired=st.booleans(),
+    expired_within=st.none() | st.sampled_from((1e3, 1e7)),
     signalled=st.booleans(),
 )
 keys = st.none() | st.tuples(times, runs)
@@ -210,27 +215,25 @@ class DbModel(RuleBasedStateMachine):
     def answer(self, rows: list[RequirementRow]) -> None:
         self.same(lambda db: db.answer(rows))
 
-    @rule(run_id=runs, owner=owners, now=times, until=times, wanted=some_statuses, expired_only=st.booleans())
+    @rule(run_id=runs, owner=owners, now=times, lease=leases, wanted=some_statuses, expired_only=st.booleans())
     def claim(
-        self, run_id: str, owner: str, now: float, until: float, wanted: frozenset[RunStatus], expired_only: bool
+        self, run_id: str, owner: str, now: float, lease: float, wanted: frozenset[RunStatus], expired_only: bool
     ) -> None:
         self.same(
-            lambda db: db.claim(
-                run_id, owner=owner, now=now, lease_until=until, statuses=wanted, expired_only=expired_only
-            )
+            lambda db: db.claim(run_id, owner=owner, now=now, lease=lease, statuses=wanted, expired_only=expired_only)
         )
 
-    @rule(fence=fences, until=times)
-    def renew(self, fence: Fence, until: float) -> None:
-        self.same(lambda db: db.renew(fence, lease_until=until))
+    @rule(wanted=st.lists(st.tuples(fences, leases), max_size=3, unique_by=lambda item: item[0].run_id))
+    def renew(self, wanted: list[tuple[Fence, float]]) -> None:
+        self.same(lambda db: db.renew(wanted))
 
     @rule(run_id=runs, now=times)
     def request_cancel(self, run_id: str, now: float) -> None:
         self.same(lambda db: db.request_cancel(run_id, now=now))
 
-    @rule(owner=owners, now=times, until=times)
-    def acquire(self, owner: str, now: float, until: float) -> None:
-        self.same(lambda db: db.acquire("lock", owner=owner, now=now, until=until))
+    @rule(owner=owners, lease=leases)
+    def acquire(self, owner: str, lease: float) -> None:
+        self.same(lambda db: db.acquire("lock", owner=owner, lease=lease))
 
     @rule(owner=owners)
     def release(self, owner: str) -> None:
@@ -240,9 +243,15 @@ class DbModel(RuleBasedStateMachine):
     def delete_session(self, session_id: str) -> None:
         self.same(lambda db: db.delete_session(session_id))
 
-    @rule(wanted=st.none() | st.frozensets(kinds), before=times, limit=st.integers(1, 4))
-    def prune(self, wanted: frozenset[str] | None, before: float, limit: int) -> None:
-        self.same(lambda db: db.prune(kinds=wanted, before=before, limit=limit))
+    @rule(
+        wanted=st.none() | st.frozensets(kinds),
+        before=times,
+        limit=st.integers(1, 4),
+        workflow=workflows,
+        mark=st.integers(0, 2),
+    )
+    def prune(self, wanted: frozenset[str] | None, before: float, limit: int, workflow: str | None, mark: int) -> None:
+        self.same(lambda db: db.prune(kinds=wanted, before=before, limit=limit, workflow_id=workflow, mark=mark))
 
     @rule(where=filters, limit=st.integers(1, 4), before=keys)
     def list_runs(self, where: RunFilter, limit: int, before: tuple[float, str] | None) -> None:
@@ -254,9 +263,9 @@ class DbModel(RuleBasedStateMachine):
     ) -> None:
         self.same(lambda db: db.list_sessions(user_id=user, workflow_id=workflow, limit=limit, before=before))
 
-    @rule(owner=owners, now=times)
-    def take_signals(self, owner: str, now: float) -> None:
-        self.same(lambda db: _signals(db, owner, now))
+    @rule(owner=owners)
+    def take_signals(self, owner: str) -> None:
+        self.same(lambda db: _signals(db, owner))
 
     @rule(
         session=st.none() | sessions,
@@ -292,7 +301,7 @@ class DbModel(RuleBasedStateMachine):
 
 async def _outcome(db: BaseDb, call: Callable[[BaseDb], Awaitable[Any]]) -> Any:
     try:
-        return await call(db)
+        return _comparable(await call(db))
     except WorkflowRuntimeError as error:
         details: Any = None
         if isinstance(error, ConcurrentWrite):
@@ -302,9 +311,18 @@ async def _outcome(db: BaseDb, call: Callable[[BaseDb], Awaitable[Any]]) -> Any:
         return type(error), details
 
 
-async def _signals(db: BaseDb, owner: str, now: float) -> list[tuple[str, str, float]]:
+def _comparable(value: Any) -> Any:
+    """``value`` without the moments that leases run out at: only whether they have is the same everywhere."""
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
+    if isinstance(value, RunRow) and value.lease_until is not None:
+        return msgspec.structs.replace(value, lease_until=None if value.expired else 9e9)
+    return value
+
+
+async def _signals(db: BaseDb, owner: str) -> list[tuple[str, str, float]]:
     # Not their numbers: a refused write may have used one up.
-    return [(row.run_id, row.kind, row.created_at) for row in await db.take_signals(owner, now=now)]
+    return [(row.run_id, row.kind, row.created_at) for row in await db.take_signals(owner)]
 
 
 async def _everything(db: BaseDb) -> list[Any]:

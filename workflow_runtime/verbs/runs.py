@@ -28,14 +28,18 @@ class RunVerbs(Verbs):
         """The run as it is now, running ones included; None if it is unknown, or not of the session that was named.
         spec: get_run."""
         _check_run(run_id, session_id)
+        found = await self.read_run(run_id)
+        return found if found is None or session_id in (None, found.session_id) else None
+
+    async def read_run(self, run_id: str, *, events: bool = True) -> WorkflowRunOutput | None:
+        """The run as it is now, None if it is unknown. ``events=False`` does not read those that the database keeps, of
+        which a run may have many."""
         live = engine.host.find_live(run_id)
         if live is not None:
-            found: WorkflowRunOutput | None = live.output
-        elif self.db is None:
-            found = engine.host.find_finished(run_id)
-        else:
-            found = await self._load(run_id)
-        return found if found is None or session_id in (None, found.session_id) else None
+            return live.output
+        if self.db is None:
+            return engine.host.find_finished(run_id)
+        return await self._load(run_id, events=events)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
         return engine.portal.call(lambda: self.aget_run(run_id, session_id))
@@ -57,10 +61,12 @@ class RunVerbs(Verbs):
         engine.sessions.refuse_other_user(row, user_id)
         return await engine.stored.output_of(self.db, await self._settled(row))
 
-    async def _load(self, run_id: str) -> WorkflowRunOutput | None:
+    async def _load(self, run_id: str, *, events: bool = True) -> WorkflowRunOutput | None:
         assert self.db is not None
         row = await self.db.load_run(run_id)
-        return None if row is None else await engine.stored.output_of(self.db, await self._settled(row))
+        if row is None:
+            return None
+        return await engine.stored.output_of(self.db, await self._settled(row), events=events)
 
     async def _settled(self, row: RunRow) -> RunRow:
         """``row``, or what it became: a paused run whose cancel was granted, and whose canceller died then, is ended."""

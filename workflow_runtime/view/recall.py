@@ -33,7 +33,8 @@ def recall(
     view.run_id, view.session_id = output.run_id, output.session_id
     view.seq, view.epoch = max(view.seq, output.last_seq), max(view.epoch, output.epoch)
     view.name = view.name or output.workflow_name
-    entries = sorted(history, key=lambda entry: natural(entry.path))
+    history = list(history)
+    entries = sorted((entry for entry in history if entry.status != "failed"), key=lambda entry: natural(entry.path))
     for entry in entries:
         _node(view, entry, offset)
     view.status = RunStatus(output.status).value
@@ -45,6 +46,12 @@ def recall(
     _times(view, output, entries, offset, created_at)
     if view.status == "ERROR":
         _failures(view, output)
+    for entry in history:
+        if entry.status == "failed":
+            _failed(view, entry, offset)
+    for item in output.step_requirements or ():
+        if item.kind == "output_review" and item.answered_at is not None and not item.is_open:
+            _thrown_away(view, item)
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
@@ -108,6 +115,28 @@ def _failures(view: View, output: WorkflowRunOutput) -> None:
         if node.parent is not None and node.parent.kind == "Parallel":  # it was added behind those that ended
             around = node.parent
             around.children = {child.path: child for child in sorted(around.children.values(), key=_place)}
+
+
+def _failed(view: View, entry: HistoryEntry, offset: float) -> None:
+    """A step whose failure did not fail the run: the function that called it went on."""
+    if not entry.path:
+        return
+    name = entry.output.step_name if entry.output is not None else None
+    node = view.at(entry.path, name, entry.kind if entry.kind != "Step" else None)
+    if node.is_ended:
+        return
+    node.state, node.error, node.error_type = "failed", entry.error, entry.error_type
+    node.attempt = max(node.attempt, entry.attempt)
+    if entry.finished_at is not None:
+        node.ended_at = entry.finished_at + offset
+        node.started_at = node.started_at or node.ended_at
+
+
+def _thrown_away(view: View, requirement: Any) -> None:
+    """The journal has what the step made; that a person did not want it, only the answer says."""
+    node = view.nodes.get(requirement.path.partition("!")[0])
+    if node is not None and requirement.confirmed is False and requirement.on_reject == "skip":
+        node.state, node.note = "skipped", requirement.rejection_feedback or "rejected"
 
 
 def _place(node: Node) -> list[tuple[int, str]]:

@@ -65,7 +65,7 @@ async def answer_run(call: Call) -> Response:
     if not body.background:
         return await output_of(call, run)
     await run.aclose()
-    return accepted(await call.service.run(call.user, workflow_id, run_id))
+    return accepted(await call.service.run(call.user, workflow_id, run_id, events=False))
 
 
 def answers_in(requirements: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -102,7 +102,8 @@ async def list_runs(call: Call) -> Response:
 
 async def read_run(call: Call) -> Response:
     query = call.query(RunQuery)
-    data = (await call.service.run(call.user, call.path("workflow_id"), call.path("run_id"))).to_dict()
+    output = await call.service.run(call.user, call.path("workflow_id"), call.path("run_id"), events=query.events)
+    data = output.to_dict()
     if not query.events:
         data.pop("events", None)
     return as_json(data)

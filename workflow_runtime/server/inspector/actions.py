@@ -77,7 +77,7 @@ async def answer_run(visit: Visit, form: FormData) -> Response:
     """Answer one question of a paused run, which goes on once all are answered."""
     run_id = visit.request.path_params["run_id"]
     workflow_id = await visit.service.workflow_of(visit.user, run_id)
-    output = await visit.service.run(visit.user, workflow_id, run_id)
+    output = await visit.service.run(visit.user, workflow_id, run_id, events=False)
     every: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
     item = next((item for item in every if item.id == form.get("requirement")), None)
     if item is None or item.answered_at is not None:

@@ -157,7 +157,7 @@ async def show_detail(visit: Visit) -> Response:
 async def show_log(visit: Visit) -> Response:
     run_id, query = visit.request.path_params["run_id"], visit.request.query_params
     workflow = visit.service.workflow(await visit.service.workflow_of(visit.user, run_id))
-    output = await visit.service.run(visit.user, workflow.id, run_id)
+    output = await visit.service.run(visit.user, workflow.id, run_id, events=False)
     search, before = query.get("q", "").strip(), _number(query.get("before"))
     newest = max(output.last_seq, _number(query.get("near")) or 0)
     entries = await load_log(visit, workflow, run_id, search, before, newest)

@@ -19,7 +19,7 @@ from .home import asked
 from .load import Loaded, Visit
 from .questions import question
 from .safety import CSRF_FIELD
-from .words import badge, kept, key_of, mark, name_of, preview, took, value, when
+from .words import badge, folded_traceback, kept, key_of, mark, name_of, preview, took, value, when
 
 __all__ = ["PARTS", "live_steps", "now_part", "run_detail", "run_page", "stream_id", "text_of_stream"]
 
@@ -249,6 +249,7 @@ def run_detail(visit: Visit, run: Loaded) -> Iterable[Any]:
     final = _is_final(run)
     return [
         h.h2("#detail-title")["Result" if view.status == "COMPLETED" else "This run"],
+        [folded_traceback(entry.traceback) for entry in run.history if not entry.path],
         value(view.content, "Result") if view.status == "COMPLETED" else None,
         _media(output),
         h.h3["Input"],

@@ -16,7 +16,7 @@ from ...view.rows import duration, where
 from .load import Loaded, Visit
 from .run import stream_id
 from .safety import CSRF_FIELD
-from .words import mark, name_of, preview, value
+from .words import folded_traceback, mark, name_of, preview, value
 
 __all__ = ["step_detail"]
 
@@ -33,7 +33,7 @@ def step_detail(visit: Visit, run: Loaded, path: str) -> Iterable[Any]:
     entries = {entry.path: entry for entry in run.history}
     only = _only(node)
     entry = entries.get(only.path) or entries.get(node.path)
-    output = entry.output if entry is not None else None
+    output = entry.output if entry is not None and entry.status != "failed" else None
     title = name_of(node.label if only is node else f"{node.label} {only.name}")
     return [
         h.div(".heading")[
@@ -44,6 +44,7 @@ def step_detail(visit: Visit, run: Loaded, path: str) -> Iterable[Any]:
         h.p(".problem")[clean(f"{only.error_type}: {only.error}" if only.error_type else only.error)[:4000]]
         if only.error
         else None,
+        folded_traceback(entry.traceback) if entry is not None else None,
         _attempts(run, only),
         _streamed(only) if node.is_live else None,
         [h.h3["Output"], value(output.content, "Output")] if output is not None and not only.children else None,

@@ -20,6 +20,7 @@ from ...view.tree import as_text
 __all__ = [
     "Links",
     "badge",
+    "folded_traceback",
     "kept",
     "key_of",
     "mark",
@@ -101,6 +102,11 @@ def value(found: Any, label: str, longest: int = LONGEST_VALUE) -> h.Element:
     left = len(said) - longest
     more = h.p(".dim")[f"{left:,} more characters are not shown here."] if left > 0 else None
     return h.div(".value")[h.pre(tabindex="0", role="region", aria_label=label)[kept(said[:longest])], more]
+
+
+def folded_traceback(text: str | None) -> h.Element | None:
+    """The traceback of a failed attempt, to be unfolded."""
+    return h.details(".traceback")[h.summary["Traceback"], value(text, "Traceback")] if text else None
 
 
 def kept(text: str) -> str:

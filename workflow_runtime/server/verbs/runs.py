@@ -82,10 +82,10 @@ class RunVerbs(Verbs):
             **{name: getattr(start, name) for name in named},
         }
 
-    async def run(self, user: User, workflow_id: str, run_id: str) -> WorkflowRunOutput:
-        """The run as it is now."""
+    async def run(self, user: User, workflow_id: str, run_id: str, *, events: bool = True) -> WorkflowRunOutput:
+        """The run as it is now; ``events=False`` leaves those that are stored unread."""
         workflow, _ = await self.mine(user, workflow_id, run_id)
-        output = await workflow.aget_run(run_id)
+        output = await workflow.read_run(run_id, events=events)
         if output is None:
             raise RunNotFound(f"no run {run_id!r}")
         return output

@@ -39,6 +39,7 @@ class Parallel(strict.Parallel, Component):
 
 class ParallelNode(LenientNode, strict.ParallelNode):
     __slots__ = ()
+    shares_state: ClassVar[bool] = True
 
     def __init__(self, declared: Parallel, **place: Any) -> None:
         strict.Parallel.check(declared)
