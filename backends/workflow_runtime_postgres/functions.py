@@ -115,6 +115,7 @@ BEGIN
 
     refused := (p_run AND run_known AND (p_create OR run_session <> p_session))
         OR (p_statuses IS NOT NULL AND (NOT run_known OR run_status <> ALL (p_statuses)))
+        OR (p_fence_run IS NOT NULL AND last_attempt IS NULL)
         OR coalesce(last_attempt > p_fence_attempt, false)
         OR coalesce(last_owner <> p_fence_owner, false)
         OR (p_run AND p_fence_run IS NOT NULL AND coalesce(run_status = ANY (p_final), false))

@@ -35,7 +35,7 @@ from workflow_runtime import (
     UnserializableError,
     WorkflowRunOutput,
 )
-from workflow_runtime.model import codec
+from workflow_runtime.model import classes, codec
 from workflow_runtime.model.classes import is_trusted
 from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
 from workflow_runtime.model.payloads import KINDS
@@ -254,6 +254,7 @@ def test_a_module_that_was_loaded_again_gives_its_new_class(module: Any) -> None
 
 def test_a_program_and_its_module_are_one(module: Any, monkeypatch: Any) -> None:
     main = sys.modules["__main__"]
+    monkeypatch.setattr(classes, "_declared", {})
     of_main = b'{"$":"dataclass","t":"__main__:Order","v":{"item":"lamp"}}'
     of_module = b'{"$":"dataclass","t":"shops.app:Order","v":{"item":"lamp"}}'
     # What the program stored is read where it is a module, by who has it or allows it.
@@ -265,8 +266,6 @@ def test_a_program_and_its_module_are_one(module: Any, monkeypatch: Any) -> None
     assert type(codec.decode_value(of_main.replace(b"__main__", b"__mp_main__"))) is app.Order
     # What was stored where it was a module is read by the program.
     del sys.modules["shops.app"]
-    from workflow_runtime.model import classes
-
     classes._allowed.pop("shops.app")
     assert isinstance(codec.decode_value(of_module), Unreadable)
     monkeypatch.setattr(main, "Order", app.Order, raising=False)

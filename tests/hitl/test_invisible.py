@@ -59,7 +59,7 @@ class Guarded:
                 if asked:
                     assert await run_context.ask("How many?", int) == 3
                 run_context.progress(2, 2)
-                return await body(step_input, session_state)
+                return await body(step_input, session_state, run_context)
 
             async def asks_between_chunks(
                 step_input: StepInput, session_state: dict[str, Any], run_context: RunContext
@@ -71,7 +71,7 @@ class Guarded:
                 yield "between "
                 if asked:
                     assert await run_context.ask("How many?", int) == 3
-                yield str(await body(step_input, session_state))
+                yield str(await body(step_input, session_state, run_context))
 
             asking = asks_between_chunks if "generator" in leaf.kind else asks
             return Step(name=name, executor=asking, on_error="skip" if leaf.does == "skip" else "fail")

@@ -423,7 +423,7 @@ def test_an_error_nobody_expected_is_logged_and_not_told(api: Api, caplog: pytes
     async def broken(*args: Any, **options: Any) -> Any:
         raise RuntimeError("password=hunter2 in /home/us/secret.py")
 
-    workflow.aget_run = broken  # type: ignore[method-assign]
+    workflow.read_run = broken  # type: ignore[method-assign]
     run_id = client.post("/workflows/greeting/runs", json={}).json()["run_id"]
     answer = client.get(f"/workflows/greeting/runs/{run_id}")
     assert answer.status_code == 500

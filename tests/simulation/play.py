@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from workflow_runtime import InMemoryDb, Retention, Runtime, StorageError, Workflow
+from workflow_runtime.engine.host import live_runs
 
 from . import people
 from .book import LEASE, Book, Reader
@@ -122,6 +123,7 @@ class Play:
         self.book.shut_down = True
         await asyncio.wait({task for task in process.loop.tasks if task.get_name() == "service"})
         self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in process.loop.tasks)
+        self.book.caller_left |= any(not run.request.background for run in live_runs())
         while rest := [task for task in process.loop.tasks if task is not asyncio.current_task()]:
             for task in rest:
                 task.cancel()

@@ -320,7 +320,8 @@ def _show_questions(run: Execution) -> None:
 def _paused(run: Execution) -> WorkflowEvent:
     output = run.output
     waiting = run.pauses.open
-    first = waiting[0]
+    # None is open where a run that was answered could not get its turn, and pauses again.
+    first = waiting[0] if waiting else list(run.pauses.by_id.values())[-1]
     output.paused_step_index, output.paused_step_name = first.step_index, first.step_name
     output.pause_kind = {"executor": "executor", "error": None}.get(first.kind, "step")
     output.content = f"Run {run.id} is paused at step '{first.step_name}'"

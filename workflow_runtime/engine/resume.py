@@ -29,7 +29,7 @@ from .joined import Joined
 from .loops import whole
 from .pauses import Pauses, Requirement, due, merge_answers, validated
 from .request import Definition, Input, RunRequest
-from .sessions import open_session
+from .sessions import open_session, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
@@ -147,6 +147,10 @@ def _has_unused(requirements: list[Requirement], row: RunRow) -> bool:
     return row.status is RunStatus.paused and bool(Pauses(requirements).fresh)
 
 
+class _Taken(Exception):
+    """Another caller claimed the run first."""
+
+
 async def _claimed(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> Execution | None:
     claimed = await _claim_with_answers(asked, db, row, answered)
     return await continued(asked, db, row, claimed) if claimed is not None else None
@@ -164,9 +168,14 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
     try:
         answers = [] if answered else _answers(asked, pauses)
-        return await claim(
-            asked.definition, row.run_id, _PAUSED, answers=[requirement_row(item, row) for item in answers]
-        )
+        rows = [requirement_row(item, row) for item in answers]
+        async with turn_before_claim(asked.definition, row.session_id, owner_of_this_process(), row.run_id):
+            claimed = await claim(asked.definition, row.run_id, _PAUSED, answers=rows)
+            if claimed is None:
+                raise _Taken
+            return claimed
+    except _Taken:
+        return None
     except (AlreadyAnswered, QuestionWithdrawn):
         # Another caller may have gone on with the run since it was read: then it is that which is to be told.
         current = await _load(asked, db)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -32,6 +34,7 @@ __all__ = [
     "refresh",
     "refuse_other_user",
     "release_lock",
+    "turn_before_claim",
 ]
 
 logger = logging.getLogger("workflow_runtime")
@@ -245,6 +248,36 @@ class Line:
         self.turns: list[Turn] = []
 
 
+def turn_lock(session_id: str, process: str, run_id: str) -> tuple[str, str]:
+    """The name of the lock that whoever has the session's turn holds, and the run as its owner."""
+    return f"turn:{session_id}", f"{process}:{run_id}"
+
+
+@asynccontextmanager
+async def turn_before_claim(definition: Definition, session_id: str, process: str, run_id: str) -> AsyncIterator[None]:
+    """With policy "reject" the session is taken before a paused run is: refused, it keeps its questions open. What raises
+    in the block gives the session back; else the run's own turn goes on with it.
+
+    Raises:
+        SessionBusy: Another run of the session is under way.
+    """
+    db = definition.db
+    if definition.session_policy != "reject" or db is None:
+        yield
+        return
+    name, owner = turn_lock(session_id, process, run_id)
+    if not await db.acquire(name, owner=owner, lease=definition.lease):
+        raise SessionBusy(f"session {session_id!r} is busy; the run waits as it did: continue it later")
+    try:
+        yield
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            found = await db.load_run(run_id)
+            if found is None or found.owner != process:  # else another call of this process goes on with the run
+                await release_lock(db, name, owner)
+        raise
+
+
 class Turn:
     """A run's hold on its session, as ``session_policy`` says; given up when the run ends or pauses."""
 
@@ -253,8 +286,7 @@ class Turn:
         self._line: Line | None = None
         self._moved: anyio.Event | None = None
         self.held = False
-        self.lock_name = f"turn:{run.request.session_id}"
-        self.owner = f"{run.owner}:{run.id}"
+        self.lock_name, self.owner = turn_lock(run.request.session_id, run.owner, run.id)
 
     def join(self) -> None:
         """Stand in line, unless it does already. A plain call, so that runs stand there as they were started."""

@@ -125,7 +125,7 @@ def decide(
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
-        Fenced: The run was taken over, or has ended.
+        Fenced: The run was taken over, has ended, or is not stored any more.
         StorageError: ``create`` of a run that exists; a batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
@@ -165,7 +165,7 @@ def decide(
 def _check_fence(fence: Fence, stored: RunRow | None) -> None:
     # No owner is not another owner: a paused or finished run is nobody's, and its last attempt may still write.
     if stored is None:
-        return
+        raise Fenced(f"run {fence.run_id!r} is not stored any more: it was deleted or pruned; stop working on it")
     if stored.attempt > fence.attempt:
         raise Fenced(
             f"run {fence.run_id!r} was taken over: its attempt is {stored.attempt}, this writer's {fence.attempt}; stop"

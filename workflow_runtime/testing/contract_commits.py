@@ -140,6 +140,15 @@ class CommitContract:
         assert kept.state == {}
         assert await other.load_steps("r1") == []
 
+    async def test_a_writer_whose_run_is_not_stored_any_more_is_fenced(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started())
+        await other.delete_session("s1")
+        with pytest.raises(Fenced):
+            await db.commit(Batch(fence=fence(), steps=[step()], session=session(state={"k": b"1"})))
+        with pytest.raises(Fenced):
+            await db.commit(Batch(fence=fence(), run=run(seq=9), session=session(state={"k": b"1"})))
+        assert (await other.load_run("r1"), await other.load_session("s1")) == (None, None)
+
     async def test_a_fence_without_an_owner_checks_the_attempt(self, db: BaseDb) -> None:
         await db.commit(started(attempt=2))
         await db.commit(Batch(fence=fence(attempt=2, owner=None), steps=[step()]))
