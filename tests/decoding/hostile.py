@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import BaseModel, ConfigDict, PrivateAttr, field_validator, model_validator
 
+from workflow_runtime import CustomEvent
+
 RAN: list[str] = []
 
 
@@ -61,6 +63,12 @@ class Descriptor:
 
     def __set__(self, instance: Any, value: Any) -> None:
         note("Descriptor.__set__")
+
+
+class Callable:
+    def __call__(self, *args: Any) -> Any:
+        note("Callable.__call__")
+        return ValueError, ()
 
 
 @dataclass
@@ -228,6 +236,72 @@ class Flags(enum.Flag):
         return cls.A
 
 
+class Written(enum.IntFlag):
+    """Making several together asks it how to write a number, and sets attributes."""
+
+    A = 1
+    B = 2
+
+    @staticmethod
+    def _numeric_repr_(number: int) -> str:
+        note("flag._numeric_repr_")
+        return "?"
+
+
+class Set_(enum.Flag):
+    A = 1
+    B = 2
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith(("_sort", "__obj")):
+            note(f"flag.__setattr__({name})")
+        super().__setattr__(name, value)
+
+
+class Removed(CustomEvent):
+    def __del__(self) -> None:
+        note("event.__del__")
+
+
+class Followed(CustomEvent):
+    def __getattribute__(self, name: str) -> Any:
+        note(f"event.__getattribute__({name})")
+        return super().__getattribute__(name)
+
+
+class Initiated(CustomEvent):
+    def __init__(self, **fields: Any) -> None:
+        note("event.__init__")
+        super().__init__(**fields)
+
+    def __new__(cls, **fields: Any) -> Initiated:
+        note("event.__new__")
+        return super().__new__(cls)
+
+
+class Raised(ValueError):
+    def __new__(cls, *args: Any) -> Raised:
+        note("exception.__new__")
+        return super().__new__(cls, *args)
+
+    def __init__(self, *args: Any) -> None:
+        note("exception.__init__")
+        super().__init__(*args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        note("exception.__setattr__")
+        super().__setattr__(name, value)
+
+    def __reduce__(self) -> Any:
+        note("exception.__reduce__")
+        return super().__reduce__()
+
+
+class Reduced(OSError):
+    __reduce__ = Callable()
+    x = Descriptor()
+
+
 class Pair(NamedTuple):
     left: Any
     right: Any = 2
@@ -289,6 +363,7 @@ CLASSES = (
         "OfStructMeta",
         "Colour",
     ),
+    *("Written", "Set_", "Removed", "Followed", "Initiated", "Raised", "Reduced"),
     *("Flags", "Pair", "Noisy", "Callable_", "function", "note", "RAN", "Meta", "Descriptor", "Initialised.__init__"),
     *("Model.model_construct", "Colour.RED", "Nothing"),
 )
@@ -300,7 +375,21 @@ NAMES = [
     "", ":", "::", "os:", ":system", "no colon", "os.path:join", "..:x", "\x00:\x00", "\u2028:x", "a" * 5000 + ":b",
 ]  # fmt: skip
 TAGS = [
-    *("dataclass", "model", "struct", "namedtuple", "enum", "flag", "path", "tuple", "set", "frozenset", "dict", "int"),
+    *(
+        "exception",
+        "dataclass",
+        "model",
+        "struct",
+        "namedtuple",
+        "enum",
+        "flag",
+        "path",
+        "tuple",
+        "set",
+        "frozenset",
+        "dict",
+        "int",
+    ),
     *("float", "bytes", "bytearray", "datetime", "date", "time", "timedelta", "decimal", "uuid", "complex", "damaged"),
     *("hologram", "", "$"),
 ]
@@ -317,7 +406,15 @@ def bodies(folder: Path) -> list[Any]:
     """What may stand under a tag."""
     touch = ["touch", str(folder / "command")]
     return [
-        *([touch], [f"touch {folder / 'command'}"], {"args": touch, "x": 1}, {"x": {"$": "set", "v": [1]}}, "RED"),
+        *(
+            [touch],
+            [f"touch {folder / 'command'}"],
+            {"args": touch, "x": 1},
+            {"args": [1], "fields": {"x": 1, "__class__": 2, "args": 3}},
+            {"args": [1], "fields": {}},
+            {"x": {"$": "set", "v": [1]}},
+            "RED",
+        ),
         *(1, -1, 3, 2**70, 1.5, None, True, [], {}, [[1, 2]], [[[], 1]], [1, 2, 3], "../../etc/passwd"),
         *(["2024-01-01T00:00:00", 0, "os.path/x"], ["x", 1, "../../../etc/localtime"], "9" * 5000, "1e999999999"),
         *("NaN", "Infinity", "\x00", deep(300), {"__class__": 1, "__dict__": {}, "x": 2}),
@@ -330,7 +427,7 @@ def tags(folder: Path) -> Iterator[dict[str, Any]]:
     for tag in TAGS:
         for body in bodies(folder):
             yield {"$": tag, "v": body}
-            if tag in ("dataclass", "model", "struct", "namedtuple", "enum", "flag", "path", "hologram"):
+            if tag in ("exception", "dataclass", "model", "struct", "namedtuple", "enum", "flag", "path", "hologram"):
                 for name in NAMES:
                     yield {"$": tag, "t": name, "v": body}
     for odd in (None, 1, [], {}, ["tuple"], {"$": "tuple"}):

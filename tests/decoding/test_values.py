@@ -22,10 +22,26 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, PrivateAttr
 
 import workflow_runtime
-from workflow_runtime import Image, Unreadable, UnreadableError, UnserializableError
+from workflow_runtime import (
+    CustomEvent,
+    ErrorRequirement,
+    Image,
+    StepInput,
+    StepOutput,
+    StepRequirement,
+    Subscription,
+    Unreadable,
+    UnreadableError,
+    UnserializableError,
+    WorkflowRunOutput,
+)
 from workflow_runtime.model import classes, codec
+from workflow_runtime.model.classes import is_trusted
+from workflow_runtime.model.executor_events import EXECUTOR_EVENTS
+from workflow_runtime.model.payloads import KINDS
 from workflow_runtime.model.reading import STORED, Given
 from workflow_runtime.model.unreadable import unreadables
+from workflow_runtime.server import JwtAuth
 
 from . import hostile
 from .hostile import RAN, deep, nothing_runs, tags
@@ -41,11 +57,24 @@ def test_no_tag_runs_or_imports_anything_and_what_cannot_be_made_is_stored_again
                 kind = type(found).__name__
                 made[kind] = made.get(kind, 0) + 1
                 unreadables(found)
+                again = codec.encode_value(found)
                 if kind == "Unreadable":
-                    assert codec.encode_value(found) == data
+                    assert again == data
                     assert str(found) == repr(found)
                 del found
-    for kind in ("Slots", "Asked", "OfMeta", "Model", "Struct", "OfStructMeta", "Pair", "Noisy", "Colour", "Flags"):
+    for kind in (
+        "Slots",
+        "Asked",
+        "OfMeta",
+        "Model",
+        "Struct",
+        "OfStructMeta",
+        "Pair",
+        "Noisy",
+        "Colour",
+        "Flags",
+        "Raised",
+    ):
         assert made.get(kind, 0) > 0, f"no {kind} was made: {made}"
 
 
@@ -65,6 +94,30 @@ def test_objects_are_made_of_their_fields_alone(tmp_path: Path) -> None:
     assert (struct.x, type(struct)) == (1, hostile.Struct)
     assert (pair, type(pair)) == ((1, 2), hostile.Noisy)
     assert both == hostile.Flags.A | hostile.Flags.B
+
+
+@pytest.mark.parametrize("name", hostile.NAMES)
+def test_no_name_of_an_events_class_runs_anything(tmp_path: Path, name: str) -> None:
+    with nothing_runs(tmp_path):
+        for event in ("CustomEvent", "Booked", "StepCompleted"):
+            fields = {"event": event, "type": name, "seq": 1, "content": 1, "_fields": [1], "__class__": "x"}
+            found = codec.decode_event(msgspec.json.encode(fields))
+            assert found.seq == 1
+            codec.encode_event(found)
+            del found
+
+
+def test_flags_that_would_run_code_to_be_put_together_are_not(tmp_path: Path) -> None:
+    with nothing_runs(tmp_path):
+        assert "it has no flags" in str(codec.decode_value(sealed("flag", hostile.Written, 7)))
+        assert "it has no flags" in str(codec.decode_value(sealed("flag", hostile.Set_, 3)))
+        assert codec.decode_value(sealed("flag", hostile.Set_, 2)) is hostile.Set_.B
+
+
+def test_of_this_package_only_the_classes_of_values_are_trusted() -> None:
+    assert is_trusted(Image)
+    assert not is_trusted(JwtAuth)
+    assert not is_trusted(Subscription)
 
 
 def test_private_attributes_are_there_when_they_are_asked_for(tmp_path: Path) -> None:
@@ -95,6 +148,57 @@ def test_what_runs_code_to_be_made_is_only_made_of_modules_that_were_allowed(tmp
         assert "is a descriptor" in str(codec.decode_value(sealed("dataclass", hostile.Computed, {"x": 1})))
     image = Image(content=b"\x89PNG")  # of this package: its __post_init__ is known
     assert codec.decode_value(codec.encode_value(image)) == image
+
+
+# -- tags that a user wrote -----------------------------------------------------------------------------------------------
+
+LIKE_A_TAG = {"$": "dataclass", "t": f"{hostile.__name__}:Slots", "v": {"x": 1}}
+SHAPES: list[Any] = [
+    LIKE_A_TAG,
+    [LIKE_A_TAG],
+    {"a": [LIKE_A_TAG]},
+    [{"a": LIKE_A_TAG}],
+    [StepOutput(LIKE_A_TAG)],
+    {"a": StepOutput(LIKE_A_TAG)},
+    StepInput(input=LIKE_A_TAG, additional_data={"a": LIKE_A_TAG}, previous_step_content=[LIKE_A_TAG]),
+]
+STRUCTS: list[tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = [
+    *((kind, codec.encode_event, codec.decode_event) for kind in (*KINDS.values(), *EXECUTOR_EVENTS.values())),
+    (WorkflowRunOutput, codec.encode_run, codec.decode_run),
+    (StepRequirement, codec.encode_requirement, codec.decode_requirement),
+    (ErrorRequirement, codec.encode_requirement, codec.decode_requirement),
+]
+
+
+def has_slots(value: Any) -> bool:
+    """Whether one was made, at any depth of what is stored."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(has_slots, value.values() if isinstance(value, dict) else value))
+    if isinstance(value, msgspec.Struct):
+        return any(has_slots(getattr(value, name)) for name in value.__struct_fields__)
+    return isinstance(value, hostile.Slots)
+
+
+@pytest.mark.parametrize(("kind", "encode", "decode"), STRUCTS, ids=lambda item: getattr(item, "__name__", ""))
+def test_what_looks_like_a_tag_comes_back_as_it_is_from_every_field(
+    kind: Any, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+) -> None:
+    parts = msgspec.structs.fields(kind)
+    needed = {part.name: "x" for part in parts if part.required}
+    for name in (part.name for part in parts if part.name != "failed_steps"):  # which have no contents
+        for shape in SHAPES:
+            try:
+                data = encode(kind(**{**needed, name: shape}))
+            except (AttributeError, TypeError, ValueError):  # it does not fit this field
+                continue
+            assert not has_slots(decode(data)), name
+
+
+@pytest.mark.parametrize("shape", SHAPES[:4])
+def test_what_looks_like_a_tag_comes_back_as_it_is_from_a_value_and_a_custom_event(shape: Any) -> None:
+    assert codec.decode_value(codec.encode_value(shape)) == shape
+    found: Any = codec.decode_event(codec.encode_event(CustomEvent(note=shape)))
+    assert found.note == shape
 
 
 # -- names ----------------------------------------------------------------------------------------------------------------
@@ -135,6 +239,17 @@ def test_a_class_is_found_when_its_module_is_loaded_and_not_before(tmp_path: Pat
         sys.modules.pop("late_shop")
     with pytest.raises(ImportError):
         workflow_runtime.allow("no_such_shop")
+
+
+def test_a_module_that_was_loaded_again_gives_its_new_class(module: Any) -> None:
+    old = module("shop_again", ORDER)
+    data = codec.encode_value(old.Order("lamp"))
+    assert type(codec.decode_value(data)) is old.Order
+    new = module("shop_again", ORDER + "    price: int = 3\n")
+    found = codec.decode_value(data)
+    assert (type(found), found.price) == (new.Order, 3)
+    del new.Order
+    assert "has no class 'Order' any more" in str(codec.decode_value(data))
 
 
 def test_a_program_and_its_module_are_one(module: Any, monkeypatch: Any) -> None:

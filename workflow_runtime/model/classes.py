@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, Generic, TypeGuard, TypeVar
 
 __all__ = [
     "Damaged",
+    "PerClass",
     "Unfit",
     "allow",
     "class_of",
@@ -30,7 +32,10 @@ __all__ = [
 
 _MAIN = ("__main__", "__mp_main__")  # another program in each process
 _OWN = __name__.partition(".")[0]
+_MODEL = __name__.rpartition(".")[0] + "."
 _EVENTS = f"{_OWN}.model.executor_events"  # makes its classes when they are first asked for
+
+_T = TypeVar("_T")
 
 mro: Any = type.__dict__["__mro__"].__get__
 namespace: Any = type.__dict__["__dict__"].__get__
@@ -41,6 +46,30 @@ _module_namespace: Any = vars(ModuleType)["__dict__"].__get__
 _allowed: dict[str, ModuleType] = {}
 _declared: dict[str, None] = {}
 _calls = 0  # of allow
+_known: dict[str, tuple[ModuleType, Mapping[str, Any], type]] = {}  # by stored name; looked at again each time
+
+
+class PerClass(Generic[_T]):
+    """What was found out of classes. Keyed by identity, since a metaclass may have a hash of its own; holds no class."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[weakref.ref[type], _T]] = {}
+
+    def get(self, kind: type) -> _T | None:
+        entry = self._found.get(id(kind))
+        return entry[1] if entry is not None and entry[0]() is kind else None
+
+    def put(self, kind: type, value: _T) -> _T:
+        """``value``, which must not hold the class."""
+        found, key = self._found, id(kind)
+
+        def gone(reference: weakref.ref[type]) -> None:
+            entry = found.get(key)
+            if entry is not None and entry[0] is reference:
+                del found[key]
+
+        found[key] = (weakref.ref(kind, gone), value)
+        return value
 
 
 class Unfit(Exception):
@@ -80,9 +109,9 @@ def declare(*modules: str) -> None:
 
 
 def is_trusted(kind: type) -> bool:
-    """Whether the class is of a module that was allowed, or of this package."""
+    """Whether the class is of a module that was allowed, or is one of the values of this package."""
     module = namespace(kind).get("__module__")
-    return isinstance(module, str) and (module in _allowed or module.partition(".")[0] == _OWN)
+    return isinstance(module, str) and (module in _allowed or module.startswith(_MODEL))
 
 
 def lookup(kind: type, name: str) -> Any:
@@ -113,14 +142,21 @@ def class_of(module: str, name: str) -> type | None:
 def stored_class(name: str) -> type:
     """The class that a stored value names as ``module:qualname``. Raises Unfit."""
     module, _, qualname = name.partition(":")
+    known = _known.get(name)
+    if known is not None:
+        kind: type = known[2]
+        if sys.modules.get(module) is known[0] and id(known[1].get(qualname)) == id(kind):
+            return kind
     if not qualname:
         raise Unfit("that is no name of a class")
     loaded = False
     for found in _modules(module):
         loaded = True
-        kind = _within(_module_namespace(found), qualname)
-        if kind is not None:
-            return kind
+        names = _module_namespace(found)
+        made = _within(names, qualname)
+        if made is not None:
+            _known[name] = (found, names, made)
+            return made
     if module == _EVENTS:
         return _event_class(qualname)
     if module in _MAIN:

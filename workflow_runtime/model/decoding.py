@@ -12,7 +12,7 @@ import msgspec
 
 from .classes import has, lookup
 from .events import CustomEvent, Event, StepContentEvent, UnknownEvent, WorkflowEvent
-from .making import instance_dict
+from .making import instance_dict, refuse_hooks
 from .nested_runs import complete
 from .payloads import COMMON, PAYLOADS, USER_FIELDS, kind_of
 from .reading import STORED, Reader
@@ -342,6 +342,7 @@ def made_custom(name: str, fields: dict[str, Any], reader: Reader) -> Event:
     if isinstance(fields.get("type"), str):
         try:
             found = reader.class_of(fields["type"])
+            refuse_hooks(found)
         except Exception:  # it stays a plain one, and keeps the name of its class
             found = CustomEvent
         if has(found, CustomEvent) and found is not CustomEvent:

@@ -21,12 +21,12 @@ import dataclasses
 import enum
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType
-from typing import Any
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, WrapperDescriptorType
+from typing import Any, NamedTuple
 
 import msgspec
 
-from .classes import Damaged, Unfit, class_of, has, is_trusted, lookup, mro, namespace
+from .classes import Damaged, PerClass, Unfit, class_of, has, is_trusted, lookup, mro, namespace
 
 __all__ = [
     "MAKERS",
@@ -38,6 +38,7 @@ __all__ = [
     "make_member",
     "make_namedtuple",
     "put",
+    "refuse_hooks",
     "struct_fields",
 ]
 
@@ -54,19 +55,38 @@ _set_class: Any = object.__dict__["__class__"].__set__
 
 
 def make_dataclass(kind: type, fields: Mapping[str, Any]) -> Any:
-    declared = lookup(kind, "__dataclass_fields__")
-    names = dataclass_fields(kind)
-    if names is None:
-        raise Unfit("it is no dataclass any more")
-    _refuse_hooks(kind)
-
-    def default(name: str) -> tuple[Any, Any]:
-        return declared[name].default, declared[name].default_factory
-
+    found = _dataclasses.get(kind)
+    if found is None:
+        names = dataclass_fields(kind)
+        if names is None:
+            raise Unfit("it is no dataclass any more")
+        refuse_hooks(kind)
+        found = _dataclasses.put(kind, (names, all(map(_is_quiet, (lookup(kind, name) for name in names)))))
+    names, are_quiet = found
+    whole = _whole(kind, fields, names, _dataclass_default)
     value: Any = object.__new__(kind)
-    for name, item in _whole(fields, names, default).items():
-        put(value, kind, name, item)
+    if are_quiet:
+        for name, item in whole.items():
+            _set(value, name, item)
+    else:
+        for name, item in whole.items():
+            put(value, kind, name, item)
     return value
+
+
+# Those that can be made: their fields, and whether all can be set as an object sets them.
+_dataclasses: PerClass[tuple[list[str], bool]] = PerClass()
+_set: Any = object.__setattr__
+
+
+def _is_quiet(found: Any) -> bool:
+    """Whether setting an attribute for which this stands in the class runs nothing of it: a slot, a default, nothing."""
+    return type(found) is MemberDescriptorType or lookup(type(found), "__set__") is None
+
+
+def _dataclass_default(kind: type, name: str) -> tuple[Any, Any]:
+    field = lookup(kind, "__dataclass_fields__")[name]
+    return field.default, field.default_factory
 
 
 def dataclass_fields(kind: type) -> list[str] | None:
@@ -81,33 +101,63 @@ def _is_stored(field: Any) -> bool:
 
 
 def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
-    base = class_of("pydantic.main", "BaseModel")
-    if base is None or not has(kind, base):
-        raise Unfit("it is no pydantic model any more")
-    _refuse_hooks(kind)
-    declared = lookup(kind, "__pydantic_fields__")
-    if type(declared) is not dict:
-        declared = lookup(kind, "model_fields")  # pydantic before 2.10
-    if type(declared) is not dict:
-        raise Unfit("its fields are not known; model_rebuild() makes them so")
-    undefined = vars(sys.modules["pydantic_core"])["PydanticUndefined"]
-
-    def default(name: str) -> tuple[Any, Any]:
-        value, factory = declared[name].default, declared[name].default_factory
-        return _NONE if value is undefined or value is ... else value, _NONE if factory is None else factory
-
+    found = _models.get(kind)
+    if found is None:
+        base = class_of("pydantic.main", "BaseModel")
+        if base is None or not has(kind, base):
+            raise Unfit("it is no pydantic model any more")
+        refuse_hooks(kind)
+        declared = _model_fields(kind)
+        if type(declared) is not dict:
+            raise Unfit("its fields are not known; model_rebuild() makes them so")
+        config, slots = lookup(kind, "model_config"), namespace(base)
+        found = _Model(
+            tuple(declared),
+            type(config) is dict and config.get("extra") == "allow",
+            bool(lookup(kind, "__private_attributes__")),
+            *(slots[f"__pydantic_{name}__"].__set__ for name in ("fields_set", "extra", "private")),
+        )
+        _models.put(kind, found)
+    names = found.names
     value: Any = object.__new__(kind)
     own = instance_dict(value, kind)
-    own.update(_whole(fields, declared, default))
-    config, private = lookup(kind, "model_config"), lookup(kind, "__private_attributes__")
-    is_open = type(config) is dict and config.get("extra") == "allow"
-    slots = namespace(base)
-    slots["__pydantic_fields_set__"].__set__(value, {name for name in fields if name in declared})
-    slots["__pydantic_extra__"].__set__(
-        value, {name: item for name, item in fields.items() if name not in declared} if is_open else None
-    )
-    slots["__pydantic_private__"].__set__(value, _Private(private, own, undefined) if private else None)
+    own.update(_whole(kind, fields, names, _model_default))
+    found.set_fields_set(value, {name for name in fields if name in names})
+    more = {name: item for name, item in fields.items() if name not in names} if found.is_open else None
+    found.set_extra(value, more)
+    private = lookup(kind, "__private_attributes__") if found.is_private else None
+    found.set_private(value, _Private(private, own, _undefined()) if private else None)
     return value
+
+
+class _Model(NamedTuple):
+    """What is known of a model that can be made."""
+
+    names: tuple[str, ...]
+    is_open: bool
+    is_private: bool
+    set_fields_set: Any
+    set_extra: Any
+    set_private: Any
+
+
+_models: PerClass[_Model] = PerClass()
+
+
+def _model_fields(kind: type) -> Any:
+    found = lookup(kind, "__pydantic_fields__")
+    return found if type(found) is dict else lookup(kind, "model_fields")  # which it was before pydantic 2.10
+
+
+def _model_default(kind: type, name: str) -> tuple[Any, Any]:
+    field = _model_fields(kind)[name]
+    value, factory = field.default, field.default_factory
+    is_absent = value is _undefined() or value is ...
+    return _NONE if is_absent else value, _NONE if factory is None else factory
+
+
+def _undefined() -> Any:
+    return vars(sys.modules["pydantic_core"])["PydanticUndefined"]
 
 
 class _Private(dict[str, Any]):
@@ -154,27 +204,37 @@ class _Private(dict[str, Any]):
 
 
 def make_struct(kind: type, fields: Mapping[str, Any]) -> Any:
-    if not has(kind, msgspec.Struct):
-        raise Unfit("it is no msgspec.Struct any more")
-    _refuse_hooks(kind)
-    names = struct_fields(kind)
-    given: tuple[Any, ...] = _STRUCT.__dict__["__struct_defaults__"].__get__(kind)
-
-    def default(name: str) -> tuple[Any, Any]:
-        place = names.index(name) - (len(names) - len(given))  # the last ones have defaults
-        value: Any = given[place] if place >= 0 else msgspec.NODEFAULT
-        if type(value) is _LATE:
-            return _NONE, value.factory
-        return _NONE if value is msgspec.NODEFAULT else value, _NONE
-
-    whole = _whole(fields, names, default)
-    if lookup(kind, "__post_init__") is None or is_trusted(kind):
-        return _STRUCT.__call__(kind, **whole)
+    is_checked = _structs.get(kind)
+    if is_checked is None:
+        if not has(kind, msgspec.Struct):
+            raise Unfit("it is no msgspec.Struct any more")
+        refuse_hooks(kind)
+        is_checked = _structs.put(kind, lookup(kind, "__post_init__") is not None)
+    whole = _whole(kind, fields, struct_fields(kind), _struct_default)
+    if not is_checked or is_trusted(kind):
+        return _call(kind, **whole)
     return _past_post_init(kind, whole)
 
 
+_structs: PerClass[bool] = PerClass()  # those that can be made: whether they have a __post_init__
+
+
+def _struct_default(kind: type, name: str) -> tuple[Any, Any]:
+    names = struct_fields(kind)
+    given: tuple[Any, ...] = _STRUCT.__dict__["__struct_defaults__"].__get__(kind)
+    place = names.index(name) - (len(names) - len(given))  # the last ones have defaults
+    value: Any = given[place] if place >= 0 else msgspec.NODEFAULT
+    if type(value) is _LATE:
+        return _NONE, value.factory
+    return _NONE if value is msgspec.NODEFAULT else value, _NONE
+
+
+_names_of: Any = _STRUCT.__dict__["__struct_fields__"].__get__
+_call: Any = _STRUCT.__call__
+
+
 def struct_fields(kind: type) -> tuple[str, ...]:
-    names: tuple[str, ...] = _STRUCT.__dict__["__struct_fields__"].__get__(kind)
+    names: tuple[str, ...] = _names_of(kind)
     return names
 
 
@@ -201,7 +261,7 @@ def _past_post_init(kind: type, fields: dict[str, Any]) -> Any:
 def make_exception(kind: type, fields: Mapping[str, Any]) -> Any:
     if not has(kind, BaseException):
         raise Unfit("it is no exception any more")
-    _refuse_hooks(kind)
+    refuse_hooks(kind)
     args, own = fields.get("args"), fields.get("fields")
     if type(args) is not list or type(own) is not dict:
         raise Damaged("its fields are damaged")
@@ -228,15 +288,19 @@ MAKERS: dict[str, Callable[[type, Mapping[str, Any]], Any]] = {
 
 
 def _whole(
-    fields: Mapping[str, Any], names: Iterable[str], default_of: Callable[[str], tuple[Any, Any]]
+    kind: type, fields: Mapping[str, Any], names: Iterable[str], default_of: Callable[[type, str], tuple[Any, Any]]
 ) -> dict[str, Any]:
     """The fields that the class has now, each with its stored value, or else its default: a value, or what makes one."""
+    try:
+        return {name: fields[name] for name in names}
+    except KeyError:  # the class has another one since
+        pass
     whole: dict[str, Any] = {}
     for name in names:
         if name in fields:
             whole[name] = fields[name]
             continue
-        default, factory = default_of(name)
+        default, factory = default_of(kind, name)
         if default is not _NONE:
             whole[name] = _copied(default)
         elif any(factory is kind for kind in _EMPTY):
@@ -257,7 +321,7 @@ def _copied(default: Any) -> Any:
     return copy.copy(default) if kind in (set, bytearray) else default
 
 
-def _refuse_hooks(kind: type) -> None:
+def refuse_hooks(kind: type) -> None:
     """What is made is shown, and thrown away some day."""
     if lookup(kind, "__del__") is not None and not is_trusted(kind):
         raise Unfit(f"its __del__ would run; {_allowing(kind)} accepts that")
@@ -294,12 +358,21 @@ def put(value: Any, kind: type, name: str, item: Any) -> None:
 
 def instance_dict(value: Any, kind: type) -> dict[str, Any]:
     """The dict of an object, whatever its class says ``__dict__`` is."""
+    is_plain = _plain_dicts.get(kind)
+    if is_plain is None:
+        is_plain = _plain_dicts.put(kind, type(lookup(kind, "__dict__")) is GetSetDescriptorType)
+    if is_plain:
+        plain: dict[str, Any] = object.__getattribute__(value, "__dict__")
+        return plain
     for base in mro(kind):
         found = namespace(base).get("__dict__")
         if type(found) is GetSetDescriptorType:
             own: dict[str, Any] = found.__get__(value)
             return own
     raise Unfit("it has no place for its fields")
+
+
+_plain_dicts: PerClass[bool] = PerClass()
 
 
 def contents(value: Any) -> Iterator[Any]:
@@ -318,11 +391,19 @@ def contents(value: Any) -> Iterator[Any]:
 # -- named tuples and enums -------------------------------------------------------------------------------------------
 
 
+_namedtuples: PerClass[tuple[str, ...]] = PerClass()
+
+
 def make_namedtuple(kind: type, items: list[Any]) -> Any:
-    names = lookup(kind, "_fields")
-    if not has(kind, tuple) or type(names) is not tuple:
-        raise Unfit("it is no named tuple any more")
-    _refuse_hooks(kind)
+    names = _namedtuples.get(kind)
+    if names is None:
+        names = lookup(kind, "_fields")
+        if not has(kind, tuple) or type(names) is not tuple:
+            raise Unfit("it is no named tuple any more")
+        refuse_hooks(kind)
+        _namedtuples.put(kind, names)
+    if len(items) == len(names):
+        return tuple.__new__(kind, items)
     defaults, missing = lookup(kind, "_field_defaults"), names[len(items) :]
     has_defaults = type(defaults) is dict and all(name in defaults for name in missing)
     if len(items) > len(names) or (missing and not has_defaults):
@@ -330,14 +411,37 @@ def make_namedtuple(kind: type, items: list[Any]) -> Any:
     return tuple.__new__(kind, [*items, *(_copied(defaults[name]) for name in missing)])
 
 
+_enums: PerClass[Any] = PerClass()  # their members, and so the class: it is kept, as its module keeps it
+
+
 def make_member(kind: type, name: Any) -> Any:
-    if not has(kind, enum.Enum):
-        raise Unfit("it is no Enum any more")
-    members = lookup(kind, "_member_map_")
+    members = _enums.get(kind)
+    if members is None:
+        if not has(kind, enum.Enum):
+            raise Unfit("it is no Enum any more")
+        members = _enums.put(kind, lookup(kind, "_member_map_"))
     member = members.get(name) if type(members) is dict and type(name) is str else None
     if type(member) is not kind:
         raise Unfit(f"it has no member {name!r} any more")
     return member
+
+
+_COMBINING = ("_iter_member_", "_numeric_repr_", "__eq__", "__getattribute__", "__getattr__", "__setattr__")
+_ALLOWED = (None, repr, hex, oct, bin)
+
+
+def _is_combined_by_enum(kind: type) -> bool:
+    """Whether only the standard library runs when flags of this class are put together."""
+    if type(kind) is not enum.EnumMeta:
+        return False
+    for name in _COMBINING:
+        found = lookup(kind, name)
+        if type(found) in (classmethod, staticmethod, MethodType):
+            found = found.__func__
+        is_known = type(found) is WrapperDescriptorType or any(found is item for item in _ALLOWED)
+        if not is_known and not (type(found) is FunctionType and found.__globals__ is vars(enum)):
+            return False
+    return True
 
 
 def make_flag(kind: type, value: Any) -> Any:
@@ -347,7 +451,7 @@ def make_flag(kind: type, value: Any) -> Any:
         raise Unfit("its value is no number")
     members, mixin = lookup(kind, "_value2member_map_"), lookup(kind, "_member_type_")
     found: Any = members.get(value) if type(members) is dict else None
-    if found is None and type(kind) is enum.EnumMeta and (mixin is object or mixin is int):
+    if found is None and (mixin is object or mixin is int) and _is_combined_by_enum(kind):
         found = enum.Flag.__dict__["_missing_"].__func__(kind, value)  # never the class's own
     if type(found) is not kind or vars(found)["_value_"] != value:
         raise Unfit(f"it has no flags {value!r} any more")

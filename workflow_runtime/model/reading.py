@@ -42,28 +42,39 @@ class Reader:
         """The value; raises where one in it cannot be made, or is nested too deeply for it."""
         kind = type(found)
         if kind is list:
-            return [self.quick(item) for item in found]
+            return self._each(found)
         if kind is not dict:
             return found
         if TAG not in found:
-            return {key: self.quick(item) for key, item in found.items()}
+            return self._each_of(found)
         tag, body = found[TAG], found["v"]
-        if tag in _LEAVES:
-            return _LEAVES[tag](body)
-        if tag in _CONTAINERS:
-            return _CONTAINERS[tag]([self.quick(item) for item in _items(body)])
+        leaf = _LEAVES.get(tag)
+        if leaf is not None:
+            return leaf(body)
+        container = _CONTAINERS.get(tag)
+        if container is not None:
+            return container(self._each(_items(body)))
         if tag == "dict":
-            parts = [self.quick(part) for part in _pairs(body)]
+            parts = self._each(_pairs(body))
             return dict(zip(parts[::2], parts[1::2], strict=True))
         name = found["t"]
         if tag == "path":
             return _path(name, body)
-        kind = self.class_of(name)
-        if tag in MAKERS:
-            return MAKERS[tag](kind, {field: self.quick(item) for field, item in body.items()})
+        made = self.class_of(name)
+        maker = MAKERS.get(tag)
+        if maker is not None:
+            return maker(made, self._each_of(body))
         if tag == "namedtuple":
-            return make_namedtuple(kind, [self.quick(item) for item in _items(body)])
-        return _MEMBERS[tag](kind, body)
+            return make_namedtuple(made, self._each(_items(body)))
+        return _MEMBERS[tag](made, body)
+
+    def _each(self, found: list[Any]) -> list[Any]:
+        quick = self.quick
+        return [quick(item) if type(item) is dict or type(item) is list else item for item in found]
+
+    def _each_of(self, found: dict[str, Any]) -> dict[str, Any]:
+        quick = self.quick
+        return {key: quick(item) if type(item) is dict or type(item) is list else item for key, item in found.items()}
 
     def careful(self, found: Any, place: Place) -> Any:
         """The value, whatever is wrong with parts of it, and however deeply it is nested."""
@@ -217,7 +228,9 @@ def _called(tag: Any, name: Any) -> str:
 
 
 def _unread(name: str, error: Exception, found: Any, place: Place) -> Unreadable:
-    is_damaged = isinstance(error, Damaged) or not isinstance(error, Unfit)
+    """An error that is none of ours is one of the class, if there is one."""
+    is_of_class = type(found[TAG]) is str and found[TAG] in _CLASSES
+    is_damaged = isinstance(error, Damaged) or not (is_of_class or isinstance(error, Unfit))
     return unread(name, str(error) or type(error).__name__, found, place, is_damaged=is_damaged)
 
 
@@ -290,7 +303,7 @@ _LEAVES: dict[str, Callable[[Any], Any]] = {
     "bytes": _bytes,
     "bytearray": lambda body: bytearray(_bytes(body)),
     "datetime": lambda body: _stamp(body, datetime),
-    "date": lambda body: date.fromisoformat(_text(body)),
+    "date": date.fromisoformat,
     "time": lambda body: _stamp(body, time),
     "timedelta": _delta,
     "decimal": lambda body: Decimal(_text(body)),

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
-from types import FunctionType
+from types import MethodDescriptorType
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from .classes import class_of, has, lookup, name_of
+from .classes import PerClass, class_of, has, lookup, name_of
 from .errors import UnserializableError
 from .making import dataclass_fields, field_of, instance_dict, struct_fields
 from .text import is_model
@@ -110,30 +110,41 @@ def store_as_dict(kind: type[dict[Any, Any]]) -> None:
     _WRITERS[kind] = ("dict", lambda v, w, d: [[seal(k, w, d), seal(x, f"{w}[{k!r}]", d)] for k, x in v.items()])
 
 
+_Form = tuple[str, str, Callable[[Any, str, int], Any]]  # tag, name of the class, what writes the value
+_forms: PerClass[_Form] = PerClass()  # what writes is one call deep: MAX_DEPTH levels must fit into Python's stack
+
+
 def _seal_object(value: Any, where: str, depth: int) -> dict[str, Any]:
     kind = type(value)
-    if kind is Unreadable:
-        return _kept(value)
+    form = _forms.get(kind)
+    if form is None:
+        if kind is Unreadable:
+            return _kept(value)
+        form = _forms.put(kind, _form(value, kind, where))
+    tag, name, write = form
+    return {TAG: tag, "t": name, "v": write(value, where, depth)}
+
+
+def _form(value: Any, kind: type, where: str) -> _Form:
+    """How values of this class are stored. Raises UnserializableError."""
     if has(kind, type):
         raise UnserializableError(f"{where}: a class ({value!r}) cannot be stored; store its name", where=where)
     if has(kind, Flag):  # several together have no name to be found by
-        return {TAG: "flag", "t": _name(kind, where), "v": field_of(value, "_value_")}
+        return "flag", _name(kind, where), lambda v, w, d: field_of(v, "_value_")
     if has(kind, Enum):
-        return {TAG: "enum", "t": _name(kind, where), "v": field_of(value, "_name_")}
+        return "enum", _name(kind, where), lambda v, w, d: field_of(v, "_name_")
     if has(kind, class_of("pathlib", "PurePath")):  # where no one loaded it, there is none
-        return {TAG: "path", "t": name_of(kind).rpartition(":")[2], "v": str(value)}
+        return "path", name_of(kind).rpartition(":")[2], lambda v, w, d: str(v)
     if is_model(value):
-        return {TAG: "model", "t": _name(kind, where), "v": _fields(_model_fields(value, kind), where, depth)}
+        return "model", _name(kind, where), _model
     if has(kind, msgspec.Struct):
-        fields = {name: field_of(value, name) for name in struct_fields(kind)}
-        return {TAG: "struct", "t": _name(kind, where), "v": _fields(fields, where, depth)}
+        return "struct", _name(kind, where), _named(struct_fields(kind))
     if has(kind, BaseException):
-        return {TAG: "exception", "t": _name(kind, where), "v": _exception(value, kind, where, depth)}
+        return "exception", _name(kind, where), _exception
     if (names := dataclass_fields(kind)) is not None:
-        fields = {name: field_of(value, name) for name in names}
-        return {TAG: "dataclass", "t": _name(kind, where), "v": _fields(fields, where, depth)}
+        return "dataclass", _name(kind, where), _named(names)
     if has(kind, tuple) and lookup(kind, "_fields") is not None:
-        return {TAG: "namedtuple", "t": _name(kind, where), "v": _items(tuple.__iter__(value), where, depth)}
+        return "namedtuple", _name(kind, where), _tuple
     raise UnserializableError(
         f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored with its type. Return builtins, a dataclass,"
         " a pydantic model or a msgspec.Struct instead, or keep it out of outputs and session_state",
@@ -151,24 +162,32 @@ def _kept(value: Unreadable) -> dict[str, Any]:
     return found
 
 
-def _exception(error: BaseException, kind: type, where: str, depth: int) -> dict[str, Any]:
+def _exception(error: BaseException, where: str, depth: int) -> dict[str, Any]:
     """What an exception is made of. Where it was raised, and its causes, are not values of it."""
+    kind = type(error)
     args, state = BaseException.__dict__["args"].__get__(error), instance_dict(error, kind)
     reduce = lookup(kind, "__reduce__")
-    if type(reduce) is not FunctionType:  # some keep more than their args
-        made: Any = reduce(error)  # a tuple, in every class written in C
+    if type(reduce) is MethodDescriptorType:  # written in C; some keep more than their args
+        made: Any = reduce(error)
         args, state = made[1], {**(made[2] if len(made) > 2 else {}), **state}
     fields = {name: item for name, item in state.items() if name not in ("run_output", "__notes__")}
-    return {"args": _items(args, where, depth), "fields": _fields(fields, where, depth)}
+    return {
+        "args": [seal(item, f"{where}[{i}]", depth) for i, item in enumerate(args)],
+        "fields": {name: seal(item, f"{where}.{name}", depth) for name, item in fields.items()},
+    }
 
 
-def _model_fields(value: Any, kind: type) -> dict[str, Any]:
-    fields = dict(instance_dict(value, kind))
+def _named(names: Sequence[str]) -> Callable[[Any, str, int], dict[str, Any]]:
+    return lambda v, w, d: {name: seal(field_of(v, name), f"{w}.{name}", d) for name in names}
+
+
+def _tuple(value: Any, where: str, depth: int) -> list[Any]:
+    return [seal(item, f"{where}[{i}]", depth) for i, item in enumerate(tuple.__iter__(value))]
+
+
+def _model(value: Any, where: str, depth: int) -> dict[str, Any]:
+    fields = dict(instance_dict(value, type(value)))
     fields.update(field_of(value, "__pydantic_extra__", None) or {})
-    return fields
-
-
-def _fields(fields: dict[str, Any], where: str, depth: int) -> dict[str, Any]:
     return {name: seal(item, f"{where}.{name}", depth) for name, item in fields.items()}
 
 
