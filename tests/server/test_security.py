@@ -518,3 +518,23 @@ def test_a_value_that_looks_like_a_stored_type_stays_a_value(api: Api, database:
     assert client.get(session).json()["session_state"]["odd"] == odd
     again = client.get(f"/workflows/echo/runs/{run['run_id']}").json()
     assert (again["input"], again["session_state"]["s"]) == (tagged, tagged)
+
+
+def test_only_who_runs_the_server_sees_where_its_code_failed(api: Api, tmp_path: Path) -> None:
+    """A traceback has the paths of the server's files and lines of its code."""
+
+    def failing(step_input: Any) -> str:
+        raise ValueError("out of stock")
+
+    def entry(client: Any, **headers: str) -> dict[str, Any]:
+        url = "/workflows/shop/runs"
+        run_id = client.post(url, json={"input": "x"}, headers=headers).json()["run_id"]
+        found: dict[str, Any] = client.get(f"{url}/{run_id}/history", headers=headers).json()["history"][0]
+        return found
+
+    shop = Workflow(name="shop", id="shop", steps=[failing])
+    client = api(shop, auth=by_token)
+    told = entry(client, authorization="Bearer alices")
+    assert (told["error"], told["traceback"]) == ("out of stock", None)
+    assert __file__ in entry(client, authorization="Bearer roots")["traceback"]
+    assert __file__ in entry(api(shop, db=f"sqlite:///{tmp_path}/own.db"))["traceback"]

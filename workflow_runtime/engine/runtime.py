@@ -14,7 +14,7 @@ import msgspec
 
 from ..core.filters import skip_sieve
 from ..model import checks
-from ..model.errors import BuildError, PlanChanged, RunNotFound, StorageError
+from ..model.errors import BuildError, PlanChanged, RunNotFound, SessionBusy, StorageError
 from ..model.retention import Retention
 from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
@@ -220,8 +220,10 @@ class Runtime:
         except Exception as error:
             if is_away(error):
                 raise
-            if isinstance(error, ValueError) and not isinstance(error, (PlanChanged, RunNotFound)):
-                # Somebody answered, or continued it, in this moment.
+            if isinstance(error, SessionBusy) or (
+                isinstance(error, ValueError) and not isinstance(error, (PlanChanged, RunNotFound))
+            ):
+                # Somebody answered, or continued it, in this moment; or its session is busy until a later round.
                 logger.debug("run %s was not continued: %s", run_id, error)
                 return False
             if self._backoff.failed(run_id):

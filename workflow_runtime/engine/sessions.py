@@ -272,9 +272,13 @@ async def turn_before_claim(definition: Definition, session_id: str, process: st
         yield
     except BaseException:
         with anyio.CancelScope(shield=True):
-            found = await db.load_run(run_id)
-            if found is None or found.owner != process:  # else another call of this process goes on with the run
-                await release_lock(db, name, owner)
+            try:
+                found = await db.load_run(run_id)
+            except StorageError:  # the lock runs out by itself
+                logger.warning("the lock %s could not be released and will run out", name)
+            else:
+                if found is None or found.owner != process:  # else another call of this process goes on with the run
+                    await release_lock(db, name, owner)
         raise
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ... import HistoryEntry, RunNotFound, WorkflowRunOutput
 from ..auth import User
 from ..errors import Refused
@@ -14,11 +16,15 @@ __all__ = ["ForkVerbs"]
 
 class ForkVerbs(PeopleVerbs):
     async def history(self, user: User, workflow_id: str, run_id: str) -> list[HistoryEntry]:
-        """The journal of a run: each node with its times, attempt and output, in the order of first writes."""
+        """The journal of a run: each node with its times, attempt and output, in the order of first writes. Tracebacks show
+        the server's files and code, so only an admin, or anybody where nobody is asked who they are, sees them."""
         workflow, _ = await self.mine(user, workflow_id, run_id)
         if workflow.db is None:
             raise Refused(409, "no_database", "this workflow stores nothing, so a run has no history")
-        return await workflow.history(run_id)
+        entries = await workflow.history(run_id)
+        if user.scope is None:
+            return entries
+        return [msgspec.structs.replace(entry, traceback=None) for entry in entries]
 
     async def fork(self, user: User, workflow_id: str, run_id: str, fork: ForkRun) -> WorkflowRunOutput:
         """A new run, of the same user, that shares what another one had done before ``at``: its output at the end, or its
