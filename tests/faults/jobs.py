@@ -6,18 +6,19 @@ import asyncio
 import json
 import logging
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 
 from workflow_runtime import RunContext, Step, StepInput, Workflow
-from workflow_runtime.model.errors import Fenced
+from workflow_runtime.model.errors import Fenced, QuestionWithdrawn, RunNotPaused
 from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.registry import open_url
 
-from .workload import build, end_lease, kill_at, talking
+from .workload import build, end_lease, kill_at, raced, talking
 
-__all__ = ["add_keys", "hold", "recover", "run_until_killed", "serve", "take_over"]
+__all__ = ["add_keys", "hold", "recover", "race", "run_until_killed", "serve", "take_over"]
 
 
 def run_until_killed(
@@ -124,6 +125,31 @@ def add_keys(url: str, process: int, runs: int, wait: bool = True) -> None:
         await asyncio.gather(*(workflow.arun(number, session_id="shared") for number in range(runs)))
         assert workflow.db is not None
         await workflow.db.aclose()
+
+    asyncio.run(main())
+
+
+def race(url: str, effects: str, does: str, evict_after: float = 300.0, wait: bool = True) -> None:
+    """One part of a race with a cancel: "run" begins the run, "answer" continues it, "recover" takes it over."""
+
+    async def main() -> None:
+        db = open_url(url)
+        workflow = raced(db, Path(effects), evict_after)
+        with suppress(Fenced, RunNotPaused, QuestionWithdrawn):
+            if does == "run":
+                await workflow.arun("x", run_id="00_r", session_id="s")
+                await asyncio.sleep(0 if evict_after > 1 else 4 * evict_after)  # it waits here, and is evicted
+            elif does == "answer":
+                for requirement in (questions := await workflow.alist_pending()):
+                    requirement.answer({"user_input": {"value": True}})
+                if questions:
+                    await workflow.acontinue_run(run_id="00_r", step_requirements=questions)
+            else:
+                await end_lease(db, "00_r")
+                for run_id in await workflow.recover():
+                    async for _ in workflow.subscribe(run_id):
+                        pass
+        await db.aclose()
 
     asyncio.run(main())
 

@@ -23,7 +23,7 @@ from workflow_runtime import (
 )
 from workflow_runtime.storage.base import BaseDb, Fence
 
-__all__ = ["build", "end_lease", "executions", "talking"]
+__all__ = ["build", "end_lease", "executions", "raced", "talking"]
 
 
 async def end_lease(db: BaseDb, run_id: str) -> None:
@@ -123,6 +123,37 @@ def talking(db: Any, lease: float) -> Workflow:
             Parallel(Step("left", executor=talk), Step("right", executor=talk), name="both"),
             Loop([Step("again", executor=note)], name="rounds", max_iterations=3),
             Step("last", executor=talk),
+        ],
+    )
+
+
+def raced(db: Any, effects: Path, evict_after: float = 300.0) -> Workflow:
+    """Eight short steps; the third asks a person. Each start of a step, and each answer, is a line of ``effects``."""
+
+    def note(context: RunContext, text: str = "") -> None:
+        with open(effects, "ab", buffering=0) as file:
+            file.write(f"{context.path}{text}\n".encode())
+
+    async def work(run_context: RunContext) -> None:
+        note(run_context)
+        await anyio.sleep(0.001)
+
+    async def ask(run_context: RunContext) -> str:
+        note(run_context)
+        answer = await run_context.ask("Go on?", bool)
+        note(run_context, f" {answer}")
+        return str(answer)
+
+    return Workflow(
+        name="raced",
+        db=db,
+        evict_after=evict_after,
+        steps=[
+            Step("one", executor=work),
+            Step("two", executor=work),
+            Step("ask", executor=ask),
+            Loop([Step("round", executor=work)], name="loop", max_iterations=3),
+            Parallel(Step("left", executor=work), Step("right", executor=work), name="both"),
         ],
     )
 
