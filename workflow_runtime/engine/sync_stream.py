@@ -82,8 +82,10 @@ class SyncRunStream:
 def _events(stream: RunStream) -> Generator[Event, None, None]:
     if threading.current_thread() is threading.main_thread():
         _of_main_thread.add(stream)
+    take = partial(portal.call, stream.take_some, at_once=True)
     try:
-        while events := portal.call(stream.take_some, at_once=True):
+        # No ``while``: from Python 3.13 on, its jump back is in no ``try`` block, and Ctrl-C may fall on it.
+        for events in iter(take, []):
             yield from events
     except Exception as error:
         shorten(error)
