@@ -135,6 +135,7 @@ BELOW = {
         "workflow_runtime.model.codec",
         "workflow_runtime.model.text",
         "workflow_runtime.model.unreadable",
+        "workflow_runtime.model.wire",  # the form and the version of what clients get
     ),
 }
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")

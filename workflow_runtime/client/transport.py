@@ -13,6 +13,7 @@ import httpx2
 import msgspec
 
 from ..model.errors import WorkflowRuntimeError
+from ..model.wire import TYPED
 from .errors import ConnectionLost, refusal
 
 __all__ = ["Backoff", "Transport", "Unreachable"]
@@ -169,7 +170,7 @@ class Transport:
             WorkflowRuntimeError: What the server refused.
         """
         content, headers = self._request(body)
-        headers["Accept"] = "text/event-stream"
+        headers["Accept"] = f"text/event-stream, {TYPED}"
         if last is not None:
             headers["Last-Event-ID"] = last
         where = f"{method} {self.url}{path}"

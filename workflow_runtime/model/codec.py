@@ -165,12 +165,29 @@ def encode_event(event: Event) -> bytes:
     return _encode(event, event.path)
 
 
-def event_frame(event: Event) -> bytes:
-    """The event as clients get it: as it is stored, or, where that is refused, with the text of what cannot be."""
-    try:
-        return encode_event(event)
-    except UnserializableError:
-        return event.to_json().encode()
+def event_frame(event: Event, *, typed: bool = False) -> bytes:
+    """The event as clients get it: the JSON of ``to_json``, in which a value that JSON has no form for is its text.
+
+    ``typed``: values keep their types, in the tags that the database uses. A value that those have no form for is its text.
+    """
+    if typed:
+        try:
+            return encode_event(event)
+        except UnserializableError:
+            return event.to_json().encode()
+    return _plain_event(event) or event.to_json().encode()
+
+
+def _plain_event(event: Event) -> bytes | None:
+    """What ``to_json`` gives, in one call of the encoder; None for an event with values that are not JSON already."""
+    if isinstance(event, (CustomEvent, UnknownEvent)):
+        return None
+    if all(is_plain(getattr(event, name)) for name in PAYLOADS[type(event)]):
+        try:
+            return _encode(event, event.path)
+        except UnserializableError:
+            return None
+    return None
 
 
 def without_payload(event: Event, size: int) -> Event:

@@ -471,6 +471,11 @@ class UnknownEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True,
     def event(self) -> str:
         return self.name
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as they were stored, under the event's own name."""
+        data: dict[str, Any] = shown({**(self.data or {}), "event": self.name, "seq": self.seq})
+        return data
+
 
 class CustomEvent:
     """An event of the user's own: any keyword becomes an attribute.

@@ -10,16 +10,29 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from ...model.text import shown
+from ...model.wire import TYPED, WIRE
 from ..auth import ANYBODY, User
 from ..errors import Refused, as_refused
 from ..service import Service
 
-__all__ = ["VERSION", "Call", "Endpoint", "answering", "as_json", "no_route", "refusal", "user_of"]
+__all__ = [
+    "VERSION",
+    "Call",
+    "Endpoint",
+    "answering",
+    "as_json",
+    "no_route",
+    "refusal",
+    "user_of",
+    "wants_types",
+    "wire_header",
+]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -35,6 +48,16 @@ _NOT_STARTED = (
     "the lifespan of this app did not run: an app that mounts it passes lifespan=app.router.lifespan_context, and a test"
     " client is used as a context manager"
 )
+
+
+def wire_header() -> dict[str, str]:
+    """The header that names the version of the wire."""
+    return {"X-Workflow-Wire": str(WIRE)}
+
+
+def wants_types(headers: Headers) -> bool:
+    """True for a client that reads values with the tags of their types."""
+    return any(TYPED in accepted for accepted in headers.getlist("accept"))
 
 
 def user_of(connection: HTTPConnection) -> User:
@@ -110,4 +133,4 @@ def as_json(data: Any, status: int = 200, headers: dict[str, str] | None = None)
         body = _ENCODER.encode(data)
     except (TypeError, ValueError, OverflowError, RecursionError):
         body = json.dumps(shown(data)).encode()  # also lone surrogates
-    return Response(body, status, headers, media_type="application/json")
+    return Response(body, status, {**wire_header(), **(headers or {})}, media_type="application/json")

@@ -12,7 +12,7 @@ from ..errors import Refused
 from ..requests import AnswerRun, EventsQuery, ForkRun, PendingQuery, RunQuery, RunsQuery, StartRun
 from ..served_run import ServedRun
 from .body import read_body
-from .call import Call, as_json
+from .call import Call, as_json, wants_types
 from .sse import EventStream, Source, run_header
 from .waiting import while_wanted
 
@@ -178,5 +178,6 @@ def event_stream(call: Call, source: Source, run_id: str) -> EventStream:
         service.limits,
         seat=service.reading(call.user, run_id),
         stopping=service.stopping,
+        typed=wants_types(call.request.headers),
         headers=run_header(run_id),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ from ... import Event, ReaderTooSlow
 from ...model.codec import event_frame
 from ..errors import Refused
 from ..limits import Limits
-from .call import refusal
+from .call import refusal, wire_header
 
 __all__ = ["EventStream", "Source", "frame", "run_header"]
 
@@ -51,16 +50,16 @@ def run_header(run_id: str) -> dict[str, str]:
     return {"X-Run-Id": run_id} if fits else {}
 
 
-def frame(event: Event) -> bytes:
+def frame(event: Event, typed: bool = False) -> bytes:
     name = event.event.replace("\n", " ").replace("\r", " ")  # a custom event is called what its author likes
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), name.encode(), event_frame(event))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (event.id.encode(), name.encode(), event_frame(event, typed=typed))
 
 
 class EventStream(Response):
     """A response that sends what ``source`` gives until it ends, the client leaves, or ``stopping`` is set.
 
     A client that takes nothing for ``limits.send_timeout`` seconds is left; the run and other readers never wait for it.
-    ``seat`` is held while the stream is open.
+    ``seat`` is held while the stream is open. ``typed``: as ``event_frame`` says.
     """
 
     def __init__(
@@ -70,14 +69,16 @@ class EventStream(Response):
         *,
         seat: AbstractAsyncContextManager[Any],
         stopping: anyio.Event,
+        typed: bool = False,
         headers: dict[str, str] | None = None,
     ) -> None:
-        super().__init__(headers={**_HEADERS, **(headers or {})})
+        super().__init__(headers={**_HEADERS, **wire_header(), **(headers or {})})
         del self.headers["content-length"]
         self._source = source
         self._limits = limits
         self._seat = seat
         self._stopping = stopping
+        self._typed = typed
         self._sending = anyio.Lock(fast_acquire=True)
         self._busy_since: float | None = None
         self._last = 0.0
@@ -114,7 +115,7 @@ class EventStream(Response):
         await self._put(send, b"retry: %d\n\n" % int(self._limits.retry * 1000))
         try:
             while events := await self._source.take_some():
-                await self._put(send, _joined(events))
+                await self._put(send, b"".join([frame(event, self._typed) for event in events]))
                 await anyio.sleep(_MOMENT)
         except ReaderTooSlow:
             logger.info("a reader was too slow; it may come back with Last-Event-ID")
@@ -150,7 +151,3 @@ class EventStream(Response):
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _joined(events: Sequence[Event]) -> bytes:
-    return frame(events[0]) if len(events) == 1 else b"".join(map(frame, events))

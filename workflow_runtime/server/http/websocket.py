@@ -20,10 +20,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ... import ReaderTooSlow
 from ...model.codec import event_frame
+from ...model.wire import WIRE
 from ..auth import Authenticate, User, authenticated
 from ..errors import Refused, as_refused
 from ..requests import StartRun
 from ..service import Service
+from .call import wants_types
 from .frames import (
     AnswerFrame,
     AuthenticateFrame,
@@ -62,6 +64,7 @@ class Socket:
         self._websocket = websocket
         self._auth = auth
         self._user: User | None = websocket.scope.get("workflow_user")
+        self._typed = wants_types(websocket.headers)
         self._sending = anyio.Lock()
         self._unseen = 0
         self._following: dict[str, anyio.CancelScope] = {}
@@ -113,7 +116,7 @@ class Socket:
 
     async def _talk(self) -> None:
         """Serve what the client asks for. Raises what ends the socket."""
-        await self._say(event="connected", message="workflow_runtime", requires_auth=self._user is None)
+        await self._say(event="connected", message="workflow_runtime", wire=WIRE, requires_auth=self._user is None)
         with anyio.move_on_after(_AUTH_SECONDS) as waiting:
             while self._user is None:
                 await self._one(await self._receive())
@@ -252,7 +255,7 @@ class Socket:
         try:
             with self._service.seats.following(run_id):
                 while events := await source.take_some():
-                    await self._send(*map(event_frame, events))
+                    await self._send(*[event_frame(event, typed=self._typed) for event in events])
         except (TimeoutError, WebSocketDisconnect):
             raise
         except ReaderTooSlow:
