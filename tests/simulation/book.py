@@ -45,6 +45,7 @@ class Final(NamedTuple):
 
     row: RunRow
     events: list[EventRow]
+    requirements: list[RequirementRow]
 
 
 def read(call: Coroutine[Any, Any, Any]) -> Any:
@@ -129,6 +130,10 @@ class Book:
     def known_events(self, run_id: str) -> list[EventRow]:
         """The log, or as it was when the run ended."""
         return self.finals[run_id].events if run_id in self.finals else self.events(run_id)
+
+    def known_requirements(self, run_id: str) -> list[RequirementRow]:
+        """The questions, or as they were when the run ended."""
+        return self.finals[run_id].requirements if run_id in self.finals else self.requirements(run_id)
 
     # -- what steps say ------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ def _may_be_cancelled(play: Play, run_id: str) -> bool:
 
 def _had_deadline(play: Play, run_id: str) -> bool:
     """Whether a question of the run had a deadline that may have come."""
-    return bool(play.case.get("absent")) or any(row.timeout_at for row in play.book.requirements(run_id))
+    return bool(play.case.get("absent")) or any(row.timeout_at for row in play.book.known_requirements(run_id))
 
 
 def _may_differ(play: Play, run_id: str) -> bool:

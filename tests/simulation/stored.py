@@ -84,7 +84,7 @@ class StoredRules:
         if run is not None and run.status.is_final and run.run_id not in book.finals:
             stored = book.stored(run.run_id)
             if stored is not None:
-                book.finals[run.run_id] = Final(stored, book.events(run.run_id))
+                book.finals[run.run_id] = Final(stored, book.events(run.run_id), book.requirements(run.run_id))
 
     def _check_count(self, before: bytes | None, after: bytes | None, process: SimProcess) -> None:
         """Each edit adds one to the counter, alone."""
