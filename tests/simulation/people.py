@@ -140,7 +140,9 @@ async def _give(play: Play, process: SimProcess, workflow: Workflow, run_id: str
     def start(**more: Any) -> Any:
         return workflow.acontinue_run(run_id=run_id, step_requirements=[item], **more)
 
+    process.things["giving"] = process.things.get("giving", 0) + 1
     await guarded(play, "answer", _wait_for(play, process, run_id, how, start))
+    process.things["giving"] -= 1
 
 
 def _is_left_alone(item: Any, absent: float) -> bool:

@@ -123,7 +123,9 @@ class Play:
         self.book.shut_down = True
         await asyncio.wait({task for task in process.loop.tasks if task.get_name() == "service"})
         self.book.caller_left |= any(task.get_name() == "caller" and not task.done() for task in process.loop.tasks)
-        self.book.caller_left |= any(not run.request.background for run in live_runs())
+        self.book.caller_left |= any(not run.request.background for run in live_runs()) or bool(
+            process.things.get("giving")
+        )
         while rest := [task for task in process.loop.tasks if task is not asyncio.current_task()]:
             for task in rest:
                 task.cancel()
