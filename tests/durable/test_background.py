@@ -144,6 +144,52 @@ async def test_a_released_run_goes_on_in_the_next_runtime(again: Again) -> None:
     assert entered == ["first"]
 
 
+async def test_a_run_that_is_continued_while_the_runtime_drains_is_released_too(again: Again) -> None:
+    first, last, other = Gate(), Gate(), Gate()
+
+    async def ask(step_input: StepInput, run_context: RunContext) -> str:
+        return str(await run_context.ask("Go on?", bool))
+
+    def make() -> Workflow:
+        steps = [Step("first", executor=first), Step("ask", executor=ask), Step("last", executor=last)]
+        return Workflow(name="w", db=again(), steps=steps)
+
+    keeping = Workflow(name="keeping", db=again(), steps=[Step("gate", executor=other)])
+    runtime = Runtime(make(), keeping, grace=1.0, on_exit="release")
+    workflow = runtime.workflows[0]
+    left = anyio.Event()
+
+    async def serve() -> None:
+        async with runtime:
+            await left.wait()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve)
+        output = await workflow.arun("x", background=True)
+        await first.entered.wait()
+        busy = await keeping.arun("x", background=True)
+        await other.entered.wait()
+        left.set()
+        await anyio.wait_all_tasks_blocked()  # it drains
+        first.open.set()
+        with anyio.fail_after(60):
+            async for event in workflow.subscribe(str(output.run_id)):
+                if event.is_paused:
+                    break
+        (question,) = await workflow.alist_pending()
+        question.answer({"user_input": {"value": True}})
+        await workflow.acontinue_run(run_id=output.run_id, step_requirements=[question], background=True)
+        with anyio.fail_after(60):
+            await last.entered.wait()
+    assert sorted(runtime.report.released) == sorted([str(output.run_id), str(busy.run_id)])
+    last.open.set()
+    async with Runtime(make(), grace=10) as second:
+        assert second.report.recovered == [output.run_id]
+    stored = await make().aget_run(str(output.run_id))
+    assert stored is not None
+    assert stored.status is RunStatus.completed
+
+
 async def test_a_durable_sleep_goes_on_where_it_was_when_its_process_ended(again: Again) -> None:
     clock = FakeClock()
 

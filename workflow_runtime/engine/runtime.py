@@ -249,18 +249,19 @@ class Runtime:
     # -- at the end ----------------------------------------------------------------------------------------------------
 
     async def _drain(self, mine: list[Execution]) -> None:
-        """End the runs of this loop's background. Calls that are under way may start more of them meanwhile."""
-        seen: set[Execution] = set()
+        """End the runs of this loop's background. Calls that are under way may start or continue more of them meanwhile."""
+        seen: set[tuple[Execution, int]] = set()  # a run that is continued is another one to end, of the next epoch
         with anyio.move_on_after(self.grace):
             while mine:
                 for run in mine:
+                    epoch = run.epoch
                     await run.wait_ended()
-                    seen.add(run)
+                    seen.add((run, epoch))
                     self.report.drained.append(run.id)
                 mine = _background(seen)
-        while mine := [run for run in mine if run not in seen] or _background(seen):
+        while mine := _background(seen):
             for run in mine:
-                seen.add(run)
+                seen.add((run, run.epoch))
                 await self._end(run)
 
     async def _end(self, run: Execution) -> None:
@@ -274,8 +275,9 @@ class Runtime:
             self.report.cancelled.append(run.id)
 
 
-def _background(seen: set[Execution]) -> list[Execution]:
-    return [run for run in live_runs() if run.request.background and run.loop.is_here() and run not in seen]
+def _background(seen: set[tuple[Execution, int]]) -> list[Execution]:
+    mine = [run for run in live_runs() if run.request.background and run.loop.is_here()]
+    return [run for run in mine if (run, run.epoch) not in seen]
 
 
 async def _cancel(run: Execution) -> None:
