@@ -7,6 +7,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 VERSION := -c 'import sys; print(sys.version_info[:3])'
 
+OLDEST := .venv-oldest
+OLDEST_TESTS ?= tests/test_extras.py tests/model tests/console/test_fields.py tests/console/test_prompts.py \
+  tests/console/test_response.py tests/cli/test_run.py tests/cli/test_health.py tests/storage/test_sqlite_lifetime.py \
+  tests/storage/test_sqlite_failures.py tests/postgres/test_together.py tests/server/test_runs.py tests/client/test_runs.py
+
 # A venv of another version than a PYTHON that was named on the command line is made anew; one of the same is kept.
 ifneq ($(origin PYTHON),file)
 OLD := $(shell $(BIN)/python $(VERSION) 2>/dev/null)
@@ -20,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo browser test format lint types faults simulate simulate-all mermaid check bench bench-peers bench-report bench-toy docs clean
+.PHONY: help setup demo browser test oldest format lint types faults simulate simulate-all mermaid check bench bench-peers bench-report bench-toy docs clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -33,6 +38,11 @@ demo: $(VENV)/.package  ## Survey the installed standard library: streamed live,
 # The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
 test: lint types docs browser  ## Check format, lint, types and documentation, then run all tests
 	$(BIN)/python -m pytest
+
+# Not with agui and mcp: which pydantic, Starlette and PyJWT these need is for their own packages to say. Old packages use
+# what newer ones have deprecated.
+oldest: $(OLDEST)/.made  ## Run a part of the tests with the oldest versions of everything that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest -W ignore::DeprecationWarning -p no:cacheprovider $(OLDEST_TESTS)
 
 browser:  ## Install Chromium for the tests of the inspector, or say what to install
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
@@ -87,7 +97,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
-	rm -rf $(VENV) site dist bench-results screenshots .simulation .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	rm -rf $(VENV) $(OLDEST) site dist bench-results screenshots .simulation .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets above install, once; pyproject.toml says what that is.
@@ -109,7 +119,16 @@ $(VENV)/.package: $(VENV)/.made pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.package
 	@echo "installing what its development needs into $(VENV)"
-	@$(PIP) install --quiet --editable '.[agui,cel,cli,client,console,mcp,otel,postgres,pydantic,server,uvloop]' --group dev
+	@$(PIP) install --quiet --editable '.[all]' --group dev
+	@touch $@
+
+$(OLDEST)/.made: pyproject.toml tests/oldest.py
+	@echo "making $(OLDEST) with the oldest versions that pyproject.toml allows"
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1'
+	@$(OLDEST)/bin/python tests/oldest.py > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(OLDEST)/constraints.txt \
+	  --editable '.[cel,cli,client,console,otel,postgres,server,uvloop]' --group basic
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

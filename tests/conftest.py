@@ -37,22 +37,6 @@ hypothesis.settings.register_profile("explore", max_examples=1000, **_COMMON)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SQLite is not there for trio (aiosqlite is asyncio's): such a combination of parameters is no test."""
-    items[:] = [item for item in items if not (_param(item, "anyio_backend") == "trio" and _uses_sqlite(item))]
-
-
-def _param(item: pytest.Item, name: str) -> Any:
-    callspec = getattr(item, "callspec", None)
-    found = callspec.params.get(name) if callspec is not None else None
-    return found[0] if isinstance(found, tuple) else found
-
-
-def _uses_sqlite(item: pytest.Item) -> bool:
-    names = getattr(item, "fixturenames", ())
-    return "sqlite" in names or _param(item, "db") == "sqlite"
-
-
 @pytest.fixture(params=[ASYNCIO, UVLOOP, TRIO])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Each async test runs on every event loop that can run it."""
@@ -118,6 +102,9 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             # The driver looks for ~/.pgpass and for certificates there, once per connection.
             function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})
             function.can_block_in("workflow_runtime_sqlite/location.py", {"locate"})  # a path made absolute, once
+            function.can_block_in(
+                "workflow_runtime_sqlite/errors.py", {"translate"}
+            )  # looks at a file that was not opened
             function.can_block_in(
                 "server/inspector/assets.py", {"_assets"}
             )  # files of the wheel, once, as an app is made

@@ -133,6 +133,7 @@ BELOW = {
         "workflow_runtime.storage.base",
         "workflow_runtime.storage.registry",
         "workflow_runtime.model.codec",
+        "workflow_runtime.model.extras",
         "workflow_runtime.model.text",
         "workflow_runtime.model.unreadable",
         "workflow_runtime.model.wire",  # the form and the version of what clients get

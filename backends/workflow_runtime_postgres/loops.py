@@ -35,7 +35,7 @@ class Loops:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise StorageError("PostgresDb needs an asyncio event loop; on trio use InMemoryDb") from None
+            raise StorageError("PostgresDb needs an asyncio event loop; on trio use SqliteDb or InMemoryDb") from None
         pool = self._pools.get(loop)
         if pool is not None:
             return pool

@@ -23,11 +23,13 @@ from uuid import UUID, uuid4
 import anyio
 import asyncpg
 
+from workflow_runtime.storage.batching import Batching
+
+from .calls import Call, is_common
 from .connecting import connect
 from .errors import DRIVER_ERRORS, is_conflict, is_lost, translate
 from .listen import Listener
 from .location import Settings
-from .together import Call, Together
 
 __all__ = ["CLOSE_GRACE", "LoopPool"]
 
@@ -41,6 +43,9 @@ CLOSE_GRACE = 5.0
 
 END_GRACE = 0.2
 """The same for a loop that ends."""
+
+GROUP_LIMIT = 64
+"""The most calls of one transaction."""
 
 
 async def _as_it_is(connection: Any) -> None:
@@ -68,7 +73,7 @@ class LoopPool:
         self._pool: Any = None
         self._life: AsyncGenerator[None] | None = None
         self._writers: list[_Writer] = []
-        self._together: dict[str, Together] = {}
+        self._batches: dict[str, Batching[Call]] = {}
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -104,23 +109,34 @@ class LoopPool:
     async def write_together(
         self, text: str, values: tuple[Any, ...], keys: frozenset[str], order: tuple[str, ...]
     ) -> Any:
-        """The one row of such a function, whose calls that wait go together (``together``)."""
-        with self._counted():
-            return await self._in_groups(text, self._send_writes).call(values, keys, order)
+        """The one row of such a function, whose calls that wait go together (``Batching``)."""
+        return await self._in_groups(text, self._send_writes, Call(values, keys, order))
 
     async def read_together(self, text: str, key: str) -> Any:
         """The row whose first column is ``key``, or None; ``text`` takes the keys of all that wait."""
+        return await self._in_groups(text, self._send_reads, Call((key,)))
+
+    async def _in_groups(self, text: str, send: Callable[..., Awaitable[None]], call: Call) -> Any:
+        batches = self._batches.get(text)
+        if batches is None:
+            batches = Batching(
+                partial(send, text),
+                is_common,
+                groups=self.settings.max_size,
+                limit=GROUP_LIMIT,
+                done=self._finished,
+            )
+            self._batches[text] = batches
         with self._counted():
-            return await self._in_groups(text, self._send_reads).call((key,))
+            batches.add((call,))
+            try:
+                return await call.result()
+            except asyncio.CancelledError:
+                call.outcome.cancel()
+                batches.withdraw(call)
+                raise
 
-    def _in_groups(self, text: str, send: Callable[..., Awaitable[list[tuple[Call, Any]]]]) -> Together:
-        found = self._together.get(text)
-        if found is None:
-            found = Together(partial(send, text), self._finished, groups=self.settings.max_size)
-            self._together[text] = found
-        return found
-
-    async def _send_writes(self, text: str, calls: Sequence[Call], alone: bool) -> list[tuple[Call, Any]]:
+    async def _send_writes(self, text: str, calls: Sequence[Call], alone: bool) -> None:
         async def write(connection: Any) -> list[tuple[Call, Any]]:
             sent = [call for call in calls if not call.given_up]
             for call in sent:
@@ -131,12 +147,14 @@ class LoopPool:
             )
             return list(zip(sent, rows, strict=True))
 
-        return await self.run(write, alone=alone)
+        for call, row in await self.run(write, alone=alone):
+            call.settle(None, row)
 
-    async def _send_reads(self, text: str, calls: Sequence[Call], alone: bool) -> list[tuple[Call, Any]]:
+    async def _send_reads(self, text: str, calls: Sequence[Call], alone: bool) -> None:
         keys = [call.values[0] for call in calls]
         found = {row[0]: row for row in await self.run(lambda connection: connection.fetch(text, keys), alone=alone)}
-        return [(call, found.get(call.values[0])) for call in calls]
+        for call in calls:
+            call.settle(None, found.get(call.values[0]))
 
     def _writer(self) -> _Writer:
         # Asked for only with a connection: so the server has few writers to remember, not one per task that waits.
@@ -145,6 +163,7 @@ class LoopPool:
         return writer
 
     def _finished(self, call: Call) -> None:
+        call.outcome.cancel()  # where the group was cancelled, maybe before it began
         if call.writer is not None:
             self._writers.append(call.writer)
 

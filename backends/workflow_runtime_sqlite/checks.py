@@ -7,6 +7,7 @@ import sqlite3
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import DbReport
 
+from .calls import call
 from .connection import Settings, close, connect
 from .errors import DRIVER_ERRORS, translate
 from .location import Location
@@ -18,18 +19,23 @@ _TABLES = ("workflow_steps", "workflow_events", "workflow_requirements", "workfl
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
 
 
-def vacuum(settings: Settings) -> int:
+async def vacuum(settings: Settings) -> int:
     """``BaseDb.vacuum``, on a connection of its own: it cannot be part of a transaction."""
-    connection = connect(settings, reader=False)
     try:
-        before = _bytes(connection)
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return max(0, before - _bytes(connection))
+        connection = await connect(settings, reader=False, create=False)
+        try:
+            return await call(connection, _vacuum)
+        finally:
+            await close(connection, settings.location)
     except DRIVER_ERRORS as error:
-        raise translate(error, settings.location, settings.busy_timeout) from error
-    finally:
-        close(connection, settings.location)
+        raise translate(error, settings.location, settings.busy_timeout, existed=True) from error
+
+
+def _vacuum(connection: sqlite3.Connection) -> int:
+    before = _bytes(connection)
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return max(0, before - _bytes(connection))
 
 
 def _bytes(connection: sqlite3.Connection) -> int:

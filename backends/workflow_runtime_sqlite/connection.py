@@ -6,17 +6,19 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from threading import Lock
+from threading import Thread
+
+import aiosqlite
 
 from workflow_runtime.model.errors import StorageError
 
+from .calls import CallingConnection, call
 from .errors import is_busy
-from .location import Location
+from .location import Location, file_id
 from .schema import check, migrate
 
-__all__ = ["Settings", "close", "connect", "generation"]
+__all__ = ["Settings", "close", "connect", "generation", "prepare"]
 
-_lock = Lock()
 _open: Counter[str] = Counter()
 _inherited: set[str] = set()
 _generation = 0
@@ -46,9 +48,8 @@ def generation() -> int:
 def _forked() -> None:
     # SQLite keeps a process's locks per file in memory; a child has that record but not the locks. To open such a file
     # again, or to close the connection it inherited, would break the parent's database.
-    global _generation, _lock
+    global _generation
     _generation += 1
-    _lock = Lock()
     _inherited.update(path for path, count in _open.items() if count)
     _open.clear()
 
@@ -57,12 +58,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def connect(settings: Settings, *, reader: bool) -> sqlite3.Connection:
-    """A connection for the calling thread; the writer's migrates the schema. ``close`` it.
+async def connect(settings: Settings, *, reader: bool, create: bool) -> aiosqlite.Connection:
+    """A connection, for calls from this loop; the writer's migrates the schema. ``close`` it.
+
+    Args:
+        settings: Where, and how.
+        reader: It refuses to write.
+        create: Whether to make a file that is not there.
 
     Raises:
         StorageError: The file was open when this process was forked, or is of a newer version or another application.
-        sqlite3.Error: What ``errors.translate`` knows.
+        sqlite3.Error: What ``errors.translate`` understands.
     """
     location = settings.location
     if location.path in _inherited and not location.in_memory:
@@ -70,33 +76,49 @@ def connect(settings: Settings, *, reader: bool) -> sqlite3.Connection:
             f"SQLite database {location.path} was open when this process was forked, and SQLite does not survive that; "
             "open it after the fork only, aclose() it before, or start processes with 'spawn'"
         )
-    connection = sqlite3.connect(
-        location.uri(create=not reader),
-        timeout=settings.busy_timeout,
-        isolation_level=None,
-        cached_statements=256,
-        uri=True,
-    )
-    with _lock:
-        _open[location.path] += 1
+    _open[location.path] += 1
     try:
-        _prepare(connection, settings, reader)
+        connection = await aiosqlite.connect(
+            location.uri(create=create),
+            factory=CallingConnection,
+            timeout=settings.busy_timeout,
+            isolation_level=None,
+            cached_statements=256,
+            uri=True,
+        )
     except BaseException:
-        close(connection, location)
+        _open[location.path] -= 1
+        raise
+    try:
+        await call(connection, prepare, settings, reader)
+    except BaseException:
+        await close(connection, location)
         raise
     return connection
 
 
-def close(connection: sqlite3.Connection, location: Location) -> None:
-    """Close it, in the thread that opened it."""
+async def close(connection: aiosqlite.Connection, location: Location) -> Thread:
+    """Close it; its thread, which is about to end."""
+    thread = await call(connection, _thread)
     try:
-        connection.close()
+        await connection.close()
     finally:
-        with _lock:
-            _open[location.path] -= 1
+        _open[location.path] -= 1
+    return thread
 
 
-def _prepare(connection: sqlite3.Connection, settings: Settings, reader: bool) -> None:
+def _thread(connection: CallingConnection) -> Thread:
+    return connection.thread
+
+
+def prepare(connection: CallingConnection, settings: Settings, reader: bool) -> None:
+    """Make a connection that was just opened what its settings say, in its own thread."""
+    connection.thread.name = f"workflow_runtime_sqlite {'reader' if reader else 'writer'}"
+    _set_up(connection, settings, reader)
+    connection.file = None if settings.location.in_memory else file_id(settings.location.path)
+
+
+def _set_up(connection: sqlite3.Connection, settings: Settings, reader: bool) -> None:
     connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
     if reader:
         connection.execute("PRAGMA query_only = ON")

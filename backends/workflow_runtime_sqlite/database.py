@@ -1,19 +1,19 @@
-"""``SqliteDb``: the contract on one SQLite file, for asyncio, from any number of loops, threads and processes."""
+"""``SqliteDb``: the contract on one SQLite file, from any number of loops, threads and processes."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
 from workflow_runtime.model.checks import number, seconds, text
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.model.errors import BuildError, StorageError
+from workflow_runtime.model.errors import BuildError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
     CONTRACT,
@@ -37,17 +37,17 @@ from workflow_runtime.storage.watch import Watch
 
 from . import checks, commits, queries
 from .connection import Settings
-from .foreign import Foreign
-from .group import Job
 from .location import locate
-from .worker import Worker
+from .other_processes import OtherProcesses
+from .shared import SharedConnection, on_the_databases_loop
+from .transactions import Job
 
 __all__ = ["SqliteDb"]
 
 T = TypeVar("T")
 
 READERS = 2
-"""Threads for listings and other large reads; the second starts when the first is busy."""
+"""Connections for listings and other large reads; the second is made when the first is busy."""
 
 
 class SqliteDb(BaseDb):
@@ -102,15 +102,15 @@ class SqliteDb(BaseDb):
         self.synchronous = synchronous
         self._clock: LeaseClock = time if clock is None else clock
         self._watch = Watch()
-        self._foreign = Foreign(self._watch)
+        self._others = OtherProcesses(self._watch)
         self._settings = settings = Settings(self.location, synchronous, busy_timeout, max_pages)
-        self._writer = Worker(settings, reader=False, wake=self._watch.wake, tick=self._foreign.tick)
+        self._writer = SharedConnection(settings, reader=False, wake=self._watch.wake, look=self._others.tick)
         # Another connection would see another database in memory, so there the writer reads.
         count = 0 if self.location.in_memory else READERS
-        self._readers = [Worker(settings, reader=True) for _ in range(count)]
-        self._is_open = False
-        for worker in self._workers:
-            weakref.finalize(self, worker.stop).atexit = False  # the interpreter's exit stops, and waits for, them all
+        self._readers = [SharedConnection(settings, reader=True) for _ in range(count)]
+        for connection in self._connections:
+            connection.siblings = [one for one in self._connections if one is not connection]
+            weakref.finalize(self, connection.abandon).atexit = False  # the interpreter's exit closes them all
 
     @classmethod
     def from_url(cls, url: str) -> SqliteDb:
@@ -122,27 +122,30 @@ class SqliteDb(BaseDb):
 
     @property
     def transactions(self) -> int:
-        """How many transactions the writing thread has committed; under load fewer than ``commit`` calls."""
-        return self._writer.transactions.count
+        """How many transactions the writing connection has committed; under load fewer than ``commit`` calls."""
+        return self._writer.transactions
 
     @property
-    def _workers(self) -> list[Worker]:
+    def _connections(self) -> list[SharedConnection]:
         return [self._writer, *self._readers]
 
     async def open(self) -> None:
         """Open the file and bring its schema to this version. StorageError says what to do when it cannot be."""
-        if not self._is_open:
+        if not self._writer.is_open:
             await self._read(_nothing)
-            self._is_open = True
 
     async def aclose(self) -> None:
         """Finish what was submitted, from whichever loop, and close the file. The next call opens it again."""
-        self._is_open = False
-        for worker in self._workers:
-            thread = worker.stop()
-            if thread is not None:
-                # A limiter of its own: the default one may be full of a user's steps.
-                await to_thread.run_sync(thread.join, limiter=CapacityLimiter(1))
+        for connection in self._connections:
+            if connection.is_in_use:
+                thread = await on_the_databases_loop(connection.close)
+                if thread is not None:
+                    # A limiter of its own: the default one may be full of a user's steps.
+                    await to_thread.run_sync(thread.join, limiter=CapacityLimiter(1))
+
+    async def exists(self) -> bool:
+        """Whether there is a file; ``open`` makes one where there is none. A database in memory always exists."""
+        return self.location.in_memory or await to_thread.run_sync(os.path.exists, self.location.path)
 
     async def check(self) -> DbReport:
         """Read the whole file, its indexes included, beside the runs that go on."""
@@ -154,7 +157,7 @@ class SqliteDb(BaseDb):
         if self.location.in_memory:
             return None
         await self.open()
-        return await to_thread.run_sync(checks.vacuum, self._settings, limiter=CapacityLimiter(1))
+        return await on_the_databases_loop(partial(checks.vacuum, self._settings))
 
     # -- the hop -------------------------------------------------------------------------------------------------------
 
@@ -170,24 +173,20 @@ class SqliteDb(BaseDb):
         if not self._readers:
             return await self._read(call, *arguments)
         await self.open()
-        return await self._on(min(self._readers, key=lambda worker: worker.backlog), call, arguments)
+        return await self._on(min(self._readers, key=lambda reader: reader.backlog), call, arguments)
 
     async def _on(
         self,
-        worker: Worker,
+        connection: SharedConnection,
         call: Callable[..., T],
         arguments: tuple[Any, ...],
         *,
         writes: bool = False,
         wakes: Iterable[str] = (),
     ) -> T:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise StorageError("SqliteDb needs an asyncio event loop; on trio use InMemoryDb") from None
-        job = Job(call, arguments, loop=loop, writes=writes, wakes=wakes)
-        worker.submit(job)
-        error, value = await job.future
+        job = Job(call, arguments, writes=writes, wakes=wakes)
+        connection.submit(job)
+        error, value = await job.outcome
         if error is not None:
             raise error
         result: T = value
@@ -305,7 +304,7 @@ class SqliteDb(BaseDb):
 
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         async def look() -> float | None:
-            return await self._read(self._foreign.look, run_id, seen)
+            return await self._read(self._others.look, run_id, seen)
 
         return await self._watch.wait(run_id, timeout=timeout, look=look)
 

@@ -9,7 +9,15 @@ from workflow_runtime.model.errors import StorageError
 
 from .location import Location
 
-__all__ = ["DRIVER_ERRORS", "is_busy", "is_fatal", "translate"]
+__all__ = ["DRIVER_ERRORS", "FileMoved", "is_busy", "is_fatal", "translate"]
+
+
+class FileMoved(sqlite3.OperationalError):
+    """The file that a connection has open is no longer at its path."""
+
+    sqlite_errorcode = 1032
+    """SQLITE_READONLY_DBMOVED: what SQLite itself reports where it notices."""
+
 
 DRIVER_ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError)
 """What the driver raises; the last two for integers beyond 64 bits and for text that is no UTF-8."""
@@ -33,9 +41,13 @@ _REASONS = {
 }
 
 
+def _extended(error: BaseException) -> int:
+    return getattr(error, "sqlite_errorcode", None) or 0
+
+
 def _code(error: BaseException) -> int:
     # The low byte is the primary code; the rest says more about it.
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    return _extended(error) & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:
@@ -48,12 +60,36 @@ def is_fatal(error: BaseException) -> bool:
     return _code(error) in (_READONLY, _IOERR, _CORRUPT, _CANTOPEN, _NOTADB)
 
 
-def translate(error: BaseException, location: Location, busy_timeout: float) -> StorageError:
-    """What to raise for ``error``, with it as the cause; nothing of what was asked has been stored."""
-    reason = _REASONS.get(_code(error), "{error}").format(error=error, timeout=busy_timeout, why=_why_not(location))
+def translate(error: BaseException, location: Location, busy_timeout: float, *, existed: bool = False) -> StorageError:
+    """What to raise for ``error``, with it as the cause; nothing of what was asked has been stored.
+
+    Args:
+        error: The driver's.
+        location: Of the file.
+        busy_timeout: Seconds that were waited for a lock.
+        existed: This process has used the file before: if it is missing, it was removed.
+    """
+    gone = existed and _code(error) == _CANTOPEN and not os.path.exists(location.path)
+    if gone or _extended(error) == FileMoved.sqlite_errorcode:
+        reason = _moved(location)
+    else:
+        text = _REASONS.get(_code(error), "{error}")
+        reason = text.format(error=error, timeout=busy_timeout, why=_why_not(location))
     translated = StorageError(f"SQLite database {location.path}: {reason}")
     translated.__cause__ = error
     return translated
+
+
+def _moved(location: Location) -> str:
+    if os.path.exists(location.path):
+        return (
+            "another file has taken the place of the one that this process had open, and nothing of this call is stored;"
+            " the next call opens the new file"
+        )
+    return (
+        "the file was removed while this process used it, and nothing of this call is stored; put the file back, or"
+        " restart the process (or aclose() the database) to begin with an empty one"
+    )
 
 
 def _why_not(location: Location) -> str:

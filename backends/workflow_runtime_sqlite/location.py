@@ -10,7 +10,7 @@ import msgspec
 
 from workflow_runtime.model.errors import BuildError
 
-__all__ = ["DEFAULT_FILE", "MEMORY", "Location", "locate"]
+__all__ = ["DEFAULT_FILE", "MEMORY", "Location", "file_id", "locate"]
 
 DEFAULT_FILE = "workflow_runtime.db"
 MEMORY = ":memory:"
@@ -31,6 +31,15 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         if self.in_memory:
             return f"file:{MEMORY}"
         return f"{Path(self.path).as_uri()}?mode={'ro' if self.read_only else 'rwc' if create else 'rw'}"
+
+
+def file_id(path: str) -> tuple[int, int] | None:
+    """Which file is at ``path``: no two files that exist have the same id. None: there is none, or nobody can tell."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def locate(place: str | os.PathLike[str] | None) -> Location:

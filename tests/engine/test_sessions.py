@@ -391,7 +391,8 @@ async def test_queue_runs_one_at_a_time_in_the_order_they_came(db: BaseDb) -> No
         async with anyio.create_task_group() as group:
             for n in range(5):
                 group.start_soon(lambda n=n: workflow.arun(n, session_id="s"))
-                for _ in range(10):  # it is in the queue before the next comes
+                for _ in range(10):  # behind what it reads itself: it is in the queue before the next comes
+                    await db.load_session("s")
                     await anyio.lowlevel.checkpoint()
             group.start_soon(lambda: workflow.arun("other", session_id="t"))
     assert most <= 2, "the other session need not wait"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,8 @@ from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.model.errors import ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, StorageError
 from workflow_runtime.storage.base import Batch, Committed, RunFilter
 from workflow_runtime.testing.contract_rows import event, fence, run, session, started
-from workflow_runtime_postgres import PostgresDb, together
+from workflow_runtime_postgres import PostgresDb
 from workflow_runtime_postgres.schema import qualify
-from workflow_runtime_postgres.together import ENOUGH, Call, Together
 
 from .conftest import SCHEMA
 from .proxy import When, proxy
@@ -62,33 +61,6 @@ async def test_commits_that_wait_share_transactions(db: PostgresDb, url: str) ->
     await asyncio.gather(*(db.commit(new(number)) for number in range(40)))
     assert len(await db.list_runs(RunFilter(), limit=100)) == 40
     assert await asked(url, "SELECT count(DISTINCT xmin::text) FROM @.runs") <= 4
-
-
-async def test_enough_calls_that_wait_go_beside_the_group_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "PATIENCE", 60.0)
-    answered, groups = anyio.Event(), list[list[int]]()
-
-    async def send(calls: Sequence[Call], alone: bool) -> list[tuple[Call, Any]]:
-        groups.append([call.values[0] for call in calls])
-        await answered.wait()
-        return [(call, call.values[0]) for call in calls]
-
-    calls = Together(send, lambda call: None, groups=10)
-    made: list[asyncio.Task[Any]] = []
-
-    async def make(count: int) -> None:
-        made.extend(asyncio.create_task(calls.call((number,))) for number in range(len(made), len(made) + count))
-        await anyio.wait_all_tasks_blocked()
-
-    await make(1)
-    await make(ENOUGH - 1)
-    assert groups == [[0]]
-    await make(1)
-    assert groups == [[0], list(range(1, ENOUGH + 1))]
-    await make(2 * ENOUGH)  # two groups are enough to keep the server busy
-    assert len(groups) == 2
-    answered.set()
-    assert await asyncio.gather(*made) == list(range(3 * ENOUGH + 1))
 
 
 async def test_sessions_that_are_loaded_together_are_each_callers_own(db: PostgresDb) -> None:

@@ -167,7 +167,8 @@ def test_an_expression_without_the_package_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (
-        "needs the package common-expression-language; install workflow-runtime[cel], or pass a function" in done.stderr
+        "needs the package common-expression-language: pip install 'workflow-runtime[cel]', or pass a function"
+        in done.stderr
     )
 
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from workflow_runtime.storage.base import BaseDb
 from workflow_runtime.testing import DbContract
 from workflow_runtime_sqlite import SqliteDb
+
+from .conftest import ASYNCIO, TRIO, UVLOOP
+
+
+@pytest.fixture(params=[ASYNCIO, UVLOOP, TRIO])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 class TestSqliteFile(DbContract):

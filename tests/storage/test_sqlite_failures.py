@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -279,6 +281,76 @@ async def test_a_file_without_permission_is_named_and_usable_once_it_is_given(pa
     assert await db.load_run("r2") is not None
 
 
+READS: dict[str, Callable[[SqliteDb], Awaitable[Any]]] = {
+    "commit": lambda db: db.commit(started("r2")),
+    "answer": lambda db: db.request_cancel("r1", now=1.0),
+    "load": lambda db: db.load_run("r1"),
+    "list": lambda db: db.list_runs(RunFilter()),
+    "watch": lambda db: db.changed("r1", seen=9, timeout=60),
+    "check": lambda db: db.check(),
+}
+
+
+def remove(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_file_that_is_removed_under_the_process_is_reported(path: Path, db: SqliteDb, name: str) -> None:
+    await db.commit(started())
+    await db.list_runs(RunFilter())
+    remove(path)
+    for _ in range(3):
+        with pytest.raises(StorageError, match=r"runs\.db: the file was removed while .*put the file back, or restart"):
+            await READS[name](db)
+    assert not path.exists()
+    await db.aclose()
+    await db.commit(started("new"))
+    assert [row.run_id for row in await db.list_runs(RunFilter())] == ["new"]
+
+
+async def test_all_who_commit_to_a_removed_file_are_told_and_a_restored_one_is_used(path: Path, db: SqliteDb) -> None:
+    await db.commit(started())
+    await db.aclose()
+    copy = path.read_bytes()
+    await db.load_run("r1")
+    remove(path)
+    results = await asyncio.gather(*(db.commit(started(f"r{n}")) for n in range(2, 9)), return_exceptions=True)
+    assert {type(result) for result in results} == {StorageError}
+    assert len(set(map(id, results))) == 7
+    path.write_bytes(copy)
+    await db.commit(started("r9"))
+    assert {row.run_id for row in await db.list_runs(RunFilter())} == {"r1", "r9"}
+
+
+@pytest.mark.parametrize("name", [name for name in READS if name != "watch"])
+async def test_a_file_that_is_replaced_under_the_process_is_reported_and_then_used(
+    path: Path, db: SqliteDb, name: str
+) -> None:
+    await db.commit(started())
+    await db.list_runs(RunFilter())
+    other = SqliteDb(path.with_name("other.db"))
+    await other.commit(started("theirs"))
+    await other.aclose()
+    os.replace(other.location.path, path)
+    Path(f"{path}-wal").unlink()
+    with pytest.raises(StorageError, match=r"runs\.db: another file has taken the place .*the next call opens the new"):
+        await READS[name](db)
+    assert await db.load_run("theirs") is not None
+    assert await db.load_run("r1") is None
+
+
+async def test_a_file_in_memory_has_nothing_to_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    db = SqliteDb(":memory:")
+    for name in ("r1", "r2"):
+        await db.commit(started(name))
+    assert len(await db.list_runs(RunFilter())) == 2
+    assert list(tmp_path.iterdir()) == []
+    await db.aclose()
+
+
 async def test_a_value_that_sqlite_cannot_hold_fails_alone(db: SqliteDb) -> None:
     batches = [
         started("good"),
@@ -293,10 +365,14 @@ async def test_a_value_that_sqlite_cannot_hold_fails_alone(db: SqliteDb) -> None
     assert await db.load_events("type") == []
 
 
-def test_a_connection_that_fails_to_open_is_closed(path: Path) -> None:
+async def test_a_connection_that_fails_to_open_is_closed(path: Path) -> None:
+    before = set(threading.enumerate())
+    settings = Settings(locate(path), "FULL", 1.0, None)
     path.write_bytes(b"no database " * 100)
     with pytest.raises(sqlite3.DatabaseError):
-        connect(Settings(locate(path), "FULL", 1.0, None), reader=False)
+        await connect(settings, reader=False, create=True)
     path.unlink()
-    close(connect(Settings(locate(path), "FULL", 1.0, None), reader=False), locate(path))
-    assert os.path.exists(path)
+    thread = await close(await connect(settings, reader=False, create=True), settings.location)
+    await anyio.to_thread.run_sync(thread.join)
+    assert path.exists()
+    assert not [one for one in set(threading.enumerate()) - before if one.name.startswith("workflow_runtime_sqlite")]

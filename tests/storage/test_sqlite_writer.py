@@ -19,7 +19,8 @@ from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage.base import Batch, RunFilter
 from workflow_runtime.testing.contract_rows import event, fence, requirement, run, session, started, step
 from workflow_runtime_sqlite import SqliteDb, commits, queries
-from workflow_runtime_sqlite.connection import Settings, close, connect
+from workflow_runtime_sqlite.calls import CallingConnection
+from workflow_runtime_sqlite.connection import Settings, prepare
 from workflow_runtime_sqlite.location import locate
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +36,16 @@ async def db(path: Path) -> AsyncIterator[SqliteDb]:
     database = SqliteDb(path)
     yield database
     await database.aclose()
+
+
+def connected(path: Path, synchronous: str) -> sqlite3.Connection:
+    """A writing connection as the backend makes it, in this thread."""
+    settings = Settings(locate(path), synchronous, 1.0, None)
+    connection = sqlite3.connect(path, isolation_level=None, factory=CallingConnection)
+    name = connection.thread.name
+    prepare(connection, settings, False)
+    connection.thread.name = name
+    return connection
 
 
 def commits_in_wal(path: Path) -> int:
@@ -150,10 +161,23 @@ def test_an_object_that_is_forgotten_ends_its_threads(path: Path) -> None:
     assert not thread.is_alive()
 
 
-def test_trio_is_told_which_database_to_use(path: Path) -> None:
+def test_one_object_serves_trio_and_asyncio_and_what_a_loop_left_behind(path: Path) -> None:
     db = SqliteDb(path)
-    with pytest.raises(StorageError, match=r"asyncio.*InMemoryDb"):
-        trio.run(db.load_run, "r1")
+
+    async def leave() -> None:
+        with trio.move_on_after(0):
+            await db.commit(started("left"))
+
+    trio.run(leave)
+    asyncio.run(db.commit(started("asyncio")))
+    trio.run(db.commit, started("trio"))
+    with pytest.raises(StorageError, match="exists already"):
+        trio.run(db.commit, started("asyncio"))
+
+    async def ids() -> set[str]:
+        return {row.run_id for row in await db.list_runs(RunFilter())}
+
+    assert trio.run(ids) | {"left"} == asyncio.run(ids()) | {"left"} == {"left", "asyncio", "trio"}
     trio.run(db.aclose)
 
 
@@ -183,8 +207,7 @@ def steps_of_sqlite(connection: sqlite3.Connection, call: Any, *arguments: Any) 
 
 
 def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
-    location = locate(path)
-    connection = connect(Settings(location, "NORMAL", 1.0, None), reader=False)
+    connection = connected(path, "NORMAL")
     done, live = frozenset({RunStatus.COMPLETED}), frozenset({RunStatus.RUNNING, RunStatus.PENDING})
 
     def fill(first: int, last: int) -> None:
@@ -248,18 +271,17 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
     few = measure("a")
     fill(20, 3000)
     many = measure("b")
-    close(connection, location)
+    connection.close()
     # A deeper tree costs a little; a scan would cost a hundred times as much.
     assert [(a, b) for a, b in zip(few, many, strict=True) if b > 2 * a + 5] == []
 
 
 @pytest.mark.parametrize(("synchronous", "level"), [("NORMAL", 1), ("FULL", 2), ("EXTRA", 3)])
 def test_a_connection_flushes_to_the_disk_as_asked(path: Path, synchronous: str, level: int) -> None:
-    location = locate(path)
-    connection = connect(Settings(location, synchronous, 1.0, None), reader=False)
+    connection = connected(path, synchronous)
     assert connection.execute("PRAGMA synchronous").fetchone() == (level,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    close(connection, location)
+    connection.close()
 
 
 def test_every_commit_is_flushed_unless_one_chooses_otherwise() -> None:

@@ -1,4 +1,4 @@
-"""The command ``wfr``: runs workflows and looks after their runs. Needs the extra ``cli`` (typer, rich, prompt_toolkit).
+"""The command ``wfr``: runs workflows and looks after their runs. Needs the extra ``cli`` (typer).
 
 ``app`` declares the commands and nothing else; each one's work is an async function of a module beside it. Commands
 that need no workflow object (``runs``, ``show``, ``tail``, ``pending``, ``answer``, ``cancel``, ``export``, ``prune``)
@@ -18,7 +18,7 @@ def main() -> None:
     try:
         from .app import app
     except ModuleNotFoundError as error:
-        from ..console import missing
+        from ..model.extras import missing
 
         sys.exit(str(missing("wfr", error, extra="cli")))
     _find_modules_here()

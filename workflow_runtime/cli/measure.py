@@ -19,7 +19,7 @@ from ..bench.cases import CASES
 from ..bench.load import Load, Target, apply
 from ..bench.rounds import Subject, as_data, machine, measure
 from ..bench.table import lines, outcome_lines
-from ..console import missing
+from ..model.extras import missing
 from .codes import Code, Stop, Work
 from .source import load as load_workflow
 

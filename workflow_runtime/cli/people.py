@@ -19,7 +19,7 @@ from rich.text import Text
 from .. import BaseDb, ErrorRequirement, RunStatus, StepRequirement
 from ..console.ask import Requirement, ask, form_of, question
 from ..console.fields import Blank, choice, filled, parse
-from ..console.person import Interrupted, Left
+from ..console.person import Interrupted, Left, at_this_terminal
 from ..model import codec
 from ..model.text import read_json
 from ..storage.base import RequirementRow
@@ -201,11 +201,9 @@ async def _asked(item: Requirement, console: Console) -> None:
     if not (console.is_terminal and sys.stdin.isatty()):
         hint = "--retry or --skip" if isinstance(item, ErrorRequirement) else _wanted(item)
         raise Stop(Code.usage, f"{item.step_name or item.path}: there is no terminal to ask at; answer with {hint}")
-    from ..console.prompts import Terminal
-
     console.print(question(item, console, True))
     try:
-        await ask(item, Terminal())
+        await ask(item, at_this_terminal())
     except Left:
         raise Stop(Code.paused, "left for later; the run stays paused") from None
     except Interrupted:

@@ -123,13 +123,16 @@ def parse_seconds(text: str) -> float:
 
 
 @asynccontextmanager
-async def database(url: str | None) -> AsyncIterator[BaseDb]:
-    """The database of ``--db`` or of the environment, open; Stop when neither names one."""
+async def database(url: str | None, *, existing: bool = False) -> AsyncIterator[BaseDb]:
+    """The database of ``--db`` or of the environment, open; Stop when neither names one, and, with ``existing``, when there
+    is none at that place: a misspelt name makes no new database."""
     found = url or os.environ.get(ENV)
     if not found:
         raise Stop(Code.usage, f"which database? Pass --db sqlite:///runs.db, or set {ENV}")
     db = open_url(found)
     try:
+        if existing and not await db.exists():
+            raise Stop(Code.storage, f"there is no database at {found}, and this command makes none; check the name")
         await db.open()
         yield db
     finally:

@@ -7,23 +7,28 @@ ids and the loops; nothing imports it. Needs the extra ``client``.
 
 from __future__ import annotations
 
-from .client import Client, WorkflowClient
-from .errors import (
-    ConnectionLost,
-    EventsGone,
-    NoSuchPlace,
-    NotAuthenticated,
-    NotAuthorized,
-    RemoteRunError,
-    RunExists,
-    ServerError,
-    TooManyRequests,
-    WorkflowNotFound,
-)
-from .remote import RemoteWorkflow
-from .run import RemoteRun
-from .subscription import RemoteSubscription
-from .views import Page, RunSummary
+from ..model.extras import missing
+
+try:
+    from .client import Client, WorkflowClient
+    from .errors import (
+        ConnectionLost,
+        EventsGone,
+        NoSuchPlace,
+        NotAuthenticated,
+        NotAuthorized,
+        RemoteRunError,
+        RunExists,
+        ServerError,
+        TooManyRequests,
+        WorkflowNotFound,
+    )
+    from .remote import RemoteWorkflow
+    from .run import RemoteRun
+    from .subscription import RemoteSubscription
+    from .views import Page, RunSummary
+except ModuleNotFoundError as error:
+    raise missing("workflow_runtime.client", error, "client") from error
 
 __all__ = [
     "Client",

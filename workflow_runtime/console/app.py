@@ -15,7 +15,7 @@ from .. import WorkflowRunOutput
 from ..view.clean import one_line
 from ..view.tree import as_text
 from .commands import COMMANDS, Leave, perform
-from .person import Interrupted, Left, Prompter
+from .person import Interrupted, Left, Prompter, at_this_terminal
 from .response import continued, is_drawn, respond
 from .screen import encodable
 from .signals import Interruptible, on_ctrl_c
@@ -166,12 +166,8 @@ class Chat:
             from .piped import Piped
 
             return Piped(), Piped()
-        from prompt_toolkit.history import InMemoryHistory
-
-        from .prompts import Terminal
-
         said = [question for question, _ in await self.exchanges(50)]
-        return Terminal(history=InMemoryHistory(said)), Terminal()
+        return at_this_terminal(said), at_this_terminal()
 
     # -- what the commands ask for -------------------------------------------------------------------------------------
 

@@ -1,11 +1,11 @@
-"""Whom a question is put to, as the rest of this room sees it; ``prompts.Terminal`` is one."""
+"""Whom a question is put to, as the rest of this room sees it, and who is at this terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Interrupted", "Left", "Prompter"]
+__all__ = ["Interrupted", "Left", "Prompter", "at_this_terminal"]
 
 
 class Interrupted(Exception):
@@ -33,3 +33,22 @@ class Prompter(Protocol):
     async def text(self, label: str, default: str, suffix: str) -> str:
         """A text of several lines, edited in $EDITOR where there is one. ``suffix`` is that of its file."""
         ...
+
+
+def at_this_terminal(history: Sequence[str] | None = None) -> Prompter:
+    """The person at this terminal. Without prompt_toolkit lines can neither be edited nor gone back to.
+
+    Args:
+        history: Earlier lines, to which the new ones are added; None: there is nothing to go back to.
+    """
+    try:
+        from prompt_toolkit.history import InMemoryHistory
+
+        from .prompts import Terminal
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "prompt_toolkit":
+            raise
+        from .plain import PlainTerminal
+
+        return PlainTerminal()
+    return Terminal(history=None if history is None else InMemoryHistory(history))

@@ -3,13 +3,8 @@ runs in a worker thread, on any backend, and is put away when the task that wait
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -23,6 +18,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.validation import ValidationError, Validator
 
 from ..view.clean import one_line
+from .editor import chosen_editor, edit
 from .person import Interrupted, Left
 from .threads import in_thread
 
@@ -66,9 +62,9 @@ class Terminal:
         return await self._answer(session, partial(session.prompt, message, default=default))
 
     async def text(self, label: str, default: str, suffix: str) -> str:
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        editor = chosen_editor()
         if editor:
-            return await in_thread(partial(_edit, editor, default, suffix), abandon=False)
+            return await in_thread(partial(edit, editor, default, suffix), abandon=False)
         session: PromptSession[str] = PromptSession(
             multiline=True,
             interrupt_exception=Interrupted,
@@ -134,19 +130,3 @@ class _Check(Validator):
             self._check(document.text)
         except ValueError as error:
             raise ValidationError(len(document.text), one_line(error)) from None
-
-
-def _edit(editor: str, text: str, suffix: str) -> str:
-    """``text`` as the editor leaves it. The file is readable by its owner only and goes again."""
-    descriptor, name = tempfile.mkstemp(prefix="wfr-", suffix=suffix, text=True)
-    path = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        ended = subprocess.run([*shlex.split(editor), name], check=False)
-        if ended.returncode != 0:
-            raise ValueError(f"{editor} ended with {ended.returncode}; the text is as it was")
-        edited = path.read_text(encoding="utf-8")
-        return edited if text.endswith("\n") else edited.removesuffix("\n")
-    finally:
-        path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from .follow import Elsewhere, Known, Stream, follow
 from .lines import Lines, bordered, line
 from .live import Live
 from .pauses import Outcome, answer_here, answered_elsewhere, newly_answered, still_open, take_back
-from .person import Interrupted, Prompter
+from .person import Interrupted, Prompter, at_this_terminal
 from .surface import Options, Surface, clock
 
 __all__ = ["continued", "converse", "end", "is_drawn", "is_live", "person_at", "respond", "surface_for"]
@@ -188,9 +188,7 @@ def person_at(console: Console, interactive: bool | None) -> Prompter | None:
     """The person at this terminal; None if there is none or shall be none."""
     if not can_ask(console, interactive):
         return None
-    from .prompts import Terminal
-
-    return Terminal()
+    return at_this_terminal()
 
 
 def is_live(console: Console) -> bool:

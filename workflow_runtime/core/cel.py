@@ -41,8 +41,8 @@ def compile_cel(source: str, where: str) -> CelExpression:
         import cel
     except ImportError as error:
         raise BuildError(
-            f"{where}: the expression {source!r} needs the package common-expression-language;"
-            " install workflow-runtime[cel], or pass a function"
+            f"{where}: the expression {source!r} needs the package common-expression-language:"
+            " pip install 'workflow-runtime[cel]', or pass a function"
         ) from error
     try:
         return CelExpression(source, cel.compile(source))

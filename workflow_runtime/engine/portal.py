@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -15,18 +14,16 @@ from typing import Any, Generic, TypeVar
 import anyio
 import sniffio
 
+from ..storage.loop_thread import LoopThread
 from .interrupts import HeldInterrupt
 
 __all__ = ["at_exit", "call", "is_here", "leave", "portal_loop", "refuse_inside", "settle"]
 
 _T = TypeVar("_T")
-_lock = threading.Lock()
 _END_SECONDS = 35.0  # a little more than the end of a run may take
 # A signal that comes between a thread's last look and its sleep does not wake it: CPython looks again when the wait ends.
 _LOOK_SECONDS = 0.1
-_loop: asyncio.AbstractEventLoop | None = None
-_thread: threading.Thread | None = None
-_owner_pid = 0
+_portal = LoopThread("workflow_runtime portal")
 _SETTLE_SECONDS = 5.0  # then what does not end is reported, see ``stalls``
 _LEFT = 8
 _left = threading.local()
@@ -36,41 +33,19 @@ _gave_up = False  # an end was waited for in vain: the interpreter's exit does n
 
 def portal_loop() -> asyncio.AbstractEventLoop:
     """The loop of the portal thread, started at first use (and again in a forked child)."""
-    global _loop, _owner_pid, _thread
-    with _lock:
-        loop = _loop
-        if loop is None or _owner_pid != os.getpid() or loop.is_closed():
-            loop = _new_loop()
-            thread = threading.Thread(target=_serve, args=(loop,), name="workflow_runtime portal", daemon=True)
-            try:
-                thread.start()
-            finally:
-                if thread.ident is not None:  # it runs, also where waiting for its start was interrupted
-                    _loop, _owner_pid, _thread = loop, os.getpid(), thread
-            atexit.unregister(_stop)
-            atexit.register(_stop)  # before what was registered so far: the databases' threads serve the ends of runs
+    loop = _portal.started
+    if loop is not None:
         return loop
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    return asyncio.new_event_loop()
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    ended = False
-    while not ended:
-        try:
-            loop.run_forever()
-            ended = True  # stopped
-        except (SystemExit, KeyboardInterrupt):
-            # Of a step. Its task has it too, and hands it to the caller; the loop, which let it out, goes on for all others.
-            continue
+    try:
+        return _portal.loop()
+    finally:
+        atexit.unregister(_stop)
+        atexit.register(_stop)  # before what was registered so far: the databases serve the ends of runs
 
 
 def is_here() -> bool:
     """True on the portal's own loop."""
-    return _thread is not None and _thread.ident == threading.get_ident() and _owner_pid == os.getpid()
+    return _portal.is_here()
 
 
 def refuse_inside() -> None:
@@ -197,8 +172,8 @@ def at_exit(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def _stop() -> None:
-    loop = _loop
-    if loop is None or _owner_pid != os.getpid() or loop.is_closed():
+    loop = _portal.started
+    if loop is None:
         return
     ended = threading.Event()
 

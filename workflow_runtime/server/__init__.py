@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .app import workflow_app
-from .auth import Authenticate, User
-from .errors import Refused
-from .limits import Limits
-from .requests import AnswerRun, ForkRun, StartRun
-from .rows import Page, PendingItem, RunSummary, SessionSummary
-from .served_run import ServedRun
-from .service import Service
+from ..model.extras import missing
+
+try:
+    from .app import workflow_app
+    from .auth import Authenticate, User
+    from .errors import Refused
+    from .limits import Limits
+    from .requests import AnswerRun, ForkRun, StartRun
+    from .rows import Page, PendingItem, RunSummary, SessionSummary
+    from .served_run import ServedRun
+    from .service import Service
+except ModuleNotFoundError as error:
+    raise missing("workflow_runtime.server", error, "server") from error
 
 if TYPE_CHECKING:
     from .fastapi import create_router
@@ -48,5 +53,8 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         from importlib import import_module
 
-        return getattr(import_module(f".{_LATER[name]}", __name__), name)
+        try:
+            return getattr(import_module(f".{_LATER[name]}", __name__), name)
+        except ModuleNotFoundError as error:
+            raise missing(name, error, "server", "fastapi" if error.name == "fastapi" else "") from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -300,6 +300,10 @@ class BaseDb(ABC):
     async def aclose(self) -> None:
         """Finish what was submitted, then let go of everything. The object can be opened again."""
 
+    async def exists(self) -> bool:
+        """Whether there is something to open; False where ``open`` would begin a new database."""
+        return True
+
     async def check(self) -> DbReport:
         """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
         return DbReport(place=self.id, engine=type(self).__name__)

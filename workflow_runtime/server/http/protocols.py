@@ -34,7 +34,9 @@ async def _loaded(extra: str, module: str, package: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in (package, f"{package}_types"):
             raise
-        raise Refused(501, "not_installed", f"this server needs workflow-runtime[{extra}] for that") from None
+        raise Refused(
+            501, "not_installed", f"this server lacks an extra for that: pip install 'workflow-runtime[{extra}]'"
+        ) from None
 
 
 class McpRoute:

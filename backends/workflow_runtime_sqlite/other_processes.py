@@ -10,7 +10,7 @@ from workflow_runtime.storage.watch import Watch
 
 from . import statements as sql
 
-__all__ = ["Foreign"]
+__all__ = ["LONGEST", "OtherProcesses"]
 
 SHORTEST, LONGEST = 0.005, 0.25
 """Seconds between two looks: after a change, and when there was none for long."""
@@ -19,8 +19,8 @@ Standing = tuple[int, int, int] | None
 """``changes`` and ``seq`` of a run's row (0, 0: no row), and the last stored event's ``last_seq``."""
 
 
-class Foreign:
-    """Lives on the writing thread. It looks only while somebody waits, so an idle database costs nothing."""
+class OtherProcesses:
+    """Lives in the writing connection's thread. It looks only while somebody waits, so an idle database costs nothing."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
