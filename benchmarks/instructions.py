@@ -1,4 +1,4 @@
-"""Instructions that three key cases take: a number that a later change can be compared with on any machine of the kind.
+"""Instructions that key cases take: a number that a later change can be compared with on any machine of the kind.
 
     python benchmarks/instructions.py --compare benchmarks/results/instructions.json [--out FILE]
 
@@ -33,6 +33,9 @@ async def main(case, times, folder):
     if case == "event":
         stream = ours.events(100)
         return [await stream() for _ in range(times)] == [(302, 100)] * times
+    if case == "branch":
+        run = ours.parallel(100, 0.0)
+        return [await run() for _ in range(times)] == [100] * times
     async with ours.saved(f"sqlite:///{folder}/runs.db", 3, "sync", True) as saved:
         for number in range(times):
             assert await saved.run(f"s{number}") == 3
@@ -44,6 +47,7 @@ assert asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
 CASES = {
     "step": ("a no-op step", 2, 6, 100),
     "event": ("a streamed event", 2, 6, 302),
+    "branch": ("a branch of a Parallel of 100 no-op steps", 2, 6, 100),
     "saved": ("a saved run of 3 steps, durability sync, all events, SQLite", 5, 25, 1),
 }
 
@@ -116,7 +120,7 @@ def main() -> None:
     found = count(tool)
     for case, one in found["cases"].items():  # type: ignore[attr-defined]  # made above
         line = f"{one['title']:64} {one['instructions']:>12,} instructions"
-        if before is not None:
+        if before is not None and case in before["cases"]:
             line += f"  {100 * (one['instructions'] / before['cases'][case]['instructions'] - 1):+.1f} %"
         print(line, flush=True)
     if before is not None and any(before[key] != found[key] for key in ("tool", "python", "machine")):

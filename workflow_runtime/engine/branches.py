@@ -1,4 +1,4 @@
-"""Branches at the same time: a group of tasks for them alone, with the rules for failures and pauses."""
+"""Branches at the same time: an anyio task group for them alone, with the rules for failures and pauses. (D9, D14)"""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
+import anyio.lowlevel
 
 from ..model.step_io import StepOutput
 from ..steps.signals import Rejected, Suspended
-from .failures import note_others
-from .group import open_group
+from .failures import note_others, stray
 from .strands import Strands
 
 __all__ = ["run_branches"]
@@ -21,7 +21,6 @@ Thunk = Callable[[], Awaitable[StepOutput]]
 async def run_branches(
     thunks: Sequence[Thunk],
     strands: Strands,
-    groups: list[Callable[[], None]],
     *,
     fail_fast: bool,
     wait_for: int | None,
@@ -29,76 +28,74 @@ async def run_branches(
 ) -> list[StepOutput | None]:
     """The outputs in the order of ``thunks``, None for a branch that was cancelled since enough others had succeeded.
 
-    While they run, ``groups`` has the call that cancels them.
-
     Raises:
         Exception: With ``fail_fast`` the first failure, the others as its notes. Without, the failure of the one branch
             that failed, an ExceptionGroup of several.
         Rejected: A person's answer in one branch ends the run; its siblings are cancelled.
         Suspended: At least one branch waits for a person, all others have ended.
+        KeyboardInterrupt, SystemExit: As the branch raised it; its siblings are cancelled.
     """
     if not thunks:
         return []
-    group = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency)
+    branches = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency)
     strands.change(len(thunks) - 1)
-    tasks = open_group()
-    group.cancel = tasks.cancel
-    groups.append(tasks.cancel)
     try:
-        async with tasks:
+        async with anyio.create_task_group() as group:
+            branches.scope = group.cancel_scope
             for position, thunk in enumerate(thunks):
-                tasks.start(group.branch, position, thunk)
+                group.start_soon(branches.run, position, thunk, name="workflow_runtime branch")
+    except BaseExceptionGroup as errors:  # a signal came while this task started or awaited them
+        branches.fatal = (errors.split(anyio.get_cancelled_exc_class())[1] or errors).exceptions[0]
     finally:
-        groups.remove(tasks.cancel)
-        if group.left:  # cancelled before they began
-            strands.busy += 1 - group.left
-        strands.busy -= group.held
-    return group.result()
+        if branches.left:  # cancelled before they began
+            strands.busy += 1 - branches.left
+        strands.busy -= branches.held
+    if branches.failures:
+        await anyio.lowlevel.checkpoint_if_cancelled()  # that they were cancelled counts more
+    return branches.result()
 
 
 class _Branches:
-    """What the branches of one container have come to so far."""
+    """What the branches of one container have come to so far. ``run`` is the task of each; only its own cancellation
+    leaves it, so that the group raises nothing else."""
 
     def __init__(
         self, count: int, strands: Strands, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
     ) -> None:
         self.outputs: list[StepOutput | None] = [None] * count
         self.failures: list[Exception] = []
+        self.fatal: BaseException | None = None
         self.rejected: Rejected | None = None
         self.suspended = 0
         self.succeeded = 0
         self.left = count
         self.held = 0  # strands of a branch that has ended, and cut the others off
         self._is_cut = False
-        self.cancel: Callable[[], None]
+        self.scope: anyio.CancelScope
         self._strands = strands
         self._fail_fast = fail_fast
         self._wait_for = wait_for
         self._places = _Places(max_concurrency, strands) if max_concurrency is not None else None
 
-    async def branch(self, position: int, thunk: Thunk) -> None:
+    async def run(self, position: int, thunk: Thunk) -> None:
         try:
-            if self._places is None:
-                output = await thunk()
-            else:
-                await self._places.take()
-                try:
-                    output = await thunk()
-                finally:
-                    self._places.give()
+            output = await (thunk() if self._places is None else self._in_place(self._places, thunk))
         except Suspended:
             self.suspended += 1
         except Rejected as signal:
             self.rejected = self.rejected or signal
             self._cut_off()
         except Exception as error:
-            self.failures.append(error)
-            if self._fail_fast:
-                self._cut_off()
+            self._fail(error)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.fatal = error
+            self._cut_off()
+        except BaseException as error:
+            self._fail(_failure(position, error))
         else:
             self.outputs[position] = output
             self.succeeded += output.success
-            if self._enough:
+            if self._wait_for is not None and self._enough:
                 self._cut_off()
         finally:
             self.left -= 1
@@ -107,15 +104,29 @@ class _Branches:
             elif self.left:  # the last branch hands its strand back to the container
                 self._strands.change(-1)
 
+    async def _in_place(self, places: _Places, thunk: Thunk) -> StepOutput:
+        await places.take()
+        try:
+            return await thunk()
+        finally:
+            places.give()
+
+    def _fail(self, error: Exception) -> None:
+        self.failures.append(error)
+        if self._fail_fast:
+            self._cut_off()
+
     def _cut_off(self) -> None:
         self._is_cut = True
-        self.cancel()
+        self.scope.cancel()
 
     @property
     def _enough(self) -> bool:
         return self._wait_for is not None and self.succeeded >= self._wait_for
 
     def result(self) -> list[StepOutput | None]:
+        if self.fatal is not None:
+            raise self.fatal
         if self.rejected is not None:
             raise self.rejected
         if self.failures and not self._enough:
@@ -129,6 +140,23 @@ class _Branches:
         if self.suspended and not self._enough:
             raise Suspended
         return self.outputs
+
+
+def _failure(position: int, error: BaseException) -> Exception:
+    """The failure in ``error``, with which a branch was left that was cancelled. Raises ``error`` where there is none."""
+    if isinstance(error, BaseExceptionGroup):  # a task group of the step's own was cancelled, and its clean-up failed
+        failures = error.subgroup(Exception)
+        if failures is not None:
+            return failures
+    if not stray(error):
+        raise error
+    # The group would take it for the end of a branch that was to be cancelled, and say nothing.
+    failure = RuntimeError(
+        f"the task of branch {position + 1} was cancelled, but not by its run; to end the run call cancel_run(), to end a"
+        " part of a step use a cancel scope"
+    )
+    failure.__cause__ = error
+    return failure
 
 
 class _Places:
@@ -149,6 +177,7 @@ class _Places:
         self._strands.change(-1)
         try:
             await given.wait()
+            await anyio.lowlevel.checkpoint_if_cancelled()  # who gave it may have ended the others in the same turn
         except BaseException:
             if given.is_set():
                 self.give()

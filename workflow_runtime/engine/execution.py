@@ -96,7 +96,6 @@ class Execution:
 
     __slots__ = (
         "__weakref__",
-        "_groups",
         "_pauses",
         "_unparked",
         "attempts",
@@ -181,7 +180,6 @@ class Execution:
         self.bus = Bus(seq)
         self.loop: Loop = current_loop()
         self.scope = anyio.CancelScope()
-        self._groups: list[Callable[[], None]] | None = None
         self.waiting: anyio.CancelScope | None = None  # for its turn in the session
         self.cancel_reason: str | None = None
         self.cancelled = False
@@ -224,13 +222,6 @@ class Execution:
             self.bus.strict = (self._project,)
 
     # Made when first used: a waiting run is mostly made of what it never needs.
-
-    @property
-    def groups(self) -> list[Callable[[], None]]:
-        """What cancels the branches that run now."""
-        if self._groups is None:
-            self._groups = []
-        return self._groups
 
     @property
     def pauses(self) -> Pauses:
@@ -428,8 +419,6 @@ class Execution:
     def stop(self) -> None:
         """Cancel its steps, whatever becomes of it."""
         self.scope.cancel()
-        for cancel in self._groups or ():
-            cancel()
 
     def answered(self, stored: list[Requirement]) -> None:
         """Answers are stored: take over those that are new here and go as far as they reach."""

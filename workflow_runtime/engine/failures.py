@@ -7,7 +7,9 @@ step raised one, ``Exited`` stands for it until the run has ended.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import opcode
 import signal
 import threading
@@ -21,7 +23,6 @@ import anyio
 from ..model.errors import EngineError, StorageError
 from ..model.text import error_name, error_text, printable
 from ..steps.signals import Rejected, Suspended
-from .group import stray
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -36,6 +37,7 @@ __all__ = [
     "note_others",
     "place_of",
     "shorten",
+    "stray",
     "surfaced",
     "traceback_text",
 ]
@@ -60,8 +62,21 @@ class Exited(RuntimeError):
         self.stands_for = stands_for
 
 
+def stray(error: BaseException) -> bool:
+    """Whether ``error`` says that something was cancelled, but nothing that encloses the task at hand was. To be asked
+    where it was caught; trio has no such thing."""
+    # A thread is told of a cancelled scope before its task is, so it is the scopes that are asked.
+    return isinstance(error, asyncio.CancelledError) and anyio.current_effective_deadline() != -math.inf
+
+
+def awaited(error: BaseException) -> bool:
+    """Whether ``error`` is the cancellation of what the task at hand awaited (a future, another task), not of itself."""
+    task = asyncio.current_task() if stray(error) else None
+    return task is not None and not task.cancelling()
+
+
 def lost(path: str, who: str) -> RuntimeError:
-    """The failure that stands for a ``stray`` cancellation."""
+    """The failure that stands for the cancellation of what was ``awaited``."""
     return RuntimeError(
         f"{path}: what the {who} awaited was cancelled, not the {who}; to go on without it, catch"
         " asyncio.CancelledError around that await"
@@ -80,7 +95,7 @@ def surfaced(error: BaseException, path: str, who: str = "step") -> BaseExceptio
     if isinstance(error, (Exception, Suspended, Rejected)):
         return None
     if isinstance(error, anyio.get_cancelled_exc_class()):
-        return lost(path, who) if stray(error) else None
+        return lost(path, who) if awaited(error) else None
     if isinstance(error, GeneratorExit):
         return Exited(path, error) if _is_explicit(error) else None
     if isinstance(error, KeyboardInterrupt):

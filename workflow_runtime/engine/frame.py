@@ -372,7 +372,6 @@ class Frame:
             return await run_branches(
                 thunks,
                 self.run.parking.strands,
-                self.run.groups,
                 fail_fast=fail_fast,
                 wait_for=wait_for,
                 max_concurrency=max_concurrency,

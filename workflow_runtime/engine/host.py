@@ -25,6 +25,7 @@ from .loops import spawn
 from .pausing import wake
 from .process import current
 from .request import RunRequest
+from .run_group import start_task
 from .sessions import Turn, open_session, remember_session
 
 __all__ = [
@@ -285,7 +286,7 @@ def launch(run: Execution) -> None:
         if run.definition.session_policy != "merge":
             run.turn = Turn(run)
             run.turn.join()
-        spawn(lambda: _execute(run), f"run {run.id}", lambda: _never(run))
+        start_task(run, lambda: _execute(run), f"run {run.id}", lambda: _never(run))
     else:
         run.waking = False
         spawn(lambda: wake(run), f"continue {run.id}", lambda: _never(run))

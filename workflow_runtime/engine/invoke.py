@@ -65,12 +65,12 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
                 output = StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
         else:
             output = await _invoke(frame, node, path, step_input, attempt, binding)
-        if frame.run.made_parking is not None:
+        if frame.run.life in PAUSED and frame.run.made_parking is not None:
             await frame.run.going_on()
         return output
     except BaseException as error:
         failure = surfaced(error, path)
-        if frame.run.made_parking is not None and isinstance(failure or error, Exception):
+        if frame.run.life in PAUSED and frame.run.made_parking is not None and isinstance(failure or error, Exception):
             await frame.run.going_on()
         if failure is None:
             raise

@@ -6,7 +6,6 @@ asyncio and trio differ in both; anyio has no detached task on purpose, so the h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,7 +17,7 @@ import sniffio
 
 from .process import current
 
-__all__ = ["Loop", "current_loop", "later", "loop_key", "on_trio", "soon", "spawn", "whole"]
+__all__ = ["Loop", "current_loop", "guarded", "later", "loop_key", "on_trio", "soon", "spawn", "whole"]
 
 _T = TypeVar("_T")
 logger = logging.getLogger("workflow_runtime")
@@ -143,21 +142,18 @@ def spawn(work: Callable[[], Awaitable[None]], name: str, never: Callable[[], No
     where the loop ended before the task began."""
     begun = False
 
-    async def guarded() -> None:
+    async def begin() -> None:
         nonlocal begun
         begun = True
-        try:
-            await work()
-        except Exception:
-            logger.exception("the task %s of workflow_runtime failed", name)
+        await guarded(work, name)
 
     if on_trio():
         import trio
 
         # As asyncio does: the steps see the context variables of whoever started the run.
-        trio.lowlevel.spawn_system_task(guarded, name=name, context=copy_context())
+        trio.lowlevel.spawn_system_task(begin, name=name, context=copy_context())
         return
-    task = asyncio.get_running_loop().create_task(_quiet(guarded), name=name)
+    task = asyncio.get_running_loop().create_task(begin(), name=name)
     tasks = current().tasks
     tasks.add(task)
 
@@ -190,6 +186,11 @@ async def whole(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     return task.result()
 
 
-async def _quiet(work: Callable[[], Awaitable[None]]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):  # the loop is closing; the run has recorded it
+async def guarded(work: Callable[[], Awaitable[None]], name: str) -> None:
+    """``work()``, as the whole of a task that nobody waits for: what it raises is logged, never lost."""
+    try:
         await work()
+    except Exception:
+        logger.exception("the task %s of workflow_runtime failed", name)
+    except asyncio.CancelledError:
+        pass  # the loop is closing; the run has recorded it

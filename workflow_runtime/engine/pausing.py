@@ -139,8 +139,6 @@ def _walk_again(run: Execution) -> None:
         return
     run.rewalking = True
     run.walk_scope.cancel()
-    for cancel in run.groups:
-        cancel()
 
 
 async def wake(run: Execution) -> None:

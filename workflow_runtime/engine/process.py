@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..model.run import WorkflowRunOutput
     from .execution import Execution
     from .heartbeat import Heart
+    from .run_group import RunGroup
     from .sessions import Line
 
 __all__ = ["Process", "current", "enter"]
@@ -57,6 +58,8 @@ class Process:
         self.session_lines: weakref.WeakValueDictionary[tuple[int, str, object], Line] = weakref.WeakValueDictionary()
         #: Tasks that outlive their caller: asyncio keeps only weak references.
         self.tasks: set[Any] = set()
+        #: By loop: the task groups of its Runtimes that hold background runs, the last opened last.
+        self.run_groups: weakref.WeakKeyDictionary[Any, list[RunGroup]] = weakref.WeakKeyDictionary()
         #: The event loops that are watched for standing still, the thread that does it, and what wakes it.
         self.watches: dict[Any, Any] = {}
         self.watchdog: threading.Thread | None = None

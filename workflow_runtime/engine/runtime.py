@@ -23,6 +23,7 @@ from .host import live_runs
 from .loops import spawn
 from .recovery import Home, Recovery, is_away, ready_runs
 from .resume import end_cancelled
+from .run_group import RunGroup
 from .stalls import Stall, watch_loop
 from .upkeep import Backoff, Pruning
 
@@ -47,7 +48,7 @@ class RuntimeReport(msgspec.Struct, kw_only=True):
 
 
 class Runtime:
-    """``async with Runtime(workflow, ...)``: owns the background runs of this event loop.
+    """``async with Runtime(workflow, ...)``: owns the background runs of this event loop, in one task group.
 
     Args:
         *workflows: Those whose runs it recovers and whose deadlines it fires.
@@ -98,6 +99,7 @@ class Runtime:
         self._more = False
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None
+        self._runs: RunGroup | None = None
 
     async def __aenter__(self) -> Self:
         self.report = RuntimeReport()
@@ -107,7 +109,13 @@ class Runtime:
             await db.open()
         if self.stall_after is not None:
             self._release = watch_loop(self.stall_after, self._stalled)
-        self._more = await self._round()
+        self._runs = runs = RunGroup()
+        await runs.open()
+        try:
+            self._more = await self._round()
+        except BaseException:
+            runs.close()  # what was recovered so far goes on by itself
+            raise
         spawn(self._serve, "workflow_runtime Runtime")
         return self
 
@@ -121,6 +129,7 @@ class Runtime:
             self._stopping.set()
             await self._stopped.wait()
             await self._drain(mine)
+            await self._leave()
         if self._release is not None:
             self._release()
         logger.info("Runtime ended: %s", self.report)
@@ -151,6 +160,10 @@ class Runtime:
                     await self._pause(self._stopping)
                 if not self._stopping.is_set():
                     self._more = await self._round()
+        except anyio.get_cancelled_exc_class():  # the event loop ends while the Runtime is open
+            if self._runs is not None:
+                self._runs.cancel()
+            raise
         finally:
             self._stopped.set()
 
@@ -263,6 +276,17 @@ class Runtime:
             for run in mine:
                 seen.add((run, run.epoch))
                 await self._end(run)
+
+    async def _leave(self) -> None:
+        """Leave the task group of the background runs. Those that are parked are let go: a continue walks their tree again."""
+        assert self._runs is not None
+        self._runs.close()
+        for run in list(self._runs.runs):
+            if run.parked:
+                run.evict()
+            elif not run.ended:  # a continue woke it after it had paused
+                await self._end(run)
+        await self._runs.wait_left()
 
     async def _end(self, run: Execution) -> None:
         if run.ended:

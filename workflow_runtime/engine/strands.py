@@ -38,7 +38,7 @@ class Strands:
     def change(self, by: int) -> None:
         """Strands began (positive) or ended or began to wait (negative)."""
         self.busy += by
-        if by < 0:
+        if by < 0 and self.asking:
             self.look()
 
     def look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from ..core.binding import STEP_NAMES, Binding, bind
@@ -152,6 +153,9 @@ class ParallelNode(ContainerNode):
         return output, fields
 
     def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
+        if type(self).stand_in is ContainerNode.stand_in:
+            return partial(child.execute, frame, flow.fork())
+
         async def run() -> StepOutput:
             started = frame.now()
             try:
@@ -165,10 +169,6 @@ class ParallelNode(ContainerNode):
                 return instead
 
         return run
-
-
-def _branch(node: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
-    return lambda: node.execute(frame, flow.fork())
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
@@ -206,8 +206,10 @@ class MapNode(ContainerNode):
         step = self.children[0]
         found = await frame.branches(
             [
-                _branch(
-                    step, frame.below(f"{path}#{i}", path).apart(), flow.fork(input=item, additional={"item_index": i})
+                partial(
+                    step.execute,
+                    frame.below(f"{path}#{i}", path).apart(),
+                    flow.fork(input=item, additional={"item_index": i}),
                 )
                 for i, item in enumerate(items)
             ],
