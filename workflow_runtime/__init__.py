@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         PlanChanged,
         QuestionWithdrawn,
         RunCancelledError,
+        RunExists,
         RunNotFound,
         RunNotPaused,
         SessionBusy,
@@ -229,6 +230,7 @@ __all__ = [
     "BuildError",
     "InputError",
     "EngineError",
+    "RunExists",
     "RunNotFound",
     "RunNotPaused",
     "RunCancelledError",
@@ -267,7 +269,7 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
             WorkflowRuntimeError
         """,

@@ -341,6 +341,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream: ...
 
@@ -365,6 +366,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -389,6 +391,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -411,9 +414,15 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        *,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Run the workflow. spec: arun.
+
+        One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
+        a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its
+        beginning. Then workflow, user and input must be the same, and the session if the call names one.
 
         Returns:
             Without streaming a coroutine of the output (of the PENDING output with ``background``). With ``stream=True``
@@ -421,12 +430,17 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
         Raises:
             InputError: The input does not fit ``input_schema``; raised by the call itself, before anything starts.
+            RunExists: There is a run of ``run_id``, or one that differs from this call (``if_exists="join"``).
             Exception: What a failing step raised, with ``run_output`` attached.
         """
         request = self._request(locals(), bool(background))
         handler = engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler)
+        prepare = partial(engine.host.prepare_new, request)
+        if request.run_id_chosen:
+            named = bool(session_id or self.session_id)
+            prepare = partial(engine.named.prepare_named, request, join=if_exists == "join", session_chosen=named)
         return self._launch(
-            partial(engine.host.prepare_new, request),
+            prepare,
             request.run_id,
             self._streams(stream, background, websocket),
             stream_events,

@@ -56,6 +56,9 @@ _CHECKS: dict[str, Callable[..., Any]] = {
 def check_call(call: dict[str, Any]) -> None:
     """InputError for an argument of ``run`` that is of the wrong kind, before anything starts. None is always right."""
     _check(call, _CHECKS)
+    checks.one_of(call["if_exists"], "if_exists", ("error", "join"), error=InputError)
+    if call["if_exists"] == "join" and not call["run_id"]:
+        raise InputError("if_exists='join' needs the run_id of the run to join")
 
 
 def check_ids(call: dict[str, Any]) -> None:

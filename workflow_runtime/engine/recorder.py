@@ -123,6 +123,7 @@ class Recorder:
         self.keeps_log = keep_log
         self._stored: RunStatus | None = RunStatus.running if created else None
         self._sieve = sieve
+        self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
         self._text: Text | None = None
@@ -183,7 +184,7 @@ class Recorder:
     def begin(self) -> None:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
         self._after = snapshot(self.run.state)
-        if self._after and not self.created:
+        if self._after and not self.run.resumed:
             self._steps["!start"] = StepRow(
                 run_id=self.run.id,
                 path="!start",
@@ -371,6 +372,7 @@ class Recorder:
                 self._unsure.clear()
                 self._tried.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
+                self._introduced = self._introduced or patch is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
                         del self._steps[path]
@@ -378,6 +380,13 @@ class Recorder:
                 run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
                 self._has_room()
                 return
+
+    async def reserve(self) -> None:
+        """Store the run's id, and nothing else that it does. Raises RunExists."""
+        async with self._lock:
+            row = msgspec.structs.replace(self._row(RunStatus.running), reserved=True)
+            await self.db.commit(Batch(run=row, create=True))
+            self.created, self._stored = True, RunStatus.running
 
     def stored_itself(self, key: str, value: bytes | None) -> bool:
         """Whether the run has stored this value by a commit whose answer was lost: then nobody else was first."""
@@ -428,7 +437,7 @@ class Recorder:
         if not changed and self.created and status is None:
             return None
         definition = run.definition
-        first = not self.created
+        first = not self._introduced
         return SessionPatch(
             session_id=run.request.session_id,
             user_id=run.request.user_id,

@@ -155,6 +155,9 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     assert db is not None
     if find_live(row.run_id) is not None or aside(db, row.run_id) is not None:
         return None
+    if row.reserved:  # nothing of it was to be kept
+        await db.discard(row.run_id)
+        return None
     journal = Journal(await load_journal(db, row))
     if row.fingerprint != definition.plan.fingerprint:
         check_plan(definition.plan, journal, False)

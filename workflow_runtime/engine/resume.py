@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,7 +33,7 @@ from .sessions import open_session, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
-__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
+__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered", "taken_over"]
 
 _PAUSED = frozenset({RunStatus.paused})
 
@@ -213,6 +213,17 @@ async def _load(asked: Continuation, db: BaseDb) -> RunRow:
 
 def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
     live = find_live(asked.run_id)
+    if live is not None and live.loop.is_here():
+        return Joined(run=live, output=live.output, answers=answers)
+    if live is not None:
+        live.loop.call(partial(live.answered, answers))
+    output = codec.decode_run(row.data, row)
+    output.status, output.epoch = row.status, row.attempt
+    return Joined(run=None, output=output, db=db, row=row, take_over=taken_over(asked, db))
+
+
+def taken_over(asked: Continuation, db: BaseDb) -> Callable[[RunRow], Awaitable[WorkflowRunOutput | None]]:
+    """Goes on with the run of a dead process, for those who wait for it."""
 
     async def take_over(row: RunRow) -> WorkflowRunOutput | None:
         run = await _taken_over(asked, db, row)
@@ -224,13 +235,7 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirem
 
         return await run_awaited(same)
 
-    if live is not None and live.loop.is_here():
-        return Joined(run=live, output=live.output, answers=answers)
-    if live is not None:
-        live.loop.call(partial(live.answered, answers))
-    output = codec.decode_run(row.data, row)
-    output.status, output.epoch = row.status, row.attempt
-    return Joined(run=None, output=output, db=db, row=row, take_over=take_over)
+    return take_over
 
 
 async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution | None:

@@ -16,6 +16,7 @@ __all__ = [
     "PlanChanged",
     "QuestionWithdrawn",
     "RunCancelledError",
+    "RunExists",
     "RunNotFound",
     "RunNotPaused",
     "SessionBusy",
@@ -121,6 +122,10 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
 
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
+
+
+class RunExists(StorageError):
+    """There is a run of the id that the caller chose, so nothing was started. ``if_exists="join"`` waits for that run."""
 
 
 class ConcurrentWrite(StorageError):
