@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RunExists,
         RunNotFound,
         RunNotPaused,
+        RunPutAside,
         SessionBusy,
         SessionNotFound,
         SessionOwnerError,
@@ -233,6 +234,7 @@ __all__ = [
     "RunExists",
     "RunNotFound",
     "RunNotPaused",
+    "RunPutAside",
     "RunCancelledError",
     "AlreadyAnswered",
     "AnswerRejected",
@@ -269,8 +271,9 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
+            SessionBusy
+            SessionNotFound SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
             WorkflowRuntimeError
         """,
         "model.events": """

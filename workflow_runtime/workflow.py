@@ -58,6 +58,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         session_policy: What concurrent runs of one session do: "merge", "queue", "reject", "interrupt".
         run_timeout: Seconds for a whole run.
         lease: Seconds after which another process may take over a run whose process died.
+        max_recoveries: How often a run is recovered whose process dies while the same step is executing; after that it is
+            put aside as ERROR.
         retention: How long a Runtime keeps what is stored.
         num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
@@ -103,6 +105,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         run_timeout: float | None = None,
         lease: float = 15.0,
         evict_after: float = 300.0,
+        max_recoveries: int = 5,
         buffer_size: int = 256,
         retention: Retention | None = None,
         clock: engine.clock.Clock | None = None,
@@ -150,6 +153,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.run_timeout = checks.seconds(run_timeout, "run_timeout", where)
         self.lease = checks.seconds(lease, "lease", where, none=None)
         self.evict_after = checks.seconds(evict_after, "evict_after", where, zero=True, none=None)
+        self.max_recoveries = checks.number(max_recoveries, "max_recoveries", where, least=0, whole=True)
         self.buffer_size = checks.number(buffer_size, "buffer_size", where, least=1, whole=True)
         if retention is not None and not isinstance(retention, Retention):
             raise BuildError(f"{where}retention={retention!r} must be a Retention; write retention=Retention(runs=...)")
@@ -231,6 +235,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             durability=self.durability,
             session_policy=self.session_policy,
             lease=self.lease,
+            max_recoveries=self.max_recoveries,
             max_payload=self.retention.max_payload if self.retention else None,
             evict_after=self.evict_after,
             run_timeout=self.run_timeout,
@@ -435,6 +440,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         """
         request = self._request(locals(), bool(background))
         handler = engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler)
+        prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
         prepare = partial(engine.host.prepare_new, request)
         if request.run_id_chosen:
             named = bool(session_id or self.session_id)

@@ -164,7 +164,8 @@ BEGIN
             owner = CASE WHEN p_active THEN run.owner END, leased_until = CASE WHEN p_active THEN run.leased_until END,
             ended_at = CASE WHEN p_status = ANY (p_final) THEN p_updated END,
             pruned = CASE WHEN p_status = ANY (p_final) THEN run.pruned ELSE 0 END,
-            forked_from = p_forked, deaths = p_deaths, reserved = p_reserved, touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
+            forked_from = p_forked, deaths = p_deaths, reserved = p_reserved,
+            touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
         WHERE run.run_id = p_subject;
     ELSIF p_run THEN
         INSERT INTO @.runs (

@@ -254,7 +254,11 @@ def renew(connection: sqlite3.Connection, leases: Sequence[tuple[Fence, float]],
     wanted = msgspec.json.encode([fence.run_id for fence, _ in leases]).decode()
     rows = {values[0]: run_row(values) for values in connection.execute(sql.RUN_HEADS, (wanted,))}
     states = [rules.renewed(rows.get(fence.run_id), fence) for fence, _ in leases]
-    held = [(now + lease, lease != 0, fence.run_id) for (fence, lease), state in zip(leases, states, strict=True) if state.held]
+    held = [
+        (now + lease, lease != 0, fence.run_id)
+        for (fence, lease), state in zip(leases, states, strict=True)
+        if state.held
+    ]
     connection.executemany(sql.RUN_RENEW, held)
     return states
 

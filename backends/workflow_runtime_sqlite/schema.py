@@ -225,7 +225,7 @@ CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
     WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
 """
 
-# Runs of which only the id is stored, and the rows of deleted runs that are still to be deleted (``commits.delete_session``).
+# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``).
 _THIRD = """
 ALTER TABLE workflow_runs ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE workflow_garbage (run_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;

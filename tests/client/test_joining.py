@@ -7,9 +7,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from server.serving import Served
 
 import workflow_runtime
-from server.serving import Served
 from workflow_runtime import InputError, Step, Workflow
 from workflow_runtime.client import Client, RunExists
 

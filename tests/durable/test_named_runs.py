@@ -155,7 +155,9 @@ async def test_a_run_that_goes_on_after_a_pause_is_joined_to_its_end(again: Agai
     assert (await workflow.arun("x", run_id="r", if_exists="join")).status is RunStatus.paused
     paused.active_step_requirements[0].confirm()
     await workflow.acontinue_run(run_id="r", step_requirements=paused.active_step_requirements)
-    names = [event.event async for event in workflow.arun("x", run_id="r", stream=True, stream_events=True, if_exists="join")]
+    names = [
+        event.event async for event in workflow.arun("x", run_id="r", stream=True, stream_events=True, if_exists="join")
+    ]
     assert (names.count("WorkflowPaused"), names[-1]) == (1, "WorkflowCompleted")
 
 
@@ -348,9 +350,7 @@ def test_processes_that_start_the_same_ids_at_once_run_each_once(
     url = f"sqlite:///{tmp_path}/r.db" if kind == "sqlite" else request.getfixturevalue("postgres").new_database()
     log = tmp_path / "ran"
     command = [sys.executable, "-c", _PROCESS, url, durability, str(log)]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -269,6 +269,8 @@ def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
 def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
     """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
     output = run.output
+    if run.kept is not None:
+        run.kept.restore()
     output.session_state = _shown_state(run, outcome)
     output.metrics = _metrics(run)
     if run.has_questions:

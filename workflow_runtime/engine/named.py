@@ -159,7 +159,7 @@ class Whole(Joined):
                     return
         except (RunNotFound, StorageError):
             row = None if self._db is None else await self._db.load_run(self.id)
-            if row is None or row.status in ACTIVE:
+            if self._db is None or row is None or row.status in ACTIVE:
                 raise
             buffer.offer(await end_event(self._db, row))
         finally:

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import DONE, MEMO, OPEN, Record
+from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
@@ -123,6 +123,8 @@ class Recorder:
         self.keeps_log = keep_log
         self._stored: RunStatus | None = RunStatus.running if created else None
         self._sieve = sieve
+        self._deaths = 0  # as stored
+        self._working: list[str] = []
         self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
@@ -220,6 +222,19 @@ class Recorder:
         if made:
             self.take(made)
         self._steps[record.path] = row
+        if self.run.deaths and record.status != OPEN and not record.path.endswith(INPUT):
+            self.run.deaths = 0
+            self._working.clear()
+
+    def died(self, deaths: int) -> None:
+        """The run was claimed after its process had died so often."""
+        self.run.deaths = self._deaths = deaths
+
+    def note_working(self, path: str) -> None:
+        """The next commit says that the step at ``path`` is executing."""
+        self._working.append(path)
+        data = codec.encode_value(self._working)
+        self._steps["!working"] = StepRow(run_id=self.run.id, path="!working", position=-1, status=MEMO, data=data)
 
     @property
     def committed(self) -> dict[str, bytes]:
@@ -328,7 +343,9 @@ class Recorder:
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.asked()
                 patch = self._patch(after, status)
-                row = self._row(current) if status is not None or self._stored is not current else None
+                deaths = run.deaths - run.is_idle
+                moved = status is not None or self._stored is not current or self._deaths != deaths
+                row = self._row(current) if moved else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
                     run=row,
@@ -372,6 +389,7 @@ class Recorder:
                 self._unsure.clear()
                 self._tried.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
+                self._deaths = deaths
                 self._introduced = self._introduced or patch is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
@@ -428,6 +446,7 @@ class Recorder:
             data=codec.encode_run(output),
             owner=run.owner,
             forked_from=run.forked_from,
+            deaths=run.deaths - run.is_idle,
             lease=run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
         )
 

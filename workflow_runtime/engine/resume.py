@@ -20,9 +20,10 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RequirementRow, RunRow
 from ..storage.rules import ACTIVE
+from .deaths import put_aside_if_deadly
 from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution, owner_of_this_process
-from .fork import load_journal
+from .fork import journal_of, load_journal, load_steps
 from .form_models import find_model
 from .host import find_live, find_parked, register, run_awaited
 from .joined import Joined
@@ -290,7 +291,8 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
 
 async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
     """The claimed run of a process that died; it says that it goes on, if it had begun."""
-    journal = Journal(await load_journal(db, claimed))
+    steps = await load_steps(db, claimed)
+    journal = Journal(journal_of(steps))
     # A run that was stored before it began has readers, which come by its id.
     keep_log = asked.keep_log or before.status is RunStatus.pending
     asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)
@@ -301,7 +303,12 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
         run.output.status = RunStatus.pending
     else:
         run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
-    return _cancelled_if_asked(run, asked, claimed)
+    if run.recorder is not None:
+        run.recorder.died(claimed.deaths)
+    _cancelled_if_asked(run, asked, claimed)
+    if not run.cancelled:
+        put_aside_if_deadly(run, steps)
+    return run
 
 
 def _cancelled_if_asked(run: Execution, asked: Continuation, claimed: RunRow) -> Execution:
@@ -347,6 +354,7 @@ async def execution_of(
         asked = msgspec.structs.replace(asked, keep_log=True)
     output = codec.decode_run(row.data, row)
     output.epoch, output.status = row.attempt, RunStatus.running
+    output.error = output.error_type = output.failed_steps = None  # of an end that a requeue took back
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
         output.events = [codec.decode_event(item.data, item) for item in events] or None

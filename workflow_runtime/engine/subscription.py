@@ -256,13 +256,14 @@ class Subscription:
     def _take(self, events: list[Event]) -> None:
         """Accept what is new; the same event may come from the log and from the bus."""
         self._cursor.mark()
-        for event in events:
+        for number, event in enumerate(events, 1):
             found = self._cursor.take(event)
             if found is None:
                 continue
             if self._sieve is None or self._sieve(found):
                 self._ready.append(found)
-            if found.nested_depth == 0 and found.event in _FINAL:
+            # What follows an end is of a run that was put aside and requeued.
+            if found.nested_depth == 0 and found.event in _FINAL and number == len(events):
                 self._done = True
                 self._detach()
 

@@ -19,6 +19,7 @@ __all__ = [
     "RunExists",
     "RunNotFound",
     "RunNotPaused",
+    "RunPutAside",
     "SessionBusy",
     "SessionNotFound",
     "SessionOwnerError",
@@ -90,6 +91,15 @@ class AnswerRejected(WorkflowRuntimeError):
 
 class StepChanged(WorkflowRuntimeError, RuntimeError):
     """A re-entered step asked for its recorded results in another order than the first time."""
+
+
+class RunPutAside(WorkflowRuntimeError, RuntimeError):
+    """The run's process died too often while one of its steps was executing, so the run is not recovered any more.
+    ``path`` is that step. ``wfr requeue`` continues the run, a fork starts it from another place."""
+
+    def __init__(self, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class RunCancelledError(WorkflowRuntimeError):

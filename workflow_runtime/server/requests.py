@@ -75,8 +75,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class StartRun(Body, frozen=True, kw_only=True):
     """A run to start. ``stream`` and ``background`` say who waits: nobody with ``background``, else this request.
-    ``if_exists`` is what a run of ``run_id`` that is there already means: an error, or one to wait for, or to follow from its
-    beginning, if workflow, user, session and input are the same.
+    ``if_exists`` is what a run of ``run_id`` that is there already means: an error, or one to wait for, or to follow from
+    its beginning, if workflow, user, session and input are the same.
 
     ``user_id`` counts only where nobody is asked who they are; otherwise it must be the caller's own.
     """

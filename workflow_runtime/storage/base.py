@@ -348,13 +348,15 @@ class BaseDb(ABC):
         the new row. With ``expired_only`` a run whose lease has not run out is left; a run without one has none to wait
         for. None when nothing was claimed. ``now`` is stored as ``updated_at``. A request to cancel stays, but that of a
         run which had ended is forgotten. The run's signals are taken: what they tell of is read after the claim. With
-        ``expired_only`` a RUNNING run that still has an owner counts one more of its ``deaths``; one that had ended has none.
+        ``expired_only`` a RUNNING run that still has an owner counts one more of its ``deaths``; one that had ended has
+        none.
         ``answers`` to its questions are stored with the claim, or not at all; raises as ``answer`` does."""
 
     @abstractmethod
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         """Of each run whose lease is still this owner's at this attempt, let it run out so many seconds from now (0: at
-        once, and the run has no owner any more, so that its next claim is no death). What is true of each, in their order. However many they are, it is one transaction and a few statements:
+        once, and the run has no owner any more, so that its next claim is no death). What is true of each, in their
+        order. However many they are, it is one transaction and a few statements:
         a process renews all of its leases with it."""
 
     @abstractmethod

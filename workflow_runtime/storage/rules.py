@@ -154,7 +154,8 @@ def decide(
             raise Fenced(f"run {row.run_id!r} has ended as {run.status}; its end stands")
     if row is not None and run is None and deleted_at is not None and row.created_at < deleted_at:
         raise Fenced(
-            f"session {row.session_id!r} was deleted after run {row.run_id!r} began, so the run is not stored; start it again"
+            f"session {row.session_id!r} was deleted after run {row.run_id!r} began, so the run is not stored;"
+            " start it again"
         )
     if batch.statuses is not None and (run is None or run.status not in batch.statuses):
         found = "is not stored" if run is None else f"is {run.status}"

@@ -194,6 +194,17 @@ class RunVerbs(Verbs):
         )
         return [run.id for run in runs]
 
+    async def requeue(self, run_id: str) -> None:
+        """Let a run that was put aside (its process died too often while a step was executing) be continued from its last
+        outcome by the next Runtime, or ``recover()``, of its workflow.
+
+        Raises:
+            RunNotFound, RunNotPaused: There is no such run; it was not put aside.
+        """
+        _check_run(run_id)
+        db = engine.sessions.storage_needed(self.db, "requeue()")
+        await engine.deaths.requeue(db, run_id, self.clock.time())
+
     async def fork(
         self,
         run_id: str,

@@ -167,7 +167,11 @@ class SessionVerbs(Verbs):
         engine.portal.call(lambda: self.asave_session(session))
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        """Delete the session with all its runs. False if there was none."""
+        """Delete the session with all its runs. False if there was none.
+
+        A run of the session that is under way, here or in another process, is not stored any more: its caller gets
+        ``Fenced``, also where nothing of it was stored yet. A run that begins later starts the session afresh.
+        """
         checks.text(session_id, "session_id", error=InputError)
         if self.db is None:
             return False
@@ -176,7 +180,7 @@ class SessionVerbs(Verbs):
         self._session_cache.pop(session_id, None)
         for key in [key for key, value in self._default_sessions.items() if value == session_id]:
             del self._default_sessions[key]
-        return await self.db.delete_session(session_id)
+        return await self.db.delete_session(session_id, now=self.clock.time())
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return engine.portal.call(lambda: self.adelete_session(session_id, user_id))

@@ -37,7 +37,8 @@ class RunVerbs(Verbs):
         A run without ``session_id`` has a session of its own.
 
         Raises:
-            Refused: The run id is taken (and is not to be joined, or by another run), or media name a file of the server; nothing was started.
+            Refused: The run id is taken, by a run that is not to be joined or differs; or media name a file of the
+                server. Nothing was started.
             SessionNotFound: The session is another user's.
             InputError: The input does not fit the workflow's schema.
         """
