@@ -111,8 +111,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
-        checks.text(id, "id", "Workflow: ")
-        called = checks.text(name, "name", "Workflow: ") or id
+        checks.identifier(id, "id", "Workflow: ")
+        called = checks.identifier(name, "name", "Workflow: ") or id
         where = f"Workflow {called!r}: " if called else "Workflow: "
         self.name = name
         self.id = id or (
@@ -123,9 +123,9 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.db: BaseDb | None = open_url(db) if isinstance(db, str) else db
         if self.db is not None and not isinstance(self.db, BaseDb):
             raise BuildError(f"db={db!r} is neither a BaseDb nor a URL; write for example db='sqlite:///runs.db'")
-        self.session_id = checks.text(session_id, "session_id", where)
-        self.user_id = checks.text(user_id, "user_id", where)
-        self.session_state = checks.mapping(session_state, "session_state", where)
+        self.session_id = checks.identifier(session_id, "session_id", where)
+        self.user_id = checks.identifier(user_id, "user_id", where)
+        self.session_state = checks.storable_keys(session_state, "session_state", where)
         self.overwrite_db_session_state = checks.flag(overwrite_db_session_state, "overwrite_db_session_state", where)
         self.debug_mode = bool(checks.flag(debug_mode, "debug_mode", where))
         self.stream = checks.flag(stream, "stream", where)
@@ -138,7 +138,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.websocket_handler = websocket_handler
         engine.inputs.check_schema(input_schema)
         self.input_schema = input_schema
-        self.metadata = checks.mapping(metadata, "metadata", where)
+        self.metadata = checks.json_keys(checks.mapping(metadata, "metadata", where), "metadata", where)
         self.dependencies = checks.mapping(dependencies, "dependencies", where)
         self.add_workflow_history_to_steps = checks.flag(
             add_workflow_history_to_steps, "add_workflow_history_to_steps", where
@@ -208,6 +208,12 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 steps_class=self.kinds["Steps"],
                 unique_names=self.unique_names,
             )
+        if self.db is not None:
+            for top in plan.root:
+                for path, _ in top.walk():
+                    checks.identifier(
+                        path, "the path of a step", f"Workflow {self.name or self.id!r}: ", most=checks.MOST_KEY
+                    )
         declare(*self._modules(plan, function))
         history = self.add_workflow_history_to_steps
         loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
@@ -271,8 +277,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
         """The call's session, else the workflow's own, else one per user that lives as long as this object."""
-        checks.text(session_id, "session_id", error=InputError)
-        checks.text(user_id, "user_id", error=InputError)
+        checks.identifier(session_id, "session_id", error=InputError)
+        checks.identifier(user_id, "user_id", error=InputError)
         if session_id or self.session_id:
             return str(session_id or self.session_id)
         known = self._default_sessions.get(user_id)
@@ -619,7 +625,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         True once the request is stored (without a database: once the run is told): then it ends as CANCELLED, and its
         terminal event follows within milliseconds of its next await. False when there is no such run, or it has ended.
         """
-        checks.text(run_id, "run_id", error=InputError)
+        checks.identifier(run_id, "run_id", error=InputError)
         run = engine.host.find_live(run_id)
         told = run is not None and engine.cancelling.cancel_here(run)
         if run is not None and self.db is None:
@@ -641,5 +647,5 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
-        checks.text(run_id, "run_id", error=InputError)
+        checks.identifier(run_id, "run_id", error=InputError)
         return await self._cancel(run_id)

@@ -169,7 +169,7 @@ async def test_each_new_outcome_counts_anew(again: Again) -> None:
     await deadly.until(6)
     await deadly.die()
     assert (await deadly.end()).error_type == "RunPutAside"
-    assert deadly.begun == ["first", "first", "memo", "memo", "1.poison", "1.poison"][:4] + ["2.poison", "2.poison"]
+    assert deadly.begun == [*["first", "first", "memo", "memo", "1.poison", "1.poison"][:4], "2.poison", "2.poison"]
 
 
 async def test_releases_are_no_deaths(again: Again) -> None:

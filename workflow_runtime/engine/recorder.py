@@ -17,6 +17,7 @@ from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
+from ..model.checks import unstorable
 from ..model.enums import RunStatus
 from ..model.errors import (
     AnswersArrived,
@@ -61,6 +62,8 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
     """The journal record as a row. UnserializableError names the step's path."""
     where = record.path
+    if (why := unstorable(where)) is not None:
+        raise UnserializableError(f"{where[:60]!r}, the place of a step or of a key of once(), {why}", where=where[:60])
     decision, value = record.decision, record.value
     outcome = _Outcome(
         kind=record.kind,
@@ -164,7 +167,7 @@ class Recorder:
             self._put(event, event.last_seq or event.seq)
 
     def _put(self, event: Event, last_seq: int) -> None:
-        data = codec.encode_event(event)
+        data = codec.encode_logged(event)
         limit = self.run.definition.max_payload
         if limit is not None and len(data) > limit:
             # The journal keeps the whole output; only the log, which readers replay, is spared the payload.

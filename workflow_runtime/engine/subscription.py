@@ -49,7 +49,7 @@ class Subscription:
     ) -> None:
         self._buffer: Buffer | None = None  # first: a refused argument must leave something to finalise
         self._run: Execution | None = None
-        self.run_id = checks.text(run_id, "run_id", error=InputError)
+        self.run_id = checks.identifier(run_id, "run_id", error=InputError)
         Buffer(size, policy)  # refused now, not when the run is found to be live
         self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
         self._cursor = Cursor(Position(0, 0))

@@ -81,7 +81,7 @@ class Step:
         timeout: float | None = None,
         offload: bool = True,
     ) -> None:
-        checks.text(name, "name", "Step: ")
+        checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
         self.executor_kind = one_executor(name, given)
         self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
@@ -89,7 +89,7 @@ class Step:
         marks = getattr(executor, "__workflow_pause__", {})
         self.name = name or marks.get("name") or default_name(self.executor_kind, active)
         where = f"Step {self.name!r}: "
-        self.step_id = checks.text(step_id, "step_id", where)
+        self.step_id = checks.identifier(step_id, "step_id", where)
         self.description = checks.text(description, "description", where)
         self.skip_on_failure = checks.flag(skip_on_failure, "skip_on_failure", where)
         self.strict_input_validation = checks.flag(strict_input_validation, "strict_input_validation", where)

@@ -249,5 +249,5 @@ class RunVerbs(Verbs):
 
 def _check_run(run_id: Any, session_id: Any = None) -> None:
     """InputError for ids that are no text; None is none."""
-    checks.text(run_id, "run_id", error=InputError)
-    checks.text(session_id, "session_id", error=InputError)
+    checks.identifier(run_id, "run_id", error=InputError)
+    checks.identifier(session_id, "session_id", error=InputError)
