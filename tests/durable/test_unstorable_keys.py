@@ -34,6 +34,12 @@ def counting(db: BaseDb | None, ran: list[str]) -> Workflow:
     return Workflow(id="w", steps=[Step("work", executor=lambda: ran.append("work"))], db=db)
 
 
+async def _call(workflow: Workflow, verb: str, **options: Any) -> Any:
+    call: Any = workflow.arun
+    found = call("x", stream=verb == "stream", background=verb == "background", **options)
+    return await (found.result() if verb == "stream" else found)
+
+
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("where", ["run_id", "session_id", "user_id"])
 @pytest.mark.parametrize("verb", ["arun", "stream", "background"])
@@ -42,9 +48,7 @@ async def test_an_id_of_a_call_is_refused(again: Again, verb: str, where: str, o
     db = again()
     for workflow in (counting(db, ran), counting(None, ran)):
         with pytest.raises(InputError, match=f"{where}=.* {HOLDS[odd]}"):
-            call: Any = workflow.arun
-            found = call("x", stream=verb == "stream", background=verb == "background", **{where: ODD[odd]})
-            await (found.result() if verb == "stream" else found)
+            await _call(workflow, verb, **{where: ODD[odd]})
     assert ran == []
     assert await db.list_runs(RunFilter()) == []
 

@@ -64,7 +64,7 @@ def _working(steps: list[StepRow]) -> list[str]:
 
 
 def _first_open(run: Execution) -> list[str]:
-    """Where the run was as far as its journal says: the innermost place that was entered, or the first without an outcome."""
+    """Where the run was as its journal says: the last place that was entered, or the first without an outcome."""
     journal: Journal = run.journal
     entered = [record for record in journal.records.values() if record.status == OPEN]
     called = [path.removesuffix(INPUT) for path in journal.records if path.endswith(INPUT)]

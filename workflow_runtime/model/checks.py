@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 MOST_ID, MOST_KEY = 512, 2000
-"""Bytes of an id, and of a key of the session state or a step's path. PostgreSQL holds two of them in an entry of an index, of
-at most 2,700 bytes."""
+"""Bytes of an id, and of a key of the session state or a step's path. PostgreSQL holds one of each in an entry of an index,
+of at most 2,700 bytes."""
 
 
 def number(
@@ -124,8 +124,8 @@ def json_keys(value: Any, what: str, where: str = "", *, error: type[Exception] 
         for key, item in value.items():
             if isinstance(key, str) and not key.isascii() and any("\ud800" <= letter <= "\udfff" for letter in key):
                 raise error(
-                    f"{where}the key {key[:60]!r} of {what} holds half a character (a lone surrogate), which cannot be stored;"
-                    " leave it out"
+                    f"{where}the key {key[:60]!r} of {what} holds half a character (a lone surrogate), which cannot be"
+                    " stored; leave it out"
                 )
             json_keys(item, what, where, error=error)
     elif type(value) is list:
