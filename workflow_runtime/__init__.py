@@ -38,8 +38,10 @@ if TYPE_CHECKING:
         PlanChanged,
         QuestionWithdrawn,
         RunCancelledError,
+        RunExists,
         RunNotFound,
         RunNotPaused,
+        RunPutAside,
         SessionBusy,
         SessionNotFound,
         SessionOwnerError,
@@ -229,8 +231,10 @@ __all__ = [
     "BuildError",
     "InputError",
     "EngineError",
+    "RunExists",
     "RunNotFound",
     "RunNotPaused",
+    "RunPutAside",
     "RunCancelledError",
     "AlreadyAnswered",
     "AnswerRejected",
@@ -267,8 +271,9 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
+            SessionBusy
+            SessionNotFound SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
             WorkflowRuntimeError
         """,
         "model.events": """

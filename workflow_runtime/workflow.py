@@ -58,6 +58,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         session_policy: What concurrent runs of one session do: "merge", "queue", "reject", "interrupt".
         run_timeout: Seconds for a whole run.
         lease: Seconds after which another process may take over a run whose process died.
+        max_recoveries: How often a run is recovered whose process dies while the same step is executing; after that it is
+            put aside as ERROR.
         retention: How long a Runtime keeps what is stored.
         num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
@@ -103,13 +105,14 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         run_timeout: float | None = None,
         lease: float = 15.0,
         evict_after: float = 300.0,
+        max_recoveries: int = 5,
         buffer_size: int = 256,
         retention: Retention | None = None,
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
-        checks.text(id, "id", "Workflow: ")
-        called = checks.text(name, "name", "Workflow: ") or id
+        checks.identifier(id, "id", "Workflow: ")
+        called = checks.identifier(name, "name", "Workflow: ") or id
         where = f"Workflow {called!r}: " if called else "Workflow: "
         self.name = name
         self.id = id or (
@@ -120,9 +123,9 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.db: BaseDb | None = open_url(db) if isinstance(db, str) else db
         if self.db is not None and not isinstance(self.db, BaseDb):
             raise BuildError(f"db={db!r} is neither a BaseDb nor a URL; write for example db='sqlite:///runs.db'")
-        self.session_id = checks.text(session_id, "session_id", where)
-        self.user_id = checks.text(user_id, "user_id", where)
-        self.session_state = checks.mapping(session_state, "session_state", where)
+        self.session_id = checks.identifier(session_id, "session_id", where)
+        self.user_id = checks.identifier(user_id, "user_id", where)
+        self.session_state = checks.storable_keys(session_state, "session_state", where)
         self.overwrite_db_session_state = checks.flag(overwrite_db_session_state, "overwrite_db_session_state", where)
         self.debug_mode = bool(checks.flag(debug_mode, "debug_mode", where))
         self.stream = checks.flag(stream, "stream", where)
@@ -135,7 +138,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.websocket_handler = websocket_handler
         engine.inputs.check_schema(input_schema)
         self.input_schema = input_schema
-        self.metadata = checks.mapping(metadata, "metadata", where)
+        self.metadata = checks.json_keys(checks.mapping(metadata, "metadata", where), "metadata", where)
         self.dependencies = checks.mapping(dependencies, "dependencies", where)
         self.add_workflow_history_to_steps = checks.flag(
             add_workflow_history_to_steps, "add_workflow_history_to_steps", where
@@ -150,6 +153,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         self.run_timeout = checks.seconds(run_timeout, "run_timeout", where)
         self.lease = checks.seconds(lease, "lease", where, none=None)
         self.evict_after = checks.seconds(evict_after, "evict_after", where, zero=True, none=None)
+        self.max_recoveries = checks.number(max_recoveries, "max_recoveries", where, least=0, whole=True)
         self.buffer_size = checks.number(buffer_size, "buffer_size", where, least=1, whole=True)
         if retention is not None and not isinstance(retention, Retention):
             raise BuildError(f"{where}retention={retention!r} must be a Retention; write retention=Retention(runs=...)")
@@ -204,6 +208,12 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 steps_class=self.kinds["Steps"],
                 unique_names=self.unique_names,
             )
+        if self.db is not None:
+            for top in plan.root:
+                for path, _ in top.walk():
+                    checks.identifier(
+                        path, "the path of a step", f"Workflow {self.name or self.id!r}: ", most=checks.MOST_KEY
+                    )
         declare(*self._modules(plan, function))
         history = self.add_workflow_history_to_steps
         loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
@@ -231,6 +241,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             durability=self.durability,
             session_policy=self.session_policy,
             lease=self.lease,
+            max_recoveries=self.max_recoveries,
             max_payload=self.retention.max_payload if self.retention else None,
             evict_after=self.evict_after,
             run_timeout=self.run_timeout,
@@ -266,8 +277,8 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     def resolve_session(self, session_id: str | None, user_id: str | None) -> str:
         """The call's session, else the workflow's own, else one per user that lives as long as this object."""
-        checks.text(session_id, "session_id", error=InputError)
-        checks.text(user_id, "user_id", error=InputError)
+        checks.identifier(session_id, "session_id", error=InputError)
+        checks.identifier(user_id, "user_id", error=InputError)
         if session_id or self.session_id:
             return str(session_id or self.session_id)
         known = self._default_sessions.get(user_id)
@@ -341,6 +352,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream: ...
 
@@ -365,6 +377,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -389,6 +402,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -411,9 +425,15 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         websocket: Any = None,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        *,
+        if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Run the workflow. spec: arun.
+
+        One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
+        a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its
+        beginning. Then workflow, user and input must be the same, and the session if the call names one.
 
         Returns:
             Without streaming a coroutine of the output (of the PENDING output with ``background``). With ``stream=True``
@@ -421,12 +441,18 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
         Raises:
             InputError: The input does not fit ``input_schema``; raised by the call itself, before anything starts.
+            RunExists: There is a run of ``run_id``, or one that differs from this call (``if_exists="join"``).
             Exception: What a failing step raised, with ``run_output`` attached.
         """
         request = self._request(locals(), bool(background))
         handler = engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler)
+        prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
+        prepare = partial(engine.host.prepare_new, request)
+        if request.run_id_chosen:
+            named = bool(session_id or self.session_id)
+            prepare = partial(engine.named.prepare_named, request, join=if_exists == "join", session_chosen=named)
         return self._launch(
-            partial(engine.host.prepare_new, request),
+            prepare,
             request.run_id,
             self._streams(stream, background, websocket),
             stream_events,
@@ -599,7 +625,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         True once the request is stored (without a database: once the run is told): then it ends as CANCELLED, and its
         terminal event follows within milliseconds of its next await. False when there is no such run, or it has ended.
         """
-        checks.text(run_id, "run_id", error=InputError)
+        checks.identifier(run_id, "run_id", error=InputError)
         run = engine.host.find_live(run_id)
         told = run is not None and engine.cancelling.cancel_here(run)
         if run is not None and self.db is None:
@@ -621,5 +647,5 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
-        checks.text(run_id, "run_id", error=InputError)
+        checks.identifier(run_id, "run_id", error=InputError)
         return await self._cancel(run_id)

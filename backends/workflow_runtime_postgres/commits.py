@@ -16,7 +16,7 @@ __all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
-_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, None)
+_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, 0, False, None)
 _FINAL = sorted(status.value for status in rules.FINAL)
 _NO_PATCH: tuple[Any, ...] = (False, *[None] * 8)
 
@@ -92,6 +92,8 @@ def _run(row: RunRow, create: bool) -> tuple[Any, ...]:
         row.lease,
         row.cancel_requested,
         row.forked_from,
+        row.deaths,
+        row.reserved,
         row.data,
     )
 

@@ -218,6 +218,10 @@ class PostgresDb(BaseDb):
         wanted = [name for name in (run_id, None if fence is None else fence.run_id) if name is not None]
         rows = {row.run_id: row for row in map(run_row, await self._fetch(sql.RUNS, wanted))}
         stored = None if run_id is None else rows.get(run_id)
+        deleted_at = None
+        if stored is None and batch.run is not None:
+            found = await self._fetchrow(sql.DELETION, batch.run.session_id)
+            deleted_at = None if found is None else found["deleted_at"]
         session: SessionRow | None = None
         session_id = rules.session_to_load(batch, stored)
         if session_id is not None:
@@ -230,6 +234,7 @@ class PostgresDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=await self._answered(run_id, batch.waits_for),
+            deleted_at=deleted_at,
         )
 
     async def _answered(self, run_id: str | None, names: frozenset[str]) -> list[str]:
@@ -316,8 +321,14 @@ class PostgresDb(BaseDb):
     async def release(self, name: str, *, owner: str) -> None:
         await self._fetch(sql.LOCK_DROP, name, owner)
 
-    async def delete_session(self, session_id: str) -> bool:
-        [(gone, known)] = await self._write(sql.SESSION_DELETE, session_id)
+    async def discard(self, run_id: str) -> bool:
+        [(found,)] = await self._fetch(sql.DISCARD, run_id)
+        if found:
+            self._watch.wake((run_id,))
+        return bool(found)
+
+    async def delete_session(self, session_id: str, *, now: float | None = None) -> bool:
+        [(gone, known)] = await self._write(sql.SESSION_DELETE, session_id, now, rules.REMEMBERED)
         self._watch.wake(gone)
         return bool(known)
 

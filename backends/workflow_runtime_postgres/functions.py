@@ -26,7 +26,7 @@ from __future__ import annotations
 __all__ = ["FUNCTIONS"]
 
 _METRICS = r"""
-CREATE FUNCTION @.add_metrics_2(stored text, counters text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION @.add_metrics_3(stored text, counters text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce('{' || string_agg(to_json(name)::text || ':' || total, ',' ORDER BY place) || '}', stored)
     FROM (
         SELECT coalesce(old.name, new.name) AS name, coalesce(old.place, 1000000 + new.place) AS place,
@@ -43,16 +43,16 @@ $$;
 """
 
 _NOW = """
-CREATE FUNCTION @.now_2() RETURNS float8 LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::float8
+CREATE FUNCTION @.now_3() RETURNS float8 LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::float8
 $$;
 """
 
 _USED = """
-CREATE FUNCTION @.used_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION @.used_3(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM @.writers WHERE writer = p_writer AND number >= p_number)
 $$;
 
-CREATE FUNCTION @.use_2(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.use_3(p_writer uuid, p_number bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO @.writers AS known (writer, number, used_at) VALUES (p_writer, p_number, now())
     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, used_at = now() WHERE known.number < excluded.number;
@@ -63,13 +63,14 @@ $$;
 
 # The order of the arguments is that of ``commits.commit_values``. ``p_said`` is the user that the batch names, if any.
 _COMMIT = """
-CREATE FUNCTION @.commit_batch_2(
+CREATE FUNCTION @.commit_batch_3(
     p_writer uuid, p_number bigint, p_subject text, p_wakes text[],
     p_fence_run text, p_fence_attempt bigint, p_fence_owner text, p_statuses text[], p_final text[], p_waits text[],
     p_session text, p_said text,
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
-    p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text, p_data bytea,
+    p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text,
+    p_deaths int, p_reserved boolean, p_data bytea,
     p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
@@ -120,6 +121,10 @@ BEGIN
         OR coalesce(last_owner <> p_fence_owner, false)
         OR (p_run AND p_fence_run IS NOT NULL AND coalesce(run_status = ANY (p_final), false))
         OR (p_run AND coalesce(run_cancel, false) AND p_status IN ('COMPLETED', 'PAUSED', 'ERROR'))
+        OR (p_run AND NOT run_known AND EXISTS (
+            SELECT FROM @.deletions AS deletion
+            WHERE deletion.session_id = p_session AND p_created < deletion.deleted_at
+        ))
         OR coalesce(session_user_id <> p_said, false)
         OR (p_run AND (coalesce(run_user <> p_said, false) OR coalesce(run_user <> session_user_id, false)));
     IF NOT refused AND p_waits IS NOT NULL THEN
@@ -136,13 +141,13 @@ BEGIN
         );
     END IF;
     IF refused THEN
-        refused := NOT @.used_2(p_writer, p_number);
+        refused := NOT @.used_3(p_writer, p_number);
         IF refused THEN
             RETURN;
         END IF;
         replayed := true;
     ELSE
-        replayed := NOT @.use_2(p_writer, p_number);
+        replayed := NOT @.use_3(p_writer, p_number);
     END IF;
     IF replayed THEN
         cancel_requested := coalesce(run_cancel, false);
@@ -159,16 +164,19 @@ BEGIN
             owner = CASE WHEN p_active THEN run.owner END, leased_until = CASE WHEN p_active THEN run.leased_until END,
             ended_at = CASE WHEN p_status = ANY (p_final) THEN p_updated END,
             pruned = CASE WHEN p_status = ANY (p_final) THEN run.pruned ELSE 0 END,
-            forked_from = p_forked, touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
+            forked_from = p_forked, deaths = p_deaths, reserved = p_reserved,
+            touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
         WHERE run.run_id = p_subject;
     ELSIF p_run THEN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
-            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, touched, ended_at, data
+            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, deaths, reserved, touched, ended_at,
+            data
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
-            CASE WHEN p_active THEN coalesce(@.now_2() + p_lease, p_until) END, p_cancel, p_forked, p_seq,
+            CASE WHEN p_active THEN coalesce(@.now_3() + p_lease, p_until) END, p_cancel, p_forked, p_deaths,
+            p_reserved, p_seq,
             CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -188,7 +196,7 @@ BEGIN
             name = coalesce(p_name, session.name), version = session.version + 1,
             metadata = coalesce(p_metadata, session.metadata),
             metrics = CASE
-                WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics_2(session.metrics, p_metrics)
+                WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics_3(session.metrics, p_metrics)
             END,
             workflow_data = coalesce(p_workflow_data, session.workflow_data), updated_at = p_now
         WHERE session.session_id = p_session;
@@ -261,22 +269,22 @@ BEGIN
                 WHEN old.answered_at IS NOT NULL AND excluded.answered_at IS NULL THEN old.data ELSE excluded.data
             END;
     END IF;
-    PERFORM @.tell_2(p_wakes);
+    PERFORM @.tell_3(p_wakes);
 END
 $$;
 """
 
 # Why it does not simply notify: ``listen``.
 _TELL = """
-CREATE FUNCTION @.lock_class_2() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('workflow_runtime ' || @channel)
+CREATE FUNCTION @.lock_class_3() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT hashtext('workflow_runtime ' || @channel)
 $$;
 
-CREATE FUNCTION @.tell_2(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.tell_3(p_runs text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     run_id text;
 BEGIN
     FOREACH run_id IN ARRAY p_runs LOOP
-        IF NOT pg_try_advisory_xact_lock(@.lock_class_2(), get_byte(sha256(convert_to(run_id, 'UTF8')), 0)) THEN
+        IF NOT pg_try_advisory_xact_lock(@.lock_class_3(), get_byte(sha256(convert_to(run_id, 'UTF8')), 0)) THEN
             PERFORM pg_notify(@channel, run_id);
         END IF;
     END LOOP;
@@ -286,7 +294,7 @@ $$;
 
 # Both call it with the runs locked. What is refused whatever is stored is refused here too.
 _ANSWERS = """
-CREATE FUNCTION @.store_answers_2(
+CREATE FUNCTION @.store_answers_3(
     p_runs text[], p_ids text[], p_data bytea[], p_answered float8[], p_final text[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -311,25 +319,25 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @.answer_requirements_2(
+CREATE FUNCTION @.answer_requirements_3(
     p_writer uuid, p_number bigint, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[],
     p_final text[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM @.runs AS run WHERE run.run_id = ANY (p_runs) ORDER BY run.run_id FOR NO KEY UPDATE;
-    IF @.used_2(p_writer, p_number) THEN
+    IF @.used_3(p_writer, p_number) THEN
         RETURN true;
     END IF;
-    IF NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+    IF NOT @.store_answers_3(p_runs, p_ids, p_data, p_answered, p_final) THEN
         RETURN false;
     END IF;
-    PERFORM @.use_2(p_writer, p_number);
+    PERFORM @.use_3(p_writer, p_number);
     UPDATE @.runs AS run SET touched = run.seq WHERE run.run_id = ANY (p_runs);
     INSERT INTO @.signals (run_id, kind, data, created_at)
         SELECT new.run_id, 'answered', '{}', (array_agg(new.answered_at ORDER BY new.place DESC))[1]
         FROM unnest(p_runs, p_answered) WITH ORDINALITY AS new (run_id, answered_at, place)
         GROUP BY new.run_id ORDER BY min(new.place);
-    PERFORM @.tell_2(ARRAY(SELECT DISTINCT unnest(p_runs)));
+    PERFORM @.tell_3(ARRAY(SELECT DISTINCT unnest(p_runs)));
     RETURN true;
 END
 $$;
@@ -337,61 +345,66 @@ $$;
 
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
-CREATE FUNCTION @.claim_run_2(
+CREATE FUNCTION @.claim_run_3(
     p_writer uuid, p_number bigint, p_run text, p_owner text, p_now float8, p_lease float8, p_statuses text[],
     p_final text[], p_expired boolean, p_runs text[], p_ids text[], p_data bytea[], p_answered float8[]
 ) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
-    IF @.used_2(p_writer, p_number) THEN
+    IF @.used_3(p_writer, p_number) THEN
         RETURN QUERY SELECT run.* FROM @.runs AS run WHERE run.run_id = p_run AND run.owner = p_owner;
         RETURN;
     END IF;
     PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.status = ANY (p_statuses)
-        AND NOT (p_expired AND coalesce(run.leased_until > @.now_2(), false));
+        AND NOT (p_expired AND coalesce(run.leased_until > @.now_3(), false));
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF p_ids IS NOT NULL AND NOT @.store_answers_2(p_runs, p_ids, p_data, p_answered, p_final) THEN
+    IF p_ids IS NOT NULL AND NOT @.store_answers_3(p_runs, p_ids, p_data, p_answered, p_final) THEN
         RETURN NEXT NULL;
         RETURN;
     END IF;
     RETURN QUERY UPDATE @.runs AS run SET
         status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner,
-        leased_until = @.now_2() + p_lease, updated_at = p_now, touched = run.seq, ended_at = NULL, pruned = 0,
-        cancel_requested = run.cancel_requested AND run.status <> ALL (p_final)
+        leased_until = @.now_3() + p_lease, updated_at = p_now, touched = run.seq, ended_at = NULL, pruned = 0,
+        cancel_requested = run.cancel_requested AND run.status <> ALL (p_final),
+        deaths = CASE
+            WHEN run.status = ANY (p_final) THEN 0
+            WHEN p_expired AND run.status = 'RUNNING' AND run.owner IS NOT NULL THEN run.deaths + 1
+            ELSE run.deaths
+        END
     WHERE run.run_id = p_run
     RETURNING run.*;
     UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
-    PERFORM @.use_2(p_writer, p_number);
-    PERFORM @.tell_2(ARRAY[p_run]);
+    PERFORM @.use_3(p_writer, p_number);
+    PERFORM @.tell_3(ARRAY[p_run]);
 END
 $$;
 """
 
 _SIGNALS = """
-CREATE FUNCTION @.request_cancel_2(p_writer uuid, p_number bigint, p_run text, p_now float8, p_statuses text[])
+CREATE FUNCTION @.request_cancel_3(p_writer uuid, p_number bigint, p_run text, p_now float8, p_statuses text[])
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     found_status text;
 BEGIN
     SELECT run.status INTO found_status FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
-    IF @.used_2(p_writer, p_number) THEN
+    IF @.used_3(p_writer, p_number) THEN
         RETURN found_status;
     END IF;
     IF found_status IS NULL OR found_status <> ALL (p_statuses) THEN
         RETURN NULL;
     END IF;
-    PERFORM @.use_2(p_writer, p_number);
+    PERFORM @.use_3(p_writer, p_number);
     UPDATE @.runs AS run SET cancel_requested = true, updated_at = p_now, touched = run.seq WHERE run.run_id = p_run;
     INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'cancel', '{}', p_now);
-    PERFORM @.tell_2(ARRAY[p_run]);
+    PERFORM @.tell_3(ARRAY[p_run]);
     RETURN found_status;
 END
 $$;
 
 -- Nothing is written where there are none. A repetition finds what it took by its time, which its writer has as well.
-CREATE FUNCTION @.take_signals_2(p_writer uuid, p_number bigint, p_owner text, p_active text[])
+CREATE FUNCTION @.take_signals_3(p_writer uuid, p_number bigint, p_owner text, p_active text[])
 RETURNS SETOF @.signals LANGUAGE plpgsql AS $$
 DECLARE
     mine bigint[];
@@ -402,7 +415,7 @@ BEGIN
         WHERE signal.taken_at IS NULL AND run.owner = p_owner AND run.status = ANY (p_active)
         ORDER BY signal.number FOR NO KEY UPDATE OF signal SKIP LOCKED
     );
-    IF @.used_2(p_writer, p_number) THEN
+    IF @.used_3(p_writer, p_number) THEN
         SELECT extract(epoch FROM used_at)::float8 INTO taken FROM @.writers WHERE writer = p_writer;
         RETURN QUERY SELECT signal.* FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
             WHERE signal.taken_at = taken AND run.owner = p_owner ORDER BY signal.number;
@@ -411,7 +424,7 @@ BEGIN
     IF cardinality(mine) = 0 THEN
         RETURN;
     END IF;
-    PERFORM @.use_2(p_writer, p_number);
+    PERFORM @.use_3(p_writer, p_number);
     RETURN QUERY UPDATE @.signals AS signal SET taken_at = extract(epoch FROM now())::float8
         WHERE signal.number = ANY (mine) RETURNING signal.*;
 END
@@ -419,17 +432,17 @@ $$;
 """
 
 _DELETE = """
-CREATE FUNCTION @.origin_2(forked_from text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION @.origin_3(forked_from text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT substring(forked_from FROM '^(.*)@')
 $$;
 
-CREATE FUNCTION @.delete_runs_2(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.delete_runs_3(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     went bigint;
 BEGIN
     -- Runs that were kept for these may be pruned, unless they have other forks.
     UPDATE @.runs SET pruned = 2 WHERE pruned = 3 AND run_id <> ALL (p_runs) AND run_id = ANY (ARRAY(
-        SELECT @.origin_2(forked_from) FROM @.runs WHERE run_id = ANY (p_runs) AND forked_from IS NOT NULL
+        SELECT @.origin_3(forked_from) FROM @.runs WHERE run_id = ANY (p_runs) AND forked_from IS NOT NULL
     ));
     DELETE FROM @.steps WHERE run_id = ANY (p_runs);
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
@@ -441,25 +454,47 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @.delete_session_2(
-    p_writer uuid, p_number bigint, p_session text, OUT gone text[], OUT known boolean
+CREATE FUNCTION @.delete_session_3(
+    p_writer uuid, p_number bigint, p_session text, p_now float8, p_remembered float8, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
+    IF p_now IS NOT NULL THEN
+        DELETE FROM @.deletions AS old WHERE old.deleted_at < p_now - p_remembered AND old.session_id <> p_session;
+        INSERT INTO @.deletions AS mark (session_id, deleted_at) VALUES (p_session, p_now)
+        ON CONFLICT (session_id) DO UPDATE SET deleted_at = greatest(mark.deleted_at, excluded.deleted_at);
+    END IF;
     gone := ARRAY(
         SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
     );
-    IF @.used_2(p_writer, p_number) THEN
+    IF @.used_3(p_writer, p_number) THEN
         known := true;
         RETURN;
     END IF;
-    PERFORM @.delete_runs_2(gone);
+    -- Who stores a new run of the session waits here, and then meets the mark; or has stored it, and it is found now.
+    PERFORM FROM @.sessions AS session WHERE session.session_id = p_session FOR UPDATE;
+    gone := ARRAY(
+        SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
+    );
+    PERFORM @.delete_runs_3(gone);
     DELETE FROM @.sessions WHERE session_id = p_session;
     known := FOUND OR cardinality(gone) > 0;
     DELETE FROM @.session_values WHERE session_id = p_session;
     IF known THEN
-        PERFORM @.use_2(p_writer, p_number);
-        PERFORM @.tell_2(gone);
+        PERFORM @.use_3(p_writer, p_number);
+        PERFORM @.tell_3(gone);
     END IF;
+END
+$$;
+
+CREATE FUNCTION @.discard_3(p_run text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run AND run.reserved AND run.leased_until <= @.now_3() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM @.delete_runs_3(ARRAY[p_run]);
+    PERFORM @.tell_3(ARRAY[p_run]);
+    RETURN true;
 END
 $$;
 """
@@ -467,7 +502,7 @@ $$;
 # Of each workflow ("" for runs without one) and mark, the runs that ended first. Rows that somebody has locked are left
 # to the next call, also those of a run that is being deleted elsewhere.
 _PRUNE = """
-CREATE FUNCTION @.old_runs_2(p_workflow text, p_marks int[], p_before float8, p_limit bigint) RETURNS SETOF text
+CREATE FUNCTION @.old_runs_3(p_workflow text, p_marks int[], p_before float8, p_limit bigint) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
     workflow text := coalesce(p_workflow, '');
@@ -490,11 +525,11 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION @.prune_runs_2(
+CREATE FUNCTION @.prune_runs_3(
     p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, OUT went bigint, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
-    old text[] := ARRAY(SELECT @.old_runs_2(p_workflow, p_marks, p_before, p_limit));
+    old text[] := ARRAY(SELECT @.old_runs_3(p_workflow, p_marks, p_before, p_limit));
     kept text[];
 BEGIN
     more := cardinality(old) >= p_limit;
@@ -508,21 +543,21 @@ BEGIN
         SELECT origin.id FROM unnest(old) AS origin (id) WHERE EXISTS (
             SELECT FROM @.runs AS fork
             WHERE fork.forked_from >= origin.id || '@' AND fork.forked_from < origin.id || 'A'
-            AND @.origin_2(fork.forked_from) = origin.id
+            AND @.origin_3(fork.forked_from) = origin.id
         )
     );
     UPDATE @.runs AS run SET pruned = 3 WHERE run.run_id = ANY (kept);
-    went := @.delete_runs_2(ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept)));
+    went := @.delete_runs_3(ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept)));
 END
 $$;
 
-CREATE FUNCTION @.prune_events_2(
+CREATE FUNCTION @.prune_events_3(
     p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, p_kinds text[], p_mark int,
     OUT went bigint, OUT more boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     old text[] := ARRAY(
-        SELECT @.old_runs_2(p_workflow, p_marks, p_before, CASE WHEN p_mark > 0 THEN p_limit END)
+        SELECT @.old_runs_3(p_workflow, p_marks, p_before, CASE WHEN p_mark > 0 THEN p_limit END)
     );
     one text;
     gone bigint;

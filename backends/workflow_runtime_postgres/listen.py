@@ -39,8 +39,8 @@ AGAIN = 1.0
 IDLE = 5.0
 """Seconds that a bucket is listened to after the last one who waited."""
 
-_LOCK = "SELECT pg_advisory_lock_shared(@.lock_class_2(), $1)"
-_UNLOCK = "SELECT pg_advisory_unlock_shared(@.lock_class_2(), bucket) FROM unnest($1::int[]) AS bucket"
+_LOCK = "SELECT pg_advisory_lock_shared(@.lock_class_3(), $1)"
+_UNLOCK = "SELECT pg_advisory_unlock_shared(@.lock_class_3(), bucket) FROM unnest($1::int[]) AS bucket"
 _PATIENCE = "SELECT set_config('lock_timeout', '100ms', false)"
 
 

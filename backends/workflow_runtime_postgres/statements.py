@@ -9,7 +9,7 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, data, "
+    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, data, "
     "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
@@ -31,14 +31,15 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_2({marks(72)})"
-CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_2({marks(13)})"
-ANSWER = f"SELECT @.answer_requirements_2({marks(7)})"
-REQUEST_CANCEL = f"SELECT @.request_cancel_2({marks(5)})"
-TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_2({marks(4)})"
-SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_2({marks(3)})"
-PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_2({marks(5)})"
-PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_2({marks(7)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(74)})"
+CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
+ANSWER = f"SELECT @.answer_requirements_3({marks(7)})"
+REQUEST_CANCEL = f"SELECT @.request_cancel_3({marks(5)})"
+TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_3({marks(4)})"
+SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_3({marks(5)})"
+DISCARD = "SELECT @.discard_3($1)"
+PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_3({marks(5)})"
+PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_3({marks(7)})"
 
 # These come to the same when they are repeated.
 # A row that a commit has locked is left to the next call, so that one run that waits keeps no other from its lease.
@@ -52,7 +53,9 @@ RENEW = """
             AND coalesce(run.owner = wanted.owner, true)
         FOR NO KEY UPDATE OF run SKIP LOCKED
     ), renewed AS (
-        UPDATE @.runs AS run SET leased_until = @.now_2() + free.lease FROM free WHERE run.run_id = free.run_id
+        UPDATE @.runs AS run SET
+            leased_until = @.now_3() + free.lease, owner = CASE WHEN free.lease <> 0 THEN run.owner END
+        FROM free WHERE run.run_id = free.run_id
         RETURNING run.run_id
     )
     SELECT coalesce(
@@ -62,15 +65,16 @@ RENEW = """
     FROM wanted LEFT JOIN @.runs AS run ON run.run_id = wanted.run_id
     LEFT JOIN renewed ON renewed.run_id = wanted.run_id ORDER BY wanted.place"""
 LOCK_TAKE = """
-    INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, @.now_2() + $3::float8)
-    ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = @.now_2() + $3::float8
-    WHERE held.owner = $2 OR held.held_to <= @.now_2()
+    INSERT INTO @.locks AS held (name, owner, held_to) VALUES ($1, $2, @.now_3() + $3::float8)
+    ON CONFLICT (name) DO UPDATE SET owner = $2, held_to = @.now_3() + $3::float8
+    WHERE held.owner = $2 OR held.held_to <= @.now_3()
     RETURNING true"""
 LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 RUN = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = $1"
+DELETION = "SELECT deleted_at FROM @.deletions WHERE session_id = $1"
 RUNS = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = ANY ($1)"
 HAS_SIGNALS = """
     SELECT FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id

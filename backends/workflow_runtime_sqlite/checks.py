@@ -17,6 +17,7 @@ __all__ = ["check", "vacuum"]
 _MOST = 20
 _TABLES = ("workflow_steps", "workflow_events", "workflow_requirements", "workflow_signals")
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
+_SWEPT = " AND run_id NOT IN (SELECT run_id FROM workflow_garbage)"
 
 
 async def vacuum(settings: Settings) -> int:
@@ -57,7 +58,7 @@ def check(connection: sqlite3.Connection, location: Location) -> DbReport:
         if line != "ok"
     ]
     if not problems:
-        counts = {table: number(_ORPHANS.format(table=table)) for table in _TABLES}
+        counts = {table: number(_ORPHANS.format(table=table) + _SWEPT) for table in _TABLES}
         problems = [rules.orphaned(count, table) for table, count in counts.items() if count]
     return DbReport(
         place=location.path,

@@ -35,11 +35,13 @@ __all__ = [
     "claim",
     "commit",
     "delete_session",
+    "discard",
     "prune_events",
     "prune_runs",
     "release",
     "renew",
     "request_cancel",
+    "sweep",
     "take_signals",
 ]
 
@@ -55,7 +57,16 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
     session = None if session_id is None else _session(connection, session_id)
     state = _NO_STATE if patch is None or session is None else _state(connection, patch)
     answered = _answered(connection, run_id, batch.waits_for) if batch.waits_for else ()
-    verdict = rules.decide(batch, run=stored, fenced=fenced, session=session, state=state, answered=answered, now=now)
+    verdict = rules.decide(
+        batch,
+        run=stored,
+        fenced=fenced,
+        session=session,
+        state=state,
+        answered=answered,
+        deleted_at=_deleted_at(connection, batch.run) if stored is None else None,
+        now=now,
+    )
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
         if verdict.run.status.is_final:
@@ -78,6 +89,11 @@ def _head(connection: sqlite3.Connection, run_id: str | None) -> tuple[RunRow | 
     return (None, 0) if values is None else (run_row(values), values[-1])
 
 
+def _deleted_at(connection: sqlite3.Connection, row: RunRow | None) -> float | None:
+    values = None if row is None else connection.execute(sql.DELETION, (row.session_id,)).fetchone()
+    return None if values is None else values[0]
+
+
 def _answered(connection: sqlite3.Connection, run_id: str | None, names: frozenset[str]) -> list[str]:
     return [name for (name,) in connection.execute(sql.REQUIREMENTS_ANSWERED, (run_id,)) if name in names]
 
@@ -98,6 +114,9 @@ def _state(connection: sqlite3.Connection, patch: SessionPatch) -> Mapping[str, 
 
 def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, touched: int) -> None:
     if old is None:
+        if connection.execute(sql.GARBAGE_HAS, (row.run_id,)).fetchone() is not None:
+            with _deleting(connection):
+                _delete_rows(connection, [row.run_id])  # of a deleted run that had the same id
         connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
         return
     if row.seq <= old.seq:
@@ -105,7 +124,10 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
     if _indexed(row) == _indexed(old):
         connection.execute(
             sql.RUN_CHECKPOINT,
-            (row.attempt, row.seq, row.fingerprint, row.updated_at, touched, row.data, row.run_id),
+            (
+                *(row.attempt, row.seq, row.fingerprint, row.updated_at, row.deaths, row.reserved),
+                *(touched, row.data, row.run_id),
+            ),
         )
     else:
         ended = (_ended_at(row), row.status.is_final)
@@ -221,6 +243,7 @@ def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:
             row.lease_until,
             row.cancel_requested,
             row.updated_at,
+            row.deaths,
             row.run_id,
         ),
     )
@@ -231,7 +254,11 @@ def renew(connection: sqlite3.Connection, leases: Sequence[tuple[Fence, float]],
     wanted = msgspec.json.encode([fence.run_id for fence, _ in leases]).decode()
     rows = {values[0]: run_row(values) for values in connection.execute(sql.RUN_HEADS, (wanted,))}
     states = [rules.renewed(rows.get(fence.run_id), fence) for fence, _ in leases]
-    held = [(now + lease, fence.run_id) for (fence, lease), state in zip(leases, states, strict=True) if state.held]
+    held = [
+        (now + lease, lease != 0, fence.run_id)
+        for (fence, lease), state in zip(leases, states, strict=True)
+        if state.held
+    ]
     connection.executemany(sql.RUN_RENEW, held)
     return states
 
@@ -263,20 +290,49 @@ def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
     connection.execute(sql.LOCK_DROP, (name, owner))
 
 
-def delete_session(connection: sqlite3.Connection, session_id: str, gone: list[str]) -> bool:
-    """``BaseDb.delete_session``; ``gone`` is filled with the ids of the runs that went."""
+def discard(connection: sqlite3.Connection, run_id: str, now: float) -> bool:
+    """``BaseDb.discard``."""
+    found = rules.discardable(_head(connection, run_id)[0], now)
+    if found:
+        with _deleting(connection):
+            _delete_runs(connection, [run_id])
+            _delete_rows(connection, [run_id])
+    return found
+
+
+def delete_session(connection: sqlite3.Connection, session_id: str, now: float | None, gone: list[str]) -> bool:
+    """``BaseDb.delete_session``, but for the rows of its runs, which nobody finds any more: ``sweep`` deletes them.
+    ``gone`` is filled with the ids of the runs that went."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
     with _deleting(connection):
         _delete_runs(connection, gone)
         found = [connection.execute(statement, (session_id,)).rowcount for statement in sql.SESSION_DELETE]
+    connection.executemany(sql.GARBAGE_PUT, [(run_id,) for run_id in gone])
+    if now is not None:
+        connection.execute(sql.DELETION_PUT, (session_id, now))
+        connection.execute(sql.DELETIONS_FORGET, (now - rules.REMEMBERED,))
     return bool(gone) or found[-1] > 0
+
+
+def sweep(connection: sqlite3.Connection, limit: int) -> bool:
+    """Delete the rows of at most ``limit`` runs of deleted sessions. Whether there may be more."""
+    found = [run_id for (run_id,) in connection.execute(sql.GARBAGE, (limit,))]
+    if found:
+        with _deleting(connection):
+            _delete_rows(connection, found)
+    return len(found) >= limit
+
+
+def _delete_rows(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+    keys = [(run_id,) for run_id in run_ids]
+    for statement in (*sql.ROWS_DELETE, sql.GARBAGE_DROP):
+        connection.executemany(statement, keys)
 
 
 def _delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
     keys = [(run_id,) for run_id in run_ids]
     forked = [values for key in keys for values in connection.execute(sql.RUN_ORIGIN, key)]
-    for statement in sql.RUN_DELETE:
-        connection.executemany(statement, keys)
+    connection.executemany(sql.RUN_DELETE, keys)
     origins = [(rules.KEPT - 1, rules.origin_of(text), rules.KEPT) for (text,) in forked]
     connection.executemany(sql.RUN_RELEASE, origins)
 
@@ -289,6 +345,7 @@ def prune_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: f
     gone = [run_id for run_id in old if run_id not in kept]
     with _deleting(connection):
         _delete_runs(connection, gone)
+        _delete_rows(connection, gone)
     return len(gone)
 
 

@@ -46,6 +46,9 @@ __all__ = ["SqliteDb"]
 
 T = TypeVar("T")
 
+SLICE = 100
+"""Runs of a deleted session whose rows one transaction deletes."""
+
 READERS = 2
 """Connections for listings and other large reads; the second is made when the first is busy."""
 
@@ -231,9 +234,16 @@ class SqliteDb(BaseDb):
     async def release(self, name: str, *, owner: str) -> None:
         await self._write(commits.release, name, owner)
 
-    async def delete_session(self, session_id: str) -> bool:
+    async def discard(self, run_id: str) -> bool:
+        return await self._write(commits.discard, run_id, self._clock.time(), wakes=(run_id,))
+
+    async def delete_session(self, session_id: str, *, now: float | None = None) -> bool:
         gone: list[str] = []
-        return await self._write(commits.delete_session, session_id, gone, wakes=gone)
+        found = await self._write(commits.delete_session, session_id, now, gone, wakes=gone)
+        if gone:
+            while await self._write(commits.sweep, SLICE):
+                pass  # other writes come in between
+        return found
 
     async def prune(
         self,
@@ -247,6 +257,8 @@ class SqliteDb(BaseDb):
         # What to delete is searched beside the writer, which then looks again whether it still may.
         bounded = kinds is None or mark > 0
         marks = rules.levels(kinds, mark)
+        if kinds is None and await self._read_aside(queries.has_garbage):
+            await self._write(commits.sweep, SLICE)
         old = await self._read_aside(queries.old_runs, workflow_id, marks, before, limit if bounded else -1)
         if not old:
             return Pruned()

@@ -17,6 +17,7 @@ from . import statements as sql
 from .rows import event_row, requirement_row, run_row, session_row, step_row
 
 __all__ = [
+    "has_garbage",
     "has_signals",
     "list_requirements",
     "list_runs",
@@ -59,6 +60,11 @@ def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[Requi
 def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
     """Whether ``take_signals`` would give any."""
     return connection.execute(sql.SIGNALS, (owner,)).fetchone() is not None
+
+
+def has_garbage(connection: sqlite3.Connection) -> bool:
+    """Whether a process died while it deleted a session: ``commits.sweep`` deletes the rest."""
+    return connection.execute(sql.GARBAGE, (1,)).fetchone() is not None
 
 
 def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:

@@ -44,6 +44,8 @@ def run_row(values: Values, data: bytes = b"") -> RunRow:
         lease_until=values[13],
         cancel_requested=bool(values[14]),
         forked_from=values[15],
+        deaths=values[16],
+        reserved=bool(values[17]),
         data=data,
     )
 
@@ -66,6 +68,8 @@ def run_values(row: RunRow) -> Values:
         row.lease_until,
         row.cancel_requested,
         row.forked_from,
+        row.deaths,
+        row.reserved,
     )
 
 

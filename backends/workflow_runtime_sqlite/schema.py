@@ -225,7 +225,14 @@ CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
     WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``).
+_THIRD = """
+ALTER TABLE workflow_runs ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE workflow_garbage (run_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE INDEX workflow_deletions_by_time ON workflow_deletions (deleted_at);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 """``MIGRATIONS[n]`` leads from version n to n + 1."""
 
 VERSION = len(MIGRATIONS)

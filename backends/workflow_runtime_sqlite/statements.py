@@ -6,7 +6,7 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from"
+    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, deaths, reserved"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
@@ -27,32 +27,32 @@ RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id =
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
-    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(17)}, 1, ?, ?)"
+    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(19)}, 1, ?, ?)"
 )
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
-    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, touched_seq = ?, changes = changes + 1,
-    data = ? WHERE run_id = ?"""
+    UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, deaths = ?, reserved = ?,
+    touched_seq = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
 RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
     parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
     lease_until = ?,
-    cancel_requested = ?, forked_from = ?, touched_seq = ?, changes = changes + 1, ended_at = ?,
+    cancel_requested = ?, forked_from = ?, deaths = ?, reserved = ?, touched_seq = ?, changes = changes + 1, ended_at = ?,
     pruned = pruned * ?, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
-    lease_until = ?, cancel_requested = ?, updated_at = ?, ended_at = NULL, pruned = 0,
+    lease_until = ?, cancel_requested = ?, updated_at = ?, deaths = ?, ended_at = NULL, pruned = 0,
     touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
-RUN_RENEW = "UPDATE workflow_runs SET lease_until = ? WHERE run_id = ?"
+RUN_RENEW = "UPDATE workflow_runs SET lease_until = ?, owner = CASE WHEN ? THEN owner END WHERE run_id = ?"
 RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
 RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
-RUN_DELETE = (
+ROWS_DELETE = (
     "DELETE FROM workflow_steps WHERE run_id = ?",
     "DELETE FROM workflow_events WHERE run_id = ?",
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
-    "DELETE FROM workflow_runs WHERE run_id = ?",
 )
+RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).
 DELETING = "UPDATE workflow_deleting SET allowed = ?"
 # Pruning: of each workflow ("" for runs without one) and mark, the runs that ended first.
@@ -76,6 +76,10 @@ EVENTS_OF_KINDS = """
     SELECT run_id, seq FROM workflow_events WHERE run_id = ? AND kind IN (SELECT value FROM json_each(?))
     ORDER BY seq LIMIT ?"""
 RUNS_OF_SESSION = "SELECT run_id FROM workflow_runs WHERE session_id = ?"
+GARBAGE_PUT = "INSERT OR IGNORE INTO workflow_garbage (run_id) VALUES (?)"
+GARBAGE_HAS = "SELECT 1 FROM workflow_garbage WHERE run_id = ?"
+GARBAGE = "SELECT run_id FROM workflow_garbage LIMIT ?"
+GARBAGE_DROP = "DELETE FROM workflow_garbage WHERE run_id = ?"
 
 # -- steps, events -----------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,9 @@ SESSION_VALUES = "SELECT part, name, value FROM workflow_session_values WHERE se
 SESSION_KEY = f"SELECT value FROM workflow_session_values WHERE session_id = ? AND part = {STATE} AND name = ?"
 VALUE_PUT = "INSERT OR REPLACE INTO workflow_session_values (session_id, part, name, value) VALUES (?, ?, ?, ?)"
 VALUE_DELETE = "DELETE FROM workflow_session_values WHERE session_id = ? AND part = ? AND name = ?"
+DELETION = "SELECT deleted_at FROM workflow_deletions WHERE session_id = ?"
+DELETION_PUT = "INSERT OR REPLACE INTO workflow_deletions (session_id, deleted_at) VALUES (?, ?)"
+DELETIONS_FORGET = "DELETE FROM workflow_deletions WHERE deleted_at < ?"
 SESSION_DELETE = (
     "DELETE FROM workflow_session_values WHERE session_id = ?",
     "DELETE FROM workflow_sessions WHERE session_id = ?",

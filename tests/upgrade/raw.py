@@ -33,6 +33,7 @@ _RENAMED = {
 ADDED: dict[str, dict[str, Any]] = {
     "runs": {
         "deaths": 0,
+        "reserved": False,
         "queue": None,
         "priority": 0,
         "not_before": None,
@@ -45,7 +46,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "requirements": {"used_at": None, "withdrawn_at": None},
     "sessions": {"commit_id": None},
 }
-"""The columns of version 2, with their defaults."""
+"""The columns of versions 2 and 3, with their defaults."""
 
 
 def rows(url: str) -> Rows:
@@ -63,7 +64,7 @@ def rows(url: str) -> Rows:
 
 
 def columns_of_version_1(found: Rows) -> Rows:
-    """``found`` without what version 2 has added."""
+    """``found`` without what versions 2 and 3 have added."""
     return {
         table: {
             key: {name: value for name, value in row.items() if name not in ADDED.get(table, {})}

@@ -170,5 +170,5 @@ async def test_a_process_of_the_first_version_that_starts_later_is_told_to_upgra
     """
     old = await anyio.to_thread.run_sync(run_old, script)
     said = await anyio.to_thread.run_sync(ask, old)
-    assert "is version 2, this package knows 1; upgrade the package workflow-runtime" in said
+    assert "is version 3, this package knows 1; upgrade the package workflow-runtime" in said
     await anyio.to_thread.run_sync(finish, old)

@@ -371,6 +371,14 @@ def cancel(
 
 
 @app.command()
+def requeue(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None:
+    """Let a run that was put aside be continued: its process had died too often in one step."""
+    from .people import requeue as work
+
+    perform(lambda: partial(work, db, _console(), run_id, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def graph(
     target: Target,
     form: Annotated[str, typer.Option("--format", "-f", help="text, mermaid, dot or svg.")] = "text",

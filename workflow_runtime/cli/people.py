@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from .. import BaseDb, ErrorRequirement, RunStatus, StepRequirement
+from .. import BaseDb, ErrorRequirement, RunNotPaused, RunStatus, StepRequirement
 from ..console.ask import Requirement, ask, form_of, question
 from ..console.fields import Blank, choice, filled, parse
 from ..console.person import Interrupted, Left, at_this_terminal
@@ -235,6 +235,22 @@ async def cancel(url: str | None, console: Console, run_id: str, *, wait: float,
             Text(f"run {output.run_id} is asked to end; the process that runs it has not said so yet"), soft_wrap=True
         )
     return Code.ok if status in (RunStatus.cancelled, RunStatus.running) else Code.refused
+
+
+async def requeue(url: str | None, console: Console, run_id: str, *, as_json: bool) -> Code:
+    """Let a run that was put aside be continued."""
+    async with database(url) as db:
+        output, _ = await load_run(db, run_id)
+        assert output.run_id is not None
+        try:
+            await stand_in(db, output.workflow_id, output.workflow_name).requeue(output.run_id)
+        except RunNotPaused as error:
+            raise Stop(Code.refused, str(error)) from error
+    if as_json:
+        console.out(json.dumps({"run_id": output.run_id, "requeued": True}), highlight=False)
+    else:
+        console.print(Text(f"run {output.run_id} is continued by the next Runtime, or wfr recover"), soft_wrap=True)
+    return Code.ok
 
 
 async def _ended(db: BaseDb, run_id: str, wait: float) -> RunStatus:

@@ -48,7 +48,7 @@ class WorkflowNotFound(ServerError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
-class RunExists(ServerError):
+class RunExists(ServerError, known.RunExists):
     """A run of the chosen id exists already. Nothing was started."""
 
 

@@ -54,18 +54,23 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
         attach: bool = False,
     ) -> RemoteRun:
         """A run on the server: ``await`` it for its output, or ``async for`` over it for its events.
 
         Nothing is asked of the server before that. The parameters are those of ``Workflow.arun``; values are sent as JSON.
-        With ``background=True`` leaving it early leaves the run alone. With ``attach=True`` a run of ``run_id`` that is
-        there already is followed from its beginning, in the place of an error.
+        With ``background=True`` leaving it early leaves the run alone. With ``if_exists="join"`` a run of ``run_id`` that is
+        there already is followed from its beginning, if workflow, user, session and input are the same; leaving it leaves it
+        alone. With ``attach=True`` any run of that id is followed.
 
         Raises:
-            RunExists: The server has a run of the ``run_id`` that was chosen.
+            RunExists: The server has a run of the ``run_id`` that was chosen, or one that cannot be joined.
             InputError, SessionBusy, ...: As of a local run; nothing was started.
         """
+        if if_exists == "join" and not run_id:
+            raise InputError("if_exists='join' needs the run_id of the run to join")
+        join = if_exists == "join"
         chosen = run_id or make_id()
         media = {"audio": audio, "images": images, "videos": videos, "files": files}
         start = {
@@ -77,16 +82,17 @@ class StartVerbs:
             "session_state": session_state,
             "dependencies": dependencies,
             "metadata": metadata,
+            "if_exists": if_exists if join else None,
             **{name: list(items) for name, items in media.items() if items},
         }
         return self._launch(
             chosen,
             f"{self.path}/runs",
             _body(start),
-            (RunExists,),
+            () if join else (RunExists,),
             0,
             _sieve(stream_events, stream_executor_events),
-            owner=not background,
+            owner=not (background or join),
             attach=attach,
         )
 
@@ -110,6 +116,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
     ) -> RemoteRun: ...
 
     @overload
@@ -132,6 +139,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
     @overload
@@ -154,6 +162,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        if_exists: Literal["error", "join"] = "error",
     ) -> RemoteRun | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
     def arun(

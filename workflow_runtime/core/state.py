@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from ..model.checks import unstorable
 from ..model.codec import decode_value, encode_value
-from ..model.errors import UnreadableError
+from ..model.errors import UnreadableError, UnserializableError
 
 __all__ = ["Frozen", "changes", "copied", "differ", "freeze", "merged", "patched", "replace", "snapshot", "thaw"]
 
@@ -92,6 +93,8 @@ def patched(before: Mapping[str, _T], patch: Mapping[str, _T | None]) -> dict[st
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TypeError(f"session_state keys are strings; got {key!r} ({type(key).__name__})")
+    if (why := unstorable(key)) is not None:
+        raise UnserializableError(f"the key {key[:60]!r} of session_state {why}", where="session_state")
     return key
 
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.from_thread
 
 from ..core.journal import INPUT
+from ..core.kept import copy_of
 from ..core.life import PAUSED
 from ..core.plan import Node, segment
 from ..model import checks
@@ -267,7 +268,7 @@ class RunContext:
         if record is not None:
             if is_mine:
                 give_back_inside(frame, path)
-            return record.value
+            return copy_of(record.value)
         await run.going_on()
         self._mark()
         made = making[path] = anyio.Event()
@@ -290,7 +291,7 @@ class RunContext:
         await frame.run.going_on()
         after = frame.working()
         changed = {key: now for key, now in after.items() if key not in before or before[key] != now}
-        frame.remember(path, value, changed=changed)
+        frame.remember(path, copy_of(value), changed=changed)
         if changed:
             frame.take_over(changed, path)
         await frame.commit()
@@ -323,7 +324,7 @@ class RunContext:
         left = until - frame.now()
         if left > 0:
             with self._part():
-                await frame.run.clock.sleep(left)
+                await frame.sleep(left)
 
     async def ask(
         self, question: str, schema: Any = None, *, timeout: float | None = None, on_timeout: str = "cancel"

@@ -14,7 +14,7 @@ from ..core.state import snapshot
 from ..core.unfinished import unfinished
 from ..model import codec
 from ..model import events as ev
-from ..model.codec import seal, seal_output
+from ..model.codec import seal_output
 from ..model.enums import RunStatus
 from ..model.errors import (
     AnswersArrived,
@@ -195,7 +195,7 @@ def _leave_out(run: Execution) -> None:
     """The output could not be stored as it is: keep of it what was stored step by step."""
     output = run.output
     try:
-        seal(run.state, "session_state")
+        snapshot(run.state)
     except UnserializableError:
         output.session_state = None
     output.step_results = [step for step in output.step_results if _storable(step)]
@@ -218,7 +218,7 @@ def _is_light(step: StepOutput) -> bool:
 
 def _storable(step: StepOutput) -> bool:
     try:
-        seal_output(step, step.step_name or "")
+        codec.encode_plain(seal_output(step, step.step_name or ""), "")
     except UnserializableError:
         return False
     return True
@@ -269,6 +269,8 @@ def _close_unsaved(run: Execution, event: WorkflowEvent) -> None:
 def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseException | None]:
     """The terminal event of ``outcome``, with the output filled to match it, and what the caller shall see raised."""
     output = run.output
+    if run.kept is not None:
+        run.kept.restore()
     output.session_state = _shown_state(run, outcome)
     output.metrics = _metrics(run)
     if run.has_questions:

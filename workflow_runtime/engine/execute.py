@@ -91,7 +91,7 @@ async def _opened(run: Execution) -> Frame:
         run.recorder.begin()
     if run.opening is not None:
         run.opening()
-    if run.cancelled:  # while it waited for its turn, or before it was claimed
+    if run.cancelled or run.failure is not None:  # while it waited for its turn, or before it was claimed
         await anyio.lowlevel.checkpoint()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)

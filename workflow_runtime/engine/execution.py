@@ -13,6 +13,7 @@ import anyio.lowlevel
 import msgspec
 
 from ..core.journal import Journal
+from ..core.kept import Kept as Outputs
 from ..core.life import KEEP, OVER, PAUSED, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
 from ..core.state import replace
@@ -106,6 +107,7 @@ class Execution:
         "clock",
         "completion",
         "created_at",
+        "deaths",
         "definition",
         "end_is_lost",
         "epoch",
@@ -113,7 +115,9 @@ class Execution:
         "forked_from",
         "heart",
         "id",
+        "is_idle",
         "journal",
+        "kept",
         "lease_renewed",
         "life",
         "loop",
@@ -132,6 +136,7 @@ class Execution:
         "scope",
         "session",
         "session_metadata",
+        "sleeping",
         "state",
         "state_base",
         "streams",
@@ -172,6 +177,7 @@ class Execution:
         self.state = state
         self.session = session
         self.journal = journal
+        self.kept: Outputs | None = None  # made for the first content that can be changed
         self._pauses = pauses
         self.epoch = epoch
         self.created_at = created_at
@@ -201,6 +207,9 @@ class Execution:
         self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
         self.forked_from: str | None = None
+        self.deaths = 0  # of its processes, since its last outcome
+        self.sleeping = 0  # how many of its branches sleep
+        self.is_idle = False  # it does nothing now that could end its process
         self.lease_renewed = created_at
         self.heart: Heart | None = None
         self.waking = False
@@ -488,12 +497,14 @@ class Execution:
 
     async def take_turn(self) -> None:
         """Wait for the session, unless the run is cancelled meanwhile."""
-        if self.cancelled or self.life is Life.GONE:
+        if self.cancelled or self.failure is not None or self.life is Life.GONE:
             return
         turn = self.turn = self.turn or Turn(self)
         self.waiting = anyio.CancelScope()
         with self.waiting:
+            await self.idle(True)
             await turn.take()
+            await self.idle(False)
 
     def reopen(self, epoch: int) -> None:
         """A parked run begins a new continuation, claimed for ``epoch``, with its own end."""
@@ -535,12 +546,28 @@ class Execution:
         self.bus.observers = ()
         self.bus.on_broken = self.bus.log = self.recorder = self.made_parking = None
 
+    # -- deaths --------------------------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Whether each of its branches sleeps."""
+        busy = self.made_parking.strands.busy if self.made_parking is not None else 1
+        return 0 < busy <= self.sleeping
+
+    async def idle(self, is_idle: bool) -> None:
+        """It stops working, or goes on, after its process has died: a death in between is none of its own."""
+        if self.deaths and self.is_idle is not is_idle and self.recorder is not None:
+            self.is_idle = is_idle
+            await self.recorder.commit()
+
     # -- session -------------------------------------------------------------------------------------------------------
 
     def reset_state(self) -> None:
         """The steps that wait were let go and are entered again: what they had changed is changed again."""
         if self.recorder is not None:
             self.before = self.merges = None
+            if self.kept is not None:
+                self.kept.restore()
             self.state.clear()
             replace(self.state, self.recorder.committed)
 

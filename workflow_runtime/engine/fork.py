@@ -17,9 +17,10 @@ from ..model.unreadable import Unreadable
 from ..storage.base import BaseDb, RunRow, StepRow
 from .recorder import row_to_record
 
-__all__ = ["HistoryEntry", "Prefix", "load_history", "load_journal", "load_prefix", "load_steps"]
+__all__ = ["HistoryEntry", "Prefix", "journal_of", "load_history", "load_journal", "load_prefix", "load_steps"]
 
 START = "!start"
+HIDDEN = (START, "!working")  # rows that are no entries of the journal
 _DAMAGED = "(damaged)"  # in the place of the keys, where nobody knows which they are
 
 
@@ -61,6 +62,8 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = ()) -> list[StepRow]:
     """The journal of a run: its own rows, over those that it shares with the run that it was forked from."""
     own = await db.load_steps(row.run_id)
+    if not own and await db.load_run(row.run_id) is None:
+        raise RunNotFound(f"run {row.run_id!r} is not stored any more: it was deleted or pruned a moment ago")
     if row.forked_from is None:
         return own
     parent_id, _, cut = row.forked_from.rpartition("@")
@@ -78,7 +81,12 @@ async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = ()) -> li
 
 async def load_journal(db: BaseDb, row: RunRow) -> list[Record]:
     """The records of a run, shared ones included."""
-    return [row_to_record(item) for item in await load_steps(db, row) if item.path != START]
+    return journal_of(await load_steps(db, row))
+
+
+def journal_of(rows: list[StepRow]) -> list[Record]:
+    """The records that these rows are."""
+    return [row_to_record(item) for item in rows if item.path not in HIDDEN]
 
 
 async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
@@ -90,9 +98,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     places = {item.path: item.run_id for item in rows}
     for item in rows:
         changes = _patch(state, item)
-        if item.path == START:
-            continue
-        if item.path.endswith(INPUT):
+        if item.path in HIDDEN or item.path.endswith(INPUT):
             continue
         if item.path.endswith(FAILURE):
             step = item.path.removesuffix(FAILURE)
@@ -181,7 +187,7 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     return Prefix(
         source=source,
         cut=cut,
-        records=[_reopened(row_to_record(row)) for row in kept if row.path != START],
+        records=[_reopened(row_to_record(row)) for row in kept if row.path not in HIDDEN],
         state=state,
     )
 

@@ -15,6 +15,8 @@ from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import FAILURE, OPEN, Record, within
+from ..core.kept import UNCHANGING
+from ..core.kept import Kept as Outputs
 from ..core.plan import Node
 from ..core.state import Frozen, changes, freeze, patched, replace, snapshot
 from ..model import events as ev
@@ -29,6 +31,7 @@ from ..steps.signals import Rejected, Suspended
 from . import pauses as asking
 from .branch import Branch, Kept
 from .branches import run_branches
+from .deaths import begin_watched
 from .failures import log_failure, note, place_of, shorten, traceback_text
 from .form_models import model_name
 from .identity import Places
@@ -127,12 +130,31 @@ class Frame:
     def started(self, node: Node, path: str) -> None:
         self.run.bus.publish(step_started(self, node, path))
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the run's process has died, so that a step is to be ``watched`` before it begins."""
+        return self.run.deaths > 0
+
+    async def watched(self, path: str) -> None:
+        await begin_watched(self.run, path)
+
     def content(self, node: Node, path: str, delta: Any, attempt: int) -> None:
         """Publish a chunk that the step said in its attempt ``attempt``."""
         self.run.bus.publish(step_content(self, node, path, delta, attempt))
 
+    def keep(self, output: StepOutput) -> StepOutput:
+        """``output``, whose content stands in the record of the run, whatever later steps do to it."""
+        if type(output.content) not in UNCHANGING:
+            run = self.run
+            if run.kept is None:
+                run.kept = Outputs()
+            run.kept.keep(output)
+        return output
+
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
         bus = self.run.bus
+        if self.run.kept is not None:
+            output = self.run.kept.as_kept(output)
         if told:
             bus.publish(step_output(self, node, path, output))
         bus.publish(step_completed(self, node, path, output))
@@ -356,6 +378,18 @@ class Frame:
 
     async def within(self, timeout: float, path: str, work: Awaitable[Any]) -> Any:
         return await limited(self.run, timeout, path, work, f"{path} took longer than its timeout of {timeout:g} s")
+
+    async def sleep(self, seconds: float) -> None:
+        """A branch of the run does nothing for so long."""
+        run = self.run
+        run.sleeping += 1
+        try:
+            if run.deaths and run.waits:
+                await run.idle(True)
+            await run.clock.sleep(seconds)
+        finally:
+            run.sleeping -= 1
+        await run.idle(False)
 
     async def backoff(self, seconds: float) -> None:
         await self.run.clock.sleep(seconds)

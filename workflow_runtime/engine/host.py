@@ -11,7 +11,7 @@ from ..core.journal import Journal
 from ..core.life import REFUSE, Happening, Life
 from ..core.state import differ, merged
 from ..model import codec
-from ..model.errors import StorageError
+from ..model.errors import RunExists
 from ..model.run import WorkflowRunOutput
 from ..model.unreadable import Unreadable
 from .bus import Buffer
@@ -30,6 +30,7 @@ from .sessions import Turn, open_session, remember_session
 
 __all__ = [
     "Prepare",
+    "build_new",
     "find_finished",
     "find_live",
     "live_runs",
@@ -83,16 +84,24 @@ def find_finished(run_id: str) -> WorkflowRunOutput | None:
 
 
 async def prepare_new(request: RunRequest) -> Execution:
-    """Everything a new run needs, its session loaded; nothing is written yet.
+    """Everything a new run needs, its session loaded; nothing is written yet. ``named.prepare_named`` is for a run whose
+    caller chose its id.
 
     Raises:
-        StorageError: The caller chose the id of another run.
+        RunExists: This process executes a run of this id.
         SessionOwnerError: The session is another user's.
     """
+    run = await build_new(request)
+    live = find_live(run.id)
+    if live is not None:
+        raise RunExists(f"run {live.id!r} exists already ({live.output.status}); leave run_id out to get a new one")
+    return register(run)
+
+
+async def build_new(request: RunRequest) -> Execution:
+    """The run, its session loaded, which nobody finds yet."""
     definition = request.definition
     session, state, stored = await open_session(definition, request.session_id, request.user_id, request.state)
-    if request.run_id_chosen:
-        await _refuse_taken(request)
     given = request.input
     created = definition.clock.time()
     seconds = int(created)
@@ -125,8 +134,7 @@ async def prepare_new(request: RunRequest) -> Execution:
     )
     if definition.db is not None:
         _describe(run)
-    _refuse_another(find_live(run.id))  # which began while this one was prepared
-    return register(run)
+    return run
 
 
 def _describe(run: Execution) -> None:
@@ -141,21 +149,6 @@ def _describe(run: Execution) -> None:
     if session.workflow_data is None:
         run.workflow_data = definition.outline
         session.workflow_data = codec.decode_value(definition.outline)
-
-
-async def _refuse_taken(request: RunRequest) -> None:
-    """A commit refuses it too, but by then steps have run."""
-    live = find_live(request.run_id)
-    db = request.definition.db
-    _refuse_another(live)
-    known = await db.load_run(request.run_id) if db is not None else None
-    if known is not None:
-        raise StorageError(f"run {request.run_id!r} exists already ({known.status}); leave run_id out to get a new one")
-
-
-def _refuse_another(live: Execution | None) -> None:
-    if live is not None:
-        raise StorageError(f"run {live.id!r} exists already ({live.output.status}); leave run_id out to get a new one")
 
 
 def register(run: Execution) -> Execution:

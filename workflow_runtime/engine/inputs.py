@@ -40,15 +40,20 @@ def _media(value: Any, name: str, *, error: type[Exception]) -> None:
             )
 
 
+def _json_mapping(value: Any, name: str, *, error: type[Exception]) -> None:
+    checks.json_keys(checks.mapping(value, name, error=error), name, error=error)
+
+
 _ID_CHECKS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("run_id", "session_id", "user_id"), checks.text),
+    **dict.fromkeys(("run_id", "session_id", "user_id"), checks.identifier),
     **dict.fromkeys(
         ("stream", "stream_events", "stream_executor_events", "background", "allow_plan_change"), checks.flag
     ),
 }
 _CHECKS: dict[str, Callable[..., Any]] = {
     **_ID_CHECKS,
-    **dict.fromkeys(("additional_data", "session_state", "dependencies", "metadata"), checks.mapping),
+    "session_state": checks.storable_keys,
+    **dict.fromkeys(("additional_data", "dependencies", "metadata"), _json_mapping),
     **dict.fromkeys(_MEDIA, _media),
 }
 
@@ -56,6 +61,9 @@ _CHECKS: dict[str, Callable[..., Any]] = {
 def check_call(call: dict[str, Any]) -> None:
     """InputError for an argument of ``run`` that is of the wrong kind, before anything starts. None is always right."""
     _check(call, _CHECKS)
+    checks.one_of(call["if_exists"], "if_exists", ("error", "join"), error=InputError)
+    if call["if_exists"] == "join" and not call["run_id"]:
+        raise InputError("if_exists='join' needs the run_id of the run to join")
 
 
 def check_ids(call: dict[str, Any]) -> None:

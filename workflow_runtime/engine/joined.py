@@ -98,7 +98,8 @@ class Joined:
         """The output once the continuation has ended; raises what it failed with, if that happened here."""
         if self._completion is not None:
             return await self._completion.result()
-        assert self._db is not None
+        if self._db is None:  # ended, or paused, and kept in memory
+            return self.output
         assert self._row is not None
         db, row = self._db, self._row
         seen = row.seq

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from ..model import codec
@@ -12,6 +13,8 @@ from .clock import new_id, new_run_id
 from .execution import Execution
 from .fork import fork_journal, fork_state, load_prefix
 from .host import register
+from .loops import whole
+from .named import store_named
 from .pauses import Pauses
 from .request import Definition, Input, RunRequest
 from .resume import check_plan
@@ -45,6 +48,7 @@ async def prepare_fork(
     request = RunRequest(
         definition=definition,
         run_id=run_id_new or new_run_id(),
+        run_id_chosen=run_id_new is not None,
         session_id=session_id or f"{prefix.source.session_id}-fork-{new_id()[-8:]}",
         user_id=source.user_id,
         input=_input(source),
@@ -59,7 +63,10 @@ async def prepare_fork(
         session, state, stored = await open_session(
             definition, request.session_id, request.user_id, fork_state(prefix, session_state)
         )
-        return register(_execution(request, source, session, state, stored))
+        run = _execution(request, source, session, state, stored)
+        if request.run_id_chosen:
+            await whole(partial(store_named, run))
+        return register(run)
 
     def _execution(
         request: RunRequest,

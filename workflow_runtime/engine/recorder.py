@@ -13,10 +13,11 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import DONE, MEMO, OPEN, Record
+from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
+from ..model.checks import unstorable
 from ..model.enums import RunStatus
 from ..model.errors import (
     AnswersArrived,
@@ -61,6 +62,8 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
 def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
     """The journal record as a row. UnserializableError names the step's path."""
     where = record.path
+    if (why := unstorable(where)) is not None:
+        raise UnserializableError(f"{where[:60]!r}, the place of a step or of a key of once(), {why}", where=where[:60])
     decision, value = record.decision, record.value
     outcome = _Outcome(
         kind=record.kind,
@@ -123,6 +126,9 @@ class Recorder:
         self.keeps_log = keep_log
         self._stored: RunStatus | None = RunStatus.running if created else None
         self._sieve = sieve
+        self._deaths = 0  # as stored
+        self._working: list[str] = []
+        self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
         self._text: Text | None = None
@@ -161,7 +167,7 @@ class Recorder:
             self._put(event, event.last_seq or event.seq)
 
     def _put(self, event: Event, last_seq: int) -> None:
-        data = codec.encode_event(event)
+        data = codec.encode_logged(event)
         limit = self.run.definition.max_payload
         if limit is not None and len(data) > limit:
             # The journal keeps the whole output; only the log, which readers replay, is spared the payload.
@@ -183,7 +189,7 @@ class Recorder:
     def begin(self) -> None:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
         self._after = snapshot(self.run.state)
-        if self._after and not self.created:
+        if self._after and not self.run.resumed:
             self._steps["!start"] = StepRow(
                 run_id=self.run.id,
                 path="!start",
@@ -219,6 +225,19 @@ class Recorder:
         if made:
             self.take(made)
         self._steps[record.path] = row
+        if self.run.deaths and record.status != OPEN and not record.path.endswith(INPUT):
+            self.run.deaths = 0
+            self._working.clear()
+
+    def died(self, deaths: int) -> None:
+        """The run was claimed after its process had died so often."""
+        self.run.deaths = self._deaths = deaths
+
+    def note_working(self, path: str) -> None:
+        """The next commit says that the step at ``path`` is executing."""
+        self._working.append(path)
+        data = codec.encode_value(self._working)
+        self._steps["!working"] = StepRow(run_id=self.run.id, path="!working", position=-1, status=MEMO, data=data)
 
     @property
     def committed(self) -> dict[str, bytes]:
@@ -327,7 +346,9 @@ class Recorder:
                 steps, events = dict(self._steps), len(self._events)
                 asked = run.asked()
                 patch = self._patch(after, status)
-                row = self._row(current) if status is not None or self._stored is not current else None
+                deaths = run.deaths - run.is_idle
+                moved = status is not None or self._stored is not current or self._deaths != deaths
+                row = self._row(current) if moved else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
                     run=row,
@@ -371,6 +392,8 @@ class Recorder:
                 self._unsure.clear()
                 self._tried.clear()
                 self.created, self._stored, self._sealed = True, current, status is not None
+                self._deaths = deaths
+                self._introduced = self._introduced or patch is not None
                 for path, step in steps.items():
                     if self._steps.get(path) is step:
                         del self._steps[path]
@@ -378,6 +401,13 @@ class Recorder:
                 run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
                 self._has_room()
                 return
+
+    async def reserve(self) -> None:
+        """Store the run's id, and nothing else that it does. Raises RunExists."""
+        async with self._lock:
+            row = msgspec.structs.replace(self._row(RunStatus.running), reserved=True)
+            await self.db.commit(Batch(run=row, create=True))
+            self.created, self._stored = True, RunStatus.running
 
     def stored_itself(self, key: str, value: bytes | None) -> bool:
         """Whether the run has stored this value by a commit whose answer was lost: then nobody else was first."""
@@ -419,6 +449,7 @@ class Recorder:
             data=codec.encode_run(output),
             owner=run.owner,
             forked_from=run.forked_from,
+            deaths=run.deaths - run.is_idle,
             lease=run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
         )
 
@@ -428,7 +459,7 @@ class Recorder:
         if not changed and self.created and status is None:
             return None
         definition = run.definition
-        first = not self.created
+        first = not self._introduced
         return SessionPatch(
             session_id=run.request.session_id,
             user_id=run.request.user_id,

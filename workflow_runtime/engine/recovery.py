@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from ..core.journal import Journal
+from ..core.life import Life
 from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import StorageError, UnreadableError
@@ -48,15 +49,17 @@ class Recovery:
     is logged once and left alone. While there are such runs, older ones are looked at less and less often.
     """
 
-    def __init__(self, db: BaseDb) -> None:
+    def __init__(self, db: BaseDb, most: int | None = None) -> None:
         self._db = db
+        self._most = most  # runs at work at once
+        self._at_work: list[Execution] = []
         self._left: dict[str, float] = {}  # by run: the highest attempt that is left alone
         self._pause = 0.0
         self._next = -math.inf
 
     async def look(self, homes: Mapping[str, Home], taken: list[str], unknown: list[str]) -> bool:
         """Take over at most ``_AT_ONCE`` runs: their ids go to ``taken``, those of runs of other workflows to ``unknown``.
-        True where there are more."""
+        True where there are more that could be taken over now."""
         now = anyio.current_time()
         looks_at_all = now >= self._next
         where = RunFilter(statuses=_INTERRUPTED, expired=True, expired_within=None if looks_at_all else _RECENT)
@@ -67,6 +70,8 @@ class Recovery:
             for row in page:
                 if count >= _AT_ONCE:
                     return True
+                if self._is_full():
+                    return False
                 if row.attempt <= self._left.get(row.run_id, 0):
                     left[row.run_id] = self._left[row.run_id]
                 elif await self._take(row, homes, unknown):
@@ -102,7 +107,22 @@ class Recovery:
             logger.error("run %s was left alone: %s", row.run_id, error)
             self._left[row.run_id] = row.attempt + 1  # it may have been claimed
             return False
+        if run is not None and self._most is not None:
+            self._at_work.append(run)
         return run is not None
+
+    def _is_full(self) -> bool:
+        """Whether as many of the runs that were recovered here work as may. One that sleeps, or waits for a person or its
+        turn, does not."""
+        if self._most is None or len(self._at_work) < self._most:
+            return False
+        self._at_work = [run for run in self._at_work if not run.ended]
+        return sum(map(_works, self._at_work)) >= self._most
+
+
+def _works(run: Execution) -> bool:
+    waits_for_turn = run.life is Life.WAITING and run.definition.session_policy != "merge"
+    return not run.ended and not run.waits and not waits_for_turn
 
 
 def is_away(error: Exception) -> bool:
@@ -154,6 +174,9 @@ async def recover_run(definition: Definition, row: RunRow, *, store_events: bool
     db = definition.db
     assert db is not None
     if find_live(row.run_id) is not None or aside(db, row.run_id) is not None:
+        return None
+    if row.reserved:  # nothing of it was to be kept
+        await db.discard(row.run_id)
         return None
     journal = Journal(await load_journal(db, row))
     if row.fingerprint != definition.plan.fingerprint:

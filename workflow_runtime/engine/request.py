@@ -47,6 +47,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "async"
     session_policy: str = "merge"
     lease: float = 15.0
+    max_recoveries: int = 5
     max_payload: int | None = None
     evict_after: float = 300.0
     run_timeout: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,10 @@ from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RequirementRow, RunRow
 from ..storage.rules import ACTIVE
+from .deaths import put_aside_if_deadly
 from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution, owner_of_this_process
-from .fork import load_journal
+from .fork import journal_of, load_journal, load_steps
 from .form_models import find_model
 from .host import find_live, find_parked, register, run_awaited
 from .joined import Joined
@@ -33,7 +34,7 @@ from .sessions import open_session, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
-__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered"]
+__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered", "taken_over"]
 
 _PAUSED = frozenset({RunStatus.paused})
 
@@ -213,6 +214,17 @@ async def _load(asked: Continuation, db: BaseDb) -> RunRow:
 
 def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
     live = find_live(asked.run_id)
+    if live is not None and live.loop.is_here():
+        return Joined(run=live, output=live.output, answers=answers)
+    if live is not None:
+        live.loop.call(partial(live.answered, answers))
+    output = codec.decode_run(row.data, row)
+    output.status, output.epoch = row.status, row.attempt
+    return Joined(run=None, output=output, db=db, row=row, take_over=taken_over(asked, db))
+
+
+def taken_over(asked: Continuation, db: BaseDb) -> Callable[[RunRow], Awaitable[WorkflowRunOutput | None]]:
+    """Goes on with the run of a dead process, for those who wait for it."""
 
     async def take_over(row: RunRow) -> WorkflowRunOutput | None:
         run = await _taken_over(asked, db, row)
@@ -224,13 +236,7 @@ def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirem
 
         return await run_awaited(same)
 
-    if live is not None and live.loop.is_here():
-        return Joined(run=live, output=live.output, answers=answers)
-    if live is not None:
-        live.loop.call(partial(live.answered, answers))
-    output = codec.decode_run(row.data, row)
-    output.status, output.epoch = row.status, row.attempt
-    return Joined(run=None, output=output, db=db, row=row, take_over=take_over)
+    return take_over
 
 
 async def _taken_over(asked: Continuation, db: BaseDb, row: RunRow) -> Execution | None:
@@ -285,7 +291,8 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
 
 async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
     """The claimed run of a process that died; it says that it goes on, if it had begun."""
-    journal = Journal(await load_journal(db, claimed))
+    steps = await load_steps(db, claimed)
+    journal = Journal(journal_of(steps))
     # A run that was stored before it began has readers, which come by its id.
     keep_log = asked.keep_log or before.status is RunStatus.pending
     asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)
@@ -296,7 +303,12 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
         run.output.status = RunStatus.pending
     else:
         run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
-    return _cancelled_if_asked(run, asked, claimed)
+    if run.recorder is not None:
+        run.recorder.died(claimed.deaths)
+    _cancelled_if_asked(run, asked, claimed)
+    if not run.cancelled:
+        put_aside_if_deadly(run, steps)
+    return run
 
 
 def _cancelled_if_asked(run: Execution, asked: Continuation, claimed: RunRow) -> Execution:
@@ -342,6 +354,7 @@ async def execution_of(
         asked = msgspec.structs.replace(asked, keep_log=True)
     output = codec.decode_run(row.data, row)
     output.epoch, output.status = row.attempt, RunStatus.running
+    output.error = output.error_type = output.failed_steps = None  # of an end that a requeue took back
     events = await all_events(db, row.run_id, 0 if asked.store_events else row.seq)
     if asked.store_events:
         output.events = [codec.decode_event(item.data, item) for item in events] or None

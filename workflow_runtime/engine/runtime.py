@@ -22,6 +22,7 @@ from .execution import Execution
 from .host import live_runs
 from .loops import spawn
 from .recovery import Home, Recovery, is_away, ready_runs
+from .request import Definition
 from .resume import end_cancelled
 from .run_group import RunGroup
 from .stalls import Stall, watch_loop
@@ -62,6 +63,10 @@ class Runtime:
         interval: Seconds between two rounds of its work.
         stall_after: Seconds that this event loop may stand still before the step that holds it up is reported, in the log
             and as ``report.stalls``; None does not look.
+        max_recoveries: How often a run is recovered whose process dies while the same step is executing; then it is put
+            aside as ERROR. None: as each workflow says.
+        recover_at_once: How many of the runs that it has recovered may work at the same time; those that sleep, or wait for
+            a person or their turn, do not count. None: any number.
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class Runtime:
         on_exit: str = "cancel",
         interval: float = 1.0,
         stall_after: float | None = 0.25,
+        max_recoveries: int | None = None,
+        recover_at_once: int | None = 100,
     ) -> None:
         where = "Runtime: "
         for workflow in workflows:
@@ -91,6 +98,12 @@ class Runtime:
         self.on_exit = checks.one_of(on_exit, "on_exit", ("cancel", "release"), where)
         self.interval = checks.seconds(interval, "interval", where, none=None)
         self.stall_after = checks.seconds(stall_after, "stall_after", where, none="do not look")
+        self.max_recoveries = checks.number(
+            max_recoveries, "max_recoveries", where, least=0, whole=True, none="as each workflow says"
+        )
+        self.recover_at_once = checks.number(
+            recover_at_once, "recover_at_once", where, least=1, whole=True, none="any number"
+        )
         self._release: Callable[[], None] | None = None
         self.report = RuntimeReport()
         self._recoveries: dict[int, Recovery] = {}
@@ -205,14 +218,22 @@ class Runtime:
     async def _recover(self) -> bool:
         more = False
         for db in self._databases():
-            recovery = self._recoveries.setdefault(id(db), Recovery(db))
+            recovery = self._recoveries.setdefault(id(db), Recovery(db, self.recover_at_once))
             homes = {
-                workflow.id: Home(workflow.definition(), workflow.store_events, skip_sieve(workflow.events_to_skip))
+                workflow.id: Home(
+                    self._definition(workflow), workflow.store_events, skip_sieve(workflow.events_to_skip)
+                )
                 for workflow in self.workflows
                 if workflow.db is db
             }
             more |= await recovery.look(homes, self.report.recovered, self.report.unknown)
         return more
+
+    def _definition(self, workflow: Any) -> Definition:
+        found: Definition = workflow.definition()
+        if self.max_recoveries is None:
+            return found
+        return msgspec.structs.replace(found, max_recoveries=self.max_recoveries)
 
     async def _go_on_with_ready(self) -> None:
         """Paused runs whose answers, or whose cancel, were stored by a process that did not get any further."""

@@ -254,9 +254,12 @@ def turn_lock(session_id: str, process: str, run_id: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def turn_before_claim(definition: Definition, session_id: str, process: str, run_id: str) -> AsyncIterator[None]:
-    """With policy "reject" the session is taken before a paused run is: refused, it keeps its questions open. What raises
-    in the block gives the session back; else the run's own turn goes on with it.
+async def turn_before_claim(
+    definition: Definition, session_id: str, process: str, run_id: str, *, is_new: bool = False
+) -> AsyncIterator[None]:
+    """With policy "reject" the session is taken before a paused run is: refused, it keeps its questions open. Before a new
+    run as well: refused, its id is free. What raises in the block gives the session back; else the run's own turn goes on
+    with it.
 
     Raises:
         SessionBusy: Another run of the session is under way.
@@ -267,7 +270,8 @@ async def turn_before_claim(definition: Definition, session_id: str, process: st
         return
     name, owner = turn_lock(session_id, process, run_id)
     if not await db.acquire(name, owner=owner, lease=definition.lease):
-        raise SessionBusy(f"session {session_id!r} is busy; the run waits as it did: continue it later")
+        what = "wait for its run, cancel it" if is_new else "the run waits as it did: continue it later"
+        raise SessionBusy(f"session {session_id!r} is busy; {what}, or use session_policy='queue'")
     try:
         yield
     except BaseException:

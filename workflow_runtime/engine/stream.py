@@ -124,6 +124,11 @@ class RunStream:
         """True if the run ended here and that could not be stored: what becomes of it, its database will say."""
         return self._run is not None and self._run.end_is_lost and not self._is_elsewhere
 
+    @property
+    def has_joined(self) -> bool:
+        """True if it follows a run that another call has started."""
+        return self._run is not None and self._completion is None
+
     async def result(self) -> WorkflowRunOutput:
         """Read to the end, and the run's output.
 

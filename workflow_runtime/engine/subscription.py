@@ -49,7 +49,7 @@ class Subscription:
     ) -> None:
         self._buffer: Buffer | None = None  # first: a refused argument must leave something to finalise
         self._run: Execution | None = None
-        self.run_id = checks.text(run_id, "run_id", error=InputError)
+        self.run_id = checks.identifier(run_id, "run_id", error=InputError)
         Buffer(size, policy)  # refused now, not when the run is found to be live
         self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
         self._cursor = Cursor(Position(0, 0))
@@ -256,13 +256,14 @@ class Subscription:
     def _take(self, events: list[Event]) -> None:
         """Accept what is new; the same event may come from the log and from the bus."""
         self._cursor.mark()
-        for event in events:
+        for number, event in enumerate(events, 1):
             found = self._cursor.take(event)
             if found is None:
                 continue
             if self._sieve is None or self._sieve(found):
                 self._ready.append(found)
-            if found.nested_depth == 0 and found.event in _FINAL:
+            # What follows an end is of a run that was put aside and requeued.
+            if found.nested_depth == 0 and found.event in _FINAL and number == len(events):
                 self._done = True
                 self._detach()
 

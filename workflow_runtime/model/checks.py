@@ -12,7 +12,25 @@ from typing import Any
 
 from .errors import BuildError
 
-__all__ = ["flag", "mapping", "nearest", "number", "one_of", "seconds", "text"]
+__all__ = [
+    "MOST_ID",
+    "MOST_KEY",
+    "flag",
+    "identifier",
+    "json_keys",
+    "mapping",
+    "nearest",
+    "number",
+    "one_of",
+    "seconds",
+    "storable_keys",
+    "text",
+    "unstorable",
+]
+
+MOST_ID, MOST_KEY = 512, 2000
+"""Bytes of an id, and of a key of the session state or a step's path. PostgreSQL holds one of each in an entry of an index,
+of at most 2,700 bytes."""
 
 
 def number(
@@ -64,6 +82,55 @@ def text(value: Any, what: str, where: str = "", *, error: type[Exception] = Bui
     """A text or None."""
     if value is not None and not isinstance(value, str):
         raise error(f"{where}{what}={value!r} must be a text; write {what}=str(...)")
+    return value
+
+
+def identifier(
+    value: Any, what: str, where: str = "", *, most: int = MOST_ID, error: type[Exception] = BuildError
+) -> Any:
+    """A text or None that every database can hold as a key, of at most ``most`` bytes."""
+    if value is not None and (why := unstorable(text(value, what, where, error=error), most)) is not None:
+        shown = value if len(value) <= 60 else f"{value[:60]}..."
+        raise error(f"{where}{what}={shown!r} {why}")
+    return value
+
+
+def unstorable(value: str, most: int = MOST_KEY) -> str | None:
+    """Why a database cannot hold the text as a key of at most ``most`` bytes; None where all can."""
+    if value.isascii() and len(value) <= most and "\0" not in value:
+        return None
+    if "\0" in value:
+        return "holds a NUL character, which databases cannot store; leave it out"
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate), which databases cannot store; leave it out"
+    return f"is {size:,} bytes long, and databases hold at most {most:,}; make it shorter" if size > most else None
+
+
+def storable_keys(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:
+    """A dict or None: its keys, which are columns of their own in a database, can be stored; those inside it as JSON."""
+    for key, item in (mapping(value, what, where, error=error) or {}).items():
+        if isinstance(key, str) and (why := unstorable(key)) is not None:
+            shown = key if len(key) <= 60 else f"{key[:60]}..."
+            raise error(f"{where}the key {shown!r} of {what} {why}")
+        json_keys(item, what, where, error=error)
+    return value
+
+
+def json_keys(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:
+    """Anything; the keys of the dicts in it, however deep, are whole characters."""
+    if type(value) is dict:
+        for key, item in value.items():
+            if isinstance(key, str) and not key.isascii() and any("\ud800" <= letter <= "\udfff" for letter in key):
+                raise error(
+                    f"{where}the key {key[:60]!r} of {what} holds half a character (a lone surrogate), which cannot be"
+                    " stored; leave it out"
+                )
+            json_keys(item, what, where, error=error)
+    elif type(value) is list:
+        for item in value:
+            json_keys(item, what, where, error=error)
     return value
 
 

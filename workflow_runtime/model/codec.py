@@ -25,6 +25,7 @@ from .decoding import (
 )
 from .errors import UnserializableError
 from .events import CustomEvent, Event, UnknownEvent, WorkflowEvent
+from .executor_events import ExecutorEvent
 from .foreign import event_from_dict
 from .nested_runs import without_results
 from .payloads import COMMON, KINDS, PAYLOADS, USER_FIELDS, event_names
@@ -43,6 +44,7 @@ __all__ = [
     "decode_typed",
     "decode_value",
     "encode_event",
+    "encode_logged",
     "encode_output",
     "encode_plain",
     "encode_requirement",
@@ -163,6 +165,30 @@ def encode_event(event: Event) -> bytes:
     if changed:
         event = msgspec.structs.replace(event, **changed)
     return _encode(event, event.path)
+
+
+def encode_logged(event: Event) -> bytes:
+    """The event for the log of its run. What an agent streams besides may hold raw objects of its library, which readers in
+    this process see and no database keeps: they are left out. Any other event is refused with UnserializableError."""
+    try:
+        return encode_event(event)
+    except UnserializableError:
+        if not isinstance(event, ExecutorEvent):
+            raise
+    fields = {name: _storable(getattr(event, name), name) for name in PAYLOADS[type(event)]}
+    return encode_event(msgspec.structs.replace(event, **fields))
+
+
+def _storable(value: Any, name: str) -> Any:
+    """What can be stored of a field: of a dict the entries that can, of anything else all or nothing."""
+    if isinstance(value, dict):
+        found = {key: kept for key, item in value.items() if (kept := _storable(item, str(key))) is not None}
+        return found or None
+    try:
+        encode_value(value, name)
+    except UnserializableError:
+        return None
+    return value
 
 
 def event_frame(event: Event, *, typed: bool = False) -> bytes:

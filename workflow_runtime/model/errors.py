@@ -16,8 +16,10 @@ __all__ = [
     "PlanChanged",
     "QuestionWithdrawn",
     "RunCancelledError",
+    "RunExists",
     "RunNotFound",
     "RunNotPaused",
+    "RunPutAside",
     "SessionBusy",
     "SessionNotFound",
     "SessionOwnerError",
@@ -91,6 +93,15 @@ class StepChanged(WorkflowRuntimeError, RuntimeError):
     """A re-entered step asked for its recorded results in another order than the first time."""
 
 
+class RunPutAside(WorkflowRuntimeError, RuntimeError):
+    """The run's process died too often while one of its steps was executing, so the run is not recovered any more.
+    ``path`` is that step. ``wfr requeue`` continues the run, a fork starts it from another place."""
+
+    def __init__(self, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class RunCancelledError(WorkflowRuntimeError):
     """Raised where the result of a cancelled run is asked for and there is none to give."""
 
@@ -121,6 +132,10 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
 
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
+
+
+class RunExists(StorageError):
+    """There is a run of the id that the caller chose, so nothing was started. ``if_exists="join"`` waits for that run."""
 
 
 class ConcurrentWrite(StorageError):

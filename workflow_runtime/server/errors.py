@@ -7,6 +7,7 @@ from .. import (
     BuildError,
     InputError,
     PlanChanged,
+    RunExists,
     RunNotFound,
     RunNotPaused,
     SessionBusy,
@@ -51,6 +52,7 @@ _KNOWN: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (BuildError, 400, "bad_request", None),
     (UnreadableError, 409, "unreadable", None),
     (UnserializableError, 400, "bad_input", "a value cannot be stored as it is"),
+    (RunExists, 409, "run_exists", "a run of this id exists; leave run_id out to get a new one"),
     (StorageError, 503, "storage", "the database cannot be reached now; try again"),
 )
 

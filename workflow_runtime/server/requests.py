@@ -24,6 +24,7 @@ __all__ = [
     "SessionsQuery",
     "StartRun",
     "StreamQuery",
+    "refuse_nothing_to_join",
     "refuse_unaddressable",
 ]
 
@@ -62,12 +63,20 @@ def refuse_unaddressable(run: tuple[str, str | None], session: tuple[str, str | 
         )
 
 
+def refuse_nothing_to_join(if_exists: str, run_id: str | None) -> None:
+    """ValueError for a call that would join a run and names none."""
+    if if_exists == "join" and run_id is None:
+        raise ValueError("if_exists 'join' needs the run_id of the run to join")
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A misspelt field is an error: a wrong ``sesion_id`` must not start a conversation of its own."""
 
 
 class StartRun(Body, frozen=True, kw_only=True):
     """A run to start. ``stream`` and ``background`` say who waits: nobody with ``background``, else this request.
+    ``if_exists`` is what a run of ``run_id`` that is there already means: an error, or one to wait for, or to follow from
+    its beginning, if workflow, user, session and input are the same.
 
     ``user_id`` counts only where nobody is asked who they are; otherwise it must be the caller's own.
     """
@@ -78,6 +87,7 @@ class StartRun(Body, frozen=True, kw_only=True):
     background: bool = False
     session_id: SessionId | None = None
     run_id: RunId | None = None
+    if_exists: Literal["error", "join"] = "error"
     user_id: Identifier | None = None
     session_state: dict[Key, Any] | None = None
     additional_data: dict[str, Any] | None = None
@@ -90,6 +100,7 @@ class StartRun(Body, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
+        refuse_nothing_to_join(self.if_exists, self.run_id)
 
 
 class AnswerRun(Body, frozen=True, kw_only=True):

@@ -86,5 +86,5 @@ class ServedRun:
         left, self._done = not self._done, True
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
-            if left and self._owner and not self._is_stopping():
+            if left and self._owner and not self._stream.has_joined and not self._is_stopping():
                 await self._workflow.acancel_run(self.run_id)

@@ -50,7 +50,7 @@ class Condition:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.name = checks.text(name, "name", "Condition: ")
+        self.name = checks.identifier(name, "name", "Condition: ")
         self.description = checks.text(description, "description", f"Condition {name!r}: ")
         self.steps = _list(steps)
         self.else_steps = _list(else_steps)

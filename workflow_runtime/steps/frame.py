@@ -42,6 +42,18 @@ class Frame(Protocol):
     def started(self, node: Node, path: str) -> None:
         """Publish that a step has started."""
 
+    def keep(self, output: StepOutput) -> StepOutput:
+        """``output``, whose content stands in the record of the run, whatever later steps do to it."""
+        ...
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the run's process has died, so that a step is to be ``watched`` before it begins."""
+        ...
+
+    async def watched(self, path: str) -> None:
+        """Store that the step at ``path`` is about to begin."""
+
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
         """Publish that a step is done, and with ``told`` before that its output as an event of its own."""
 

@@ -62,7 +62,7 @@ class Loop:
         timeout: float | None = None,
     ) -> None:
         checks.number(max_iterations, "max_iterations", f"Loop {name!r}: ", least=1, whole=True)
-        self.name = checks.text(name, "name", "Loop: ")
+        self.name = checks.identifier(name, "name", "Loop: ")
         self.description = checks.text(description, "description", f"Loop {name!r}: ")
         self.steps = list(steps) if isinstance(steps, (list, tuple)) else [steps]
         self.max_iterations = max_iterations

@@ -51,7 +51,7 @@ class Parallel:
         if steps and isinstance(steps[0], str):
             name, steps = steps[0], steps[1:]
         where = f"Parallel {name!r}: "
-        self.name = checks.text(name, "name", "Parallel: ")
+        self.name = checks.identifier(name, "name", "Parallel: ")
         self.description = checks.text(description, "description", where)
         self.steps = list(steps)
         self.max_concurrency = checks.number(
@@ -97,7 +97,7 @@ class Map:
         if not (callable(over) or isinstance(over, str)):
             raise BuildError(f"Map {name!r}: over={over!r} must be a callable or a dotted path such as 'input.items'")
         where = f"Map {name!r}: "
-        self.name = checks.text(name, "name", "Map: ")
+        self.name = checks.identifier(name, "name", "Map: ")
         self.description = checks.text(description, "description", where)
         self.step = step
         self.over = over

@@ -55,7 +55,7 @@ class Router:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.name = checks.text(name, "name", "Router: ")
+        self.name = checks.identifier(name, "name", "Router: ")
         self.description = checks.text(description, "description", f"Router {name!r}: ")
         self.choices = list(choices)
         self.selector = selector

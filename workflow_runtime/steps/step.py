@@ -81,7 +81,7 @@ class Step:
         timeout: float | None = None,
         offload: bool = True,
     ) -> None:
-        checks.text(name, "name", "Step: ")
+        checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
         self.executor_kind = one_executor(name, given)
         self.agent, self.team, self.executor, self.workflow = agent, team, executor, workflow
@@ -89,7 +89,7 @@ class Step:
         marks = getattr(executor, "__workflow_pause__", {})
         self.name = name or marks.get("name") or default_name(self.executor_kind, active)
         where = f"Step {self.name!r}: "
-        self.step_id = checks.text(step_id, "step_id", where)
+        self.step_id = checks.identifier(step_id, "step_id", where)
         self.description = checks.text(description, "description", where)
         self.skip_on_failure = checks.flag(skip_on_failure, "skip_on_failure", where)
         self.strict_input_validation = checks.flag(strict_input_validation, "strict_input_validation", where)
@@ -216,7 +216,7 @@ class StepNode(Node):
         if self.review is not None:
             return self._guarded(frame, flow, path, record)
         if record is not None and record.status == DONE and record.output is not None:
-            return _recorded(record.output)
+            return _recorded(frame.keep(record.output))
         if self.timeout is None:
             return self._attempts(frame, flow, path, record, None)
         return self._limited(frame, flow, path, record, None)
@@ -257,6 +257,8 @@ class StepNode(Node):
         else:  # it asked, or what it holds did: the attempt that it was in goes on
             frame.refuse_blocked(path)
             attempt = record.attempt
+        if frame.is_watched:
+            await frame.watched(path)
         while True:
             began = frame.now()
             try:
@@ -276,6 +278,7 @@ class StepNode(Node):
                 frame.try_again(self, path, attempt)
             else:
                 break
+        frame.keep(output)
         frame.leave(self, path, output, started, attempt)
         self._completed(frame, path, output)
         await frame.checkpoint()
@@ -362,10 +365,12 @@ class StepNode(Node):
                 return await self._rejected(frame, path, record, verdict)
             additional = verdict.additional
         if record is not None and record.status == DONE and record.output is not None:
-            output = record.output
+            output = frame.keep(record.output)
         else:
             output = await self._limited(frame, flow, path, record, additional)
-        return await self._reviewed(frame, flow, path, output) if review.requires_output_review else output
+        if not review.requires_output_review:
+            return output
+        return frame.keep(await self._reviewed(frame, flow, path, output))
 
     async def _rejected(self, frame: Frame, path: str, record: Record | None, verdict: Verdict) -> StepOutput:
         if record is not None and record.output is not None:
@@ -381,7 +386,7 @@ class StepNode(Node):
         async def again(place: str, verdict: Verdict) -> StepOutput:
             record = frame.recorded(place)
             if record is not None and record.status == DONE and record.output is not None:
-                return record.output
+                return frame.keep(record.output)
             return await self._limited(frame, flow, place, record, verdict.additional)
 
         return await reviewed(self, frame, path, output, again)

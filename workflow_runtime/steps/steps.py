@@ -36,7 +36,7 @@ class Steps:
         *,
         timeout: float | None = None,
     ) -> None:
-        self.name = checks.text(name, "name", "Steps: ")
+        self.name = checks.identifier(name, "name", "Steps: ")
         self.description = checks.text(description, "description", f"Steps {name!r}: ")
         self.steps = list(steps or ())
         self.timeout = checks.seconds(timeout, "timeout", f"Steps {name!r}: ")

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 
-CONTRACT = 2
+CONTRACT = 3
 """The version of the contract that the engine needs."""
 
 
@@ -74,6 +74,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``owner``, ``lease_until`` and ``cancel_requested`` are changed by the lease calls only: the commit that creates the
     run stores them, later ones leave them alone, but a row with a status that is neither PENDING nor RUNNING gives the
     lease up.
+
+    ``deaths`` counts the claims of the run whose owner had died (``claim``); a commit stores it as it is in its row.
+    ``reserved``: nothing is stored of the run but its id, so that no other process runs it; ``discard`` deletes the row.
 
     ``lease`` is written only: in a commit that creates the run, the seconds from the database's now for which it is leased
     (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
@@ -97,6 +100,8 @@ class RunRow(msgspec.Struct, kw_only=True):
     lease_until: float | None = None
     cancel_requested: bool = False
     forked_from: str | None = None
+    deaths: int = 0
+    reserved: bool = False
     lease: float | None = None
     expired: bool = False
 
@@ -318,8 +323,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
-        (``statuses``), CancelRequested, AnswersArrived, StorageError (``create`` of a known id, driver errors); after each
-        of them nothing has changed. The signals of a run that ends are taken."""
+        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), StorageError (driver errors);
+        after each of them nothing has changed. The signals of a run that ends are taken."""
 
     @abstractmethod
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
@@ -346,13 +351,16 @@ class BaseDb(ABC):
         """Become the owner of a run in one of ``statuses`` for ``lease`` seconds, and set it RUNNING with ``attempt + 1``;
         the new row. With ``expired_only`` a run whose lease has not run out is left; a run without one has none to wait
         for. None when nothing was claimed. ``now`` is stored as ``updated_at``. A request to cancel stays, but that of a
-        run which had ended is forgotten. The run's signals are taken: what they tell of is read after the claim.
+        run which had ended is forgotten. The run's signals are taken: what they tell of is read after the claim. With
+        ``expired_only`` a RUNNING run that still has an owner counts one more of its ``deaths``; one that had ended has
+        none.
         ``answers`` to its questions are stored with the claim, or not at all; raises as ``answer`` does."""
 
     @abstractmethod
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         """Of each run whose lease is still this owner's at this attempt, let it run out so many seconds from now (0: at
-        once). What is true of each, in their order. However many they are, it is one transaction and a few statements:
+        once, and the run has no owner any more, so that its next claim is no death). What is true of each, in their
+        order. However many they are, it is one transaction and a few statements:
         a process renews all of its leases with it."""
 
     @abstractmethod
@@ -374,8 +382,16 @@ class BaseDb(ABC):
         """Let go of the named lock if it is this owner's."""
 
     @abstractmethod
-    async def delete_session(self, session_id: str) -> bool:
-        """Delete the session with its state, runs, steps, events and requirements. False when there was none."""
+    async def discard(self, run_id: str) -> bool:
+        """Delete a ``reserved`` run whose lease has run out. False where there is none; then nothing has changed."""
+
+    @abstractmethod
+    async def delete_session(self, session_id: str, *, now: float | None = None) -> bool:
+        """Delete the session with its state, runs, steps, events and requirements. False when there was none.
+
+        All of it is gone at once for everybody else, whatever its size. With ``now`` the deletion is remembered: runs of the
+        session that were ``created_at`` before it are refused with ``Fenced`` when they are first stored. Deletions that
+        are a week older than ``now`` are forgotten."""
 
     @abstractmethod
     async def prune(

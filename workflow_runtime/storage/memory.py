@@ -62,6 +62,7 @@ class InMemoryDb(BaseDb):
         # Open questions by the number of their creation: the order in which they are listed.
         self._open: dict[tuple[str, str], None] = {}
         self._locks: dict[str, tuple[str, float]] = {}
+        self._deletions: dict[str, float] = {}
 
     @classmethod
     def from_url(cls, url: str) -> InMemoryDb:
@@ -94,6 +95,7 @@ class InMemoryDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=self._answered(batch, run_id),
+            deleted_at=None if batch.run is None else self._deletions.get(batch.run.session_id),
             now=self._clock.time(),
         )
         if verdict.run is not None:
@@ -192,13 +194,14 @@ class InMemoryDb(BaseDb):
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:
             now = self._clock.time()
-            return [self._renew(fence, now + lease) for fence, lease in leases]
+            return [self._renew(fence, now, lease) for fence, lease in leases]
 
-    def _renew(self, fence: Fence, lease_until: float) -> LeaseState:
+    def _renew(self, fence: Fence, now: float, lease: float) -> LeaseState:
         stored = self._runs.row(fence.run_id)
         state = rules.renewed(stored, fence)
         if stored is not None and state.held:
-            stored.lease_until = lease_until
+            stored.lease_until = now + lease
+            stored.owner = stored.owner if lease else None
         return state
 
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
@@ -230,8 +233,23 @@ class InMemoryDb(BaseDb):
             if name in self._locks and self._locks[name][0] == owner:
                 del self._locks[name]
 
-    async def delete_session(self, session_id: str) -> bool:
+    async def discard(self, run_id: str) -> bool:
         with self._lock:
+            found = rules.discardable(self._runs.row(run_id), self._clock.time())
+            if found:
+                self._delete_run(run_id)
+        if found:
+            self._watch.wake((run_id,))
+        return found
+
+    async def delete_session(self, session_id: str, *, now: float | None = None) -> bool:
+        with self._lock:
+            if now is not None:
+                self._deletions.pop(session_id, None)
+                self._deletions[session_id] = now
+                for name in [*islice(self._deletions, 2)]:  # the oldest come first
+                    if self._deletions[name] < now - rules.REMEMBERED:
+                        del self._deletions[name]
             gone = self._runs.of_session(session_id)
             for run_id in gone:
                 self._delete_run(run_id)

@@ -18,6 +18,7 @@ from ..model.errors import (
     ConcurrentWrite,
     Fenced,
     QuestionWithdrawn,
+    RunExists,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
@@ -31,12 +32,14 @@ __all__ = [
     "KEPT",
     "REFUSED_BY_CANCEL",
     "RECHECK",
+    "REMEMBERED",
     "Verdict",
     "add_metrics",
     "cancel_requested",
     "check_answers",
     "claimed",
     "decide",
+    "discardable",
     "expired",
     "is_old",
     "levels",
@@ -60,6 +63,9 @@ REFUSED_BY_CANCEL = frozenset({RunStatus.COMPLETED, RunStatus.PAUSED, RunStatus.
 
 KEPT = 3
 """The mark of an old run that ``prune`` keeps for its forks; it is 2 when the last of them is deleted."""
+
+REMEMBERED = 7 * 86_400.0
+"""Seconds for which the deletion of a session is remembered."""
 
 RECHECK = 0.25
 """Seconds after which ``changed`` reports a write that it cannot date by the run's ``seq`` (see ``wake_after``)."""
@@ -110,6 +116,7 @@ def decide(
     session: SessionRow | None,
     state: Mapping[str, bytes],
     answered: Collection[str] = (),
+    deleted_at: float | None = None,
     now: float = 0.0,
 ) -> Verdict:
     """Whether ``batch`` may be written, and the run and session rows that it leaves.
@@ -121,18 +128,22 @@ def decide(
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
         answered: Which of ``batch.waits_for`` are stored as answered.
+        deleted_at: When the session of a run that is not stored was last deleted, if that is remembered.
         now: The database's time, from which a new lease is counted.
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
-        Fenced: The run was taken over, has ended, or is not stored any more.
-        StorageError: ``create`` of a run that exists; a batch of two sessions.
+        RunExists: ``create`` of a run that exists.
+        Fenced: The run was taken over, has ended, or is not stored any more; its session was deleted since it began.
+        StorageError: A batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
         AnswersArrived: The run would wait for a question that is answered.
         ConcurrentWrite: The session's keys are not as expected.
     """
     row = batch.run
+    if batch.create and row is not None and run is not None:
+        raise RunExists(f"run {row.run_id!r} exists already ({run.status}); leave run_id out to get a new one")
     if row is not None and run is not None and run.session_id != row.session_id:
         raise SessionOwnerError(
             f"run {row.run_id!r} belongs to session {run.session_id!r}, not {row.session_id!r}; use another run_id"
@@ -141,8 +152,11 @@ def decide(
         _check_fence(batch.fence, fenced)
         if row is not None and run is not None and run.status.is_final:
             raise Fenced(f"run {row.run_id!r} has ended as {run.status}; its end stands")
-    if batch.create and row is not None and run is not None:
-        raise StorageError(f"run {row.run_id!r} exists already ({run.status}); leave run_id out to get a new one")
+    if row is not None and run is None and deleted_at is not None and row.created_at < deleted_at:
+        raise Fenced(
+            f"session {row.session_id!r} was deleted after run {row.run_id!r} began, so the run is not stored;"
+            " start it again"
+        )
     if batch.statuses is not None and (run is None or run.status not in batch.statuses):
         found = "is not stored" if run is None else f"is {run.status}"
         wanted = " or ".join(sorted(str(status) for status in batch.statuses))
@@ -268,7 +282,16 @@ def claimed(
     new.lease_until, new.updated_at = now + lease, updated_at
     new.expired = expired(new, now)
     new.cancel_requested = stored.cancel_requested and not stored.status.is_final
+    if stored.status.is_final:
+        new.deaths = 0
+    elif expired_only and stored.status is RunStatus.RUNNING and stored.owner is not None:
+        new.deaths = stored.deaths + 1
     return new
+
+
+def discardable(stored: RunRow | None, now: float) -> bool:
+    """Whether ``discard`` deletes this row at the database's ``now``."""
+    return stored is not None and stored.reserved and expired(stored, now)
 
 
 def expired(row: RunRow, now: float) -> bool:

@@ -21,6 +21,7 @@ import pytest
 from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
+from .contract_lives import LifeContract
 from .contract_reads import ListContract, LogContract
 from .contract_watch import ConcurrencyContract, WatchContract
 
@@ -33,6 +34,7 @@ class DbContract(
     LeaseContract,
     AnswerContract,
     DeleteContract,
+    LifeContract,
     LogContract,
     ListContract,
     WatchContract,

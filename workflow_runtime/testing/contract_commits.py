@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from ..model.enums import RunStatus
-from ..model.errors import ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, StorageError
+from ..model.errors import ConcurrentWrite, Fenced, RunExists, RunNotPaused, SessionOwnerError, StorageError
 from ..storage.base import BaseDb, Batch, RunFilter
 from .contract_rows import event, fence, requirement, run, session, started, step
 
@@ -263,9 +263,10 @@ class CommitContract:
 
     async def test_a_run_of_another_session_is_refused(self, db: BaseDb) -> None:
         await db.commit(started(session_id="s1"))
-        for create in (True, False):
-            with pytest.raises(SessionOwnerError):
-                await db.commit(Batch(create=create, run=run(session_id="s2")))
+        with pytest.raises(SessionOwnerError):
+            await db.commit(Batch(run=run(session_id="s2")))
+        with pytest.raises(RunExists):
+            await db.commit(Batch(create=True, run=run(session_id="s2")))
 
     async def test_a_batch_of_two_sessions_is_refused(self, db: BaseDb) -> None:
         with pytest.raises(StorageError):

@@ -72,6 +72,8 @@ run_rows = st.builds(
     owner=st.none() | owners,
     lease_until=st.none() | st.sampled_from((1.0, 9e9)),
     lease=st.none() | leases,
+    deaths=st.integers(0, 3),
+    reserved=st.booleans(),
     forked_from=st.none() | st.builds("{}@1".format, runs),
 )
 step_rows = st.builds(
@@ -223,7 +225,7 @@ class DbModel(RuleBasedStateMachine):
             lambda db: db.claim(run_id, owner=owner, now=now, lease=lease, statuses=wanted, expired_only=expired_only)
         )
 
-    @rule(wanted=st.lists(st.tuples(fences, leases), max_size=3, unique_by=lambda item: item[0].run_id))
+    @rule(wanted=st.lists(st.tuples(fences, leases | st.just(0.0)), max_size=3, unique_by=lambda item: item[0].run_id))
     def renew(self, wanted: list[tuple[Fence, float]]) -> None:
         self.same(lambda db: db.renew(wanted))
 
@@ -239,9 +241,13 @@ class DbModel(RuleBasedStateMachine):
     def release(self, owner: str) -> None:
         self.same(lambda db: db.release("lock", owner=owner))
 
-    @rule(session_id=sessions)
-    def delete_session(self, session_id: str) -> None:
-        self.same(lambda db: db.delete_session(session_id))
+    @rule(session_id=sessions, now=st.none() | times)
+    def delete_session(self, session_id: str, now: float | None) -> None:
+        self.same(lambda db: db.delete_session(session_id, now=now))
+
+    @rule(run_id=runs)
+    def discard(self, run_id: str) -> None:
+        self.same(lambda db: db.discard(run_id))
 
     @rule(
         wanted=st.none() | st.frozensets(kinds),

@@ -194,6 +194,17 @@ class RunVerbs(Verbs):
         )
         return [run.id for run in runs]
 
+    async def requeue(self, run_id: str) -> None:
+        """Let a run that was put aside (its process died too often while a step was executing) be continued from its last
+        outcome by the next Runtime, or ``recover()``, of its workflow.
+
+        Raises:
+            RunNotFound, RunNotPaused: There is no such run; it was not put aside.
+        """
+        _check_run(run_id)
+        db = engine.sessions.storage_needed(self.db, "requeue()")
+        await engine.deaths.requeue(db, run_id, self.clock.time())
+
     async def fork(
         self,
         run_id: str,
@@ -238,5 +249,5 @@ class RunVerbs(Verbs):
 
 def _check_run(run_id: Any, session_id: Any = None) -> None:
     """InputError for ids that are no text; None is none."""
-    checks.text(run_id, "run_id", error=InputError)
-    checks.text(session_id, "session_id", error=InputError)
+    checks.identifier(run_id, "run_id", error=InputError)
+    checks.identifier(session_id, "session_id", error=InputError)

@@ -88,7 +88,7 @@ class SessionVerbs(Verbs):
     ) -> WorkflowSession:
         """Set the name, or make one of the description and the time. The updated session."""
         row = await self._row(session_id)
-        name = checks.text(session_name, "session_name", error=InputError)
+        name = checks.identifier(session_name, "session_name", most=checks.MOST_KEY, error=InputError)
         if autogenerate:
             import time
 
@@ -106,7 +106,7 @@ class SessionVerbs(Verbs):
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
         """Set these keys, whatever others are writing; the state after it."""
-        checks.mapping(updates, "updates", error=InputError)
+        checks.storable_keys(updates, "updates", error=InputError)
         row = await self._row(session_id)
         await self._write_state(row.session_id, snapshot(updates or {}), row.state)
         return await self.aget_session_state(row.session_id)
@@ -167,8 +167,12 @@ class SessionVerbs(Verbs):
         engine.portal.call(lambda: self.asave_session(session))
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
-        """Delete the session with all its runs. False if there was none."""
-        checks.text(session_id, "session_id", error=InputError)
+        """Delete the session with all its runs. False if there was none.
+
+        A run of the session that is under way, here or in another process, is not stored any more: its caller gets
+        ``Fenced``, also where nothing of it was stored yet. A run that begins later starts the session afresh.
+        """
+        checks.identifier(session_id, "session_id", error=InputError)
         if self.db is None:
             return False
         if user_id is not None:
@@ -176,7 +180,7 @@ class SessionVerbs(Verbs):
         self._session_cache.pop(session_id, None)
         for key in [key for key, value in self._default_sessions.items() if value == session_id]:
             del self._default_sessions[key]
-        return await self.db.delete_session(session_id)
+        return await self.db.delete_session(session_id, now=self.clock.time())
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         return engine.portal.call(lambda: self.adelete_session(session_id, user_id))

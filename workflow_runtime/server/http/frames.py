@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ..errors import Refused
-from ..requests import Identifier, RunId, SessionId, refuse_unaddressable
+from ..requests import Identifier, RunId, SessionId, refuse_nothing_to_join, refuse_unaddressable
 from .nesting import NESTING, nested_too_deeply
 from .runs import answers_in
 
@@ -44,6 +44,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
     message: Any = None
     session_id: SessionId | None = None
     run_id: RunId | None = None
+    if_exists: Literal["error", "join"] = "error"
     user_id: Identifier | None = None
     stream_events: bool = True
     session_state: dict[str, Any] | None = None
@@ -53,6 +54,7 @@ class StartFrame(Frame, frozen=True, kw_only=True, tag="start-workflow"):
 
     def __post_init__(self) -> None:
         refuse_unaddressable(("run_id", self.run_id), ("session_id", self.session_id))
+        refuse_nothing_to_join(self.if_exists, self.run_id)
 
 
 class FollowFrame(Frame, frozen=True, kw_only=True, tag="subscribe"):

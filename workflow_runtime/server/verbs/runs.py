@@ -37,7 +37,8 @@ class RunVerbs(Verbs):
         A run without ``session_id`` has a session of its own.
 
         Raises:
-            Refused: The run id is taken, or media name a file of the server; nothing was started.
+            Refused: The run id is taken, by a run that is not to be joined or differs; or media name a file of the
+                server. Nothing was started.
             SessionNotFound: The session is another user's.
             InputError: The input does not fit the workflow's schema.
         """
@@ -69,7 +70,9 @@ class RunVerbs(Verbs):
         if user.scope is not None and start.user_id not in (None, user.scope):
             raise Refused(403, "other_user", "user_id is not yours; leave it out")
         user_id = start.user_id or user.user_id
-        await refuse_ids(workflow, user_id, start.session_id, start.run_id)
+        join = start.if_exists == "join"
+        await refuse_ids(workflow, user_id, start.session_id, None if join else start.run_id)
+        session_id = start.session_id or (await _session_of(workflow, start.run_id) if join else None)
         for item in (*(start.images or ()), *(start.videos or ()), *(start.audio or ()), *(start.files or ())):
             if item.filepath is not None:
                 raise Refused(400, "bad_media", "filepath names a file of the server; send url or content")
@@ -77,8 +80,9 @@ class RunVerbs(Verbs):
         return {
             "input": start.input,
             "user_id": user_id,
-            "session_id": start.session_id or str(uuid.uuid4()),
+            "session_id": session_id or str(uuid.uuid4()),
             "run_id": start.run_id,
+            "if_exists": start.if_exists,
             **{name: getattr(start, name) for name in named},
         }
 
@@ -177,6 +181,14 @@ async def refuse_ids(workflow: Workflow, user_id: str | None, session_id: str | 
 def run_events(run: RunRow | WorkflowRunOutput) -> bool:
     """Whether a run that no database keeps still has its events."""
     return isinstance(run, WorkflowRunOutput) and bool(run.events)
+
+
+async def _session_of(workflow: Workflow, run_id: str | None) -> str | None:
+    """The session of a run that a call may join, which then names none."""
+    if run_id is None:
+        return None
+    found = await (workflow.db.load_run(run_id) if workflow.db is not None else workflow.aget_run(run_id))
+    return None if found is None else found.session_id
 
 
 async def _is_taken(workflow: Workflow, run_id: str) -> bool:
