@@ -15,6 +15,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Generator
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -27,6 +28,7 @@ __all__ = ["CLEANUP_SECONDS", "CleanedUp"]
 logger = logging.getLogger("workflow_runtime")
 
 CLEANUP_SECONDS = 10.0
+_HAS_SHIELD: ContextVar[bool] = ContextVar("_HAS_SHIELD", default=False)  # code driven inside of this one, on trio
 
 
 class CleanedUp:
@@ -95,17 +97,18 @@ class CleanedUp:
     def _in_scope(self, work: Any) -> Generator[Any, Any, Any]:
         """Drive ``work`` on trio, which sends what came of a wait as an object."""
         outcome: Any = None
+        is_told = False
         with anyio.CancelScope() as scope:
             while True:
                 try:
                     wait = work.send(outcome)
                 except StopIteration as end:
                     return end.value
-                if scope.shield:
-                    _judge(scope)
+                if is_told:  # not before the next wait: a scope that raised it must see that it comes from outside
+                    is_told = _judge(scope)
                 outcome = yield wait
                 if isinstance(getattr(outcome, "error", None), anyio.get_cancelled_exc_class()):
-                    scope.shield = True
+                    is_told = True
         self._report()
         yield from anyio.lowlevel.checkpoint_if_cancelled().__await__()
 
@@ -125,12 +128,16 @@ def _cancellations() -> int:
     return task.cancelling() if task is not None else 0
 
 
-def _judge(scope: anyio.CancelScope) -> None:
-    """``scope``, now a shield, stays one only if the step is cancelled from outside, and not by a scope of its own."""
+def _judge(scope: anyio.CancelScope) -> bool:
+    """On trio, make ``scope`` a shield if the step is cancelled from outside, and not by a scope of its own. True: that
+    cannot be said yet."""
     if scope.deadline < math.inf:
-        return
+        return False
     scope.shield = False
     is_cancelled = anyio.current_effective_deadline() == -math.inf
     scope.shield = is_cancelled
     if is_cancelled and anyio.current_effective_deadline() > -math.inf:
         scope.deadline = anyio.current_time() + CLEANUP_SECONDS
+        _HAS_SHIELD.set(True)
+        return False
+    return is_cancelled or _HAS_SHIELD.get()
