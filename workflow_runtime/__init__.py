@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SessionNotFound,
         SessionOwnerError,
         StepChanged,
+        StepNotFound,
         StepTimeoutError,
         StorageError,
         UnreadableError,
@@ -237,6 +238,7 @@ __all__ = [
     "QuestionWithdrawn",
     "PlanChanged",
     "StepChanged",
+    "StepNotFound",
     "StepTimeoutError",
     "SessionNotFound",
     "SessionOwnerError",
@@ -268,8 +270,8 @@ _HOMES = {
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
-            WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError UnreadableError
+            UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event

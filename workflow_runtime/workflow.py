@@ -17,6 +17,7 @@ from .model.errors import BuildError, InputError
 from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
 from .model.run import WorkflowRunOutput
+from .model.step_io import Lookup
 from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
@@ -69,7 +70,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
     kinds: ClassVar[Mapping[str, Any]] = {
         kind.__name__: kind for kind in (Step, Steps, Parallel, Map, Loop, Condition, Router)
     }
-    unique_names: ClassVar[bool] = True  # two steps of one name are an error
+    is_lenient: ClassVar[bool] = False  # names of steps and what is handed on are as in agno
 
     def __init__(
         self,
@@ -202,7 +203,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 where=where,
                 step_class=self.kinds["Step"],
                 steps_class=self.kinds["Steps"],
-                unique_names=self.unique_names,
+                unique_names=not self.is_lenient,
             )
         declare(*self._modules(plan, function))
         history = self.add_workflow_history_to_steps
@@ -221,6 +222,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             id=self.id,
             name=self.name,
             plan=plan,
+            lookup=Lookup(None if function is not None or self.is_lenient else plan.names, self.is_lenient),
             function=function,
             db=self.db,
             clock=self.clock,

@@ -398,7 +398,7 @@ class Frame:
         # Without what the run's output has already: a question would keep all that was before it, and a run with many
         # questions the square of that.
         seen = flow.step_input()
-        seen.workflow_session = seen.previous_step_outputs = None
+        seen.workflow_session = seen.previous_step_outputs = seen.lookup = None
         seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
         own: dict[str, Any] = {

@@ -11,6 +11,7 @@ from ..core.filters import Sieve
 from ..core.plan import Plan
 from ..model.events import Event
 from ..model.media import Audio, File, Image, Video
+from ..model.step_io import Lookup
 from ..storage.base import BaseDb
 from .clock import Clock
 
@@ -37,6 +38,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str | None
     plan: Plan
+    lookup: Lookup
     function: Any = None
     db: BaseDb | None = None
     clock: Clock

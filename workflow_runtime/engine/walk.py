@@ -48,6 +48,7 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
         given.audio,
         given.files,
         definition.num_history_runs,
+        definition.lookup,
     )
     results.clear()
     try:

@@ -9,7 +9,7 @@ import msgspec
 
 from ..core.gate import Verdict
 from ..core.plan import Node
-from ..model.step_io import StepOutput, last_made
+from ..model.step_io import StepOutput, last_effective
 from .frame import Frame
 from .signals import Rejected
 
@@ -51,10 +51,16 @@ async def reviewed(
 
 
 def edited(output: StepOutput, content: Any) -> StepOutput:
-    """A copy in which ``content`` stands where later steps look for it: where ``deepest`` ends."""
+    """A copy that hands ``content`` on to later steps, instead of what ``output`` handed on."""
     if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
-    last = last_made(output.steps)
+    if output.step_type in ("Parallel", "Map"):
+        names = [inner.step_name for inner in output.steps]
+        if output.step_type == "Map" or not isinstance(content, dict) or list(content) != names:
+            return msgspec.structs.replace(output, content=content, steps=None)
+        branches = [edited(inner, content[inner.step_name]) for inner in output.steps]
+        return msgspec.structs.replace(output, steps=branches)
+    last = last_effective(output.steps)
     steps = [edited(inner, content) if inner is last else inner for inner in output.steps]
     return msgspec.structs.replace(output, steps=steps)
 
