@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 from . import engine
 from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
-from .core.state import merged
+from .core.state import copied, merged, storable
 from .model import checks
 from .model.classes import declare
 from .model.codec import encode_value
@@ -230,6 +230,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             overwrite_session_state=self.overwrite_db_session_state,
             metadata=self.metadata,
             dependencies=self.dependencies,
+            stored_dependencies=storable(self.dependencies) if self.db is not None else self.dependencies,
             durability=self.durability,
             session_policy=self.session_policy,
             lease=self.lease,
@@ -283,7 +284,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         engine.inputs.check_call(call)
         user_id = call["user_id"] or self.user_id
         given = engine.inputs.checked_input(call["input"], self.input_schema)
-        dependencies = merged(self.dependencies or {}, call["dependencies"])
+        dependencies = merged(definition.stored_dependencies or {}, call["dependencies"])
         metadata = merged(call["metadata"] or {}, self.metadata)
         return engine.request.RunRequest(
             definition=definition,
@@ -293,7 +294,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             user_id=user_id,
             input=engine.request.Input(
                 value=given,
-                additional_data=dict(call["additional_data"]) if call["additional_data"] else None,
+                additional_data=copied(call["additional_data"]) if call["additional_data"] else None,
                 images=list(call["images"]) if call["images"] else None,
                 videos=list(call["videos"]) if call["videos"] else None,
                 audio=list(call["audio"]) if call["audio"] else None,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from ..model.codec import decode_value, encode_value
-from ..model.errors import UnreadableError
+from ..model.errors import UnreadableError, UnserializableError
 
 __all__ = ["Frozen", "changes", "copied", "differ", "freeze", "merged", "patched", "replace", "snapshot", "thaw"]
 
@@ -35,6 +35,19 @@ def merged(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else copied(value)
     return result
+
+
+def storable(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Those of ``values`` that a database can keep with their types."""
+    return {key: value for key, value in (values or {}).items() if _can_be_stored(value)} or None
+
+
+def _can_be_stored(value: Any) -> bool:
+    try:
+        encode_value(value)
+    except UnserializableError:
+        return False
+    return True
 
 
 def differ(left: dict[str, Any], right: dict[str, Any]) -> bool:

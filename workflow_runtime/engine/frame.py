@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from ..core.binding import Binding
 from ..core.cel import condition_variables
@@ -130,6 +131,10 @@ class Frame:
     def content(self, node: Node, path: str, delta: Any, attempt: int) -> None:
         """Publish a chunk that the step said in its attempt ``attempt``."""
         self.run.bus.publish(step_content(self, node, path, delta, attempt))
+
+    def revised(self, node: Node, path: str, output: StepOutput) -> None:
+        """Publish the output that a person put in the place of the one that was published."""
+        self.run.bus.publish(step_output(self, node, path, output))
 
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
         bus = self.run.bus
@@ -531,9 +536,11 @@ class Frame:
         if answer.answered_at is None:
             raise Suspended
         verdict = read(answer)
-        if self.run.pauses.use(answer.id, self.now()) and verdict.action not in ("cancel", "skip"):
+        if not self.run.pauses.use(answer.id, self.now()):
+            return verdict
+        if verdict.action not in ("cancel", "skip"):
             self.continued(node, path, answer.id)
-        return verdict
+        return msgspec.structs.replace(verdict, is_first=True)
 
     def continued(self, node: Node, path: str, requirement_id: str) -> None:
         """The answer of a person is used for the first time."""

@@ -121,7 +121,7 @@ def _supplied(
         elif name == "additional_data":
             supplied[name] = step_input.additional_data
         elif name == "dependencies":
-            supplied[name] = frame.run.request.input.dependencies
+            supplied[name] = frame.run.dependencies
     return supplied
 
 

@@ -46,6 +46,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     overwrite_session_state: bool = False
     metadata: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
+    stored_dependencies: dict[str, Any] | None = None  # those of them that can be stored with a run
     durability: str = "async"
     session_policy: str = "merge"
     lease: float = 15.0

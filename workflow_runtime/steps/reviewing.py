@@ -38,11 +38,11 @@ async def reviewed(
             break
         verdict = frame.ask_after(node, path, tag, output, rounds, **question)
         if verdict.action == "replace":
-            return edited(output, verdict.content)
+            return _told(node, frame, path, verdict, edited(output, verdict.content))
         if verdict.action == "cancel":
             raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
         if verdict.action == "skip":
-            return _discarded(node, output, verdict.reason or "rejected")
+            return _told(node, frame, path, verdict, _discarded(node, output, verdict.reason or "rejected"))
         if verdict.action == "proceed":
             break
         rounds += 1
@@ -63,6 +63,13 @@ def edited(output: StepOutput, content: Any) -> StepOutput:
     last = last_effective(output.steps)
     steps = [edited(inner, content) if inner is last else inner for inner in output.steps]
     return msgspec.structs.replace(output, steps=steps)
+
+
+def _told(node: Node, frame: Frame, path: str, verdict: Verdict, output: StepOutput) -> StepOutput:
+    """The output, published the first time: who follows the run has seen the one before it."""
+    if verdict.is_first:
+        frame.revised(node, path, output)
+    return output
 
 
 def _discarded(node: Node, output: StepOutput, why: str) -> StepOutput:
