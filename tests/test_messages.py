@@ -74,7 +74,7 @@ def question(*steps: Any) -> StepRequirement:
 
 @case
 def two_steps_of_one_name() -> None:
-    shop(step("a"), Parallel(step("a"), step("b"), name="both"))
+    shop(step("b"), Parallel(step("a"), step("a"), name="both"))
 
 
 @case

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         SessionNotFound,
         SessionOwnerError,
         StepChanged,
+        StepNotFound,
         StepTimeoutError,
         StorageError,
         UnreadableError,
@@ -241,6 +242,7 @@ __all__ = [
     "QuestionWithdrawn",
     "PlanChanged",
     "StepChanged",
+    "StepNotFound",
     "StepTimeoutError",
     "SessionNotFound",
     "SessionOwnerError",
@@ -272,9 +274,8 @@ _HOMES = {
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
-            SessionBusy
-            SessionNotFound SessionOwnerError StepChanged StepTimeoutError StorageError UnreadableError UnserializableError
-            WorkflowRuntimeError
+            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event

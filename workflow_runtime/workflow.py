@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, overload
 from . import engine
 from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
-from .core.state import merged
+from .core.state import copied, merged, storable
 from .model import checks
 from .model.classes import declare
 from .model.codec import encode_value
@@ -17,6 +17,7 @@ from .model.errors import BuildError, InputError
 from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
 from .model.run import WorkflowRunOutput
+from .model.step_io import Lookup
 from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
@@ -71,7 +72,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
     kinds: ClassVar[Mapping[str, Any]] = {
         kind.__name__: kind for kind in (Step, Steps, Parallel, Map, Loop, Condition, Router)
     }
-    unique_names: ClassVar[bool] = True  # two steps of one name are an error
+    is_lenient: ClassVar[bool] = False  # names of steps and what is handed on are as in agno
 
     def __init__(
         self,
@@ -206,7 +207,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 where=where,
                 step_class=self.kinds["Step"],
                 steps_class=self.kinds["Steps"],
-                unique_names=self.unique_names,
+                unique_names=not self.is_lenient,
             )
         if self.db is not None:
             for top in plan.root:
@@ -231,6 +232,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             id=self.id,
             name=self.name,
             plan=plan,
+            lookup=Lookup(None if function is not None or self.is_lenient else plan.names, self.is_lenient),
             function=function,
             db=self.db,
             clock=self.clock,
@@ -238,6 +240,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             overwrite_session_state=self.overwrite_db_session_state,
             metadata=self.metadata,
             dependencies=self.dependencies,
+            stored_dependencies=storable(self.dependencies) if self.db is not None else self.dependencies,
             durability=self.durability,
             session_policy=self.session_policy,
             lease=self.lease,
@@ -292,7 +295,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         engine.inputs.check_call(call)
         user_id = call["user_id"] or self.user_id
         given = engine.inputs.checked_input(call["input"], self.input_schema)
-        dependencies = merged(self.dependencies or {}, call["dependencies"])
+        dependencies = merged(definition.stored_dependencies or {}, call["dependencies"])
         metadata = merged(call["metadata"] or {}, self.metadata)
         return engine.request.RunRequest(
             definition=definition,
@@ -302,7 +305,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             user_id=user_id,
             input=engine.request.Input(
                 value=given,
-                additional_data=dict(call["additional_data"]) if call["additional_data"] else None,
+                additional_data=copied(call["additional_data"]) if call["additional_data"] else None,
                 images=list(call["images"]) if call["images"] else None,
                 videos=list(call["videos"]) if call["videos"] else None,
                 audio=list(call["audio"]) if call["audio"] else None,

@@ -100,8 +100,8 @@ def test_the_scripted_agent_keeps_the_documented_protocol() -> None:
     [
         ({"stream_events": True}, ["RunStarted", "RunContent", "RunContent", "RunCompleted"]),
         ({"stream_events": False}, ["RunContent", "RunContent"]),
-        ({"stream_events": True, "stream_executor_events": False}, ["RunCompleted"]),
-        ({"stream_events": False, "stream_executor_events": False}, ["RunCompleted"]),
+        ({"stream_events": True, "stream_executor_events": False}, []),
+        ({"stream_events": False, "stream_executor_events": False}, []),
     ],
 )
 async def test_what_a_stream_shows_of_an_agent(options: dict[str, Any], shown: list[str]) -> None:

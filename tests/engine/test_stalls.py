@@ -270,7 +270,7 @@ async def test_what_ends_in_time_is_not_looked_for_any_more(told: Told, monkeypa
 async def test_the_clean_up_of_a_cancelled_generator_has_an_end(
     told: Told, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(invoke, "CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr(invoke, "CLEANUP_SECONDS", 0.01)
     cut_off: list[str] = []
 
     async def endless() -> AsyncIterator[str]:

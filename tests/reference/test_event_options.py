@@ -30,6 +30,7 @@ from workflow_runtime import (
 from .helpers import Agent, Api, Launch, echo, finished, names
 
 EXECUTOR = ["RunStarted", "RunContent", "RunContent", "RunCompleted"]
+TEAM = ["TeamRunStarted", "TeamRunContent", "TeamRunCompleted"]
 
 
 class Team(Agent):
@@ -113,11 +114,16 @@ def test_stream_events_says_nothing_about_a_run_s_numbers(api: Api) -> None:
 # -- stream_executor_events ------------------------------------------------------------------------------------------------
 
 
-def test_stream_executor_events_false_hides_what_agents_say_but_their_end(api: Api) -> None:
-    workflow = written(stream_events=True, stream_executor_events=False)
+@pytest.mark.parametrize("stream_events", [True, False])
+@pytest.mark.parametrize("kind", ["agent", "team"])
+def test_stream_executor_events_false_hides_every_event_of_agents_and_teams(
+    api: Api, kind: str, stream_events: bool
+) -> None:
+    step = Step(name="write", agent=Agent()) if kind == "agent" else Step(name="write", team=Team())
+    workflow = Workflow(steps=[step], stream_events=stream_events, stream_executor_events=False)
     found = names(api(workflow).run("x", stream=True))
-    assert [name for name in found if name in EXECUTOR] == ["RunCompleted"]
-    assert found.count("StepCompleted") == 2
+    assert [name for name in found if name in (*EXECUTOR, *TEAM)] == []
+    assert found.count("StepCompleted") == stream_events
 
 
 def test_stream_executor_events_true_is_the_default(api: Api) -> None:

@@ -7,7 +7,23 @@ from typing import Any, TypedDict
 import pytest
 from pydantic import BaseModel, Field
 
-from workflow_runtime import BaseDb, BuildError, InMemoryDb, InputError, Message, Step, StepInput, Workflow
+from workflow_runtime import (
+    BaseDb,
+    BuildError,
+    Condition,
+    InMemoryDb,
+    InputError,
+    Loop,
+    Map,
+    Message,
+    Parallel,
+    Router,
+    Step,
+    StepInput,
+    Steps,
+    Workflow,
+    WorkflowExecutionInput,
+)
 
 from .helpers import Launch
 
@@ -37,6 +53,10 @@ class Loose(TypedDict, total=False):
 def kinds(schema: Any = Topic, db: BaseDb | None = None) -> Workflow:
     """A workflow whose output is the input that its step saw."""
     return Workflow(steps=[Step(name="give", executor=lambda step_input: step_input.input)], input_schema=schema, db=db)
+
+
+def type_and_depth(step_input: StepInput) -> list[Any]:
+    return [type(step_input.input).__name__, step_input.input.depth]
 
 
 @pytest.mark.parametrize(
@@ -143,3 +163,71 @@ def test_input_schema_must_be_a_model_or_a_typed_dict(schema: Any) -> None:
 
 def test_input_schema_off_takes_any_input(launch: Launch) -> None:
     assert launch(kinds(None), "no JSON").content == "no JSON"
+
+
+# -- nested workflows ------------------------------------------------------------------------------------------------------
+
+
+def nested(where: str, inner: Workflow, **options: Any) -> Workflow:
+    """A workflow whose step, at the place ``where``, is ``inner``."""
+    step = Step(name="inner", workflow=inner)
+    places: dict[str, Any] = {
+        "steps": [step],
+        "a bare workflow": [inner],
+        "group": [Steps(name="group", steps=[step])],
+        "parallel": [Parallel(step, name="both")],
+        "loop": [Loop(name="loop", steps=[step], max_iterations=1)],
+        "condition": [Condition(name="if", evaluator=True, steps=[step])],
+        "router": [Router(name="route", selector=lambda step_input: "inner", choices=[step])],
+        "map": [Map(step, over=lambda step_input: [step_input.input], name="each")],
+        "nested twice": [Step(name="outer", workflow=Workflow(name="middle", steps=[step]))],
+    }
+    return Workflow(steps=places[where], **options)
+
+
+PLACES = ("steps", "a bare workflow", "group", "parallel", "loop", "condition", "router", "map", "nested twice")
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_input_schema_of_a_nested_workflow_makes_its_input_an_instance(launch: Launch, where: str) -> None:
+    inner = Workflow(name="price", steps=[Step(name="price", executor=type_and_depth)], input_schema=Topic)
+    leaf = list(launch(nested(where, inner), {"name": "cats", "depth": 2}).step_results[0].walk())[-1]
+    assert leaf.content == ["Topic", 2]
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_input_that_a_nested_workflow_cannot_take_fails_its_step(where: str) -> None:
+    entered: list[Any] = []
+    inner = Workflow(name="price", steps=[Step(name="price", executor=entered.append)], input_schema=Topic)
+    with pytest.raises(InputError, match="Failed to parse dict into Topic"):
+        nested(where, inner).run({"name": "cats", "depth": -1})
+    assert entered == []
+
+
+def test_input_schema_of_a_nested_workflow_applies_to_what_the_step_before_it_made(launch: Launch) -> None:
+    inner = Workflow(name="price", steps=[Step(name="price", executor=type_and_depth)], input_schema=Topic)
+    before = Step(name="find", executor=lambda step_input: '{"name": "cats", "depth": 7}')
+    assert launch(Workflow(steps=[before, inner]), "x").content == ["Topic", 7]
+
+
+def test_input_schema_of_a_nested_workflow_that_is_a_function(launch: Launch) -> None:
+    async def inside(execution_input: WorkflowExecutionInput) -> Any:
+        return execution_input.input.depth
+
+    assert launch(Workflow(steps=[Workflow(name="i", steps=inside, input_schema=Topic)]), {"name": "c"}).content == 1
+
+
+@pytest.mark.anyio
+async def test_input_schema_of_a_nested_workflow_holds_after_a_pause(db: BaseDb) -> None:
+    asks = Step(name="price", executor=type_and_depth, requires_confirmation=True)
+    workflow = nested("steps", Workflow(name="price", steps=[asks], input_schema=Topic), name="w", db=db)
+    paused = await workflow.arun({"name": "cats", "depth": 3})
+    paused.active_step_requirements[0].confirm()
+    assert (await workflow.acontinue_run(paused)).content == ["Topic", 3]
+
+
+def test_the_policy_of_the_step_decides_about_input_that_its_workflow_cannot_take() -> None:
+    inner = Workflow(name="price", steps=[Step(name="price", executor=type_and_depth)], input_schema=Topic)
+    output = Workflow(steps=[Step(name="inner", workflow=inner, on_error="skip")]).run({"depth": 1})
+    assert output.step_results[0].success is False
+    assert "Failed to parse dict into Topic" in str(output.step_results[0].error)

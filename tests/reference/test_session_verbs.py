@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from workflow_runtime import (
     BaseDb,
+    Loop,
     RunMetrics,
     SessionMetrics,
     SessionNotFound,
@@ -445,3 +448,35 @@ def test_session_verbs_work_inside_a_running_loop(tmp_path: Path) -> None:
         asyncio.run(notebook(InMemoryDb()))
         asyncio.run(notebook("sqlite:///{tmp_path}/runs.db"))
     """)
+
+
+@pytest.mark.anyio
+async def test_the_chat_history_shows_what_a_cancelled_run_had_said(db: BaseDb) -> None:
+    async def story(step_input: StepInput) -> AsyncIterator[str]:
+        for word in ("Once ", "upon ", "a "):
+            yield word
+        if step_input.input == "long":
+            await anyio.sleep_forever()
+
+    workflow = Workflow(name="w", steps=[Loop([story], name="l", max_iterations=1)], db=db)
+    async with workflow.arun("long", stream=True, session_id="s") as stream:
+        async for event in stream:
+            if event.event == "StepContent" and event.delta == "a ":
+                break
+    await workflow.arun("short", session_id="s")
+    history = await workflow.aget_chat_history("s")
+    assert [(turn.input, turn.output) for turn in history] == [("long", "Once upon a "), ("short", "Once upon a ")]
+
+
+@pytest.mark.anyio
+async def test_the_chat_history_of_a_cancelled_run_that_had_said_nothing_says_that(db: BaseDb) -> None:
+    workflow = Workflow(name="w", steps=[anyio_forever], db=db)
+    async with workflow.arun("x", stream=True, session_id="s", stream_events=True) as stream:
+        async for event in stream:
+            if event.event == "StepStarted":
+                break
+    assert [turn.output for turn in await workflow.aget_chat_history("s")] == [f"Run {stream.run_id} was cancelled"]
+
+
+async def anyio_forever(step_input: StepInput) -> None:
+    await anyio.sleep_forever()

@@ -85,9 +85,11 @@ def test_a_wrong_thing_deep_inside_is_found_when_the_workflow_is_built() -> None
 
 NESTED: dict[str, Any] = {
     "top": ([step("a"), step("a")], "0.a and at 1.a"),
-    "container": ([step("a"), Steps(name="box", steps=[step("a")])], "0.a and at 1.box/0.a"),
+    "container": ([Steps(name="box", steps=[step("a"), step("a")])], "0.box/0.a and at 0.box/1.a"),
     "branches": ([Parallel(step("a"), step("a"), name="p")], "0.p/0.a and at 0.p/1.a"),
-    "else": ([Condition([step("a")], else_steps=[step("a")], name="c")], "0.c/if.0.a and at 0.c/else.0.a"),
+    "else": ([Condition([step("b")], else_steps=[step("a"), step("a")], name="c")], "0.c/else.0.a and at 0.c/else.1.a"),
+    "loop": ([Loop([step("a"), step("a")], name="l")], "0.l/0.a and at 0.l/1.a"),
+    "choices": ([Router([step("a"), step("a")], selector=work, name="r")], "0.r/0.a and at 0.r/1.a"),
     "the container": ([step("a"), Loop([step("b")], name="a")], "0.a and at 1.a"),
     "functions": ([work, work], "0.work and at 1.work"),
 }

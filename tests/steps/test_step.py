@@ -332,7 +332,7 @@ def test_a_step_sees_what_was_made_before_it(verb: Verb) -> None:
                 step_input.get_step_content("first"),
                 step_input.get_step_content("inner"),
                 step_input.get_step_content("both"),
-                step_input.get_step_output("nowhere"),
+                step_input.get_step_output("after"),
                 list(step_input.previous_step_outputs or {}),
             ]
         )
@@ -345,13 +345,16 @@ def test_a_step_sees_what_was_made_before_it(verb: Verb) -> None:
 
     def make(db: BaseDb) -> Workflow:
         return Workflow(
-            name="w", steps=[first, second, Parallel(inner, other, name="both"), look], db=db, store_events=True
+            name="w",
+            steps=[first, second, Parallel(inner, other, name="both"), look, Step("after", executor=second)],
+            db=db,
+            store_events=True,
         )
 
     verb(make, ordered=False)
     assert seen[0] == [
-        "other saw two",
-        "other saw two",
+        {"inner": "inner saw two", "other": "other saw two"},
+        {"inner": "inner saw two", "other": "other saw two"},
         {"rows": 3},
         "inner saw two",
         {"inner": "inner saw two", "other": "other saw two"},

@@ -35,7 +35,6 @@ _ALWAYS = (
     ev.StepErrorEvent,
 )
 _EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}
-_EXECUTOR_END = {"RunCompleted", "RunCancelled", "RunError", "TeamRunCompleted", "TeamRunCancelled", "TeamRunError"}
 _UNFILTERED = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError", "WorkflowResumed"}
 _NESTED_END = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError"}
 
@@ -58,8 +57,6 @@ def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | N
             return True
         if issubclass(kind, ExecutorEvent):
             name = event_name(kind)
-            if name in _EXECUTOR_END:
-                return stream_events or not stream_executor_events
             return stream_executor_events and (stream_events or name in _EXECUTOR_CONTENT)
         return stream_events or issubclass(kind, _ALWAYS)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..model.media import Audio, File, Image, Video
 from ..model.session import WorkflowSession
-from ..model.step_io import StepInput, StepOutput, deepest
+from ..model.step_io import Lookup, StepInput, StepOutput, deepest, handed_on, ran_nothing
 
 __all__ = ["Flow", "gather_media"]
 
@@ -24,6 +24,7 @@ class Flow:
         "images",
         "input",
         "last",
+        "lookup",
         "outputs",
         "session",
         "videos",
@@ -39,11 +40,13 @@ class Flow:
         audio: list[Audio] | None = None,
         files: list[File] | None = None,
         history_runs: int | None = None,
+        lookup: Lookup | None = None,
     ) -> None:
         self.input = input
         self.additional_data = additional_data
         self.session = session
         self.history_runs = history_runs
+        self.lookup = lookup
         self.outputs: dict[str, StepOutput] = {}
         self.last: StepOutput | None = None
         # Lists of our own: the caller's are never extended.
@@ -63,6 +66,7 @@ class Flow:
             self.audio,
             self.files,
             self.history_runs,
+            self.lookup,
         )
         child.outputs = dict(self.outputs)
         child.last = self.last
@@ -72,7 +76,7 @@ class Flow:
         """What the next step of this sequence sees. ``additional`` is put over the run's additional data;
         ``history_runs`` stands in for the workflow's number of runs in the history."""
         last = self.last
-        content = (deepest(last) if last.steps else last.content) if last is not None else None
+        content = (self._content(last) if last.steps else last.content) if last is not None else None
         return StepInput(
             self.input,
             content,
@@ -84,12 +88,20 @@ class Flow:
             self.files,
             self.session,
             self.history_runs if history_runs is None else history_runs,
+            self.lookup,
         )
+
+    @property
+    def _as_agno(self) -> bool:
+        return self.lookup is not None and self.lookup.as_agno
+
+    def _content(self, last: StepOutput) -> Any:
+        return deepest(last) if self._as_agno else handed_on(last)
 
     def advance(self, name: str, output: StepOutput) -> None:
         """The step ``name`` has ended."""
         self.outputs[name] = output
-        if not output.skipped:
+        if not output.skipped and (output.steps is None or self._as_agno or not ran_nothing(output)):
             self.last = output
         # New lists instead of extending: an earlier step's input keeps what that step saw.
         if output.images:

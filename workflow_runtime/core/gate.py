@@ -24,7 +24,9 @@ TIMED_OUT = "timed out"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``action`` is one of proceed, skip, cancel, else, retry, replace, choose, stop. ``additional`` reaches the step."""
+    """``action`` is one of proceed, skip, cancel, else, retry, replace, choose, stop. ``additional`` reaches the step.
+    ``is_first``: its answer is used for the first time.
+    """
 
     action: str
     additional: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -32,6 +34,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
     reason: str | None = None
     timed_out: bool = False
+    is_first: bool = False
 
     @property
     def said(self) -> str:

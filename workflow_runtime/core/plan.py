@@ -84,7 +84,7 @@ class Plan:
     ``dynamic`` is True for a callable workflow, whose steps are known only as they run.
     """
 
-    __slots__ = ("dynamic", "fingerprint", "hosted", "nesting", "root", "static")
+    __slots__ = ("dynamic", "fingerprint", "hosted", "names", "nesting", "root", "static")
 
     def __init__(self, root: Sequence[Node], *, dynamic: bool = False, hosted: bool = False, nesting: int = 0) -> None:
         self.root = tuple(root)
@@ -94,6 +94,7 @@ class Plan:
         self.static: dict[str, Node] = {path: node for top in root for path, node in top.walk()}
         import hashlib  # it loads OpenSSL: where a workflow is built, not where it is named
 
+        self.names = frozenset(node.name for node in self.static.values())
         text = "\n".join(f"{path} {node.kind}" for path, node in self.static.items())
         self.fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -102,22 +103,18 @@ class Plan:
         return self.static.get("/".join(part.split("#", 1)[0] for part in path.split("!", 1)[0].split("/")))
 
 
-def refuse_duplicates(nodes: Sequence[Node]) -> None:
-    """BuildError when two steps of a workflow share a name: outputs are looked up by name, so one would hide the other.
-
-    A nested workflow has a namespace of its own.
+def refuse_duplicates(nodes: Sequence[Node], prefix: str = "") -> None:
+    """BuildError when two steps of one sequence (or two branches, two choices) share a name: each is known by its name
+    there. Steps of different containers may; who looks such a name up is told. A nested workflow has names of its own.
     """
-    seen: dict[str, str] = {}
-
-    def visit(node: Node, prefix: str) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for node in nodes:
         path = prefix + node.segment
-        if node.name in seen:
+        branch = node.segment.partition(".")[0]  # of a Condition, whose branches are two sequences
+        key = ("" if branch.isdigit() else branch, node.name)
+        if key in seen:
             raise BuildError(
-                f"two steps are named {node.name!r}: at {seen[node.name]} and at {path}; give one of them another name"
+                f"two steps are named {node.name!r}: at {seen[key]} and at {path}; give one of them another name"
             )
-        seen[node.name] = path
-        for child in node.nested():
-            visit(child, path + "/")
-
-    for top in nodes:
-        visit(top, "")
+        seen[key] = path
+        refuse_duplicates(node.nested(), path + "/")

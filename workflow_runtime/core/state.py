@@ -38,6 +38,19 @@ def merged(base: dict[str, Any], over: dict[str, Any] | None) -> dict[str, Any]:
     return result
 
 
+def storable(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Those of ``values`` that a database can keep with their types."""
+    return {key: value for key, value in (values or {}).items() if _can_be_stored(value)} or None
+
+
+def _can_be_stored(value: Any) -> bool:
+    try:
+        encode_value(value)
+    except UnserializableError:
+        return False
+    return True
+
+
 def differ(left: dict[str, Any], right: dict[str, Any]) -> bool:
     """Whether two mappings are not the same; also where they hold what cannot be read, and so not be compared."""
     try:

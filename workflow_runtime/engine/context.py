@@ -82,7 +82,7 @@ def assign(run: Execution, values: Mapping[str, Any]) -> None:
 
 
 def _dependencies(context: RunContext) -> Any:
-    return context._frame.run.request.input.dependencies
+    return context._frame.run.dependencies
 
 
 def _metadata(context: RunContext) -> Any:

@@ -16,7 +16,7 @@ from ..core.journal import Journal
 from ..core.kept import Kept as Outputs
 from ..core.life import KEEP, OVER, PAUSED, REFUSE, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
-from ..core.state import replace
+from ..core.state import merged, replace
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
@@ -97,6 +97,7 @@ class Execution:
 
     __slots__ = (
         "__weakref__",
+        "_dependencies",
         "_pauses",
         "_unparked",
         "attempts",
@@ -203,6 +204,7 @@ class Execution:
         self.made_parking: Parking | None = None
         self.walk_scope: anyio.CancelScope | None = None
         self.rewalking = False
+        self._dependencies: dict[str, Any] | None = None
         self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
         self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
@@ -231,6 +233,13 @@ class Execution:
             self.bus.strict = (self._project,)
 
     # Made when first used: a waiting run is mostly made of what it never needs.
+
+    @property
+    def dependencies(self) -> dict[str, Any] | None:
+        """What steps are given: the call's over the workflow's own, which may be what cannot be stored."""
+        if self._dependencies is None:
+            self._dependencies = merged(self.definition.dependencies or {}, self.request.input.dependencies)
+        return self._dependencies or None
 
     @property
     def pauses(self) -> Pauses:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from ..core.binding import Binding
 from ..core.cel import condition_variables
@@ -150,6 +151,10 @@ class Frame:
                 run.kept = Outputs()
             run.kept.keep(output)
         return output
+
+    def revised(self, node: Node, path: str, output: StepOutput) -> None:
+        """Publish the output that a person put in the place of the one that was published."""
+        self.run.bus.publish(step_output(self, node, path, output))
 
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
         bus = self.run.bus
@@ -431,7 +436,7 @@ class Frame:
         # Without what the run's output has already: a question would keep all that was before it, and a run with many
         # questions the square of that.
         seen = flow.step_input()
-        seen.workflow_session = seen.previous_step_outputs = None
+        seen.workflow_session = seen.previous_step_outputs = seen.lookup = None
         seen.images = seen.videos = seen.audio = seen.files = None
         routes = bool(extra.get("requires_route_selection"))
         own: dict[str, Any] = {
@@ -564,9 +569,11 @@ class Frame:
         if answer.answered_at is None:
             raise Suspended
         verdict = read(answer)
-        if self.run.pauses.use(answer.id, self.now()) and verdict.action not in ("cancel", "skip"):
+        if not self.run.pauses.use(answer.id, self.now()):
+            return verdict
+        if verdict.action not in ("cancel", "skip"):
             self.continued(node, path, answer.id)
-        return verdict
+        return msgspec.structs.replace(verdict, is_first=True)
 
     def continued(self, node: Node, path: str, requirement_id: str) -> None:
         """The answer of a person is used for the first time."""

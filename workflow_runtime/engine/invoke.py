@@ -20,6 +20,7 @@ from ..core.plan import Node
 from ..model.executor_events import ExecutorEvent, executor_event
 from ..model.step_io import StepInput, StepOutput
 from .bus import is_foreign, stamp
+from .cleanup import CLEANUP_SECONDS, CleanedUp
 from .context import RunContext
 from .failures import in_thread, surfaced
 from .said import Said
@@ -31,7 +32,6 @@ __all__ = ["Chunks", "call_condition", "closed", "invoke", "run_callable"]
 
 logger = logging.getLogger("workflow_runtime")
 
-CLOSE_SECONDS = 10.0  # that the clean-up of a cancelled generator may take before it is cancelled as well
 _END = object()
 
 
@@ -58,7 +58,7 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
             return found
         if binding is not None and binding.kind == COROUTINE and binding.only_input and binding.first == "step_input":
             # The common case without a detour: an async function of the step input.
-            result = await binding.function(step_input)
+            result = await CleanedUp(binding.function(step_input), frame.run.id, path)
             if type(result) is StepOutput or inspect.isasyncgen(result) or inspect.isgenerator(result):
                 output = await _finish(frame, node, path, result, attempt, None)
             else:
@@ -94,7 +94,8 @@ async def _invoke(
         return await run_nested(frame, node, path, step_input)
     from .executor import run_executor
 
-    return await run_executor(frame, node, path, step_input, attempt)
+    output: StepOutput = await CleanedUp(run_executor(frame, node, path, step_input, attempt), frame.run.id, path)
+    return output
 
 
 def _supplied(
@@ -120,7 +121,7 @@ def _supplied(
         elif name == "additional_data":
             supplied[name] = step_input.additional_data
         elif name == "dependencies":
-            supplied[name] = frame.run.request.input.dependencies
+            supplied[name] = frame.run.dependencies
     return supplied
 
 
@@ -132,7 +133,7 @@ async def call_condition(
     args = (values[binding.first],) if binding.first is not None else ()
     try:
         found = binding.function(*args, **{name: values[name] for name in binding.names})
-        return await found if inspect.isawaitable(found) else found
+        return await CleanedUp(found, frame.run.id, path) if inspect.isawaitable(found) else found
     except BaseException as error:
         failure = surfaced(error, path, "function")
         if failure is None:
@@ -155,7 +156,7 @@ async def run_callable(
     args = (supplied[binding.first],) if binding.first is not None else ()
     kwargs = {name: supplied[name] for name in binding.names}
     if binding.kind == COROUTINE:
-        found = await binding.function(*args, **kwargs)
+        found = await CleanedUp(binding.function(*args, **kwargs), frame.run.id, path)
     elif binding.kind in (ASYNC_GENERATOR, GENERATOR) or not offload:
         found = binding.function(*args, **kwargs)
     else:
@@ -175,9 +176,10 @@ async def _finish(
 ) -> StepOutput:
     """What the callable gave, generators drained and awaitables awaited, as an output of ``node``."""
     if inspect.isawaitable(found):
-        found = await found
+        found = await CleanedUp(found, frame.run.id, path)
     if inspect.isasyncgen(found):
-        found = await _drain_async(Chunks(frame, node, path, attempt, said), found)
+        chunks = Chunks(frame, node, path, attempt, said)
+        found = await CleanedUp(_drain_async(chunks, found), frame.run.id, path)
     elif inspect.isgenerator(found):
         chunks = Chunks(frame, node, path, attempt, said)
         found = await (_drain_thread(chunks, found) if offload else _drain_inline(chunks, found))
@@ -292,15 +294,15 @@ async def _drain_async(chunks: Chunks, generator: AsyncGenerator[Any, Any]) -> A
 
 async def closed(run_id: str, path: str, generator: Any) -> None:
     """Let an async generator clean up here and now, not when the garbage collector comes, also if the run is cancelled;
-    a clean-up that takes more than ``CLOSE_SECONDS`` is cancelled, and reported."""
-    with anyio.move_on_after(CLOSE_SECONDS, shield=True) as limit:
+    a clean-up that takes more than ``CLEANUP_SECONDS`` is cancelled, and reported."""
+    with anyio.move_on_after(CLEANUP_SECONDS, shield=True) as limit:
         await generator.aclose()
     if limit.cancel_called:
         logger.warning(
             "run %s: the generator of step %r did not close within %g s; its clean-up was cancelled",
             run_id,
             path,
-            CLOSE_SECONDS,
+            CLEANUP_SECONDS,
             extra={"run_id": run_id, "step_path": path},
         )
 

@@ -11,6 +11,7 @@ from ..core.filters import Sieve
 from ..core.plan import Plan
 from ..model.events import Event
 from ..model.media import Audio, File, Image, Video
+from ..model.step_io import Lookup
 from ..storage.base import BaseDb
 from .clock import Clock
 
@@ -37,6 +38,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str | None
     plan: Plan
+    lookup: Lookup
     function: Any = None
     db: BaseDb | None = None
     clock: Clock
@@ -44,6 +46,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     overwrite_session_state: bool = False
     metadata: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
+    stored_dependencies: dict[str, Any] | None = None  # those of them that can be stored with a run
     durability: str = "async"
     session_policy: str = "merge"
     lease: float = 15.0

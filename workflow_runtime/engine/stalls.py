@@ -23,6 +23,7 @@ import anyio
 import msgspec
 
 from . import invoke
+from .cleanup import CleanedUp
 from .loops import Loop, coroutines, current_loop, later, loop_key, on_trio
 from .process import Process, current
 
@@ -40,7 +41,11 @@ _STEPS = {
     function.__code__
     for function in (invoke.invoke, invoke._invoke, invoke.run_callable, invoke.call_condition)  # the frames of steps
 }
-_DRAIN = invoke._drain_async.__code__  # behind it is a generator, which its task does not show
+_DRIVERS = {  # by the variable that holds what they drive, which their tasks do not show
+    invoke._drain_async.__code__: "generator",
+    CleanedUp.__await__.__code__: "work",
+    CleanedUp._in_scope.__code__: "work",
+}
 
 
 class Stall(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +241,8 @@ def _inwards(coroutine: Any) -> Iterator[FrameType]:
             (getattr(coroutine, name) for name in ("cr_await", "ag_await", "gi_yieldfrom") if hasattr(coroutine, name)),
             None,
         )
-        coroutine = frame.f_locals.get("generator") if frame.f_code is _DRAIN else inner
+        driven = _DRIVERS.get(frame.f_code)
+        coroutine = inner if driven is None else frame.f_locals.get(driven)
 
 
 def _of_a_library(file: str) -> bool:

@@ -17,6 +17,7 @@ from ..steps.step import StepNode, content_type
 from .context import RunContext
 from .failures import surfaced
 from .frame import Frame
+from .inputs import checked_input
 from .invoke import run_callable
 from .request import Definition, Input
 from .said import Said, take_back
@@ -47,6 +48,7 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
         given.audio,
         given.files,
         definition.num_history_runs,
+        definition.lookup,
     )
     results.clear()
     try:
@@ -117,14 +119,18 @@ async def _call_function(
 
 
 async def run_nested(frame: Frame, node: StepNode, path: str, step_input: StepInput) -> StepOutput:
-    """A nested workflow: it shares the run's log, journal and cancel scope; its events are one level deeper."""
+    """A nested workflow: it shares the run's log, journal and cancel scope; its events are one level deeper.
+
+    Raises:
+        InputError: What the step is given does not fit the nested workflow's ``input_schema``; nothing of it has started.
+    """
     definition: Definition = node.declared.workflow.definition()
     run = frame.run
     if frame.depth >= MAX_NESTING:  # a function that calls itself by way of its steps
         raise BuildError(f"{path}: workflows may be nested {MAX_NESTING} deep")
     inner = frame.nested(path, definition)
     given = Input(
-        value=node.message(step_input),
+        value=checked_input(node.message(step_input), definition.workflow.input_schema),
         additional_data=step_input.additional_data,
         images=step_input.images,
         videos=step_input.videos,

@@ -24,6 +24,7 @@ __all__ = [
     "SessionNotFound",
     "SessionOwnerError",
     "StepChanged",
+    "StepNotFound",
     "StepTimeoutError",
     "StorageError",
     "Fenced",
@@ -51,6 +52,13 @@ class EngineError(WorkflowRuntimeError, RuntimeError):
 
 class RunNotFound(WorkflowRuntimeError, ValueError, KeyError):
     """No run with this id in the database. Check the id and that this workflow's ``db`` is the run's."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
+    """A step looks up the output of a step that does not exist, or of one of several with that name."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""

@@ -12,7 +12,7 @@ import msgspec
 from . import answers
 from .enums import OnReject, OnTimeout
 from .fields import UserInputField
-from .step_io import StepInput, StepOutput, deepest
+from .step_io import StepInput, StepOutput, handed_on
 from .text import read_json, shown
 from .unreadable import Unreadable
 
@@ -187,7 +187,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     def reviewed_content(self) -> Any:
         """What a review is about: the content that later steps would get, and that ``edit`` replaces. Of a container it is
         its last leaf's. None for other questions."""
-        return deepest(self.step_output)
+        return handed_on(self.step_output) if self.step_output is not None else None
 
     # -- one kind of question ------------------------------------------------------------------------------------------
 

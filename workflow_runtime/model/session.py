@@ -147,12 +147,13 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         return "\n".join(parts)
 
     def get_chat_history(self, last_n_runs: int | None = None) -> list[WorkflowChatInteraction]:
-        """Input and content of the loaded runs that have both, oldest first, whatever their status."""
+        """Input and content of the loaded runs that have both, oldest first, whatever their status. Of a cancelled run the
+        content is what its last step had said when it was cut off, if it had."""
         if last_n_runs is not None and last_n_runs <= 0:
             return []
         runs = [run for run in self.runs or () if is_something(run.input) and is_something(run.content)]
         chosen = runs if last_n_runs is None else runs[-last_n_runs:]
-        return [WorkflowChatInteraction(input=run.input, output=run.content) for run in chosen]
+        return [WorkflowChatInteraction(input=run.input, output=_said(run)) for run in chosen]
 
     def to_dict(self) -> dict[str, Any]:
         data: dict[str, Any] = {
@@ -194,3 +195,9 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
             raise ValueError("the runs of a session are a list")
         session.runs = [WorkflowRunOutput.from_dict(run, types) for run in runs] if runs else None
         return session
+
+
+def _said(run: WorkflowRunOutput) -> Any:
+    last = run.step_results[-1] if run.status == "CANCELLED" and run.step_results else None
+    cut_off = None if last is None else list(last.walk())[-1]
+    return cut_off.content if cut_off is not None and not cut_off.success and cut_off.content else run.content

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .checks import nearest
+from .errors import StepNotFound
 from .media import Audio, File, Image, Video
 from .metrics import RunMetrics
 from .text import as_text, is_something, shown
@@ -14,7 +16,21 @@ from .text import as_text, is_something, shown
 if TYPE_CHECKING:
     from .session import WorkflowSession
 
-__all__ = ["StepInput", "StepOutput", "WorkflowExecutionInput", "deepest", "last_made"]
+__all__ = [
+    "Lookup",
+    "StepInput",
+    "StepOutput",
+    "WorkflowExecutionInput",
+    "branching",
+    "deepest",
+    "handed_on",
+    "last_effective",
+    "last_made",
+    "ran_nothing",
+]
+
+
+CONTAINERS = frozenset({"Steps", "Parallel", "Loop", "Condition", "Router", "Map"})
 
 
 class StepOutput(msgspec.Struct, omit_defaults=True):
@@ -98,6 +114,43 @@ def last_made(outputs: Iterable[StepOutput]) -> StepOutput | None:
     return last
 
 
+def ran_nothing(output: StepOutput) -> bool:
+    """True for a container none of whose steps ran: a false Condition, a Map over no items."""
+    return output.steps is not None and output.step_type in CONTAINERS and all(map(ran_nothing, output.steps))
+
+
+def last_effective(outputs: Iterable[StepOutput]) -> StepOutput | None:
+    """As ``last_made``, without the containers that ran nothing, unless there is nothing else."""
+    known = list(outputs)
+    return last_made([output for output in known if not ran_nothing(output)] or known)
+
+
+def branching(output: StepOutput) -> StepOutput:
+    """Where ``output`` ends: the last of its steps, and so on down to a Parallel, a Map or a leaf."""
+    while output.steps and output.step_type in CONTAINERS and output.step_type not in ("Parallel", "Map"):
+        output = last_effective(output.steps) or output
+    return output
+
+
+def handed_on(output: StepOutput) -> Any:
+    """What later steps get of it: of a Parallel a dict of branch name -> content, of a Map a dict of the step's name ->
+    list of contents, of another container what its last step hands on. Contents have their types."""
+    end = branching(output)
+    if end.step_type == "Parallel" and end.steps:
+        return {inner.step_name or f"branch_{i}": handed_on(inner) for i, inner in enumerate(end.steps)}
+    if end.step_type == "Map" and end.steps:
+        return {end.steps[0].step_name or "step": [handed_on(inner) for inner in end.steps]}
+    return end.content
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """How the steps of a workflow look up what ran before them. ``names``: of all steps; None: not known before they run.
+    ``as_agno``: branches are texts, a name that does not exist has no output, a container that ran nothing has its text."""
+
+    names: frozenset[str] | None = None
+    as_agno: bool = False
+
+
 class StepInput(msgspec.Struct):
     """What a step sees: the run's input, what the steps before it made, and the media so far.
 
@@ -115,28 +168,56 @@ class StepInput(msgspec.Struct):
     files: list[File] | None = None
     workflow_session: Any = None  # a WorkflowSession; Any, since a session holds runs that hold steps
     num_history_runs: int | None = None  # the step's, else the workflow's
+    lookup: Lookup | None = None
 
     def get_input_as_string(self) -> str | None:
         """The run's input as text; JSON for models, dicts and lists; None where there is none."""
         return as_text(self.input)
 
     def get_step_output(self, step_name: str) -> StepOutput | None:
-        """The output of the step of that name, nested ones included; None if it has not run."""
+        """The output of the step of that name, nested ones included; None if it has not run.
+
+        Raises:
+            StepNotFound: The workflow has no step of that name, or several that ran in different places.
+        """
         outputs = self.previous_step_outputs or {}
-        if step_name in outputs:
+        if self._as_agno and step_name in outputs:
             return outputs[step_name]
-        for output in outputs.values():
-            for inner in output.walk():
-                if inner.step_name == step_name:
-                    return inner
-        return None
+        hits = list(_named(step_name, outputs.values())) or list(_named(step_name, outputs.values(), nested=True))
+        if not hits:
+            self._check(step_name)
+            return None
+        places = dict.fromkeys(place for place, _ in hits)
+        if len(places) > 1 and not self._as_agno:
+            raise StepNotFound(
+                f"several steps are named {step_name!r}: {', '.join('/'.join(place) for place in places)}; give each a"
+                " name of its own to look them up"
+            )
+        return hits[0][1]
+
+    @property
+    def _as_agno(self) -> bool:
+        return self.lookup is not None and self.lookup.as_agno
+
+    def _check(self, step_name: str) -> None:
+        names = self.lookup.names if self.lookup is not None else None
+        if names is not None and step_name not in names:
+            steps = ", ".join(sorted(names))
+            raise StepNotFound(f"the workflow has no step {step_name!r}; it has {steps}{nearest(step_name, names)}")
 
     def get_step_content(self, step_name: str) -> Any:
-        """The content of that step: a dict of branch name to text for a Parallel, the deepest last leaf for another
-        container, the content itself otherwise; None if it has not run."""
+        """The content of that step: a dict of branch name to content for a Parallel, of the step's name to the list of
+        contents for a Map, the deepest last leaf for another container, the content itself otherwise; None if it has not
+        run.
+
+        Raises:
+            StepNotFound: As ``get_step_output``.
+        """
         output = self.get_step_output(step_name)
         if output is None:
             return None
+        if not self._as_agno:
+            return handed_on(output)
         if output.step_type == "Parallel" and output.steps:
             return {inner.step_name or f"branch_{i}": as_text(deepest(inner)) for i, inner in enumerate(output.steps)}
         return deepest(output) if output.steps else output.content
@@ -151,8 +232,12 @@ class StepInput(msgspec.Struct):
         )
 
     def get_last_step_content(self) -> Any:
-        """The content of the step that ran last, deepest leaf first; None at the first step."""
-        return deepest(last_made((self.previous_step_outputs or {}).values()))
+        """The content of the step that ran last, as ``previous_step_content`` has it; None at the first step."""
+        outputs = (self.previous_step_outputs or {}).values()
+        if self._as_agno:
+            return deepest(last_made(outputs))
+        last = last_effective(outputs)
+        return handed_on(last) if last is not None else None
 
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """(input, response) of the last completed runs of the session, oldest first.
@@ -174,7 +259,7 @@ class StepInput(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins, without the session."""
-        own = ("previous_step_outputs", "workflow_session", "num_history_runs")
+        own = ("previous_step_outputs", "workflow_session", "num_history_runs", "lookup")
         data: dict[str, Any] = {name: shown(getattr(self, name)) for name in self.__struct_fields__ if name not in own}
         outputs = self.previous_step_outputs or {}
         return {**data, "previous_step_outputs": {name: output.to_dict() for name, output in outputs.items()}}
@@ -186,6 +271,19 @@ class StepInput(msgspec.Struct):
 
         known = {k: v for k, v in data.items() if k != "workflow_session"} if isinstance(data, dict) else data
         return converted(known, cls, types)
+
+
+def _named(
+    name: str, outputs: Iterable[StepOutput], inside: tuple[str, ...] = (), *, nested: bool = False
+) -> Iterator[tuple[tuple[str, ...], StepOutput]]:
+    """(names of the containers and the step, output) of each output of that name, outermost first. ``nested``: also those
+    of nested workflows, which have names of their own."""
+    for output in outputs:
+        place = (*inside, output.step_name or "")
+        if output.step_name == name:
+            yield place, output
+        if output.steps and (nested or output.step_type != "Workflow"):
+            yield from _named(name, output.steps, place, nested=nested)
 
 
 class WorkflowExecutionInput(msgspec.Struct):

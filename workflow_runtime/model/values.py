@@ -145,9 +145,15 @@ def _form(value: Any, kind: type, where: str) -> _Form:
         return "dataclass", _name(kind, where), _named(names)
     if has(kind, tuple) and lookup(kind, "_fields") is not None:
         return "namedtuple", _name(kind, where), _tuple
+    what = f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored with its type. "
     raise UnserializableError(
-        f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored with its type. Return builtins, a dataclass,"
-        " a pydantic model or a msgspec.Struct instead, or keep it out of outputs and session_state",
+        what
+        + (
+            "Give it to the constructor instead: Workflow(dependencies={...}) may hold anything"
+            if where.startswith("dependencies")
+            else "Return builtins, a dataclass, a pydantic model or a msgspec.Struct instead, or keep it out of outputs"
+            " and session_state"
+        ),
         where=where,
         value=value,
     )

@@ -57,6 +57,9 @@ class Frame(Protocol):
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
         """Publish that a step is done, and with ``told`` before that its output as an event of its own."""
 
+    def revised(self, node: Node, path: str, output: StepOutput) -> None:
+        """Publish the output that a person put in the place of the one that was published."""
+
     async def settle(self) -> None:
         """Wait for readers that the run must not outrun."""
 

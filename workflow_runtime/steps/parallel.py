@@ -245,7 +245,8 @@ def look_up(dotted: str, step_input: StepInput, state: dict[str, Any]) -> Any:
     if first in roots:
         value = roots[first]
     else:
-        output = step_input.get_step_output(first)
+        names = step_input.lookup.names if step_input.lookup is not None else None
+        output = step_input.get_step_output(first) if names is None or first in names else None
         if output is None:
             known = ", ".join([*roots, *(step_input.previous_step_outputs or {})])
             raise LookupError(f"Map over {dotted!r}: {first!r} is none of {known}")

@@ -9,7 +9,7 @@ import msgspec
 
 from ..core.gate import Verdict
 from ..core.plan import Node
-from ..model.step_io import StepOutput, last_made
+from ..model.step_io import StepOutput, last_effective
 from .frame import Frame
 from .signals import Rejected
 
@@ -38,11 +38,11 @@ async def reviewed(
             break
         verdict = frame.ask_after(node, path, tag, output, rounds, **question)
         if verdict.action == "replace":
-            return edited(output, verdict.content)
+            return _told(node, frame, path, verdict, edited(output, verdict.content))
         if verdict.action == "cancel":
             raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
         if verdict.action == "skip":
-            return _discarded(node, output, verdict.reason or "rejected")
+            return _told(node, frame, path, verdict, _discarded(node, output, verdict.reason or "rejected"))
         if verdict.action == "proceed":
             break
         rounds += 1
@@ -51,12 +51,25 @@ async def reviewed(
 
 
 def edited(output: StepOutput, content: Any) -> StepOutput:
-    """A copy in which ``content`` stands where later steps look for it: where ``deepest`` ends."""
+    """A copy that hands ``content`` on to later steps, instead of what ``output`` handed on."""
     if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
-    last = last_made(output.steps)
+    if output.step_type in ("Parallel", "Map"):
+        names = [inner.step_name for inner in output.steps]
+        if output.step_type == "Map" or not isinstance(content, dict) or list(content) != names:
+            return msgspec.structs.replace(output, content=content, steps=None)
+        branches = [edited(inner, content[inner.step_name]) for inner in output.steps]
+        return msgspec.structs.replace(output, steps=branches)
+    last = last_effective(output.steps)
     steps = [edited(inner, content) if inner is last else inner for inner in output.steps]
     return msgspec.structs.replace(output, steps=steps)
+
+
+def _told(node: Node, frame: Frame, path: str, verdict: Verdict, output: StepOutput) -> StepOutput:
+    """The output, published the first time: who follows the run has seen the one before it."""
+    if verdict.is_first:
+        frame.revised(node, path, output)
+    return output
 
 
 def _discarded(node: Node, output: StepOutput, why: str) -> StepOutput:

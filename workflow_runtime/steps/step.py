@@ -16,7 +16,7 @@ from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
 from ..model.retry import Retry
 from ..model.review import HumanReview
-from ..model.step_io import StepInput, StepOutput, deepest, last_made
+from ..model.step_io import StepInput, StepOutput, branching, deepest, handed_on, last_effective, last_made
 from ..model.text import as_text, error_name, error_text
 from .frame import Frame
 from .reviewing import reviewed
@@ -394,12 +394,16 @@ class StepNode(Node):
     def message(self, step_input: StepInput) -> Any:
         """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.
         spec: agno-behaviour 2.2."""
-        outputs = step_input.previous_step_outputs
-        last = last_made(outputs.values()) if outputs else None
+        outputs = (step_input.previous_step_outputs or {}).values()
+        as_agno = step_input.lookup is not None and step_input.lookup.as_agno
+        last = last_made(outputs) if as_agno else last_effective(outputs)
         if last is None:
             return step_input.input
-        if last.step_type == "Parallel" and last.steps:
-            return "\n\n".join(f"=== {step.step_name} ===\n{as_text(deepest(step))}" for step in last.steps)
+        if not as_agno:
+            last = branching(last)
+        if last.step_type in ("Parallel", "Map") and last.steps:
+            content_of = deepest if as_agno else handed_on
+            return "\n\n".join(f"=== {step.step_name} ===\n{as_text(content_of(step))}" for step in last.steps)
         content = step_input.previous_step_content
         return step_input.input if content is None else content
 

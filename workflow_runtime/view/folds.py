@@ -144,6 +144,15 @@ def step_completed(view: View, event: Any, now: float) -> None:
     view.end(node, "skipped" if skipped else "failed" if failed else "done", event.seq, now)
 
 
+def step_output(view: View, event: Any, now: float) -> None:
+    """What came of a review, behind the completion of the step; before it, the completion says the same."""
+    node = view.at(event.path, event.step_name)
+    output = event.step_output
+    if node.is_ended and output is not None and output.skipped:
+        node.note, node.error = output.error or "", None
+        view.end(node, "skipped", event.seq, now)
+
+
 def step_error(view: View, event: Any, now: float) -> None:
     node = view.at(event.path, event.step_name)
     node.error, node.error_type, node.attempt = event.error, event.error_type, event.attempt
@@ -223,6 +232,7 @@ HANDLERS: dict[str, Fold] = {
     "StepProgress": step_progress,
     "StepRetry": step_retry,
     "StepCompleted": step_completed,
+    "StepOutput": step_output,
     "StepError": step_error,
     "StepPaused": step_paused,
     "RouterPaused": step_paused,

@@ -66,7 +66,7 @@ class Workflow(strict.Workflow):
         **strict.Workflow.kinds,
         **{kind.__name__: kind for kind in (Step, Steps, Parallel, Loop, Condition, Router)},
     }
-    unique_names: ClassVar[bool] = False
+    is_lenient: ClassVar[bool] = True
 
     def __init__(
         self,
