@@ -30,7 +30,7 @@ LIBRARIES = {
 }
 """The requirements of each library, by its name."""
 
-_MODULES: dict[str, str] = {}
+_MODULES = {"agno3": "agno"}
 """The test module of a library, where another's is its own: ``agno3`` runs that of ``agno``."""
 
 

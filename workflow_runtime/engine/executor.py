@@ -69,7 +69,7 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     finally:
         CURRENT.reset(token)
     output = chunks.output
-    if output is not None and call.usage is not None:
+    if output is not None and call.usage is not None and not adapter.counts_on:
         output.metrics = call.usage + (output.metrics or RunMetrics())
     if output is not None and output.is_paused:
         usage = output.metrics.to_dict() if output.metrics is not None else None

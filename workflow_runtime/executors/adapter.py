@@ -37,7 +37,7 @@ class Call(msgspec.Struct, kw_only=True):
         options: ``Step(executor_options=...)``: further keywords for the library's own call.
         paused: What the adapter returned as ``ExecutorOutput.paused``, read back from its JSON; None on the first entry.
         answers: The answered requirements, in the order in which they were asked; empty on the first entry.
-        usage: What the rounds before the pause used.
+        usage: What the entries before the pause used.
         once: Records model requests and tool calls; None where the step is not durable inside. A key must be the same
             when the agent is entered again: count requests per agent, name tools by their call id.
         recorded: ``recorded(key)`` is True where ``once`` would return a recorded result.
@@ -74,7 +74,7 @@ class ExecutorOutput(msgspec.Struct, kw_only=True, omit_defaults=True):
     Attributes:
         content: The step's content: text, or an object of the agent's output type.
         status: ``completed``, ``paused``, ``error`` or ``cancelled``.
-        metrics: What this entry used, without ``Call.usage``.
+        metrics: What this entry used; with ``Adapter.counts_on`` all that the run used.
         messages: The conversation as builtins.
         requirements: The questions of a paused run; ``executors.events`` makes them.
         paused: What the adapter needs to continue, as builtins. It is stored, and given back as ``Call.paused``.
@@ -105,11 +105,13 @@ class Adapter:
         library: The library's name, for messages.
         event_loops: Where it runs. Most libraries need asyncio.
         durable: It records model requests and tool calls by ``Call.once``.
+        counts_on: The library's usage of a continued run includes what was used before the pause.
     """
 
     library: ClassVar[str]
     event_loops: ClassVar[tuple[str, ...]] = ("asyncio",)
     durable: ClassVar[bool] = False
+    counts_on: ClassVar[bool] = False
 
     def claims(self, agent: Any) -> bool:
         """Whether ``agent``, which has a class of a registered name, is this library's."""

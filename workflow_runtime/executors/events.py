@@ -30,6 +30,10 @@ class Events:
         self.first: float | None = None
         """Seconds from the start to the first text."""
 
+    def is_own(self, item: Any) -> bool:
+        """Whether the library's event ``item`` is of the step's own agent or team, not of a member."""
+        return not getattr(item, "parent_run_id", None)
+
     def make(self, event: str, **fields: Any) -> ExecutorEvent:
         """The event of ``RunEvent`` (or of ``TeamRunEvent``, for a team) with this name."""
         return EXECUTOR_EVENTS[self._prefix + event](**self._own, **fields)

@@ -20,6 +20,8 @@ GROUP = "workflow_runtime.executors"
 """The entry-point group of other packages' adapters: ``"shop_agents.Agent" = "shop_adapter:ShopAdapter"``."""
 
 _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
+    "agno.Agent": "workflow_runtime.executors.agno:AgnoAdapter",
+    "agno.Team": "workflow_runtime.executors.agno:AgnoAdapter",
     "pydantic_ai.AbstractAgent": "workflow_runtime.executors.pydantic_ai:PydanticAIAdapter",
 }
 _made: dict[str, Adapter] = {}

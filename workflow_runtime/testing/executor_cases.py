@@ -12,7 +12,7 @@ from ..model.enums import RunStatus
 from ..model.run import WorkflowRunOutput
 from ..steps.step import Step
 from ..workflow import Workflow
-from .executor_script import Script, ToolCall, Turn, charge, fail, mail, note, pay, wait
+from .executor_script import Script, ToolCall, Turn, ask, charge, fail, mail, note, pay, wait
 
 __all__ = ["ExecutorCases"]
 
@@ -24,6 +24,8 @@ _PAY = ToolCall("pay", {"eur": 9}, "c3")
 
 class ExecutorCases:
     """The cases, and what a subclass says of its library."""
+
+    pytestmark = pytest.mark.anyio
 
     library: str
     """The adapter's ``library``."""
@@ -60,6 +62,14 @@ class ExecutorCases:
         ),
         "approval, then mail": Script(
             turns=[Turn(calls=[_PAY]), Turn(calls=[_MAIL]), Turn(text=_TEXT)], tools=[pay, mail], approve=["pay"]
+        ),
+        "questions": Script(
+            turns=[
+                Turn(calls=[ToolCall("ask", {"question": "seats?"}, "c6")]),
+                Turn(calls=[ToolCall("ask", {"question": "rooms?"}, "c7")]),
+                Turn(text=_TEXT),
+            ],
+            tools=[ask],
         ),
         "tool error": Script(turns=[Turn(calls=[ToolCall("fail")]), Turn(text=_TEXT)], tools=[fail]),
         "model error": Script(turns=[Turn(text=["half "], error=ConnectionError("model down"))]),
@@ -114,8 +124,7 @@ class ExecutorCases:
             durability="sync",
             lease=1.0,
             store_events=True,
-            evict_after=0.0,
-            **options,
+            **{"evict_after": 0.0, **options},
         )
 
     async def run(self, case: str, stored: dict[str, Any]) -> WorkflowRunOutput:

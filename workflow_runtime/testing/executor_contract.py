@@ -33,8 +33,6 @@ __all__ = ["ExecutorContract"]
 class ExecutorContract(KillContract):
     """One test per promise of ``docs/agents.md``. Subclass it and say how to make an ``agent``."""
 
-    pytestmark = pytest.mark.anyio
-
     # -- text ----------------------------------------------------------------------------------------------------------
 
     async def test_plain_text_is_the_content(self, stored: dict[str, Any]) -> None:
@@ -237,3 +235,24 @@ class ExecutorContract(KillContract):
         behind = names[names.index("RunContinued") :]
         assert behind.count("ToolCallCompleted") == 1
         assert behind[-2:] == ["RunCompleted", "StepCompleted"]
+
+    @pytest.mark.parametrize("elsewhere", [True, False], ids=["another process", "same process"])
+    async def test_a_tool_may_ask_a_person_itself(self, kept: dict[str, Any], elsewhere: bool) -> None:
+        case = "questions"
+        made = self.workflow(self.cases[case], evict_after=0.0 if elsewhere else 300.0, **kept)
+        with anyio.fail_after(60):
+            output = await made.arun("refund", run_id="r", session_id="s")
+            for value in (2, 3):
+                assert output.status is RunStatus.paused
+                (question,) = output.active_step_requirements
+                question.answer({"user_input": {"value": value}})
+                if elsewhere:
+                    made = self.workflow(self.cases[case], **kept)
+                output = await made.acontinue_run(run_id="r", step_requirements=[question])
+        assert (output.status, output.content) == (RunStatus.completed, "all is done, closed")
+        assert "seats? 2" in heard()
+        assert "rooms? 3" in heard()
+        if not elsewhere:
+            assert logged() == ["model", "ask", "model", "ask", "model"]
+        elif self.durable and kept == {"db": kept["db"]} and isinstance(kept["db"], str):
+            assert logged() == ["model", "ask", "ask", "model", "ask", "ask", "model"]

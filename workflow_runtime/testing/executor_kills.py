@@ -20,10 +20,52 @@ from ..model.run import WorkflowRunOutput
 from .executor_cases import ExecutorCases
 from .executor_script import logged
 
-__all__ = ["KillContract"]
+__all__ = ["KillContract", "Kills"]
 
 
-class KillContract(ExecutorCases):
+class Kills(ExecutorCases):
+    """Killing a process in the middle of an agent, and taking its run over."""
+
+    async def killed_in_mail(self, case: str, url: str, verb: str = "run") -> None:
+        """Run the case in a process, or ``answer`` its questions there, and kill it in the tool ``mail``."""
+        command = [sys.executable, "-m", "workflow_runtime.testing.executor_process"]
+        command += [inspect.getfile(type(self)), type(self).__name__, case, url, verb]
+        process = subprocess.Popen(command, env={**os.environ, "WORKFLOW_RUNTIME_CONTRACT_HANG": "mail"})
+        try:
+            with anyio.fail_after(120):
+                while "mail" not in logged() or (case == "parallel" and not self._has_record(url)):
+                    assert process.poll() is None, "the process ended before it came to the tool"
+                    await anyio.sleep(0.01)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def _has_record(self, url: str) -> bool:
+        """Whether the tool that ended beside ``mail`` is recorded: a record follows the call."""
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+            for table in tables:
+                for row in database.execute(f"select * from {table}"):
+                    if any("charged 5" in str(cell) for cell in row):
+                        return True
+        return False
+
+    async def recovered(self, case: str, url: str) -> WorkflowRunOutput:
+        """The run, taken over by this process and at its end."""
+        workflow = self.workflow(self.cases[case], db=url)
+        with anyio.fail_after(60):
+            while not await workflow.recover():
+                await anyio.sleep(0.05)  # until the lease of the killed process has ended
+            while True:
+                output = await workflow.aget_run_output("r")
+                assert output is not None
+                if output.status.is_final:
+                    return output
+                await anyio.sleep(0.01)
+
+
+class KillContract(Kills):
     """What was recorded is not repeated by the process that takes the run over."""
 
     @pytest.mark.parametrize(
@@ -70,41 +112,3 @@ class KillContract(ExecutorCases):
         done = await self.recovered(case, url)
         assert (done.status, done.content) == (RunStatus.completed, "all is done, closed")
         assert logged() == ["model", "pay", "model", "mail", "mail", "model"]
-
-    async def killed_in_mail(self, case: str, url: str, verb: str = "run") -> None:
-        """Run the case in a process, or ``answer`` its questions there, and kill it in the tool ``mail``."""
-        command = [sys.executable, "-m", "workflow_runtime.testing.executor_process"]
-        command += [inspect.getfile(type(self)), type(self).__name__, case, url, verb]
-        process = subprocess.Popen(command, env={**os.environ, "WORKFLOW_RUNTIME_CONTRACT_HANG": "mail"})
-        try:
-            with anyio.fail_after(120):
-                while "mail" not in logged() or (case == "parallel" and not self._has_record(url)):
-                    assert process.poll() is None, "the process ended before it came to the tool"
-                    await anyio.sleep(0.01)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
-            process.wait()
-
-    def _has_record(self, url: str) -> bool:
-        """Whether the tool that ended beside ``mail`` is recorded: a record follows the call."""
-        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
-            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
-            for table in tables:
-                for row in database.execute(f"select * from {table}"):
-                    if any("charged 5" in str(cell) for cell in row):
-                        return True
-        return False
-
-    async def recovered(self, case: str, url: str) -> WorkflowRunOutput:
-        """The run, taken over by this process and at its end."""
-        workflow = self.workflow(self.cases[case], db=url)
-        with anyio.fail_after(60):
-            while not await workflow.recover():
-                await anyio.sleep(0.05)  # until the lease of the killed process has ended
-            while True:
-                output = await workflow.aget_run_output("r")
-                assert output is not None
-                if output.status.is_final:
-                    return output
-                await anyio.sleep(0.01)

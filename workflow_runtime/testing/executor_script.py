@@ -20,6 +20,7 @@ __all__ = [
     "ToolCall",
     "Turn",
     "Verdict",
+    "ask",
     "charge",
     "fail",
     "heard",
@@ -161,3 +162,11 @@ async def note(text: str) -> str:
     state = current_context().session_state
     state["notes"] = [*state.get("notes", []), text]
     return f"noted, {len(state['notes'])} in all"
+
+
+async def ask(question: str) -> str:
+    """Ask a person."""
+    from ..executors import current_context
+
+    log("ask")
+    return f"{question} {await current_context().ask(question, int)}"

@@ -1,0 +1,182 @@
+"""agno, the real library, 2.9 and 3.x: run by ``test_libraries.py`` in environments that have them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from agno.agent import Agent
+from agno.metrics import MessageMetrics
+from agno.models.base import Model
+from agno.models.response import ModelResponse
+from agno.team import Team
+from agno.tools import tool
+
+from workflow_runtime import RunStatus, Step, Workflow
+from workflow_runtime.testing import ExecutorContract, Script, ToolCall, Turn
+from workflow_runtime.testing.executor_kills import Kills
+from workflow_runtime.testing.executor_script import Verdict, charge, heard, logged, mail, pay
+
+
+@dataclass
+class Scripted(Model):
+    """Plays a script. It counts the answers in the conversation, so it continues in another process."""
+
+    id: str = "scripted"
+    name: str = "scripted"
+    provider: str = "scripted"
+    script: Script = field(default_factory=lambda: Script(turns=[]))
+
+    def _turn(self, messages: list[Any]) -> Turn:
+        given = [(message.role, message.content, message.images, message.files) for message in messages]
+        return self.script.play(sum(message.role == "assistant" for message in messages), given)
+
+    def _end(self, turn: Turn) -> ModelResponse:
+        usage = MessageMetrics(
+            input_tokens=turn.input_tokens,
+            output_tokens=turn.output_tokens,
+            total_tokens=turn.input_tokens + turn.output_tokens,
+        )
+        calls = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for call in turn.calls
+        ]
+        content = json.dumps(turn.structured) if turn.structured is not None else None
+        return ModelResponse(role="assistant", content=content, tool_calls=calls, response_usage=usage)
+
+    async def ainvoke_stream(self, messages: list[Any], **_: Any) -> AsyncIterator[ModelResponse]:
+        turn = self._turn(messages)
+        for text in turn.text:
+            yield ModelResponse(role="assistant", content=text)
+        if turn.hangs:
+            await asyncio.Event().wait()
+        if turn.error is not None:
+            raise turn.error
+        yield self._end(turn)
+
+    async def ainvoke(self, messages: list[Any], **_: Any) -> ModelResponse:
+        turn = self._turn(messages)
+        if turn.error is not None:
+            raise turn.error
+        response = self._end(turn)
+        response.content = response.content or "".join(turn.text) or None
+        return response
+
+    def invoke(self, *_: Any, **__: Any) -> ModelResponse:
+        raise NotImplementedError
+
+    def invoke_stream(self, *_: Any, **__: Any) -> Iterator[ModelResponse]:
+        raise NotImplementedError
+
+    def _parse_provider_response(self, response: Any, **_: Any) -> Any:
+        return response
+
+    def _parse_provider_response_delta(self, response: Any) -> Any:
+        return response
+
+
+def tools(script: Script) -> list[Any]:
+    return [
+        tool(requires_confirmation=True)(function) if function.__name__ in script.approve else function
+        for function in script.tools
+    ]
+
+
+class TestAgno(ExecutorContract):
+    library = "agno"
+    raises_tool_errors = False
+
+    def agent(self, script: Script) -> Any:
+        return Agent(
+            name=script.name,
+            model=Scripted(script=script),
+            tools=tools(script),
+            output_schema=Verdict() if script.structured else None,
+            telemetry=False,
+        )
+
+
+def delegate(*member_ids: str) -> list[ToolCall]:
+    return [
+        ToolCall("delegate_task_to_member", {"member_id": name, "task": "refund"}, f"d-{name}") for name in member_ids
+    ]
+
+
+class TestAgnoTeam(Kills):
+    """A team of one member, which does the work."""
+
+    library = "agno"
+
+    cases: ClassVar[dict[str, Script]] = {
+        "team": Script(
+            turns=[
+                Turn(calls=[ToolCall("charge", {"eur": 5}, "c1")]),
+                Turn(calls=[ToolCall("mail", {"to": "ada"}, "c2")]),
+                Turn(text=("member ", "says")),
+            ],
+            tools=[charge, mail],
+        ),
+        "approval": Script(
+            turns=[Turn(calls=[ToolCall("pay", {"eur": 9}, "c1")]), Turn(text=("member ", "says"))],
+            tools=[pay],
+            approve=["pay"],
+        ),
+    }
+    leader = Script(name="crew", turns=[Turn(calls=delegate("clerk")), Turn(text=("all ", "is ", "done"))])
+
+    def agent(self, script: Script) -> Any:
+        member = TestAgno().agent(script)
+        return Team(name="crew", members=[member], model=Scripted(script=self.leader), telemetry=False)
+
+    def workflow(self, script: Script, *, durable: bool | None = None, db: Any = None, **options: Any) -> Workflow:
+        step = Step("crew", team=self.agent(script), durable=durable)
+        return Workflow(
+            name="w", steps=[step], db=db, durability="sync", lease=1.0, store_events=True, evict_after=0.0, **options
+        )
+
+    async def test_a_team_and_its_members_are_told_apart(self, stored: dict[str, Any]) -> None:
+        stream = self.workflow(self.cases["team"], **stored).arun("refund", stream=True, stream_events=True)
+        events = [event async for event in stream]
+        output = await stream.result()
+        assert output.content == "all is done"
+        assert output.step_results[0].executor_type == "team"
+        text = [(event.event, event.executor_name) for event in events if event.event.endswith("RunContent")]
+        assert text == [("RunContent", "clerk")] * 2 + [("TeamRunContent", "crew")] * 3
+        names = [event.event for event in events]
+        assert names.index("TeamToolCallStarted") < names.index("RunStarted") < names.index("RunCompleted")
+        assert names.index("RunCompleted") < names.index("TeamToolCallCompleted") < names.index("TeamRunCompleted")
+        assert logged() == ["model", "model", "charge", "model", "mail", "model", "model"]
+
+    @pytest.mark.parametrize(("yes", "calls"), [(True, ["pay"]), (False, [])])
+    async def test_what_a_members_tool_waits_for_is_answered_from_another_process(
+        self, kept: dict[str, Any], yes: bool, calls: list[str]
+    ) -> None:
+        output = await self.workflow(self.cases["approval"], **kept).arun("refund", run_id="r")
+        assert output.status is RunStatus.paused
+        (asked,) = output.active_step_requirements
+        asked.confirm() if yes else asked.reject("too dear")
+        done = await self.answered(output, kept, "approval")
+        assert (done.status, done.content) == (RunStatus.completed, "all is done")
+        assert [call for call in logged() if call != "model"] == calls
+        assert yes or "too dear" in heard()
+
+    async def test_a_killed_team_repeats_nothing_that_was_recorded(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'runs.db'}"
+        await self.killed_in_mail("team", url)
+        assert logged() == ["model", "model", "charge", "model", "mail"]
+        done = await self.recovered("team", url)
+        assert (done.status, done.content) == (RunStatus.completed, "all is done")
+        assert logged() == ["model", "model", "charge", "model", "mail", "mail", "model", "model"]
+        text = [(event.event, event.content) for event in done.events or () if event.event.endswith("RunContent")]
+        assert text == [("RunContent", "member "), ("RunContent", "says")] + [
+            ("TeamRunContent", part) for part in ("all ", "is ", "done")
+        ]
