@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_runtime import BuildError, Step, Workflow
+from workflow_runtime import BuildError, InMemoryDb, Parallel, Step, Workflow
 from workflow_runtime.executors import Adapter, Call, ExecutorOutput, registry
 
 
@@ -117,13 +117,29 @@ def test_no_library_is_imported_unless_an_agent_of_it_is_there() -> None:
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("durable", [True])
-def test_an_agent_that_cannot_be_recorded_is_not_durable_inside(durable: bool) -> None:
+def test_an_agent_that_cannot_be_recorded_is_not_durable_inside() -> None:
     class Plain:
         def arun(self, input: Any) -> Any:
             return input
 
     with pytest.raises(BuildError, match=r"Step 'a': durable=True, but .* of Plain cannot be recorded"):
-        Workflow(steps=[Step("a", agent=Plain(), durable=durable)])
+        Workflow(steps=[Step("a", agent=Plain(), durable=True)])
     with pytest.raises(BuildError, match=r"durable=True is for agents"):
-        Workflow(steps=[Step("a", executor=len, durable=durable)])
+        Workflow(steps=[Step("a", executor=len, durable=True)])
+
+
+class RecordedAdapter(ShopAdapter):
+    durable = True
+
+
+@pytest.mark.usefixtures("_registered")
+def test_with_durability_exit_nothing_is_durable_inside() -> None:
+    registry.register("shop_agents.Agent", RecordedAdapter)
+    step = Parallel(Step("a", agent=shop_agent(), durable=True), name="both")
+    with pytest.raises(
+        BuildError, match=r"Step 'a': durable=True needs a workflow that stores .* use 'async' or 'sync'"
+    ):
+        Workflow(name="shop", steps=[step], db=InMemoryDb(), durability="exit")
+    for durable in (None, False):
+        agent = Step("a", agent=shop_agent(), durable=durable)
+        assert Workflow(steps=[agent], db=InMemoryDb(), durability="exit").run("a novel").content == "books: a novel"

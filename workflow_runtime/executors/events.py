@@ -95,7 +95,8 @@ def plain(value: Any) -> Any:
 
 
 def approval(call_id: str, name: str, arguments: Any, **more: Any) -> dict[str, Any]:
-    """The question whether a tool may run. The answer is ``confirmation`` (bool) and ``confirmation_note``."""
+    """The question whether a tool may run. The answer is ``confirmation`` (bool), ``confirmation_note``, and with a yes
+    the arguments that a person has changed: ``user_input``."""
     tool = {**_tool(call_id, name, arguments), "requires_confirmation": True}
     return {"id": call_id, "tool_execution": tool, **more}
 

@@ -73,7 +73,9 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
                     yield made
         return
     queue: asyncio.Queue[Any] = asyncio.Queue()
-    capability = Durability(call.once, name=call.step_name, publish=queue.put_nowait, events=events)
+    live = _live(_Text(events), queue.put_nowait)
+    models = options.pop("models", None)
+    capability = Durability(call.once, name=call.step_name, models=models, event_stream_handler=live)
     options["capabilities"] = [*(options.get("capabilities") or ()), capability]
 
     async def run() -> AgentRunResult[Any]:
@@ -252,9 +254,8 @@ def _verdict(part: m.ToolCallPart, answer: Mapping[str, Any]) -> ToolApproved | 
     if not answer.get("confirmation"):
         note = answer.get("confirmation_note")
         return ToolDenied(note) if note else ToolDenied()
-    arguments = (answer.get("tool_execution") or {}).get("tool_args")
-    changed = isinstance(arguments, dict) and arguments != part.args_as_dict()
-    return ToolApproved(override_args=arguments) if changed else ToolApproved()
+    changed = answer.get("user_input")
+    return ToolApproved(override_args={**part.args_as_dict(), **changed}) if changed else ToolApproved()
 
 
 # -- durable inside ----------------------------------------------------------------------------------------------------
@@ -269,6 +270,7 @@ class Durability(BaseDurabilityCapability):  # type: ignore[misc]  # the library
         once: The ``run_context`` of the function step that runs the agent, or its ``once``.
         name: Names the records; the agent's own name where it has one. It must not change while runs are under way.
         models: Further models that the agent is run with, by a name: ``{"second": model}``.
+        event_stream_handler: Gets the events of a request while it runs; those of a recorded request it does not get.
     """
 
     engine_spec = DurabilityEngineSpec(
@@ -285,13 +287,11 @@ class Durability(BaseDurabilityCapability):  # type: ignore[misc]  # the library
         *,
         name: str | None = None,
         models: Mapping[str, Any] | None = None,
-        publish: Callable[[Any], None] | None = None,
-        events: Events | None = None,
+        event_stream_handler: Any = None,
     ) -> None:
         self._once: Once = once if callable(once) else _numbered(once)
         self._backend: Any = None
-        handler = _live(_Text(events), publish) if publish is not None and events is not None else None
-        super().__init__(name=name, models=models, event_stream_handler=handler)
+        super().__init__(name=name, models=models, event_stream_handler=event_stream_handler)
 
     @property
     def in_durable_context(self) -> bool:
