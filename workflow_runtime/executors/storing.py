@@ -9,6 +9,7 @@ import msgspec
 from ..model.errors import UnserializableError
 from ..model.events import CustomEvent, WorkflowEvent
 from ..model.values import seal
+from .events import plain
 
 __all__ = ["storable"]
 
@@ -28,7 +29,9 @@ def storable(event: WorkflowEvent | CustomEvent) -> tuple[WorkflowEvent | Custom
         value = getattr(event, name, None)
         if value is None or type(value) is str or _keeps(value):
             continue
-        if isinstance(value, dict):
+        if callable(told := getattr(value, "to_dict", None)) and _keeps(data := plain(told())):
+            changed[name] = data
+        elif isinstance(value, dict):
             changed[name] = {key: item for key, item in value.items() if _keeps(item)}
             lost.extend(str(key) for key in value if key not in changed[name])
         else:

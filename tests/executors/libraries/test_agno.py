@@ -272,6 +272,42 @@ class TestOfTheLibrary(Kills):
         assert contents == ["first", "second"]
         assert "question 0" in heard().splitlines()[-1]
 
+    @pytest.mark.parametrize("way", ["returns", "awaits", "yields"])
+    async def test_a_function_of_the_compatibility_layer_may_run_an_agent(self, way: str) -> None:
+        from workflow_runtime.compat.agno.workflow import Step as CompatStep
+        from workflow_runtime.compat.agno.workflow import Workflow as CompatWorkflow
+
+        agent = self.agent(self.cases["plain"])
+
+        async def awaits(step_input: Any) -> Any:
+            return await agent.arun(step_input.input)
+
+        def returns(step_input: Any) -> Any:
+            return agent.arun(step_input.input)
+
+        async def yields(step_input: Any) -> Any:
+            async for item in agent.arun(step_input.input, stream=True, stream_events=True):
+                yield item
+
+        function = {"returns": returns, "awaits": awaits, "yields": yields}[way]
+        workflow = CompatWorkflow(name="w", steps=[CompatStep(name="s", executor=function)])
+        assert (await workflow.arun("refund")).content == "all is done"
+
+    async def test_a_function_step_may_yield_the_events_of_an_agent(
+        self, stored: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        agent = self.agent(self.cases["tool"])
+
+        async def function(step_input: Any) -> Any:
+            async for item in agent.arun(step_input.input, stream=True, stream_events=True):
+                yield item
+
+        workflow = Workflow(name="w", steps=[function], db=stored.get("db"), store_events=True)
+        output = await workflow.arun("refund")
+        assert output.content == "all is done"
+        assert [event.event for event in output.events or ()].count("ToolCallCompleted") == 1
+        assert "left out" not in caplog.text
+
     async def test_the_users_agent_is_not_changed(self, stored: dict[str, Any]) -> None:
         agent = self.agent(self.cases["tool"])
         await Workflow(name="w", steps=[Step("clerk", agent=agent)]).arun("refund")  # agno sets its own defaults
