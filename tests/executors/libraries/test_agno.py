@@ -15,13 +15,15 @@ from agno.agent import Agent
 from agno.db.sqlite import SqliteDb
 from agno.metrics import MessageMetrics
 from agno.models.base import Model
+from agno.models.openai import OpenAIChat
 from agno.models.response import ModelResponse
 from agno.team import Team
 from agno.tools import tool
 
 from workflow_runtime import RunStatus, Step, Workflow
 from workflow_runtime.testing import ExecutorContract, Script, ToolCall, Turn
-from workflow_runtime.testing.executor_kills import Kills
+from workflow_runtime.testing.chat_server import served
+from workflow_runtime.testing.executor_kills import KillContract, Kills
 from workflow_runtime.testing.executor_script import Verdict, charge, fail, heard, log, logged, mail, pay
 
 
@@ -334,3 +336,14 @@ class TestOfTheLibrary(Kills):
             tools=[fail, mail],
         ),
     }
+
+
+class TestThroughAProvider(KillContract):
+    """The same with the client of a provider, whose own objects the responses are made of."""
+
+    library = "agno"
+
+    def agent(self, script: Script) -> Any:
+        agent = TestAgno().agent(script)
+        agent.model = OpenAIChat("gpt-5", api_key="none", base_url=served(script))
+        return agent

@@ -14,11 +14,14 @@ from pydantic_ai import RunContext as AgentContext
 from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
 
 from workflow_runtime import Parallel, Retry, RunContext, RunStatus, Step, StepInput, Workflow
 from workflow_runtime.executors.pydantic_ai import Durability
 from workflow_runtime.testing import ExecutorContract, Script, ToolCall, Turn
-from workflow_runtime.testing.executor_kills import Kills
+from workflow_runtime.testing.chat_server import served
+from workflow_runtime.testing.executor_kills import KillContract, Kills
 from workflow_runtime.testing.executor_script import Verdict, charge, heard, log, logged
 
 
@@ -217,3 +220,14 @@ class TestOfTheLibrary(Kills):
         before = {name: repr(value) for name, value in vars(agent).items()}
         await Workflow(name="w", steps=[Step("clerk", agent=agent)], db=stored.get("db")).arun("refund")
         assert {name: repr(value) for name, value in vars(agent).items()} == before
+
+
+class TestThroughAProvider(KillContract):
+    """The same with the client of a provider."""
+
+    def agent(self, script: Script) -> Any:
+        provider = OpenAIProvider(base_url=served(script), api_key="none")
+        agent = Agent(OpenAIChatModel("gpt-5", provider=provider), name=script.name)
+        for tool in script.tools:
+            agent.tool_plain(requires_approval=tool.__name__ in script.approve)(tool)
+        return agent
