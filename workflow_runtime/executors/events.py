@@ -30,6 +30,11 @@ class Events:
         self.first: float | None = None
         """Seconds from the start to the first text."""
 
+    @property
+    def seconds(self) -> float:
+        """Seconds from the start to now."""
+        return time.perf_counter() - self._began
+
     def is_own(self, item: Any) -> bool:
         """Whether the library's event ``item`` is of the step's own agent or team, not of a member."""
         return not getattr(item, "parent_run_id", None)

@@ -7,10 +7,9 @@ Imported when a step has such an agent. Deferred tools (approvals and external c
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -34,7 +33,7 @@ from ..model.metrics import RunMetrics
 from ..model.text import as_text
 from .adapter import Adapter, Call, ExecutorOutput, Once
 from .events import Events, approval, external_result, plain
-from .tasks import in_own_task
+from .tasks import piped
 
 __all__ = ["Durability", "PydanticAIAdapter"]
 
@@ -51,53 +50,40 @@ class PydanticAIAdapter(Adapter):
     durable = True
 
     def run(self, call: Call) -> AsyncIterator[Any]:
-        return in_own_task(_run(call))
+        return _run(call) if call.once is None else piped(partial(_run_recorded, call))
 
 
 async def _run(call: Call) -> AsyncGenerator[Any, None]:
-    """The events of one entry. With ``call.once`` the text comes from inside the recorded request: a repeated one is
-    silent. The other events come from the run itself in both cases."""
     events = Events(call, agent_id=call.executor_name)
+    text = _Text(events)
     yield events.started() if call.paused is None else events.continued()
-    options = await _options(call)
-    began = time.perf_counter()
-    if call.once is None:
-        text = _Text(events)
-        async with call.agent.run_stream_events(**options) as stream:
-            async for event in stream:
-                if isinstance(event, AgentRunResultEvent):
-                    for made in _end(call, event.result, events, time.perf_counter() - began):
-                        yield made
-                    return
-                for made in (*text.of(event), *_tool_events(events, event)):
+    async with call.agent.run_stream_events(**await _options(call)) as stream:
+        async for event in stream:
+            if isinstance(event, AgentRunResultEvent):
+                for made in _end(call, event.result, events):
                     yield made
-        return
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-    live = _live(_Text(events), queue.put_nowait)
-    models = options.pop("models", None)
-    capability = Durability(call.once, name=call.step_name, models=models, event_stream_handler=live)
+                return
+            for made in (*text.of(event), *_tool_events(events, event)):
+                yield made
+
+
+async def _run_recorded(call: Call, put: Callable[[Any], None]) -> None:
+    """The text comes from inside the recorded request: a repeated one is silent. The other events come from the run."""
+    events = Events(call, agent_id=call.executor_name)
+    put(events.started() if call.paused is None else events.continued())
+    options = await _options(call)
+    capability = Durability(
+        call.once, name=call.step_name, models=options.pop("models", None), event_stream_handler=_live(events, put)
+    )
     options["capabilities"] = [*(options.get("capabilities") or ()), capability]
-
-    async def run() -> AgentRunResult[Any]:
-        async with call.agent.run_stream_events(**options) as stream:
-            async for event in stream:
-                if isinstance(event, AgentRunResultEvent):
-                    return event.result
-                for made in _tool_events(events, event):
-                    queue.put_nowait(made)
-        raise RuntimeError(f"{call.executor_name}: the run ended without a result")
-
-    task = asyncio.ensure_future(run())
-    task.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        for made in _end(call, await task, events, time.perf_counter() - began):
-            yield made
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+    async with call.agent.run_stream_events(**options) as stream:
+        async for event in stream:
+            if isinstance(event, AgentRunResultEvent):
+                for made in _end(call, event.result, events):
+                    put(made)
+                return
+            for made in _tool_events(events, event):
+                put(made)
 
 
 async def _options(call: Call) -> dict[str, Any]:
@@ -183,14 +169,14 @@ def _tool_events(events: Events, event: Any) -> list[Any]:
 # -- the result --------------------------------------------------------------------------------------------------------
 
 
-def _end(call: Call, result: AgentRunResult[Any], events: Events, seconds: float) -> list[Any]:
-    output = _output(call, result, events, seconds)
+def _end(call: Call, result: AgentRunResult[Any], events: Events) -> list[Any]:
+    output = _output(call, result, events)
     last = events.paused() if output.is_paused else events.completed(output.content, output.metrics)
     return [last, output]
 
 
-def _output(call: Call, result: AgentRunResult[Any], events: Events, seconds: float) -> ExecutorOutput:
-    metrics = _metrics(result, seconds, events.first)
+def _output(call: Call, result: AgentRunResult[Any], events: Events) -> ExecutorOutput:
+    metrics = _metrics(result, events.seconds, events.first)
     messages = _MESSAGES.dump_python(result.all_messages(), mode="json")
     output = result.output
     if not isinstance(output, DeferredToolRequests):
@@ -331,7 +317,9 @@ def _numbered(run_context: Any) -> Once:
     return once
 
 
-def _live(text: _Text, publish: Callable[[Any], None]) -> Any:
+def _live(events: Events, publish: Callable[[Any], None]) -> Any:
+    text = _Text(events)
+
     async def handler(_: Any, stream: Any) -> None:
         async with aclosing(stream) as items:
             async for event in items:

@@ -85,7 +85,7 @@ def _handler(reply: Reply) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(part.encode())
                 self.wfile.flush()
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             """A test's output is the program's."""
 
     return Handler
