@@ -59,6 +59,14 @@ class Events:
         self._arguments[call_id] = tool["tool_args"]
         return self.make("ToolCallStarted", tool=tool)
 
+    def tool_was_asked_for(self, call_id: str, arguments: Any) -> None:
+        """The run continues behind a question about this call, whose start was published before it."""
+        self._arguments[call_id] = tool_arguments(arguments)
+
+    def is_started(self, call_id: str) -> bool:
+        """Whether the call's start was published, and its end was not."""
+        return call_id in self._arguments
+
     def tool_completed(self, call_id: str, name: str, result: Any, *, error: bool = False) -> ExecutorEvent:
         """``result`` becomes builtins; the arguments are those of its start. ``error``: the tool failed, and the model
         reads ``result``."""

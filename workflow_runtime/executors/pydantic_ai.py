@@ -53,8 +53,17 @@ class PydanticAIAdapter(Adapter):
         return _run(call) if call.once is None else piped(partial(_run_recorded, call))
 
 
-async def _run(call: Call) -> AsyncGenerator[Any, None]:
+def _events(call: Call) -> Events:
     events = Events(call, agent_id=call.executor_name)
+    if call.paused is not None:
+        requests = _REQUESTS.validate_python(call.paused["requests"])
+        for part in (*requests.approvals, *requests.calls):
+            events.tool_was_asked_for(part.tool_call_id, part.args)
+    return events
+
+
+async def _run(call: Call) -> AsyncGenerator[Any, None]:
+    events = _events(call)
     text = _Text(events)
     yield events.started() if call.paused is None else events.continued()
     async with call.agent.run_stream_events(**await _options(call)) as stream:
@@ -69,7 +78,7 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
 
 async def _run_recorded(call: Call, put: Callable[[Any], None]) -> None:
     """The text comes from inside the recorded request: a repeated one is silent. The other events come from the run."""
-    events = Events(call, agent_id=call.executor_name)
+    events = _events(call)
     put(events.started() if call.paused is None else events.continued())
     options = await _options(call)
     capability = Durability(
@@ -155,6 +164,8 @@ class _Text:
 def _tool_events(events: Events, event: Any) -> list[Any]:
     if isinstance(event, m.FunctionToolCallEvent):
         part = event.part
+        if events.is_started(part.tool_call_id):
+            return []  # it waited for an answer
         return [events.tool_started(part.tool_call_id, part.tool_name, part.args)]
     if isinstance(event, m.FunctionToolResultEvent):
         result = event.part

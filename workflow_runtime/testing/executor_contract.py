@@ -230,6 +230,8 @@ class ExecutorContract(KillContract):
         done = await self.answered(output, kept, "approval")
         names = [event.event for event in done.events or () if event.path == "0.clerk"]
         assert names.count("StepStarted") == names.count("RunStarted") == names.count("RunPaused") == 1
+        tools = [event.event for event in done.events or () if event.event.startswith("ToolCall")]
+        assert tools.count("ToolCallStarted") == tools.count("ToolCallCompleted") == 2
         assert names.count("StepExecutorPaused") == names.count("StepExecutorContinued") == 1
         assert names.index("RunContinued") > names.index("StepExecutorContinued")
         behind = names[names.index("RunContinued") :]
