@@ -97,7 +97,7 @@ docs: $(VENV)/.docs  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## Delete .venv and everything else that the other targets made
-	rm -rf $(VENV) $(OLDEST) site dist bench-results screenshots .simulation .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
+	rm -rf $(VENV) $(OLDEST) site dist bench-results screenshots .simulation .bench .agents .mypy_cache .ruff_cache .pytest_cache .hypothesis stdlib_survey.db*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets above install, once; pyproject.toml says what that is.

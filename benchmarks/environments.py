@@ -7,16 +7,11 @@ the limit have what an installation gets today.
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
+from benchmarks.venvs import packages, pip, prepared, size
 from workflow_runtime.bench import ours
 from workflow_runtime.bench.rounds import Subject
 
@@ -78,36 +73,31 @@ def prepare(name: str, cache: Path, *, newest: bool = False) -> Subject:
     an environment at once: one makes it, the others wait.
     """
     peer = PEERS[name]
-    home = cache.absolute() / name.removesuffix("-uvloop")
-    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.with_name(f"{home.name}.lock")):
-        _install(name, peer, home, python, newest and name in OTHERS)
-        version = packages(python).get(peer.shown, "")
-    adapter = Path(ours.__file__) if peer.adapter is None else ADAPTERS / peer.adapter
-    return Subject(name, python, adapter, version, peer.uvloop)
+    anew = newest and name in OTHERS
 
+    def wanted() -> list[object]:
+        return [list(peer.requirements), list(peer.extras), pins(name) if name in OTHERS else {}]
 
-def _install(name: str, peer: Peer, home: Path, python: Path, newest: bool) -> None:
-    notes = home / "installed.json"
-    pinned = pins(name) if name in OTHERS and not newest else {}
-    wanted = [list(peer.requirements), list(peer.extras), pinned]
-    kept = json.loads(notes.read_text()) if notes.exists() else {}
-    if newest or kept.get("wanted") != wanted:
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
-        bounds = ("--constraint", str(_file(name))) if pinned else ()
-        before = _size(home)
+    def install(python: Path) -> dict[str, object]:
+        bounds = ("--constraint", str(_file(name))) if name in OTHERS and not newest else ()
+        home = python.parents[1]
+        before = size(home)
         if peer.requirements:
-            _pip(python, "install", *bounds, *peer.requirements)
-        kept = {"wanted": wanted, "bytes": _size(home) - before, "packages": len(packages(python))}
+            pip(python, "install", *bounds, *peer.requirements)
+        footprint: dict[str, object] = {"bytes": size(home) - before, "packages": len(packages(python))}
         if peer.extras:
-            _pip(python, "install", *bounds, *peer.extras)
-        if newest:
-            wanted[2] = _pin(name, packages(python))
-        notes.write_text(json.dumps(kept))
-    elif peer.adapter is None:
-        _pip(python, "install", "--force-reinstall", "--no-deps", str(ROOT))
+            pip(python, "install", *bounds, *peer.extras)
+        if anew:
+            _pin(name, packages(python))
+        return footprint
+
+    def renew(python: Path) -> None:
+        if peer.adapter is None:
+            pip(python, "install", "--force-reinstall", "--no-deps", str(ROOT))
+
+    python = prepared(cache / name.removesuffix("-uvloop"), wanted, install, renew=renew, anew=anew)
+    adapter = Path(ours.__file__) if peer.adapter is None else ADAPTERS / peer.adapter
+    return Subject(name, python, adapter, packages(python).get(peer.shown, ""), peer.uvloop)
 
 
 def _file(name: str) -> Path:
@@ -122,32 +112,8 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split("==") for line in lines)
 
 
-def _pin(name: str, found: Mapping[str, str]) -> dict[str, str]:
+def _pin(name: str, found: Mapping[str, str]) -> None:
     _file(name).write_text(
         f"# What is measured as {name}, with all that it needs. Renew: python -m benchmarks --newest --against {name}\n"
         + "".join(f"{package}=={version}\n" for package, version in sorted(found.items()))
     )
-    return pins(name)
-
-
-def _pip(python: Path, *arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "--quiet", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"pip {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
-
-
-_LIST = "import json; from importlib.metadata import distributions as d; print(json.dumps({x.name: x.version for x in d()}))"
-
-
-def packages(python: Path) -> dict[str, str]:
-    """Version by name."""
-    done = subprocess.run([python, "-c", _LIST], capture_output=True, text=True, check=True)
-    listed: dict[str, str] = json.loads(done.stdout)
-    return listed
-
-
-def _size(home: Path) -> int:
-    """Bytes of what is installed, compiled files not counted: they depend on what was imported."""
-    files = (path for path in home.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(path.stat().st_size for path in files if path.suffix != ".pyc")

@@ -108,6 +108,7 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             function.can_block_in(
                 "server/inspector/assets.py", {"_assets"}
             )  # files of the wheel, once, as an app is made
+            function.can_block_in("executors/registry.py", {"_entry_points"})  # what is installed, once per process
             function.can_block_in("engine/portal.py", {"call", "portal_loop"})  # what they are for
             function.can_block_in("engine/failures.py", {"traceback_text"})  # source lines, as a logged traceback reads
             function.can_block_in("logging/__init__.py", {"emit"})  # where a log goes is its user's choice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from verbs import Verb, listen, names, of_kind
 
 from workflow_runtime import (
     BaseDb,
+    BuildError,
     Image,
     InMemoryDb,
     Parallel,
@@ -23,7 +24,7 @@ from workflow_runtime import (
     StepInput,
     Workflow,
 )
-from workflow_runtime.executors import Executor
+from workflow_runtime.executors import Executor, ExecutorError
 from workflow_runtime.testing import Reply, ScriptedAgent, ScriptedTeam
 
 WAYS = [
@@ -227,8 +228,8 @@ async def test_plain_text_chunks_are_streamed_and_joined_where_no_output_follows
 
 
 @pytest.mark.anyio
-async def test_nothing_is_read_after_the_output_object_and_the_stream_is_closed() -> None:
-    closed: list[str] = []
+async def test_a_stream_is_read_to_its_own_end_behind_the_output_object() -> None:
+    ended: list[str] = []
 
     class Agent:
         name = "agent"
@@ -236,13 +237,65 @@ async def test_nothing_is_read_after_the_output_object_and_the_stream_is_closed(
         async def arun(self, input: Any) -> AsyncIterator[Any]:
             try:
                 yield SimpleNamespace(content="the end")
-                closed.append("read on")
-                yield "too much"
+                yield {"event": "RunCompleted", "content": "the end"}
+                ended.append("by itself")
             finally:
-                closed.append("closed")
+                ended.append("closed")
 
-    output = await Workflow(steps=[Agent()]).arun("x")
-    assert (output.content, closed) == ("the end", ["closed"])
+    events, _ = await listen(Workflow(steps=[Agent()]).arun("x", stream=True, stream_events=True))
+    assert (events[-1].content, ended) == ("the end", ["by itself", "closed"])
+    assert "RunCompleted" in names(events)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("verb_name", ["arun", "run", "ainvoke", "acall", "invoke"])
+@pytest.mark.parametrize("way", ["coroutine", "async generator", "function", "generator", "returns a coroutine"])
+async def test_whatever_method_runs_an_agent_and_however_it_is_written(verb_name: str, way: str) -> None:
+    async def coroutine(input: str) -> str:
+        return f"answer to {input}"
+
+    async def async_generator(input: str) -> AsyncIterator[str]:
+        yield "answer "
+        yield f"to {input}"
+
+    def function(input: str) -> str:
+        return f"answer to {input}"
+
+    def generator(input: str) -> Iterator[str]:
+        yield "answer "
+        yield f"to {input}"
+
+    def returns_a_coroutine(input: str) -> Any:
+        return coroutine(input)
+
+    ways = {
+        "coroutine": coroutine,
+        "async generator": async_generator,
+        "function": function,
+        "generator": generator,
+        "returns a coroutine": returns_a_coroutine,
+    }
+    agent = SimpleNamespace(**{verb_name: ways[way]})
+    output = await Workflow(steps=[Step("a", agent=agent)]).arun("hi")
+    assert (output.status, output.content) == (RunStatus.completed, "answer to hi")
+
+
+def test_an_object_that_nothing_can_run_is_refused_when_the_workflow_is_built() -> None:
+    with pytest.raises(BuildError, match=r"Step 's': object cannot run as an agent.*arun"):
+        Workflow(name="w", steps=[Step(name="s", agent=object())])
+
+
+@pytest.mark.anyio
+async def test_an_error_event_without_an_exception_or_an_output_fails_the_step() -> None:
+    class Agent:
+        name = "agent"
+
+        async def arun(self, input: Any) -> AsyncIterator[Any]:
+            yield {"event": "RunStarted"}
+            yield {"event": "RunError", "content": "model down"}
+
+    with pytest.raises(ExecutorError, match="agent: model down"):
+        await Workflow(steps=[Agent()]).arun("x")
 
 
 def test_media_and_metrics_of_an_agent_reach_the_run(verb: Verb) -> None:
@@ -366,3 +419,38 @@ async def test_an_answered_agent_goes_on_also_as_another_object(
         done = await workflow.acontinue_run(run_id="r", step_requirements=[requirement])
     assert (done.status, done.content) == (RunStatus.completed, content)
     assert "StepExecutorContinued" in names(done.events or ())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_function", [False, True], ids=["agent", "function that yields its events"])
+@pytest.mark.parametrize("event", ["RunContent", "OfTheLibrary"])
+async def test_a_providers_own_objects_are_left_out_of_what_is_stored(
+    db: BaseDb, event: str, in_function: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Agent:
+        name = "agent"
+
+        async def arun(self, input: Any) -> AsyncIterator[Any]:
+            for _ in range(2):
+                yield {
+                    "event": event,
+                    "content": "hello",
+                    "raw_chunk": object(),
+                    "tool": {"name": "t", "raw": object()},
+                }
+
+    async def function(step_input: StepInput) -> AsyncIterator[Any]:
+        async for item in Agent().arun(step_input.input):
+            yield item
+
+    step = Step("a", executor=function) if in_function else Step("a", agent=Agent())
+    workflow = Workflow(name="w", steps=[step], db=db, store_events=True)
+    output = await workflow.arun("x")
+    assert output.status is RunStatus.completed
+    stored = await workflow.aget_run_output(str(output.run_id))
+    assert stored is not None
+    (found, _) = [item for item in stored.events or () if "hello" in (getattr(item, "content", None) or "")][:2]
+    assert getattr(found, "raw_chunk", None) is None
+    warnings = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "raw_chunk" in warnings[0]

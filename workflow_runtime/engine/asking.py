@@ -27,13 +27,13 @@ async def ask(
     node: Node,
     path: str,
     attempt: int,
-    number: int,
+    number: str,
     question: str,
     schema: Any,
     timeout: float | None,
     on_timeout: str,
 ) -> Any:
-    """The answer to the ``number``-th question of the step at ``path``, which is in its attempt ``attempt``."""
+    """The answer to the question ``number`` of the step at ``path``, which is in its attempt ``attempt``."""
     run = frame.run
     key = f"{run.id}:{path}@ask{number}"
     answer = run.pauses.get(key)
@@ -43,8 +43,8 @@ async def ask(
     assert isinstance(answer, StepRequirement)
     if answer.user_input_message != question:
         raise StepChanged(
-            f"{path}: question {number + 1} was {answer.user_input_message!r} when the step first ran and is {question!r}"
-            " now; a step that asks must ask the same questions in the same order"
+            f"{path}: question {_shown(number)} was {answer.user_input_message!r} when the step first ran and is"
+            f" {question!r} now; a step that asks must ask the same questions in the same order"
         )
     if answer.answered_at is None:
         await run.parking.wait(key, path, schema)
@@ -59,8 +59,12 @@ async def ask(
     return _typed(answer, schema)
 
 
+def _shown(number: str) -> str:
+    return str(int(number) + 1) if number.isdecimal() else number.strip("-")
+
+
 def _question(
-    frame: Frame, node: Node, path: str, number: int, question: str, schema: Any, timeout: float | None, on_timeout: str
+    frame: Frame, node: Node, path: str, number: str, question: str, schema: Any, timeout: float | None, on_timeout: str
 ) -> StepRequirement:
     if _is_scalar(schema):
         fields: list[UserInputField] = [UserInputField(name="value", field_type=_SCALARS[schema or str])]

@@ -241,6 +241,17 @@ class RunContext:
         self._counts[kind] = number + 1
         return number
 
+    def _place(self, kind: str) -> str:
+        """What tells the next call of this kind from others: its number; in a recorded part of an agent, which is not
+        entered again once it is recorded, the number behind a name of the part."""
+        inside = _INSIDE.get() or ""
+        if not inside.startswith(f"{self.path}!once:agent:"):
+            return str(self._next(kind))
+        import hashlib
+
+        part = hashlib.sha1(inside.encode(), usedforsecurity=False).hexdigest()[:8]
+        return f"-{part}-{self._next(f'{kind}:{part}')}"
+
     def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
         if self._frame.run.loop.is_here():
             function(*args)
@@ -307,11 +318,24 @@ class RunContext:
         finally:
             parts.end()
 
+    @contextmanager
+    def _waiting_part(self) -> Iterator[None]:
+        """A question. Asked by the function of a ``once``, it is what that part of the step waits for."""
+        if not (_INSIDE.get() or "").startswith(f"{self.path}!once:"):
+            yield
+            return
+        parts = self._frame.run.parking.parts(self.path)
+        parts.end()
+        try:
+            yield
+        finally:
+            parts.begin()
+
     async def sleep(self, seconds: float) -> None:
         """Wait; after a recovery only for what is left. Calls are told apart by their order within the step."""
         checks.seconds(seconds, "seconds", "sleep(): ", zero=True, none=None, error=InputError)
         frame = self._frame
-        path = f"{self.path}!sleep:{self._next('sleep')}"
+        path = f"{self.path}!sleep:{self._place('sleep')}"
         record = frame.recorded(path)
         if record is None:
             await frame.run.going_on()
@@ -350,13 +374,14 @@ class RunContext:
                 f"{self.path}: run_context.ask() works in a step and in a function that is a workflow, not in one that"
                 " decides; ask in a step before it, or let the container ask: requires_confirmation, requires_user_input"
             )
-        number = self._next("ask")
+        number = self._place("ask")
         await self._frame.run.going_on()
         self._said.noting = True
         self._mark()
-        return await ask(
-            self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
-        )
+        with self._waiting_part():
+            return await ask(
+                self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
+            )
 
     async def step(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Run a step inside a callable workflow: journalled, streamed and retried like a declared one; its content.

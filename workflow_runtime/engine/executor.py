@@ -1,24 +1,33 @@
-"""Agents and teams as executors of a step. The protocol is in ``workflow_runtime.executors``."""
+"""Agents and teams as executors of a step: the engine's side of ``executors.adapter``."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
+import sniffio
 
 from ..core.life import PAUSED
-from ..executors import ExecutorRun
+from ..executors import Adapter, Call, ExecutorError, ExecutorOutput, ExecutorRun
+from ..executors.current import CURRENT
+from ..executors.message import answers_in, with_answers
+from ..executors.objects import Returned, read
+from ..model.enums import RunStatus
+from ..model.errors import EngineError
 from ..model.events import CustomEvent, WorkflowEvent
-from ..model.executor_events import executor_event
+from ..model.executor_events import ExecutorEvent
+from ..model.media import Media
 from ..model.metrics import RunMetrics
 from ..model.step_io import StepInput, StepOutput
-from ..model.text import as_text, builtins
+from ..model.text import as_text
+from .agent_journal import AgentJournal, start_over
 from .context import RunContext
-from .executor_pause import apply_answers, is_paused, open_requirement, resolved, storable
+from .executor_pause import open_requirement, resolved
 from .failures import in_thread
 from .invoke import Chunks, closed
 from .said import Said, place_of_round
@@ -31,60 +40,68 @@ __all__ = ["run_executor"]
 
 async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput, attempt: int) -> StepOutput:
     """Run the agent or team of ``node`` once. It is streamed whenever it can be: who reads is not its business. (D1)"""
-    executor = node.declared.active_executor
+    adapter: Adapter = node.adapter
+    _check_loop(adapter, node)
     paused = _paused_before(frame, path)
     # Continued, it goes on behind what it had said and asked: that is another walk than the one before.
     place = path if paused is None else place_of_round(path, paused["round"])
     said = Said(place, frame.run.journal, noting=False)
     counts = dict(paused.get("counts", {})) if paused is not None else {}
     context = RunContext(frame, node, path, attempt, said, counts)
-    chunks = _ExecutorChunks(frame, node, path, attempt, said)
+    number = 0 if paused is None else paused["round"] + 1
+    journal = AgentJournal(frame, path, context, said, number) if _is_durable(frame, node) else None
+    if journal is not None and paused is None:
+        frame.enter(node, path, None, attempt)  # after a crash it is continued, not started again
+    call = _call(frame, node, step_input, context, journal)
     if paused is not None:
         answered = resolved(frame, node, path, paused["round"])
         if isinstance(answered, StepOutput):
             return answered
-        verb, is_async = _verb(executor, "acontinue_run", "continue_run")
-        arguments = _continue_arguments(paused["output"], answered, verb, context)
-    else:
-        verb, is_async = _verb(executor, "arun", "run")
-        arguments = _arguments(frame, node, step_input, verb, context)
-    if is_async:
-        found = verb(**arguments)
-        if inspect.isawaitable(found):
-            found = await found
-        if hasattr(found, "__aiter__"):
-            try:
-                async for chunk in found:
-                    if frame.run.life in PAUSED:
-                        await frame.run.going_on()
-                    if chunks.take(chunk):
-                        break
-                    await frame.settle()
-            except BaseException as error:
-                chunks.keep_partial(error)
-                raise
-            finally:
-                if hasattr(found, "aclose"):  # nothing is read after the output object
-                    await closed(frame.run.id, path, found)
-            found = chunks.output
-    else:
-        found = await anyio.to_thread.run_sync(in_thread(path, partial(_run_sync, verb, arguments, chunks)))
-    if is_paused(found):
-        number = paused["round"] + 1 if paused is not None else 0
-        paused = {"round": number, "output": storable(found), "counts": counts}
+        call.paused, call.answers = paused["output"], answered
+        call.usage = RunMetrics.of(paused.get("usage"))
+    chunks = _ExecutorChunks(frame, node, path, attempt, said, journal)
+    state = frame.working() if frame.mixed else {}
+    token = CURRENT.set(context)
+    try:
+        await _read(frame, path, adapter.run(call), chunks)
+    except Exception as error:
+        if journal is not None and journal.led_to(error):
+            start_over(frame, path)
+        raise
+    finally:
+        CURRENT.reset(token)
+    output = chunks.output
+    if output is not None and call.usage is not None and not adapter.counts_on:
+        output.metrics = call.usage + (output.metrics or RunMetrics())
+    if output is not None and output.is_paused:
+        usage = output.metrics.to_dict() if output.metrics is not None else None
+        paused = {"round": number, "output": output.paused, "counts": counts, "usage": usage}
+        _keep_state(frame, path, number, state)
         frame.enter(node, path, paused, attempt)
-        open_requirement(frame, node, path, found, number)
-    return _as_step_output(frame, node, path, found, chunks)
+        open_requirement(frame, node, path, output, number)
+    return _as_step_output(frame, node, path, chunks)
 
 
-def _verb(executor: Any, async_name: str, sync_name: str) -> tuple[Any, bool]:
-    verb = getattr(executor, async_name, None)
-    if callable(verb):
-        return verb, True
-    verb = getattr(executor, sync_name, None)
-    if not callable(verb):
-        raise TypeError(f"{type(executor).__name__} has neither {async_name}() nor {sync_name}()")
-    return verb, False
+def _keep_state(frame: Frame, path: str, number: int, before: Mapping[str, Any]) -> None:
+    """What the agent has changed of the session state before its pause is part of the run: it is not done again."""
+    changed = {key: now for key, now in frame.working().items() if key not in before or before[key] != now}
+    if changed:
+        frame.remember(f"{path}!state:{number}", True, changed=changed)
+        frame.take_over(changed, path)
+
+
+def _check_loop(adapter: Adapter, node: Any) -> None:
+    loop = sniffio.current_async_library()
+    if loop not in adapter.event_loops:
+        raise EngineError(
+            f"Step {node.name!r}: agents of {adapter.library} need {' or '.join(adapter.event_loops)}, and this run is on"
+            f" {loop}; run the workflow with asyncio.run()"
+        )
+
+
+def _is_durable(frame: Frame, node: Any) -> bool:
+    recorder = frame.run.recorder
+    return node.is_durable_inside and recorder is not None and recorder.durability != "exit"
 
 
 def _paused_before(frame: Frame, path: str) -> dict[str, Any] | None:
@@ -94,41 +111,7 @@ def _paused_before(frame: Frame, path: str) -> dict[str, Any] | None:
     return decision if isinstance(decision, dict) and "round" in decision else None
 
 
-def _continue_arguments(output: Any, answered: list[dict[str, Any]], verb: Any, context: RunContext) -> dict[str, Any]:
-    output = apply_answers(output, answered)
-    own = getattr(output, "requirements", None)
-    given = {
-        "run_response": output,
-        "requirements": own if own and not isinstance(own[0], dict) else answered,
-        "stream": True,
-        "stream_events": True,
-        "yield_run_output": True,
-    }
-    parameters = inspect.signature(verb).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return given
-    given["run_context"] = context
-    return {name: value for name, value in given.items() if name in parameters}
-
-
-def _run_sync(verb: Any, arguments: dict[str, Any], chunks: _ExecutorChunks) -> Any:
-    found = verb(**arguments)
-    if not (inspect.isgenerator(found) or (hasattr(found, "__next__") and hasattr(found, "__iter__"))):
-        return found
-    try:
-        for chunk in found:
-            if anyio.from_thread.run_sync(chunks.take, chunk):
-                break
-            anyio.from_thread.run(chunks.settle)
-            anyio.from_thread.check_cancelled()
-    finally:
-        if inspect.isgenerator(found):
-            found.close()
-    return chunks.output
-
-
-def _arguments(frame: Frame, node: Any, step_input: StepInput, verb: Any, context: RunContext) -> dict[str, Any]:
-    """Of all that can be given, what the executor's signature takes."""
+def _call(frame: Frame, node: Any, step_input: StepInput, context: RunContext, journal: AgentJournal | None) -> Call:
     request = frame.run.request
     message = node.message(step_input)
     wanted = node.declared.add_workflow_history
@@ -136,90 +119,137 @@ def _arguments(frame: Frame, node: Any, step_input: StepInput, verb: Any, contex
         history = step_input.get_workflow_history_context()
         if history:
             message = f"{history}\n\n{as_text(message) or ''}"
-    given: dict[str, Any] = {
-        "input": message,
-        "images": step_input.images,
-        "videos": step_input.videos,
-        "audio": step_input.audio,
-        "files": step_input.files,
-        "session_id": request.session_id,
-        "user_id": request.user_id,
-        "session_state": frame.state,
-        "run_context": context,
-        "run_id": context.idempotency_key,
-        "stream": True,
-        "stream_events": True,
-        "yield_run_output": True,
-    }
-    parameters = inspect.signature(verb).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return given
-    if "input" not in parameters:
-        positional = [
-            name
-            for name, parameter in parameters.items()
-            if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        ]
-        if not positional:
-            raise TypeError(
-                f"{node.executor_name}: its {verb.__name__}() takes no input; see workflow_runtime.executors"
-            )
-        given[positional[0]] = given.pop("input")
-    return {name: value for name, value in given.items() if name in parameters}
+    answers = answers_in(step_input.additional_data, request.input.additional_data)
+    message = with_answers(message, answers)
+    call = Call(
+        agent=node.declared.active_executor,
+        message=message,
+        images=step_input.images,
+        videos=step_input.videos,
+        audio=step_input.audio,
+        files=step_input.files,
+        run_id=context.idempotency_key,
+        session_id=request.session_id,
+        user_id=request.user_id,
+        step_name=node.name,
+        executor_name=node.executor_name,
+        executor_type=node.executor_type,
+        session_state=frame.state,
+        dependencies=context.dependencies,
+        metadata=context.metadata,
+        additional_data=step_input.additional_data,
+        given_answers=answers,
+        run_context=context,
+        options=dict(node.declared.executor_options or {}),
+    )
+    if journal is not None:
+        call.once, call.recorded = journal.once, journal.recorded
+    return call
+
+
+# -- reading what it yields ------------------------------------------------------------------------------------------
+
+
+async def _read(frame: Frame, path: str, items: Any, chunks: _ExecutorChunks) -> None:
+    """Publish what the agent yields, to its own end: closed before that, some libraries take a run for cancelled."""
+    if inspect.isgenerator(items):
+        returned = await anyio.to_thread.run_sync(in_thread(path, partial(_read_in_thread, items, chunks)))
+        if returned:  # a synchronous method gave something to be awaited
+            await _read(frame, path, read(returned[0]), chunks)
+        return
+    run = frame.run
+    bus, scope = run.bus, run.scope
+    try:
+        async for item in items:
+            if run.life in PAUSED:
+                await run.going_on()
+            chunks.take(item)
+            if bus.behind or scope.cancel_called:
+                await frame.settle()
+    except BaseException as error:
+        chunks.keep_partial(error)
+        raise
+    finally:
+        if hasattr(items, "aclose"):
+            await closed(run.id, path, items)
+    chunks.ended()
+
+
+def _read_in_thread(items: Generator[Any, Any, Any], chunks: _ExecutorChunks) -> tuple[Any, ...]:
+    """Empty, or what is to be awaited: in a tuple, since trio takes a coroutine that comes out of a thread for a mistake."""
+    try:
+        for item in items:
+            if isinstance(item, Returned) and (inspect.isawaitable(item.value) or hasattr(item.value, "__aiter__")):
+                return (item.value,)
+            anyio.from_thread.run_sync(chunks.take, item)
+            anyio.from_thread.run(chunks.settle)
+            anyio.from_thread.check_cancelled()
+    finally:
+        items.close()
+    anyio.from_thread.run_sync(chunks.ended)
+    return ()
 
 
 class _ExecutorChunks(Chunks):
-    """What an executor streams: its events, and at the end its output object."""
+    """What an executor streams: its events, and at the end its output."""
 
-    __slots__ = ("output",)
+    __slots__ = ("_error", "_journal", "output", "returned")
 
-    def __init__(self, frame: Frame, node: Any, path: str, attempt: int, said: Said) -> None:
-        super().__init__(frame, node, path, attempt, said)
-        self.output: Any = None
+    def __init__(
+        self, frame: Frame, node: Any, path: str, attempt: int, said: Said, journal: AgentJournal | None
+    ) -> None:
+        super().__init__(frame, node, path, attempt, said if journal is None else None)
+        self._journal = journal
+        self._error: str | None = None
+        self.output: ExecutorOutput | None = None
+        self.returned: Any = None
 
-    def take(self, chunk: Any) -> bool:
-        """True when ``chunk`` is the output object, after which nothing follows."""
-        named = isinstance(chunk, (WorkflowEvent, CustomEvent, str, dict)) or isinstance(
-            getattr(chunk, "event", None), str
-        )
-        if not named and hasattr(chunk, "content"):
-            self.output = chunk
-            return True
-        if not isinstance(chunk, (WorkflowEvent, CustomEvent, str)):
-            chunk = executor_event(
-                chunk, executor_type=self._node.executor_type, executor_name=self._node.executor_name
-            )
-        self.add(chunk)
-        return False
+    def take(self, item: Any) -> None:
+        """Publish an event or a chunk, or keep the output."""
+        if isinstance(item, ExecutorOutput):
+            self.output = item
+            return
+        if isinstance(item, Returned):
+            self.returned = item.value
+            return
+        if not isinstance(item, (WorkflowEvent, CustomEvent, str)):
+            kind, name = self._node.executor_type, self._node.executor_name
+            item = self._typed(item, executor_type=kind, executor_name=name) or item
+        if isinstance(item, ExecutorEvent):
+            if item.event == ("TeamRunError" if self._node.executor_type == "team" else "RunError"):
+                self._error = item.error or as_text(item.content) or "it reported an error"
+            if self._journal is not None and not self._journal.is_new(item):
+                return
+        self.add(item)
+
+    def ended(self) -> None:
+        """The agent has yielded all.
+
+        Raises:
+            ExecutorError: It reported an error, and has no output.
+        """
+        if self._error is not None and self.output is None and self.returned is None:
+            raise ExecutorError(f"{self._node.executor_name}: {self._error}")
 
     async def settle(self) -> None:
         await self._frame.settle()
 
 
-def _as_step_output(frame: Frame, node: Any, path: str, found: Any, chunks: _ExecutorChunks) -> StepOutput:
+# -- the step's output -------------------------------------------------------------------------------------------------
+
+
+def _as_step_output(frame: Frame, node: Any, path: str, chunks: _ExecutorChunks) -> StepOutput:
+    found = chunks.output
     if found is None:
-        found = chunks.value()
-    if isinstance(found, StepOutput):
-        output = node.output(found.content)
-        output.success, output.error, output.stop, output.metrics = (
-            found.success,
-            found.error,
-            found.stop,
-            found.metrics,
-        )
-        return output  # type: ignore[no-any-return]  # node is a StepNode
-    if not hasattr(found, "content"):
-        return node.output(found)  # type: ignore[no-any-return]  # node is a StepNode
-    output = node.output(found.content)
-    output.step_run_id = getattr(found, "run_id", None)
-    output.images, output.videos = _media(found, "images"), _media(found, "videos")
-    output.audio, output.files = _media(found, "audio"), _media(found, "files")
-    output.metrics = RunMetrics.of(getattr(found, "metrics", None))
-    status = str(getattr(getattr(found, "status", None), "value", getattr(found, "status", "")) or "").upper()
-    if status in ("ERROR", "CANCELLED"):
+        return _of_value(node, chunks.value() if chunks.returned is None else chunks.returned)
+    output: StepOutput = node.output(found.content)
+    output.step_run_id = found.run_id
+    output.images, output.videos = _media(found.images), _media(found.videos)
+    output.audio, output.files = _media(found.audio), _media(found.files)
+    output.metrics = found.metrics
+    if found.status in (RunStatus.error, RunStatus.cancelled):
         output.success, output.error = False, str(found.content)
     if frame.definition.store_executor_outputs:
-        runs = frame.run.output.step_executor_runs
         run = ExecutorRun(
             run_id=output.step_run_id,
             parent_run_id=frame.run.id,
@@ -228,18 +258,22 @@ def _as_step_output(frame: Frame, node: Any, path: str, found: Any, chunks: _Exe
             executor_type=node.executor_type,
             executor_name=node.executor_name,
             content=found.content,
-            status=status or "COMPLETED",
+            status=found.status.value,
             metrics=output.metrics,
-            messages=builtins(getattr(found, "messages", None)),
+            messages=found.messages,
         )
-        frame.run.output.step_executor_runs = [*(runs or ()), run]
-    return output  # type: ignore[no-any-return]  # node is a StepNode
+        frame.run.output.step_executor_runs = [*(frame.run.output.step_executor_runs or ()), run]
+    return output
 
 
-def _media(found: Any, name: str) -> list[Any] | None:
+def _of_value(node: Any, value: Any) -> StepOutput:
+    if not isinstance(value, StepOutput):
+        return node.output(value)  # type: ignore[no-any-return]  # node is a StepNode
+    output: StepOutput = node.output(value.content)
+    output.success, output.error, output.stop, output.metrics = value.success, value.error, value.stop, value.metrics
+    return output
+
+
+def _media(items: list[Any] | None) -> list[Any] | None:
     """The executor's media, if they are ours; another library's are left to its adapter."""
-    from ..model.media import Media
-
-    items = getattr(found, name, None)
-    own = [item for item in items or () if isinstance(item, Media)]
-    return own or None
+    return [item for item in items or () if isinstance(item, Media)] or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 from ..core.binding import callable_name
@@ -16,15 +17,26 @@ from .router import Router
 from .step import Step, StepNode
 from .steps import Steps
 
-__all__ = ["MAX_NESTING", "build_plan", "build_step", "is_executor"]
+__all__ = ["MAX_NESTING", "build_plan", "build_step", "executor_kind", "is_executor"]
 
 MAX_NESTING = 10
 MAX_DEPTH = 50  # of containers in each other: each is some calls deep, and Python allows 1,000
 
 
 def is_executor(item: Any) -> bool:
-    """True for an agent or team: an object (not a class) with ``arun`` or ``run``."""
-    return not isinstance(item, type) and any(callable(getattr(item, verb, None)) for verb in ("arun", "run"))
+    """True for an agent or team: an object (not a class) that ``executors`` can run."""
+    if isinstance(item, (type, FunctionType)):
+        return False
+    from ..executors import registry
+
+    return registry.is_executor(item)
+
+
+def executor_kind(item: Any) -> str:
+    """``agent`` or ``team``, of what ``is_executor``."""
+    from ..executors.registry import adapter_for
+
+    return adapter_for(item, type(item).__name__).kind(item)
 
 
 def build_plan(
@@ -125,8 +137,9 @@ class _Builder:
                 f"{self.where}: step {position} is the class {item.__name__}; pass an instance or a function"
             )
         if is_executor(item):
-            kind = "team" if getattr(item, "members", None) is not None else "agent"
-            return self.step_class(name=getattr(item, "name", None) or f"step_{position + 1}", **{kind: item})
+            return self.step_class(
+                name=getattr(item, "name", None) or f"step_{position + 1}", **{executor_kind(item): item}
+            )
         if callable(item):
             name = callable_name(item)
             return self.step_class(name=f"step_{position + 1}" if name == "<lambda>" else None, executor=item)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, ClassVar
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.binding import STEP_NAMES, Binding, bind, callable_name
 from ..core.flow import Flow
@@ -21,6 +21,9 @@ from ..model.text import as_text, error_name, error_text
 from .frame import Frame
 from .reviewing import reviewed
 from .signals import Rejected
+
+if TYPE_CHECKING:
+    from ..executors.adapter import Adapter
 
 __all__ = ["Step", "StepNode", "content_type", "default_name"]
 
@@ -42,6 +45,10 @@ class Step:
             ``step_input.get_workflow_history()``; None: as the workflow says.
         num_history_runs: The last so many of them; None: as the workflow says.
         human_review: All guards at once; replaces the flat ``requires_*`` arguments.
+        durable: Record each model request and tool call of an agent, so that a recovery repeats none of them. None: where
+            the run has a database, its durability is not "exit", and the agent's library allows it. True: refuse to build
+            where that is not so.
+        executor_options: Further keywords for the call of an agent's library, such as ``{"deps": ...}``.
 
     Raises:
         BuildError: No executor or two, an unknown policy, a guard that a step cannot honour.
@@ -80,6 +87,8 @@ class Step:
         retry: Retry | None = None,
         timeout: float | None = None,
         offload: bool = True,
+        durable: bool | None = None,
+        executor_options: Mapping[str, Any] | None = None,
     ) -> None:
         checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
@@ -98,6 +107,8 @@ class Step:
             num_history_runs, "num_history_runs", where, least=0, whole=True, none="as the workflow says"
         )
         self.offload = checks.flag(offload, "offload", where)
+        self.durable = checks.flag(durable, "durable", where)
+        self.executor_options = checks.mapping(executor_options, "executor_options", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
         if retry is not None and not isinstance(retry, Retry):
             raise BuildError(f"{where}retry={retry!r} must be a Retry; write retry=Retry(attempts=...)")
@@ -170,6 +181,19 @@ def content_type(content: Any) -> str:
     return type(content).__name__ if content is not None else "str"
 
 
+def _adapter(declared: Step) -> Adapter:
+    from ..executors.registry import adapter_for
+
+    where = f"Step {declared.name!r}"
+    adapter = adapter_for(declared.active_executor, where)
+    if declared.durable and not adapter.durable:
+        raise BuildError(
+            f"{where}: durable=True, but the model requests and tool calls of {type(declared.active_executor).__name__}"
+            " cannot be recorded; leave it out, or record them with run_context.once()"
+        )
+    return adapter
+
+
 async def _recorded(output: StepOutput) -> StepOutput:
     return output
 
@@ -177,7 +201,17 @@ async def _recorded(output: StepOutput) -> StepOutput:
 class StepNode(Node):
     """The behaviour of a Step. ``binding`` is set for functions, ``inner`` is the plan of a nested workflow."""
 
-    __slots__ = ("binding", "declared", "executor_name", "executor_type", "history_runs", "inner", "on_error", "retry")
+    __slots__ = (
+        "adapter",
+        "binding",
+        "declared",
+        "executor_name",
+        "executor_type",
+        "history_runs",
+        "inner",
+        "on_error",
+        "retry",
+    )
     kind = "Step"
 
     def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
@@ -197,6 +231,13 @@ class StepNode(Node):
         self.executor_type = "function" if declared.executor_kind == "executor" else declared.executor_kind
         self.executor_name = default_name(declared.executor_kind, declared.active_executor)
         self.binding: Binding | None = None
+        self.adapter: Adapter | None = None
+        if declared.executor_kind in ("agent", "team"):
+            self.adapter = _adapter(declared)
+        elif declared.durable:
+            raise BuildError(
+                f"Step {self.name!r}: durable=True is for agents; record what a function does with run_context.once()"
+            )
         if declared.executor_kind == "executor":
             self.binding = bind(
                 declared.executor, supplied=STEP_NAMES, default="step_input", where=f"Step {self.name!r}"
@@ -205,6 +246,11 @@ class StepNode(Node):
     @property
     def policies(self) -> HumanReview:
         return self.declared.human_review
+
+    @property
+    def is_durable_inside(self) -> bool:
+        """Whether the model requests and tool calls of its agent are recorded, where the run has a database."""
+        return self.adapter is not None and self.adapter.durable and self.declared.durable is not False
 
     def nested(self) -> tuple[Node, ...]:
         return ()

@@ -1,4 +1,5 @@
-"""Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; executors that play a
+"""Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; ``ExecutorContract``, which
+the test of an adapter for an agent library subclasses; executors that play a
 script (``ScriptedAgent``, ``ScriptedTeam``, ``Reply``); a person who does (``answers``); a clock that a test moves
 (``FakeClock``).
 
@@ -13,26 +14,45 @@ if TYPE_CHECKING:
     from .agents import Reply, ScriptedAgent, ScriptedOutput, ScriptedTeam
     from .clock import FakeClock
     from .contract import DbContract
+    from .executor_contract import ExecutorContract
+    from .executor_script import Script, ToolCall, Turn
     from .model import DbModel
     from .people import ScriptedPerson, answers
 
 __all__ = [
     "DbContract",
     "DbModel",
+    "ExecutorContract",
     "FakeClock",
     "Reply",
+    "Script",
     "ScriptedAgent",
     "ScriptedOutput",
     "ScriptedPerson",
     "ScriptedTeam",
+    "ToolCall",
+    "Turn",
     "answers",
 ]
 
-_ASSERTING = ("contract_commits", "contract_leases", "contract_reads", "contract_watch", "model")
+_ASSERTING = (
+    "contract_commits",
+    "contract_leases",
+    "contract_reads",
+    "contract_watch",
+    "executor_cases",
+    "executor_contract",
+    "executor_kills",
+    "model",
+)
 _MODULES = {
     "DbContract": "contract",
     "DbModel": "model",
+    "ExecutorContract": "executor_contract",
     "FakeClock": "clock",
+    "Script": "executor_script",
+    "ToolCall": "executor_script",
+    "Turn": "executor_script",
     "Reply": "agents",
     "ScriptedAgent": "agents",
     "ScriptedOutput": "agents",
@@ -49,7 +69,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
         import sys
         from importlib import import_module
 
-        if _MODULES[name] in ("contract", "model"):
+        if _MODULES[name] in ("contract", "executor_cases", "executor_contract", "executor_kills", "model"):
             import pytest
 
             # Before the import, or a failing assert of the contract would not say what it compared.

@@ -10,7 +10,7 @@ import msgspec
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.text import builtins
-from ..steps.build import is_executor
+from ..steps.build import executor_kind, is_executor
 from ..steps.condition import Condition
 from ..steps.loop import Loop
 from ..steps.parallel import Map, Parallel
@@ -34,7 +34,7 @@ def describe(item: Any) -> dict[str, Any]:
     if isinstance(item, (Steps, Parallel, Loop, Condition, Router, Map)):
         return _container(item)
     if is_executor(item):
-        kind = "Team" if getattr(item, "members", None) is not None else "Agent"
+        kind = executor_kind(item).capitalize()
         return {"type": kind, f"{kind.lower()}_ref": qualified_name(item)}
     return {"type": "Function", "executor_ref": qualified_name(item)}
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Self
 
 from workflow_runtime.model.errors import BuildError
-from workflow_runtime.steps.build import is_executor
+from workflow_runtime.steps.build import executor_kind, is_executor
 from workflow_runtime.steps.parallel import Map
 from workflow_runtime.verbs.base import Verbs
 from workflow_runtime.verbs.describe import describe as describe_strict
@@ -59,7 +59,7 @@ def describe(item: Any) -> dict[str, Any]:
     if hasattr(item, "node_class"):
         return {**describe_strict(item), "strict": True}
     if is_executor(item):
-        kind = "Team" if getattr(item, "members", None) is not None else "Agent"
+        kind = executor_kind(item).capitalize()
         return {"type": kind, "name": getattr(item, "name", None), f"{kind.lower()}_id": identity(item)}
     return {"type": "Function", "executor_ref": reference(item)}
 
