@@ -162,7 +162,14 @@ EXTRA_OF_ROOM = {
     "client": {"httpx2"},
 }
 # An adapter is imported where an agent of its library is, with the library. Its tests run in an environment that has it.
-ADAPTERS = {"agno": {"agno"}, "agno_records": {"agno"}, "pydantic_ai": {"pydantic_ai", "pydantic"}}
+ADAPTERS = {
+    "agno": {"agno"},
+    "agno_records": {"agno"},
+    "langgraph": {"langgraph", "langchain_core"},
+    "langgraph_interrupts": {"langchain_core"},
+    "langgraph_records": {"langgraph", "langchain_core"},
+    "pydantic_ai": {"pydantic_ai", "pydantic"},
+}
 IMPORT_NAMES = {"common-expression-language": "cel", "opentelemetry-api": "opentelemetry"}
 
 

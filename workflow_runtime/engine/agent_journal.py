@@ -7,7 +7,8 @@ it runs, before its record is stored with them. All other events have a key of t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..model.executor_events import ExecutorEvent
@@ -60,6 +61,16 @@ class AgentJournal:
     def recorded(self, key: str) -> bool:
         """Whether ``once`` would return a recorded result."""
         return self._frame.recorded(f"{self._path}!once:{self._key(key)}") is not None
+
+    @contextmanager
+    def part(self, key: str) -> Iterator[None]:
+        """Work that the library records by itself, by ``once`` or not."""
+        try:
+            with self._context.inside(f"{self._path}!once:{self._key(key)}"):
+                yield
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def is_new(self, event: ExecutorEvent) -> bool:
         """False for an event that was published before; of a new one it is noted that it is now."""

@@ -309,6 +309,16 @@ class RunContext:
         return value
 
     @contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """The part of an agent that ``path`` names, and which is no ``once``."""
+        token = _INSIDE.set(path)
+        try:
+            with self._part():
+                yield
+        finally:
+            _INSIDE.reset(token)
+
+    @contextmanager
     def _part(self) -> Iterator[None]:
         """Work that the code here may do beside a question."""
         parts = self._frame.run.parking.parts(self.path)

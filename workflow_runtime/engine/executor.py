@@ -143,7 +143,7 @@ def _call(frame: Frame, node: Any, step_input: StepInput, context: RunContext, j
         options=dict(node.declared.executor_options or {}),
     )
     if journal is not None:
-        call.once, call.recorded = journal.once, journal.recorded
+        call.once, call.recorded, call.part = journal.once, journal.recorded, journal.part
     return call
 
 

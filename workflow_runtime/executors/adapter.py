@@ -7,6 +7,7 @@ The engine makes one ``Call`` for each entry of a step and reads what ``Adapter.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import msgspec
@@ -43,6 +44,8 @@ class Call(msgspec.Struct, kw_only=True):
         once: Records model requests and tool calls; None where the step is not durable inside. A key must be the same
             when the agent is entered again: count requests per agent, name tools by their call id.
         recorded: ``recorded(key)`` is True where ``once`` would return a recorded result.
+        part: ``with part(key):`` around a tool or node that the library records by itself: its questions
+            (``run_context.ask``) are told apart by the key, and its failure leaves the records in force.
     """
 
     agent: Any
@@ -69,6 +72,7 @@ class Call(msgspec.Struct, kw_only=True):
     usage: RunMetrics | None = None
     once: Once | None = None
     recorded: Callable[[str], bool] = lambda key: False
+    part: Callable[[str], AbstractContextManager[None]] = lambda key: nullcontext()
 
 
 class ExecutorOutput(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -22,6 +22,8 @@ GROUP = "workflow_runtime.executors"
 _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
     "agno.Agent": "workflow_runtime.executors.agno:AgnoAdapter",
     "agno.Team": "workflow_runtime.executors.agno:AgnoAdapter",
+    "langgraph.PregelProtocol": "workflow_runtime.executors.langgraph:LangGraphAdapter",
+    "langgraph.StateGraph": "workflow_runtime.executors.langgraph:LangGraphAdapter",
     "pydantic_ai.AbstractAgent": "workflow_runtime.executors.pydantic_ai:PydanticAIAdapter",
 }
 _made: dict[str, Adapter] = {}

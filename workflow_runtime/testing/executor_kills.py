@@ -26,6 +26,9 @@ __all__ = ["KillContract", "Kills"]
 class Kills(ExecutorCases):
     """Killing a process in the middle of an agent, and taking its run over."""
 
+    record_of_charge = "charged 5"
+    """What only the record of the call of ``charge`` has, where it runs beside another."""
+
     async def killed_in_mail(self, case: str, url: str, verb: str = "run") -> None:
         """Run the case in a process, or ``answer`` its questions there, and kill it in the tool ``mail``."""
         command = [sys.executable, "-m", "workflow_runtime.testing.executor_process"]
@@ -47,7 +50,7 @@ class Kills(ExecutorCases):
             tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
             for table in tables:
                 for row in database.execute(f"select * from {table}"):
-                    if any("charged 5" in str(cell) for cell in row):
+                    if any(self.record_of_charge in str(cell) for cell in row):
                         return True
         return False
 
