@@ -1,4 +1,4 @@
-"""The programs of ``docs/agents.md`` and of the README, each in its library's environment, against a model server on this machine."""
+"""The programs of ``docs/agents.md`` and of the README, each in its library's environment, beside a model server on loopback."""
 
 from __future__ import annotations
 
