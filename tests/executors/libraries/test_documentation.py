@@ -1,4 +1,4 @@
-"""The programs of ``docs/agents.md`` and of the README, each in its library's environment, beside a model server on loopback."""
+"""The programs of ``docs/agents.md`` and of the README, each in the environment of its library, beside a model server here."""
 
 from __future__ import annotations
 
