@@ -1,4 +1,4 @@
-"""The programs of ``docs/agents.md`` and of the README, each in the environment of its library, beside a model server here."""
+"""The programs of ``docs/agents.md`` and of the README, each in the environment of its library, with a model on loopback."""
 
 from __future__ import annotations
 
