@@ -2,9 +2,10 @@
 
 Theory of operation. A caller puts a job into ``_arrived`` and wakes the loop of the databases, a daemon thread's, which
 hands all that has arrived to ``Batching``. A group of jobs is one call of aiosqlite (``calls``): the connection's thread
-runs them in order in ONE transaction, with those that arrive before its COMMIT, and wakes their callers itself. What
-arrives later is the next group, so under load the price of a flush is shared. Nobody is answered before COMMIT: an answer
-means that it is on the disk. While a group is under way ``_arrived`` is its thread's alone to take from.
+runs them in order in ONE transaction, with those that arrive before its COMMIT, and wakes their callers itself. So under
+load the price of a flush is shared. Nobody is answered before COMMIT: an answer means that it is on the disk. When the
+thread has answered it lingers for a moment: a caller who commits one thing after the other spares the loop its wake-ups.
+While a call is under way its thread alone takes from ``_arrived``, and at its end the loop does.
 
 Why a loop of our own: aiosqlite's thread tells the loop that called it when a call is over. If that loop is closed by
 then, the thread dies, and every later call waits for ever. And a thread that is made in a daemon thread is a daemon: it
@@ -18,9 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
 
@@ -42,6 +43,9 @@ T = TypeVar("T")
 
 GROUP_LIMIT = 256
 """The most jobs of one transaction."""
+
+LINGER = 0.0005
+"""Seconds that a connection's thread, when it has answered, waits for the next job before it tells its loop."""
 
 _in_use: set[SharedConnection] = set()
 _lock = Lock()
@@ -106,7 +110,8 @@ class SharedConnection:
         self._settings = settings
         self._reader = reader
         self._transactions = Transactions(settings, wake, look)
-        self._arrived: deque[Job] = deque()
+        self._arrived: SimpleQueue[Job] = SimpleQueue()
+        self._held: Job | None = None  # taken from there, for the next group
         self._called = False
         self._batches: Batching[Job] = Batching(
             self._send, _is_common, groups=1, limit=GROUP_LIMIT, more=self._take_arrived
@@ -130,7 +135,7 @@ class SharedConnection:
     @property
     def backlog(self) -> int:
         """About how many jobs wait."""
-        return len(self._arrived) + self._batches.waiting
+        return self._arrived.qsize() + self._batches.waiting
 
     @property
     def transactions(self) -> int:
@@ -141,7 +146,7 @@ class SharedConnection:
         """Have ``job`` done and settled. StorageError in a forked child whose parent has used this connection."""
         if self._generation != generation():
             self._begin()
-        self._arrived.append(job)
+        self._arrived.put(job)
         if not self._called:
             self._called = True
             _databases.loop().call_soon_threadsafe(self._collect, context=self._context)
@@ -176,7 +181,7 @@ class SharedConnection:
             await self._batches.idle()
             self._existed = False
             thread = await self._drop()
-            if self._connection is None and not self._arrived and self._batches.is_idle:
+            if self._connection is None and self._arrived.empty() and self._batches.is_idle:
                 with _lock:
                     _in_use.discard(self)
                     self._generation = None
@@ -189,13 +194,27 @@ class SharedConnection:
             self._batches.add(self._take_arrived())
 
     def _take_arrived(self) -> list[Job]:
-        arrived = self._arrived
-        if not arrived:
+        jobs = self._pop_all()
+        if not jobs:
             self._called = False  # then another look: what arrives from here on calls again
-        jobs = [arrived.popleft() for _ in range(len(arrived))]
-        if jobs:
-            self._called = True
+            jobs = self._pop_all()
+        self._called = self._called or bool(jobs)
         return jobs
+
+    def _pop_all(self) -> list[Job]:
+        jobs: list[Job] = []
+        while (job := self._pop()) is not None:
+            jobs.append(job)
+        return jobs
+
+    def _pop(self, seconds: float = 0.0) -> Job | None:
+        job, self._held = self._held, None
+        if job is not None:
+            return job
+        try:
+            return self._arrived.get(timeout=seconds) if seconds else self._arrived.get_nowait()
+        except Empty:
+            return None
 
     async def _send(self, jobs: list[Job], alone: bool) -> None:
         try:
@@ -204,22 +223,41 @@ class SharedConnection:
             deliver(jobs, [(self._failure(error), None) for _ in jobs])
             return
         try:
-            pause = await call(connection, self._transactions.run, jobs, self._join)
+            pause = await call(connection, self._serve, jobs)
         except Exception as error:
             if is_fatal(error.__cause__ or error):
                 for one in (self, *self.siblings):
                     await one._drop()
             raise
+        jobs.clear()  # aiosqlite keeps its last call until the next one
         self._look_after(pause)
 
+    # -- in the connection's thread, which alone takes what arrives while a group is under way ---------------------------
+
+    def _serve(self, connection: CallingConnection, jobs: list[Job]) -> float | None:
+        while True:
+            pause = self._transactions.run(connection, jobs, self._join)
+            if self._is_behind(jobs) or self._closing.locked():
+                return pause
+            # A caller who commits one thing after the other is mostly back by now, and saves two hops.
+            job = self._pop(LINGER)
+            if job is None:
+                return pause
+            jobs[:] = (job,)
+
     def _join(self, jobs: list[Job], writes: bool) -> None:
-        # In the connection's thread, before COMMIT: what has arrived meanwhile becomes part of the group, but not where a
-        # job is tried alone, and no write in a transaction that began as a read.
-        arrived = self._arrived
-        if jobs[0].tried or self._batches.waiting:
+        # Before COMMIT: what has arrived meanwhile becomes part of the group.
+        if self._is_behind(jobs):
             return
-        while arrived and len(jobs) < GROUP_LIMIT and (writes or not arrived[0].writes):
-            jobs.append(arrived.popleft())
+        while len(jobs) < GROUP_LIMIT and (job := self._pop()) is not None:
+            if job.writes and not writes:  # the transaction began as a read
+                self._held = job
+                return
+            jobs.append(job)
+
+    def _is_behind(self, jobs: list[Job]) -> bool:
+        # Others were there before what has arrived: those of a group that failed, or that was too large.
+        return jobs[0].tried or self._batches.waiting > 0
 
     async def _connect(self) -> aiosqlite.Connection:
         # A file that was there and is gone is not made anew: what it held would be missed only later.

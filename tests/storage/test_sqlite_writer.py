@@ -94,6 +94,29 @@ async def test_a_read_sees_the_writes_that_were_submitted_before_it(db: SqliteDb
         await commit
 
 
+@pytest.mark.parametrize("bad", [None, 7, 0], ids=["all good", "one fails", "the first fails"])
+async def test_what_is_submitted_in_one_burst_keeps_its_order(db: SqliteDb, bad: int | None) -> None:
+    await db.open()
+    numbers = range(300)  # more than fit into a transaction
+    calls: list[Any] = []
+    for number in numbers:
+        batch = started(f"r{number}") if number != bad else Batch(steps=[step(run_id="bad", data=object())])
+        calls += [db.commit(batch), db.load_run(f"r{number}"), db.load_run(f"r{number + 1}")]
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(one, Exception) for one in found[::3]] == [number == bad for number in numbers]
+    assert [one is None for one in found[1::3]] == [number == bad for number in numbers], "each sees what came before"
+    assert set(found[2::3]) == {None}, "and nothing that came later"
+
+
+async def test_a_read_that_goes_alone_lets_a_write_that_comes_meanwhile_follow(path: Path, db: SqliteDb) -> None:
+    await db.commit(started("r1"))
+    for number in range(2, 30):
+        read = asyncio.create_task(db.load_run("r1"))
+        await asyncio.sleep(0)
+        await asyncio.gather(db.commit(started(f"r{number}")), db.load_run("r1"), db.load_run(f"r{number}"), read)
+        assert await db.load_run(f"r{number}") is not None
+
+
 async def test_a_cancelled_caller_leaves_no_unretrieved_exception(db: SqliteDb) -> None:
     noise: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
