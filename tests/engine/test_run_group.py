@@ -75,8 +75,10 @@ async def test_background_runs_are_children_of_one_task_and_streams_are_not() ->
         ["run c"],
     )
     await stream.aclose()
+    held.go = anyio.Event()
     await held.start("d")
     assert task_of("run d").parent_id != holder.id
+    held.go.set()
     assert await held.ended("d") == (RunStatus.completed, "nobody")
 
 

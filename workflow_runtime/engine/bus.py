@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import msgspec
@@ -18,6 +18,10 @@ from ..core.filters import Sieve
 from ..model import checks
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 from .merging import LARGE, Text
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .signals import Signal, SignalSubscriber
 
 __all__ = ["POLICIES", "Buffer", "Bus", "ReaderTooSlow", "is_foreign", "stamp"]
 
@@ -51,10 +55,11 @@ class Bus:
     """Numbers events and hands each to every subscriber, in the order of subscription.
 
     A subscriber in ``strict`` (recorder, projector) may refuse an event by raising; then it has no number and nobody saw
-    it. One in ``observers`` may not hurt: if it raises it is detached and ``on_broken`` is told.
+    it. One in ``observers`` may not hurt: if it raises it is detached and ``on_broken`` is told. Those in ``told`` are
+    handed signals.
     """
 
-    __slots__ = ("behind", "log", "observers", "on_broken", "readers", "seq", "strict")
+    __slots__ = ("behind", "log", "observers", "on_broken", "readers", "seq", "strict", "told")
 
     def __init__(self, seq: int = 0) -> None:
         self.seq = seq
@@ -64,6 +69,15 @@ class Bus:
         self.on_broken: Callable[[Callable[[Event], None], Exception], None] | None = None
         self.behind = False
         self.log: SlowLog | None = None
+        self.told: tuple[SignalSubscriber, ...] = ()
+
+    def signal(self, run: Execution, signal: Signal) -> bool:
+        """Hand ``signal`` to the subscriber in ``told`` that handles its kind. What that says: False when it is too late."""
+        kind = type(signal)
+        for subscriber in self.told:
+            if kind in subscriber.handles:
+                return bool(subscriber.handles[kind](subscriber, run, signal))
+        raise TypeError(f"no subscriber of run {run.id} handles {signal!r}")
 
     def publish(self, event: Event) -> None:
         """Number and deliver ``event``, whose ``seq`` must be the next number."""

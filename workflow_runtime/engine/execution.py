@@ -1,4 +1,4 @@
-"""One run while it lives: its state, its projector, and the calls that cancel, pause and wake it."""
+"""One run while it lives: its state, its bus with the subscribers, and the calls that cancel, pause and wake it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 
 from ..core.journal import Journal
 from ..core.kept import Kept as Outputs
-from ..core.life import KEEP, OVER, PAUSED, REFUSE, Cell, Happening, Life, next_life
+from ..core.life import OVER, PAUSED, Cell, Happening, Life, next_life
 from ..core.lifecycle import status_after
 from ..core.state import merged, replace
 from ..model import codec
@@ -29,15 +29,18 @@ from ..model.step_io import StepOutput
 from ..storage.base import Fence
 from . import pausing
 from .bus import Buffer, Bus
+from .canceller import Canceller
 from .ending import copy_output
 from .loops import Loop, current_loop
 from .parking import Parking
 from .pauses import Pauses, Requirement
+from .people import People
 from .process import current
+from .projector import Projector
 from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
-from .step_events import question_withdrawn
+from .signals import Answered, Cancel, Evict, Fail, Release
 from .stored import requirements_of
 
 if TYPE_CHECKING:
@@ -98,13 +101,10 @@ class Execution:
     __slots__ = (
         "__weakref__",
         "_dependencies",
-        "_pauses",
-        "_unparked",
         "attempts",
         "before",
         "bus",
-        "cancel_reason",
-        "cancelled",
+        "canceller",
         "clock",
         "completion",
         "created_at",
@@ -112,7 +112,6 @@ class Execution:
         "definition",
         "end_is_lost",
         "epoch",
-        "failure",
         "forked_from",
         "heart",
         "id",
@@ -126,9 +125,9 @@ class Execution:
         "merges",
         "opening",
         "output",
-        "overdue",
         "owner",
         "partials",
+        "people",
         "recorder",
         "request",
         "results_before",
@@ -143,7 +142,6 @@ class Execution:
         "streams",
         "tried",
         "turn",
-        "waiting",
         "waking",
         "walk_scope",
         "was",
@@ -179,19 +177,16 @@ class Execution:
         self.session = session
         self.journal = journal
         self.kept: Outputs | None = None  # made for the first content that can be changed
-        self._pauses = pauses
         self.epoch = epoch
         self.created_at = created_at
         self.state_base = state_base or {}
         self.owner = owner_of_this_process()
+        self.canceller = Canceller()
+        self.people = People(pauses)
         self.bus = Bus(seq)
+        self.bus.told = (self.canceller, self.people)
         self.loop: Loop = current_loop()
         self.scope = anyio.CancelScope()
-        self.waiting: anyio.CancelScope | None = None  # for its turn in the session
-        self.cancel_reason: str | None = None
-        self.cancelled = False
-        self.overdue: Callable[[], None] | None = None
-        self.failure: BaseException | None = None
         self.resumed = created
         self.streams: dict[str, int] | None = None
         self.attempts: dict[str, int] = {}
@@ -200,7 +195,6 @@ class Execution:
         self.partials: dict[str, StepOutput] | None = None
         self.session_metadata: bytes | None = None
         self.workflow_data: bytes | None = None
-        self._unparked: anyio.Event | None = None
         self.made_parking: Parking | None = None
         self.walk_scope: anyio.CancelScope | None = None
         self.rewalking = False
@@ -218,6 +212,7 @@ class Execution:
         self.turn: Turn | None = None
         if request.store_events and output.events is None:
             output.events = []
+        projector = Projector(output, request.store_events, request.skip)
         self.recorder: Recorder | None = None
         if self.definition.db is not None:
             self.recorder = Recorder(
@@ -227,10 +222,10 @@ class Execution:
                 sieve=request.skip,
                 created=created,
             )
-            self.bus.strict = (self.recorder.accept, self._project)
+            self.bus.strict = (self.recorder.accept, projector.fold)
             self.bus.log = self.recorder
         else:
-            self.bus.strict = (self._project,)
+            self.bus.strict = (projector.fold,)
 
     # Made when first used: a waiting run is mostly made of what it never needs.
 
@@ -243,28 +238,11 @@ class Execution:
 
     @property
     def pauses(self) -> Pauses:
-        if self._pauses is None:
-            self._pauses = Pauses()
-        return self._pauses
+        return self.people.pauses
 
     @property
     def has_questions(self) -> bool:
-        return self._pauses is not None and bool(self._pauses.by_id)
-
-    @property
-    def asks(self) -> bool:
-        """Whether there are questions, or answers that were used, that are not stored yet."""
-        return self._pauses is not None and bool(self._pauses.changed)
-
-    def open(self, requirement: Requirement) -> None:
-        """Ask: the question is stored soon, also while other branches work."""
-        self.pauses.add(requirement)
-        if self.recorder is not None:
-            self.recorder.flush_soon()
-
-    def asked(self) -> list[Requirement]:
-        """The questions and answers that are not stored yet, handed out once."""
-        return self._pauses.take() if self._pauses is not None else []
+        return self.people.has_questions
 
     @property
     def parking(self) -> Parking:
@@ -304,15 +282,7 @@ class Execution:
         """Whether its log is stored, for whoever reads it while it lives or later."""
         return self.definition.db is not None and (self.request.store_events or self.request.keep_log)
 
-    # -- the projector: events folded into the output ------------------------------------------------------------------
-
-    def _project(self, event: Event) -> None:
-        output = self.output
-        output.status = status_after(output.status, event)
-        if output.events is not None and self.request.store_events:
-            skip = self.request.skip
-            if skip is None or skip(event):
-                output.events.append(event)
+    # -- its readers ---------------------------------------------------------------------------------------------------
 
     def attach(self, buffer: Buffer) -> None:
         """Show all further events to a reader."""
@@ -395,95 +365,59 @@ class Execution:
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
+    @property
+    def cancelled(self) -> bool:
+        return self.canceller.called
+
+    @property
+    def cancel_reason(self) -> str | None:
+        return self.canceller.reason
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What it is to end with, which came from beside the walk."""
+        return self.canceller.failure
+
     def cancel(self, reason: str | None = None) -> bool:
         """End the run as cancelled. Call on the run's own loop; False when it has ended already, or its end is being
         stored: then only the database can say what comes first."""
-        ending = self.life is Life.ENDING
-        cell = self.happen(Happening.CANCEL)
-        if cell is REFUSE:
-            return False
-        self.cancelled = True
-        self.cancel_reason = self.cancel_reason or reason
-        if cell is not KEEP:
-            self._cancel_now()
-        return not ending
-
-    def _cancel_now(self) -> None:
-        if self.waiting is not None:
-            self.waiting.cancel()
-        if not self.scope.cancel_called:
-            from .stalls import expect_end  # what is slow to load is loaded by those who need it
-
-            self.overdue = expect_end(self)
-        self.stop()
+        return self.bus.signal(self, Cancel(reason))
 
     def fail(self, error: BaseException) -> None:
         """End the run with ``error``, which came from beside the walk (a refused save)."""
-        cell = self.happen(Happening.FAIL)
-        if cell is REFUSE or self.failure is not None:
-            return
-        self.failure = error
-        if cell is not KEEP:
-            self.stop()
+        self.bus.signal(self, Fail(error))
 
     def act_on_kept(self) -> bool:
         """Cancel or fail now, if that was asked for while it had to wait. Call when the run begins or goes further."""
-        if self.cancelled:
-            self._cancel_now()
-        elif self.failure is not None:
-            self.stop()
-        return self.cancelled or self.failure is not None
-
-    def stop(self) -> None:
-        """Cancel its steps, whatever becomes of it."""
-        self.scope.cancel()
+        return self.canceller.act_on_kept(self)
 
     def answered(self, stored: list[Requirement]) -> None:
         """Answers are stored: take over those that are new here and go as far as they reach."""
-        if self.pauses.absorb(stored) and self.happen(Happening.ANSWERED) is Life.RUNNING:
-            pausing.deliver(self)
+        self.bus.signal(self, Answered(stored))
 
     async def read_answers(self) -> None:
         """The same for all answers that the database has."""
         if self.recorder is not None:
             self.answered(await requirements_of(self.recorder.db, self.id))
 
+    def open(self, requirement: Requirement) -> None:
+        """Ask: the question is stored soon, also while other branches work."""
+        self.people.open(self, requirement)
+
     def withdraw(self, path: str) -> None:
         """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""
-        if not self.has_questions:
-            return
-        for item in self.pauses.withdraw(path, self.clock.time()):
-            if path:  # the end of the run says it of all that is left
-                self.bus.publish(question_withdrawn(self, item))
+        self.people.withdraw(self, path)
 
     # -- leaving without an end ----------------------------------------------------------------------------------------
 
     def evict(self) -> bool:
         """Let its task go, without an event: the database, or another process, has the run. False when it is over."""
-        if self.happen(Happening.LEAVE) is REFUSE:
-            return False
-        self.leave_park()
-        if self.waiting is not None:
-            self.waiting.cancel()
-        self.stop()
-        return True
-
-    async def evict_later(self) -> None:
-        """Let go of the coroutines of a pause that nobody ended within ``evict_after`` seconds."""
-        self._unparked = unparked = anyio.Event()
-        with anyio.move_on_after(self.definition.evict_after):
-            await unparked.wait()
-        if not unparked.is_set() and self.parked:
-            self.evict()
-
-    def leave_park(self) -> None:
-        if self._unparked is not None:
-            self._unparked.set()
+        return self.bus.signal(self, Evict())
 
     async def release(self) -> None:
         """Stop working on the run without ending it, and give its lease up: another process goes on with it at once."""
         db, recorder = self.definition.db, self.recorder
-        left = self.evict()
+        left = self.bus.signal(self, Release())
         await self.wait_ended()
         if left and db is not None and recorder is not None and recorder.created:
             fence = Fence(run_id=self.id, attempt=self.epoch, owner=self.owner)
@@ -509,18 +443,17 @@ class Execution:
         if self.cancelled or self.failure is not None or self.life is Life.GONE:
             return
         turn = self.turn = self.turn or Turn(self)
-        self.waiting = anyio.CancelScope()
-        with self.waiting:
+        with self.canceller.waiting_for_turn():
             await self.idle(True)
             await turn.take()
             await self.idle(False)
 
     def reopen(self, epoch: int) -> None:
         """A parked run begins a new continuation, claimed for ``epoch``, with its own end."""
-        self.leave_park()
+        self.canceller.unpark()
         self.epoch = self.output.epoch = epoch
         self.completion = Completion(self.output)
-        self.cancelled, self.cancel_reason, self.failure = False, None, None
+        self.canceller.forget()
         if self.recorder is not None:
             self.recorder.reopen()
         self.output.status = RunStatus.running
@@ -538,8 +471,7 @@ class Execution:
 
     def end(self) -> None:
         """Show those who wait how this continuation ended."""
-        if self.overdue is not None:
-            self.overdue()
+        self.canceller.ended()
         self.output.journal = self.journal if self.output.is_paused else None
         self.completion.close(copy_output(self.output) if self.parked else self.output)
         self.bus.close(self.raised if isinstance(self.raised, Exception) else None)

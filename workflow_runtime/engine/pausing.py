@@ -84,16 +84,16 @@ async def _park(run: Execution) -> None:
     if not run.output.is_paused:
         run.happen(Happening.STORED)
         run.end()
-        run.stop()  # its task unwinds, and gives up the rest
+        run.scope.cancel()  # its task unwinds, and gives up the rest
         return
     run.happen(Happening.PARK)
-    run.cancelled, run.cancel_reason, run.failure = False, None, None  # they came behind the stored pause
+    run.canceller.forget()  # what came behind the stored pause
     run.end()
     unwatch(run)
     if run.turn is not None:
         await run.turn.give_up()
     if run.parked and run.definition.db is not None:
-        await run.evict_later()
+        await run.canceller.evict_later(run)
 
 
 def _go_further(run: Execution) -> None:

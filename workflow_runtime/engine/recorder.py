@@ -309,7 +309,7 @@ class Recorder:
             self._has_room()
 
     def _dirty(self) -> bool:
-        return bool(self._steps or self._events or self._text or not self.created or self.run.asks)
+        return bool(self._steps or self._events or self._text or not self.created or self.run.people.has_changes)
 
     def _state(self, status: RunStatus | None) -> dict[str, bytes]:
         """The session state to commit: what has an outcome while the run goes on (what an unfinished step has changed will
@@ -344,7 +344,7 @@ class Recorder:
                 after = self._state(status)
                 current = status or (RunStatus.running if self.created else run.output.status)
                 steps, events = dict(self._steps), len(self._events)
-                asked = run.asked()
+                asked = run.people.changes()
                 patch = self._patch(after, status)
                 deaths = run.deaths - run.is_idle
                 moved = status is not None or self._stored is not current or self._deaths != deaths

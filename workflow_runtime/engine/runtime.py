@@ -299,7 +299,7 @@ class Runtime:
                 await self._end(run)
 
     async def _leave(self) -> None:
-        """Leave the task group of the background runs. Parked ones are evicted: a continue walks their tree again."""
+        """Leave the task group of the background runs. Parked ones are let go: a continue walks their tree again."""
         assert self._runs is not None
         self._runs.close()
         for run in list(self._runs.runs):

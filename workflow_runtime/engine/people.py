@@ -1,0 +1,73 @@
+"""The people of a run: the subscriber of its bus that keeps what is asked of them and takes their answers. (D8)
+
+A question is opened beside the event that tells of it, and stored with the next commit. Answers are stored before they are
+signalled. A deadline is no signal: the Runtime continues a run whose deadline has passed, the answer that its policy gives
+is stored, and signalled as any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..core.life import Happening, Life
+from . import pausing
+from .pauses import Pauses, Requirement
+from .signals import Answered
+from .step_events import question_withdrawn
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+__all__ = ["People"]
+
+
+class People:
+    """The questions of one run, which most runs do not have."""
+
+    __slots__ = ("_pauses",)
+
+    def __init__(self, pauses: Pauses | None) -> None:
+        self._pauses = pauses
+
+    @property
+    def pauses(self) -> Pauses:
+        if self._pauses is None:
+            self._pauses = Pauses()
+        return self._pauses
+
+    @property
+    def has_questions(self) -> bool:
+        return self._pauses is not None and bool(self._pauses.by_id)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there are questions, or answers that were used, that are not stored yet."""
+        return self._pauses is not None and bool(self._pauses.changed)
+
+    def changes(self) -> list[Requirement]:
+        """The questions and answers that are not stored yet, handed out once."""
+        return self._pauses.take() if self._pauses is not None else []
+
+    def open(self, run: Execution, requirement: Requirement) -> None:
+        """Ask: the question is stored soon, also while other branches work."""
+        self.pauses.add(requirement)
+        if run.recorder is not None:
+            run.recorder.flush_soon()
+
+    def withdraw(self, run: Execution, path: str) -> None:
+        """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""
+        if not self.has_questions:
+            return
+        for item in self.pauses.withdraw(path, run.clock.time()):
+            if path:  # the end of the run says it of all that is left
+                run.bus.publish(question_withdrawn(run, item))
+
+    def answered(self, run: Execution, signal: Answered) -> bool:
+        """Take over the answers that are new here, and go as far as they reach. False when none is new."""
+        new = self.pauses.absorb(signal.requirements)
+        if new and run.happen(Happening.ANSWERED) is Life.RUNNING:
+            pausing.deliver(run)
+        return bool(new)
+
+    handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {Answered: answered}

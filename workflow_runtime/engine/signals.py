@@ -1,0 +1,58 @@
+"""Signals: what is said to a run, as events are what the run says.
+
+They have no number, and are handled at once, by the one subscriber of the run's bus whose ``handles`` names their class.
+What must not be lost is stored before it is signalled; then a signal only says "look".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .pauses import Requirement
+
+__all__ = ["Answered", "Cancel", "Evict", "Fail", "Release", "Signal", "SignalSubscriber"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The run is to end as cancelled."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The run is to end with this error, which came from beside its steps: a commit was refused, the lease was lost."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """The run's task is to end without an outcome: the database, or another process, has the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """As ``Evict``; its lease is given up once the task has ended, so that another process goes on at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """These answers are stored, among others that may be known."""
+
+    requirements: list[Requirement]
+
+
+Signal = Cancel | Fail | Evict | Release | Answered
+
+
+class SignalSubscriber(Protocol):
+    """A subscriber of a run's bus that is told signals. It is given the run with each, and keeps no reference to it."""
+
+    handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]]
+    """By class of signal: the method that handles it."""
