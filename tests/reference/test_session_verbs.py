@@ -12,6 +12,7 @@ import pytest
 
 from workflow_runtime import (
     BaseDb,
+    InputError,
     Loop,
     RunMetrics,
     SessionMetrics,
@@ -21,6 +22,7 @@ from workflow_runtime import (
     StepInput,
     Workflow,
     WorkflowChatInteraction,
+    WorkflowRunOutput,
     WorkflowSession,
 )
 
@@ -480,3 +482,80 @@ async def test_the_chat_history_of_a_cancelled_run_that_had_said_nothing_says_th
 
 async def anyio_forever(step_input: StepInput) -> None:
     await anyio.sleep_forever()
+
+
+# -- save_session: every changed part is stored or refused -----------------------------------------------------------------
+
+CLEARED: dict[str, tuple[Any, Any]] = {
+    "session_name": ("name", None),
+    "metadata": ({"a": 1}, None),
+    "workflow_data": ({"x": 1}, {"x": 2}),
+}
+
+
+@pytest.mark.parametrize("part", CLEARED)
+def test_save_session_stores_what_was_set_and_then_cleared(api: Api, db: BaseDb, part: str) -> None:
+    workflow = chat(db)
+    api(workflow).run("x", session_id="s")
+    for value in CLEARED[part]:
+        session = api(workflow).get_session("s")
+        setattr(session, part, value)
+        api(workflow).save_session(session)
+        assert getattr(api(workflow).get_session("s"), part) == value
+    api(workflow).run("y", session_id="s")
+    assert getattr(api(workflow).get_session("s"), part) == CLEARED[part][1]
+
+
+def change(session: WorkflowSession, what: str) -> None:
+    runs = session.runs or []
+    if what == "a run that is added":
+        session.runs = [*runs, WorkflowRunOutput(run_id="new")]
+    elif what == "a run that is removed":
+        session.runs = runs[1:]
+    elif what == "a run that is changed":
+        runs[0].content = "changed"
+    elif what == "metrics":
+        session.session_metrics = SessionMetrics(runs=7)
+    elif what == "created_at":
+        session.created_at = 1
+    elif what == "updated_at":
+        session.updated_at = 1
+    else:
+        session.user_id = None
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("a run that is added", "runs are stored by running them; 'new' is none of this session's"),
+        ("a run that is removed", "runs are not deleted by saving a session"),
+        ("a run that is changed", "was changed; a stored run cannot be"),
+        ("metrics", "session_metrics are the sums over its runs"),
+        ("created_at", "created_at and updated_at are set by the database"),
+        ("updated_at", "created_at and updated_at are set by the database"),
+        ("user", "a session keeps its user, 'ada'"),
+    ],
+)
+def test_save_session_refuses_what_it_does_not_store(api: Api, db: BaseDb, what: str, message: str) -> None:
+    workflow = chat(db)
+    for text in "xy":
+        api(workflow).run(text, session_id="s", user_id="ada")
+    session = api(workflow).get_session("s")
+    session.session_name = "must not be stored"
+    change(session, what)
+    with pytest.raises(InputError, match=message):
+        api(workflow).save_session(session)
+    assert api(workflow).get_session("s").session_name is None
+
+
+def test_save_session_takes_a_session_that_was_read_with_some_of_its_runs(api: Api, db: BaseDb) -> None:
+    workflow = chat(db)
+    for text in "xyz":
+        api(workflow).run(text, session_id="s")
+    session = api(workflow).get_session("s", last_n_runs=1)
+    api(workflow).run("later", session_id="s")
+    session.session_name = "named"
+    api(workflow).save_session(session)
+    api(workflow).save_session(session)
+    assert api(workflow).get_session("s").session_name == "named"
+    assert len(api(workflow).get_session("s").runs) == 4

@@ -54,12 +54,12 @@ def decode_session(row: SessionRow) -> WorkflowSession:
     """The stored session as users see it, without its runs."""
     workflow_data = codec.decode_value(row.workflow_data, "workflow_data") if row.workflow_data else {}
     more_data = workflow_data.pop(MORE_DATA, {}) if type(workflow_data) is dict else {}
-    return WorkflowSession(
+    session = WorkflowSession(
         session_id=row.session_id,
         user_id=row.user_id,
         workflow_id=row.workflow_id,
         workflow_name=row.workflow_name,
-        session_name=row.name,
+        session_name=row.name or None,
         session_state={key: decode_state(row, key) for key in row.state},
         session_metrics=codec.decode_typed(row.metrics, SessionMetrics, "metrics") if row.metrics else None,
         workflow_data=(workflow_data or None) if type(workflow_data) is dict else workflow_data,
@@ -70,6 +70,8 @@ def decode_session(row: SessionRow) -> WorkflowSession:
         version=row.version,
         loaded_state=row.state,
     )
+    session.loaded = (codec.encode_value(session.session_metrics), (session.created_at, session.updated_at), [])
+    return session
 
 
 def encode_workflow_data(session: WorkflowSession, outline: bytes | None) -> bytes | None:

@@ -96,6 +96,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
     updated_at: int | None = None
     version: int = 0
     loaded_state: dict[str, bytes] | None = None  # what was stored when it was read; saving writes the difference
+    loaded: tuple[bytes, tuple[int | None, int | None], list[str]] | None = None  # metrics, times, ids of runs: as read
     more_data: dict[str, Any] = msgspec.field(default_factory=dict)  # of the user's, in ``session_data``
 
     @property

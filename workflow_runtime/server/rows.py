@@ -98,7 +98,7 @@ def run_summary(row: RunRow, left_alone: str | None = None) -> RunSummary:
 def session_summary(row: SessionRow) -> SessionSummary:
     return SessionSummary(
         session_id=row.session_id,
-        session_name=row.name,
+        session_name=row.name or None,
         user_id=row.user_id,
         workflow_id=row.workflow_id,
         workflow_name=row.workflow_name,

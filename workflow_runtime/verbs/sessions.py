@@ -7,12 +7,13 @@ from typing import Any
 
 from .. import engine
 from ..core.state import changes, snapshot
-from ..model import checks, codec
+from ..model import checks
 from ..model.errors import ConcurrentWrite, InputError, SessionNotFound, StorageError
 from ..model.metrics import SessionMetrics
 from ..model.session import WorkflowChatInteraction, WorkflowSession
 from ..storage.base import Batch, SessionPatch, SessionRow
 from .base import Verbs
+from .saving import columns, refuse_unsaved
 
 __all__ = ["SessionVerbs"]
 
@@ -48,6 +49,8 @@ class SessionVerbs(Verbs):
         engine.sessions.refuse_other_user(row, user_id)
         session = engine.sessions.decode_session(row)
         session.runs = list(await engine.sessions.load_runs(self.db, chosen, last_n_runs)) or None
+        if session.loaded is not None:
+            session.loaded = (*session.loaded[:2], [run.run_id for run in session.runs or ()])
         return session
 
     def get_session(
@@ -142,11 +145,15 @@ class SessionVerbs(Verbs):
         return engine.portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
-        """Store the session's name, metadata, state, and what else is in its ``session_data``; its runs are stored by
-        running. Nothing without a db.
+        """Store the session's name, metadata, state, ``workflow_data``, and what else is in its ``session_data``; None
+        clears the name and the metadata. Nothing without a db.
 
         Of the state what was changed since the session was read is written, so that what others have stored meanwhile
         under other keys stays.
+
+        Raises:
+            InputError: It is no session, or something of it was changed that is not stored so: its runs, metrics or times.
+            SessionOwnerError: It is another user's.
         """
         if not isinstance(session, WorkflowSession):
             raise InputError(
@@ -158,9 +165,12 @@ class SessionVerbs(Verbs):
         stored = known.state if known is not None else {}
         if known is not None:
             engine.sessions.refuse_other_user(known, session.user_id)
+        await refuse_unsaved(self.db, session, known)
         after = snapshot(session.session_state)
         before = stored if known is None or session.loaded_state is None else session.loaded_state
-        await self._write_state(session.session_id, changes(before, after), stored, session)
+        await self._write_state(
+            session.session_id, changes(before, after), stored, columns(session, known, self.definition().outline)
+        )
         session.loaded_state = after
 
     def save_session(self, session: WorkflowSession) -> None:
@@ -213,23 +223,13 @@ class SessionVerbs(Verbs):
         session_id: str,
         state: dict[str, Any],
         known: dict[str, bytes],
-        session: WorkflowSession | None = None,
+        extra: dict[str, Any] | None = None,
     ) -> None:
         """Write these keys; a caller who sets a key means it, so a concurrent value of the same key is replaced."""
         expected: dict[str, bytes | None] = {key: known.get(key) for key in state}
-        extra: dict[str, Any] = {}
-        if session is not None:
-            extra = {"user_id": session.user_id, "name": session.session_name}
-            if session.workflow_id is not None:
-                extra.update(workflow_id=session.workflow_id, workflow_name=session.workflow_name)
-            if session.more_data or session.workflow_data is not None:
-                outline = self.definition().outline
-                extra["workflow_data"] = engine.sessions.encode_workflow_data(session, outline)
-            if session.metadata is not None:
-                extra["metadata"] = codec.encode_value(session.metadata, "session metadata")
         while True:
             try:
-                await self._patch(session_id, state=dict(state), expected=expected, **extra)
+                await self._patch(session_id, state=dict(state), expected=expected, **(extra or {}))
                 return
             except ConcurrentWrite as conflict:
                 expected.update(conflict.current)
