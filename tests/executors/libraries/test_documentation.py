@@ -1,4 +1,4 @@
-"""The programs of ``docs/agents.md`` and of the README, each in its library's environment, against a model server on this machine."""
+"""The programs of the README and of ``docs/agents.md``, in their libraries' environments, against a local model server."""
 
 from __future__ import annotations
 
