@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_runtime import BuildError, InMemoryDb, Parallel, Step, Workflow
+from workflow_runtime import BuildError, InMemoryDb, Parallel, Registry, Step, Workflow
 from workflow_runtime.executors import Adapter, Call, ExecutorOutput, registry
 
 
@@ -143,3 +143,17 @@ def test_with_durability_exit_nothing_is_durable_inside() -> None:
     for durable in (None, False):
         agent = Step("a", agent=shop_agent(), durable=durable)
         assert Workflow(steps=[agent], db=InMemoryDb(), durability="exit").run("a novel").content == "books: a novel"
+
+
+@pytest.mark.usefixtures("_registered")
+def test_what_a_step_says_of_its_agent_is_kept_as_data() -> None:
+    agent = shop_agent()
+    step = Step("sell", agent=agent, durable=False, executor_options={"limit": 3, "client": object()})
+    data = Workflow(name="shop", steps=[step]).to_dict()
+    assert data["steps"][0]["durable"] is False
+    assert data["steps"][0]["executor_options"] == {"limit": 3}
+    registry_of_names = Registry()
+    registry_of_names.add(agent, name=data["steps"][0]["agent_ref"])
+    rebuilt = Workflow.from_dict(data, registry=registry_of_names)
+    assert rebuilt.to_dict() == data
+    assert rebuilt.run("a novel").content == "books: a novel"

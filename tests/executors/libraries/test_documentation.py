@@ -1,4 +1,4 @@
-"""The programs of ``docs/agents.md`` and of the README, each in the environment of its library, with a model on loopback."""
+"""The programs of the README and of ``docs/agents.md``, in their libraries' environments, against a local model server."""
 
 from __future__ import annotations
 
