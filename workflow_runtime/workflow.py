@@ -204,6 +204,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
                 steps_class=self.kinds["Steps"],
                 unique_names=self.unique_names,
             )
+        self._refuse_unrecorded(plan)
         declare(*self._modules(plan, function))
         history = self.add_workflow_history_to_steps
         loads_runs, limit = history_wanted(plan.root, history, self.num_history_runs)
@@ -244,6 +245,16 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
             observers=tuple(observers),
             outline=encode_value(outline),
         )
+
+    def _refuse_unrecorded(self, plan: Plan) -> None:
+        """BuildError for a step that is to be durable inside where nothing is stored before the run ends."""
+        for top in plan.root:
+            for _, node in top.walk():
+                if getattr(getattr(node, "declared", None), "durable", None) and self.durability == "exit":
+                    raise BuildError(
+                        f"Step {node.name!r}: durable=True needs a workflow that stores what its steps do, and"
+                        f" durability='exit' of {self.name or self.id!r} stores at the end only; use 'async' or 'sync'"
+                    )
 
     def _modules(self, plan: Plan, function: Any) -> set[str]:
         """Where it is written: what its program stored when it was ``__main__`` is looked for there."""

@@ -419,3 +419,38 @@ async def test_an_answered_agent_goes_on_also_as_another_object(
         done = await workflow.acontinue_run(run_id="r", step_requirements=[requirement])
     assert (done.status, done.content) == (RunStatus.completed, content)
     assert "StepExecutorContinued" in names(done.events or ())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_function", [False, True], ids=["agent", "function that yields its events"])
+@pytest.mark.parametrize("event", ["RunContent", "OfTheLibrary"])
+async def test_a_providers_own_objects_are_left_out_of_what_is_stored(
+    db: BaseDb, event: str, in_function: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Agent:
+        name = "agent"
+
+        async def arun(self, input: Any) -> AsyncIterator[Any]:
+            for _ in range(2):
+                yield {
+                    "event": event,
+                    "content": "hello",
+                    "raw_chunk": object(),
+                    "tool": {"name": "t", "raw": object()},
+                }
+
+    async def function(step_input: StepInput) -> AsyncIterator[Any]:
+        async for item in Agent().arun(step_input.input):
+            yield item
+
+    step = Step("a", executor=function) if in_function else Step("a", agent=Agent())
+    workflow = Workflow(name="w", steps=[step], db=db, store_events=True)
+    output = await workflow.arun("x")
+    assert output.status is RunStatus.completed
+    stored = await workflow.aget_run_output(str(output.run_id))
+    assert stored is not None
+    (found, _) = [item for item in stored.events or () if "hello" in (getattr(item, "content", None) or "")][:2]
+    assert getattr(found, "raw_chunk", None) is None
+    warnings = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(warnings) == 1
+    assert "raw_chunk" in warnings[0]

@@ -6,6 +6,7 @@ A library is a dependency group ``agent-NAME`` of pyproject.toml, which has the 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 import xml.etree.ElementTree as ET
@@ -59,7 +60,9 @@ def outcomes(library: str, folder: Path) -> list[Outcome]:
     module = f"test_{_MODULES.get(library, library).replace('-', '_')}.py"
     command = [environment(library), "-m", "pytest", "--config-file", TESTS / "pytest.ini", "--rootdir", TESTS]
     command += ["--confcutdir", TESTS, f"--junitxml={report}", f"--basetemp={folder / 'temp'}", TESTS / module]
-    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False)
+    command.append(TESTS / "test_documentation.py")
+    environ = {**os.environ, "WORKFLOW_RUNTIME_LIBRARY": library}
+    done = subprocess.run(command, cwd=TESTS, env=environ, capture_output=True, text=True, check=False)
     if not report.exists():
         return [Outcome(module, f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")]
     found = [_outcome(case) for case in ET.parse(report).iter("testcase")]

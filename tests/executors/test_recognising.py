@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workflow_runtime import BuildError, Step, Workflow
+from workflow_runtime import BuildError, InMemoryDb, Parallel, Registry, Step, Workflow
 from workflow_runtime.executors import Adapter, Call, ExecutorOutput, registry
 
 
@@ -117,13 +117,43 @@ def test_no_library_is_imported_unless_an_agent_of_it_is_there() -> None:
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("durable", [True])
-def test_an_agent_that_cannot_be_recorded_is_not_durable_inside(durable: bool) -> None:
+def test_an_agent_that_cannot_be_recorded_is_not_durable_inside() -> None:
     class Plain:
         def arun(self, input: Any) -> Any:
             return input
 
     with pytest.raises(BuildError, match=r"Step 'a': durable=True, but .* of Plain cannot be recorded"):
-        Workflow(steps=[Step("a", agent=Plain(), durable=durable)])
+        Workflow(steps=[Step("a", agent=Plain(), durable=True)])
     with pytest.raises(BuildError, match=r"durable=True is for agents"):
-        Workflow(steps=[Step("a", executor=len, durable=durable)])
+        Workflow(steps=[Step("a", executor=len, durable=True)])
+
+
+class RecordedAdapter(ShopAdapter):
+    durable = True
+
+
+@pytest.mark.usefixtures("_registered")
+def test_with_durability_exit_nothing_is_durable_inside() -> None:
+    registry.register("shop_agents.Agent", RecordedAdapter)
+    step = Parallel(Step("a", agent=shop_agent(), durable=True), name="both")
+    with pytest.raises(
+        BuildError, match=r"Step 'a': durable=True needs a workflow that stores .* use 'async' or 'sync'"
+    ):
+        Workflow(name="shop", steps=[step], db=InMemoryDb(), durability="exit")
+    for durable in (None, False):
+        agent = Step("a", agent=shop_agent(), durable=durable)
+        assert Workflow(steps=[agent], db=InMemoryDb(), durability="exit").run("a novel").content == "books: a novel"
+
+
+@pytest.mark.usefixtures("_registered")
+def test_what_a_step_says_of_its_agent_is_kept_as_data() -> None:
+    agent = shop_agent()
+    step = Step("sell", agent=agent, durable=False, executor_options={"limit": 3, "client": object()})
+    data = Workflow(name="shop", steps=[step]).to_dict()
+    assert data["steps"][0]["durable"] is False
+    assert data["steps"][0]["executor_options"] == {"limit": 3}
+    registry_of_names = Registry()
+    registry_of_names.add(agent, name=data["steps"][0]["agent_ref"])
+    rebuilt = Workflow.from_dict(data, registry=registry_of_names)
+    assert rebuilt.to_dict() == data
+    assert rebuilt.run("a novel").content == "books: a novel"

@@ -301,3 +301,24 @@ async def test_every_answer_is_told_once_though_others_were_open_when_it_came(db
         output = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[item])
     told = [event.path for event in output.events or () if event.event == "StepContinued"]
     assert sorted(told) == ["0.all/0.a", "0.all/1.b", "0.all/2.c"]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["another process", "same process"])
+async def test_a_question_inside_once_pauses_the_run(db: BaseDb, elsewhere: bool) -> None:
+    async def booked(step_input: StepInput, run_context: RunContext) -> str:
+        async def seats() -> int:
+            return int(await run_context.ask("seats?", int))
+
+        return f"{await run_context.once('seats', seats)} seats"
+
+    def make() -> Workflow:
+        return Workflow(name="w", steps=[booked], db=db, evict_after=0.0 if elsewhere else 300.0)
+
+    workflow = make()
+    with anyio.fail_after(60):
+        output = await workflow.arun("x")
+        (question,) = output.active_step_requirements
+        question.answer({"user_input": {"value": 2}})
+        workflow = make() if elsewhere else workflow
+        done = await workflow.acontinue_run(run_id=output.run_id, step_requirements=[question])
+    assert done.content == "2 seats"

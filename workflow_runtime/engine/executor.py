@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ import sniffio
 from ..core.life import PAUSED
 from ..executors import Adapter, Call, ExecutorError, ExecutorOutput, ExecutorRun
 from ..executors.current import CURRENT
+from ..executors.message import answers_in, with_answers
 from ..executors.objects import Returned, read
 from ..model.enums import RunStatus
 from ..model.errors import EngineError
 from ..model.events import CustomEvent, WorkflowEvent
-from ..model.executor_events import ExecutorEvent, executor_event
+from ..model.executor_events import ExecutorEvent
 from ..model.media import Media
 from ..model.metrics import RunMetrics
 from ..model.step_io import StepInput, StepOutput
@@ -59,6 +60,7 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
         call.paused, call.answers = paused["output"], answered
         call.usage = RunMetrics.of(paused.get("usage"))
     chunks = _ExecutorChunks(frame, node, path, attempt, said, journal)
+    state = frame.working() if frame.mixed else {}
     token = CURRENT.set(context)
     try:
         await _read(frame, path, adapter.run(call), chunks)
@@ -74,9 +76,18 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     if output is not None and output.is_paused:
         usage = output.metrics.to_dict() if output.metrics is not None else None
         paused = {"round": number, "output": output.paused, "counts": counts, "usage": usage}
+        _keep_state(frame, path, number, state)
         frame.enter(node, path, paused, attempt)
         open_requirement(frame, node, path, output, number)
     return _as_step_output(frame, node, path, chunks)
+
+
+def _keep_state(frame: Frame, path: str, number: int, before: Mapping[str, Any]) -> None:
+    """What the agent has changed of the session state before its pause is part of the run: it is not done again."""
+    changed = {key: now for key, now in frame.working().items() if key not in before or before[key] != now}
+    if changed:
+        frame.remember(f"{path}!state:{number}", True, changed=changed)
+        frame.take_over(changed, path)
 
 
 def _check_loop(adapter: Adapter, node: Any) -> None:
@@ -108,6 +119,8 @@ def _call(frame: Frame, node: Any, step_input: StepInput, context: RunContext, j
         history = step_input.get_workflow_history_context()
         if history:
             message = f"{history}\n\n{as_text(message) or ''}"
+    answers = answers_in(step_input.additional_data, request.input.additional_data)
+    message = with_answers(message, answers)
     call = Call(
         agent=node.declared.active_executor,
         message=message,
@@ -125,6 +138,7 @@ def _call(frame: Frame, node: Any, step_input: StepInput, context: RunContext, j
         dependencies=context.dependencies,
         metadata=context.metadata,
         additional_data=step_input.additional_data,
+        given_answers=answers,
         run_context=context,
         options=dict(node.declared.executor_options or {}),
     )
@@ -199,7 +213,8 @@ class _ExecutorChunks(Chunks):
             self.returned = item.value
             return
         if not isinstance(item, (WorkflowEvent, CustomEvent, str)):
-            item = executor_event(item, executor_type=self._node.executor_type, executor_name=self._node.executor_name)
+            kind, name = self._node.executor_type, self._node.executor_name
+            item = self._typed(item, executor_type=kind, executor_name=name) or item
         if isinstance(item, ExecutorEvent):
             if item.event == ("TeamRunError" if self._node.executor_type == "team" else "RunError"):
                 self._error = item.error or as_text(item.content) or "it reported an error"

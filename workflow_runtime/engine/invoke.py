@@ -202,13 +202,14 @@ def as_output(node: Any, found: Any) -> StepOutput:
 class Chunks:
     """What a generator has yielded so far: published at once, kept for the output."""
 
-    __slots__ = ("_attempt", "_frame", "_node", "_path", "_said", "final", "parts")
+    __slots__ = ("_attempt", "_frame", "_left_out", "_node", "_path", "_said", "final", "parts")
 
     def __init__(self, frame: Frame, node: Any, path: str, attempt: int, said: Said | None) -> None:
         self._frame, self._node, self._path, self._attempt = frame, node, path, attempt
         self._said = said
         self.parts: list[Any] = []
         self.final: Any = _END
+        self._left_out: set[str] | None = None  # fields of another library's events
 
     def add(self, chunk: Any) -> bool:
         """Take one chunk; True when it is a StepOutput, which ends the step."""
@@ -225,8 +226,28 @@ class Chunks:
             return False
         return self._event(chunk)
 
+    def _typed(self, chunk: Any, **whose: Any) -> Any:
+        """``chunk`` as an event, None if it is none. Of another library's event, what cannot be stored is left out."""
+        event = executor_event(chunk, **whose)
+        if event is None or event is chunk or self._frame.run.recorder is None:
+            return event
+        from ..executors.storing import storable
+
+        event, lost = storable(event)
+        new = set(lost) - (self._left_out or set())
+        if new:
+            self._left_out = {*(self._left_out or ()), *new}
+            logger.warning(
+                "run %s: %s of the events of step %r cannot be stored and is left out",
+                self._frame.run.id,
+                ", ".join(sorted(new)),
+                self._path,
+                extra={"run_id": self._frame.run.id, "step_path": self._path},
+            )
+        return event
+
     def _event(self, chunk: Any) -> bool:
-        event = executor_event(chunk)
+        event = self._typed(chunk)
         frame = self._frame
         if event is None:
             self._take(chunk)

@@ -7,7 +7,8 @@ object of that library is a step. This room imports ``model`` only.
 An object that keeps the protocol has ``arun`` (or ``ainvoke``, ``acall``, or, called in a worker thread, ``run`` or
 ``invoke``), which is called with those of these keywords that its signature takes: ``input``, ``images``, ``videos``,
 ``audio``, ``files``, ``session_id``, ``user_id``, ``session_state``, ``run_context``, ``run_id``, ``stream``,
-``stream_events``, ``yield_run_output``. It may
+``stream_events``, ``yield_run_output``; and where a person answered to the step: ``user_input``, ``previous_output``,
+``rejection_feedback``. It may
 
 - return (or, for ``arun``, be awaited to give) an object with ``content`` and any of ``run_id``, ``status``, ``metrics``,
   ``images``, ``videos``, ``audio``, ``files``, ``messages``; or any plain value;

@@ -31,7 +31,9 @@ class Call(msgspec.Struct, kw_only=True):
 
     Attributes:
         agent: The object of the step.
-        message: The step's message: the content of the step before, or the run's input.
+        message: The step's message: the content of the step before, or the run's input; behind it what a person answered.
+        given_answers: The answers by themselves: ``user_input`` (a form's values), ``rejection_feedback`` and
+            ``previous_output``.
         run_id: The same for every attempt and recovery of this step of this run, and for no other step.
         session_state: The live state. Changing it in place changes the session's.
         run_context: The ``RunContext`` of the step.
@@ -62,6 +64,7 @@ class Call(msgspec.Struct, kw_only=True):
     dependencies: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     additional_data: dict[str, Any] | None = None
+    given_answers: dict[str, Any] = {}
     run_context: Any = None
     options: dict[str, Any] = {}
     paused: Any = None

@@ -71,7 +71,8 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
             elif name.endswith("RunContent") and recording is not None and recording.is_replayed(item):
                 continue
             elif name == own and type(item.content) is str and not item.reasoning_content and events.is_own(item):
-                yield events.text(item.content)
+                if item.content:
+                    yield events.text(item.content)
             else:
                 if name == ("TeamRunError" if is_team else "RunError") and events.is_own(item):
                     error = as_text(item.content) or "it reported an error"

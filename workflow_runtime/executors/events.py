@@ -30,6 +30,11 @@ class Events:
         self.first: float | None = None
         """Seconds from the start to the first text."""
 
+    @property
+    def seconds(self) -> float:
+        """Seconds from the start to now."""
+        return time.perf_counter() - self._began
+
     def is_own(self, item: Any) -> bool:
         """Whether the library's event ``item`` is of the step's own agent or team, not of a member."""
         return not getattr(item, "parent_run_id", None)
@@ -53,6 +58,14 @@ class Events:
         tool = _tool(call_id, name, arguments)
         self._arguments[call_id] = tool["tool_args"]
         return self.make("ToolCallStarted", tool=tool)
+
+    def tool_was_asked_for(self, call_id: str, arguments: Any) -> None:
+        """The run continues behind a question about this call, whose start was published before it."""
+        self._arguments[call_id] = tool_arguments(arguments)
+
+    def is_started(self, call_id: str) -> bool:
+        """Whether the call's start was published, and its end was not."""
+        return call_id in self._arguments
 
     def tool_completed(self, call_id: str, name: str, result: Any, *, error: bool = False) -> ExecutorEvent:
         """``result`` becomes builtins; the arguments are those of its start. ``error``: the tool failed, and the model
@@ -95,7 +108,8 @@ def plain(value: Any) -> Any:
 
 
 def approval(call_id: str, name: str, arguments: Any, **more: Any) -> dict[str, Any]:
-    """The question whether a tool may run. The answer is ``confirmation`` (bool) and ``confirmation_note``."""
+    """The question whether a tool may run. The answer is ``confirmation`` (bool), ``confirmation_note``, and with a yes
+    the arguments that a person has changed: ``user_input``."""
     tool = {**_tool(call_id, name, arguments), "requires_confirmation": True}
     return {"id": call_id, "tool_execution": tool, **more}
 

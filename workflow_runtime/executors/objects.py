@@ -165,6 +165,7 @@ def _arguments(call: Call) -> dict[str, Any]:
         "stream": True,
         "stream_events": True,
         "yield_run_output": True,
+        **call.given_answers,
     }
 
 

@@ -7,10 +7,9 @@ Imported when a step has such an agent. Deferred tools (approvals and external c
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -34,7 +33,7 @@ from ..model.metrics import RunMetrics
 from ..model.text import as_text
 from .adapter import Adapter, Call, ExecutorOutput, Once
 from .events import Events, approval, external_result, plain
-from .tasks import in_own_task
+from .tasks import piped
 
 __all__ = ["Durability", "PydanticAIAdapter"]
 
@@ -51,51 +50,49 @@ class PydanticAIAdapter(Adapter):
     durable = True
 
     def run(self, call: Call) -> AsyncIterator[Any]:
-        return in_own_task(_run(call))
+        return _run(call) if call.once is None else piped(partial(_run_recorded, call))
+
+
+def _events(call: Call) -> Events:
+    events = Events(call, agent_id=call.executor_name)
+    if call.paused is not None:
+        requests = _REQUESTS.validate_python(call.paused["requests"])
+        for part in (*requests.approvals, *requests.calls):
+            events.tool_was_asked_for(part.tool_call_id, part.args)
+    return events
 
 
 async def _run(call: Call) -> AsyncGenerator[Any, None]:
-    """The events of one entry. With ``call.once`` the text comes from inside the recorded request: a repeated one is
-    silent. The other events come from the run itself in both cases."""
-    events = Events(call, agent_id=call.executor_name)
+    events = _events(call)
+    text = _Text(events)
     yield events.started() if call.paused is None else events.continued()
-    options = await _options(call)
-    began = time.perf_counter()
-    if call.once is None:
-        text = _Text(events)
-        async with call.agent.run_stream_events(**options) as stream:
-            async for event in stream:
-                if isinstance(event, AgentRunResultEvent):
-                    for made in _end(call, event.result, events, time.perf_counter() - began):
-                        yield made
-                    return
-                for made in (*text.of(event), *_tool_events(events, event)):
+    async with call.agent.run_stream_events(**await _options(call)) as stream:
+        async for event in stream:
+            if isinstance(event, AgentRunResultEvent):
+                for made in _end(call, event.result, events):
                     yield made
-        return
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-    capability = Durability(call.once, name=call.step_name, publish=queue.put_nowait, events=events)
+                return
+            for made in (*text.of(event), *_tool_events(events, event)):
+                yield made
+
+
+async def _run_recorded(call: Call, put: Callable[[Any], None]) -> None:
+    """The text comes from inside the recorded request: a repeated one is silent. The other events come from the run."""
+    events = _events(call)
+    put(events.started() if call.paused is None else events.continued())
+    options = await _options(call)
+    capability = Durability(
+        call.once, name=call.step_name, models=options.pop("models", None), event_stream_handler=_live(events, put)
+    )
     options["capabilities"] = [*(options.get("capabilities") or ()), capability]
-
-    async def run() -> AgentRunResult[Any]:
-        async with call.agent.run_stream_events(**options) as stream:
-            async for event in stream:
-                if isinstance(event, AgentRunResultEvent):
-                    return event.result
-                for made in _tool_events(events, event):
-                    queue.put_nowait(made)
-        raise RuntimeError(f"{call.executor_name}: the run ended without a result")
-
-    task = asyncio.ensure_future(run())
-    task.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (event := await queue.get()) is not None:
-            yield event
-        for made in _end(call, await task, events, time.perf_counter() - began):
-            yield made
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
+    async with call.agent.run_stream_events(**options) as stream:
+        async for event in stream:
+            if isinstance(event, AgentRunResultEvent):
+                for made in _end(call, event.result, events):
+                    put(made)
+                return
+            for made in _tool_events(events, event):
+                put(made)
 
 
 async def _options(call: Call) -> dict[str, Any]:
@@ -167,6 +164,8 @@ class _Text:
 def _tool_events(events: Events, event: Any) -> list[Any]:
     if isinstance(event, m.FunctionToolCallEvent):
         part = event.part
+        if events.is_started(part.tool_call_id):
+            return []  # it waited for an answer
         return [events.tool_started(part.tool_call_id, part.tool_name, part.args)]
     if isinstance(event, m.FunctionToolResultEvent):
         result = event.part
@@ -181,14 +180,14 @@ def _tool_events(events: Events, event: Any) -> list[Any]:
 # -- the result --------------------------------------------------------------------------------------------------------
 
 
-def _end(call: Call, result: AgentRunResult[Any], events: Events, seconds: float) -> list[Any]:
-    output = _output(call, result, events, seconds)
+def _end(call: Call, result: AgentRunResult[Any], events: Events) -> list[Any]:
+    output = _output(call, result, events)
     last = events.paused() if output.is_paused else events.completed(output.content, output.metrics)
     return [last, output]
 
 
-def _output(call: Call, result: AgentRunResult[Any], events: Events, seconds: float) -> ExecutorOutput:
-    metrics = _metrics(result, seconds, events.first)
+def _output(call: Call, result: AgentRunResult[Any], events: Events) -> ExecutorOutput:
+    metrics = _metrics(result, events.seconds, events.first)
     messages = _MESSAGES.dump_python(result.all_messages(), mode="json")
     output = result.output
     if not isinstance(output, DeferredToolRequests):
@@ -252,9 +251,8 @@ def _verdict(part: m.ToolCallPart, answer: Mapping[str, Any]) -> ToolApproved | 
     if not answer.get("confirmation"):
         note = answer.get("confirmation_note")
         return ToolDenied(note) if note else ToolDenied()
-    arguments = (answer.get("tool_execution") or {}).get("tool_args")
-    changed = isinstance(arguments, dict) and arguments != part.args_as_dict()
-    return ToolApproved(override_args=arguments) if changed else ToolApproved()
+    changed = answer.get("user_input")
+    return ToolApproved(override_args={**part.args_as_dict(), **changed}) if changed else ToolApproved()
 
 
 # -- durable inside ----------------------------------------------------------------------------------------------------
@@ -269,6 +267,7 @@ class Durability(BaseDurabilityCapability):  # type: ignore[misc]  # the library
         once: The ``run_context`` of the function step that runs the agent, or its ``once``.
         name: Names the records; the agent's own name where it has one. It must not change while runs are under way.
         models: Further models that the agent is run with, by a name: ``{"second": model}``.
+        event_stream_handler: Gets the events of a request while it runs; those of a recorded request it does not get.
     """
 
     engine_spec = DurabilityEngineSpec(
@@ -285,13 +284,11 @@ class Durability(BaseDurabilityCapability):  # type: ignore[misc]  # the library
         *,
         name: str | None = None,
         models: Mapping[str, Any] | None = None,
-        publish: Callable[[Any], None] | None = None,
-        events: Events | None = None,
+        event_stream_handler: Any = None,
     ) -> None:
         self._once: Once = once if callable(once) else _numbered(once)
         self._backend: Any = None
-        handler = _live(_Text(events), publish) if publish is not None and events is not None else None
-        super().__init__(name=name, models=models, event_stream_handler=handler)
+        super().__init__(name=name, models=models, event_stream_handler=event_stream_handler)
 
     @property
     def in_durable_context(self) -> bool:
@@ -331,7 +328,9 @@ def _numbered(run_context: Any) -> Once:
     return once
 
 
-def _live(text: _Text, publish: Callable[[Any], None]) -> Any:
+def _live(events: Events, publish: Callable[[Any], None]) -> Any:
+    text = _Text(events)
+
     async def handler(_: Any, stream: Any) -> None:
         async with aclosing(stream) as items:
             async for event in items:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import anyio
 import pytest
 
 from ..model.enums import RunStatus
@@ -14,7 +16,7 @@ from ..steps.step import Step
 from ..workflow import Workflow
 from .executor_script import Script, ToolCall, Turn, ask, charge, fail, mail, note, pay, wait
 
-__all__ = ["ExecutorCases"]
+__all__ = ["ExecutorCases", "until"]
 
 _TEXT = ("all ", "is ", "done")
 _CHARGE = ToolCall("charge", {"eur": 5}, "c1")
@@ -161,3 +163,9 @@ class ExecutorCases:
 
 def _closing(step_input: Any) -> str:
     return f"{step_input.previous_step_content}, closed"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that only a look can tell: what another task or process has written."""
+    while not condition():
+        await anyio.sleep(0.001)

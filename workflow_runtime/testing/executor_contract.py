@@ -20,10 +20,13 @@ import pytest
 
 from ..executors import ExecutorRun
 from ..model.enums import RunStatus
+from ..model.errors import StepTimeoutError
 from ..model.media import File, Image
 from ..steps.parallel import Parallel
 from ..steps.step import Step
 from ..workflow import Workflow
+from .clock import FakeClock
+from .executor_cases import until
 from .executor_kills import KillContract
 from .executor_script import PIXELS, Verdict, heard, logged
 
@@ -166,12 +169,41 @@ class ExecutorContract(KillContract):
             reached = "RunContent" if last == "model" else "ToolCallStarted"
             async for event in stream:
                 if event.event == reached:
-                    while last == "cleaned-up" and "wait" not in logged():
-                        await anyio.sleep(0.001)
+                    if last == "cleaned-up":
+                        await until(lambda: "wait" in logged())
                     await workflow.acancel_run("r")
             output = await stream.result()
         assert output.status is RunStatus.cancelled
         assert logged()[-1] == last
+
+    async def test_leaving_the_stream_ends_all_that_the_agent_does(self, stored: dict[str, Any]) -> None:
+        workflow = self.workflow(self.cases["hanging tool"], **stored)
+        with anyio.fail_after(60):
+            async for event in workflow.arun("refund", stream=True, stream_events=True):
+                if event.event == "ToolCallStarted":
+                    await until(lambda: "wait" in logged())
+                    break
+            await until(lambda: logged()[-1] == "cleaned-up")
+
+    async def test_a_timeout_of_the_step_ends_all_that_the_agent_does(self, stored: dict[str, Any]) -> None:
+        clock = FakeClock()
+        agent = self.agent(self.cases["hanging tool"])
+        step = Step("clerk", agent=agent, timeout=60.0, durable=stored.get("durable"))
+        workflow = Workflow(name="w", steps=[step], db=stored.get("db"), clock=clock)
+
+        async def pass_time() -> None:
+            await until(lambda: "wait" in logged())
+            clock.advance(60)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pass_time)
+            with anyio.fail_after(60):
+                try:
+                    await workflow.arun("refund")
+                except StepTimeoutError:
+                    assert logged()[-1] == "cleaned-up"
+                else:
+                    raise AssertionError("the step had no end")
 
     # -- people ----------------------------------------------------------------------------------------------------------
 
@@ -230,6 +262,8 @@ class ExecutorContract(KillContract):
         done = await self.answered(output, kept, "approval")
         names = [event.event for event in done.events or () if event.path == "0.clerk"]
         assert names.count("StepStarted") == names.count("RunStarted") == names.count("RunPaused") == 1
+        tools = [event.event for event in done.events or () if event.event.startswith("ToolCall")]
+        assert tools.count("ToolCallStarted") == tools.count("ToolCallCompleted") == 2
         assert names.count("StepExecutorPaused") == names.count("StepExecutorContinued") == 1
         assert names.index("RunContinued") > names.index("StepExecutorContinued")
         behind = names[names.index("RunContinued") :]

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -31,13 +32,18 @@ class Kills(ExecutorCases):
 
     async def killed_in_mail(self, case: str, url: str, verb: str = "run") -> None:
         """Run the case in a process, or ``answer`` its questions there, and kill it in the tool ``mail``."""
+        is_alone = case != "parallel"  # else the tool beside it is to be recorded before
+        await self.killed(case, url, verb, "mail", lambda: "mail" in logged() and (is_alone or self._has_record(url)))
+
+    async def killed(self, case: str, url: str, verb: str, hangs: str, is_there: Callable[[], bool]) -> None:
+        """``run``, ``answer`` or ``recover`` the case in a process that ``hangs`` at one place, and kill it there."""
         command = [sys.executable, "-m", "workflow_runtime.testing.executor_process"]
         command += [inspect.getfile(type(self)), type(self).__name__, case, url, verb]
-        process = subprocess.Popen(command, env={**os.environ, "WORKFLOW_RUNTIME_CONTRACT_HANG": "mail"})
+        process = subprocess.Popen(command, env={**os.environ, "WORKFLOW_RUNTIME_CONTRACT_HANG": hangs})
         try:
             with anyio.fail_after(120):
-                while "mail" not in logged() or (case == "parallel" and not self._has_record(url)):
-                    assert process.poll() is None, "the process ended before it came to the tool"
+                while not is_there():
+                    assert process.poll() is None, "the process ended before it came to the place"
                     await anyio.sleep(0.01)
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -115,3 +121,23 @@ class KillContract(Kills):
         done = await self.recovered(case, url)
         assert (done.status, done.content) == (RunStatus.completed, "all is done, closed")
         assert logged() == ["model", "pay", "model", "mail", "mail", "model"]
+
+    async def test_a_request_that_was_cut_off_is_asked_again(self, tmp_path: Path) -> None:
+        if not self.durable:
+            return
+        case, url = "two tools", f"sqlite:///{tmp_path / 'runs.db'}"
+        await self.killed(case, url, "run", "model 1", lambda: logged() == ["model", "charge", "model"])
+        done = await self.recovered(case, url)
+        assert (done.status, done.content) == (RunStatus.completed, "all is done, closed")
+        assert logged() == ["model", "charge", "model", "model", "mail", "model"]
+
+    async def test_a_run_whose_process_is_killed_twice(self, tmp_path: Path) -> None:
+        if not self.durable:
+            return
+        case, url = "two tools", f"sqlite:///{tmp_path / 'runs.db'}"
+        before = ["model", "charge", "model", "mail"]
+        await self.killed_in_mail(case, url)
+        await self.killed(case, url, "recover", "mail", lambda: logged() == [*before, "mail"])
+        done = await self.recovered(case, url)
+        assert (done.status, done.content) == (RunStatus.completed, "all is done, closed")
+        assert logged() == [*before, "mail", "mail", "model"]

@@ -1,9 +1,9 @@
 """A process of its own for ``ExecutorContract``:
 
-    python -m workflow_runtime.testing.executor_process FILE CLASS CASE DATABASE run|answer
+    python -m workflow_runtime.testing.executor_process FILE CLASS CASE DATABASE run|answer|recover
 
-It runs the workflow of a case, or answers its questions with yes, until it is killed. FILE has the test's class, whose
-agent is made here anew.
+It runs the workflow of a case, answers its questions with yes, or takes its run over, until it is killed. FILE has the
+test's class, whose agent is made here anew.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ async def _main(file: str, name: str, case: str, url: str, verb: str) -> None:
     if verb == "run":
         await workflow.arun("refund", run_id="r", session_id="s")
         return
+    if verb == "recover":
+        while not await workflow.recover():
+            await asyncio.sleep(0.05)  # until the lease of the killed process has ended
+        await asyncio.Event().wait()
     questions = await workflow.alist_pending()
     for question in questions:
         question.confirm()

@@ -76,7 +76,10 @@ class Script(msgspec.Struct, kw_only=True):
         log("model")
         with open(_file() + ".heard", "a", encoding="utf-8") as file:
             file.write(f"{given!r}\n")
-        return self.turns[responses]
+        turn = self.turns[responses]
+        if os.environ.get(_HANG) == f"model {responses}":
+            return Turn(text=["half "], hangs=True)
+        return turn
 
 
 def Verdict() -> Any:

@@ -58,6 +58,10 @@ def _step(step: Step) -> dict[str, Any]:
         "offload",
     ):
         data[name] = getattr(step, name)
+    if step.durable is not None:
+        data["durable"] = step.durable
+    if options := {name: value for name, value in (step.executor_options or {}).items() if _is_json(value)}:
+        data["executor_options"] = options
     data["on_error"] = step.on_error_given
     data["human_review"] = describe_review(step.human_review)
     if step.retry is not None and step.retry != Retry(attempts=step.max_retries + 1):
@@ -67,6 +71,15 @@ def _step(step: Step) -> dict[str, Any]:
     else:
         data[f"{step.executor_kind}_ref"] = qualified_name(step.active_executor)
     return data
+
+
+def _is_json(value: Any) -> bool:
+    """False for an option that only its program can give, such as a client."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    return value is None or isinstance(value, (str, int, float, bool))
 
 
 def _container(item: Steps | Parallel | Loop | Condition | Router | Map) -> dict[str, Any]:

@@ -28,9 +28,14 @@ def as_returned(value: Any) -> Any:
     """A returned value as agno keeps it: StepOutputs as they are, of a run its content, everything else by ``str``."""
     if isinstance(value, StepOutput):
         return value
-    if isinstance(value, (ExecutorRun, WorkflowRunOutput)):
+    if isinstance(value, (ExecutorRun, WorkflowRunOutput)) or _is_of_agno(type(value)):
         return value.content
     return str(value)
+
+
+def _is_of_agno(kind: type) -> bool:
+    """Whether it is what a run of agno's own agents returns: known by name, for agno need not be there."""
+    return kind.__name__ in ("RunOutput", "TeamRunOutput") and kind.__module__.partition(".")[0] == "agno"
 
 
 def _as_chunk(value: Any) -> Any:
