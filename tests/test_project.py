@@ -168,6 +168,8 @@ ADAPTERS = {
     "langgraph": {"langgraph", "langchain_core"},
     "langgraph_interrupts": {"langchain_core"},
     "langgraph_records": {"langgraph", "langchain_core"},
+    "openai_agents": {"agents"},
+    "openai_agents_records": {"agents", "openai", "pydantic"},
     "pydantic_ai": {"pydantic_ai", "pydantic"},
 }
 IMPORT_NAMES = {"common-expression-language": "cel", "opentelemetry-api": "opentelemetry"}

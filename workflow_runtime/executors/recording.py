@@ -84,3 +84,5 @@ async def teed(
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
+        elif not task.cancelled():
+            task.exception()  # a reader that left has not seen it

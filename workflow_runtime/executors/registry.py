@@ -20,6 +20,8 @@ GROUP = "workflow_runtime.executors"
 """The entry-point group of other packages' adapters: ``"shop_agents.Agent" = "shop_adapter:ShopAdapter"``."""
 
 _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
+    "agents.Agent": "workflow_runtime.executors.openai_agents:OpenAIAgentsAdapter",
+    "agents.RealtimeAgent": "workflow_runtime.executors.openai_agents:OpenAIAgentsAdapter",
     "agno.Agent": "workflow_runtime.executors.agno:AgnoAdapter",
     "agno.Team": "workflow_runtime.executors.agno:AgnoAdapter",
     "langgraph.PregelProtocol": "workflow_runtime.executors.langgraph:LangGraphAdapter",

@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[3]
 SECTIONS = {
     "agno": ["docs/agents.md#agno"],
     "agno3": ["docs/agents.md#agno"],
+    "langgraph": ["docs/agents.md#LangGraph"],
+    "openai-agents": ["docs/agents.md#OpenAI Agents SDK"],
     "pydantic-ai": ["docs/agents.md#pydantic-ai", "README.md#Agents"],
 }
 LIBRARY = os.environ["WORKFLOW_RUNTIME_LIBRARY"]
