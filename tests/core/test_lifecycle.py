@@ -90,9 +90,9 @@ RUN_CONTENT, RUN_STARTED, RUN_COMPLETED = (
         ((False, True), {"WorkflowStarted", "StepContent", "RunContent", "CustomEvent", "WorkflowCompleted"}),
         (
             (True, False),
-            {"WorkflowStarted", "StepStarted", "StepContent", "RunCompleted", "CustomEvent", "WorkflowCompleted"},
+            {"WorkflowStarted", "StepStarted", "StepContent", "CustomEvent", "WorkflowCompleted"},
         ),
-        ((False, False), {"WorkflowStarted", "StepContent", "RunCompleted", "CustomEvent", "WorkflowCompleted"}),
+        ((False, False), {"WorkflowStarted", "StepContent", "CustomEvent", "WorkflowCompleted"}),
     ],
 )
 def test_what_a_stream_shows(options: tuple[bool, bool], shown: Any) -> None:

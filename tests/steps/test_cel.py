@@ -50,5 +50,5 @@ async def test_a_missing_package_is_named_with_the_extra_that_has_it(
     monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     monkeypatch.setitem(sys.modules, "cel", None)
-    with pytest.raises(BuildError, match=r"(if|loop|route)'?: the expression .* install workflow-runtime\[cel\]"):
+    with pytest.raises(BuildError, match=r"(if|loop|route)'?: the expression .* install 'workflow-runtime\[cel\]'"):
         await Workflow(name="w", steps=[_steps()[place]]).arun("x")

@@ -6,7 +6,8 @@ The protocol is in ``workflow_runtime.executors``. A synchronous method is calle
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -72,11 +73,12 @@ class ObjectAdapter(Adapter):
 
 
 async def _read(verb: Callable[..., Any], arguments: dict[str, Any]) -> AsyncIterator[Any]:
-    async for item in read(verb(**arguments)):
-        yield item
+    async with aclosing(read(verb(**arguments))) as items:
+        async for item in items:
+            yield item
 
 
-async def read(found: Any) -> AsyncIterator[Any]:
+async def read(found: Any) -> AsyncGenerator[Any, None]:
     """The items of what an agent's method returned: an async iterator, an awaitable of one, or an awaitable of a value."""
     if inspect.isawaitable(found):
         found = await found
