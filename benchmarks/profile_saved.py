@@ -1,10 +1,11 @@
 """Which of the code a saved run spends its time in: a profile of each thread, by room and by function.
 
 ``python benchmarks/profile_saved.py [--toy]``. Runs of three steps, 32 at a time, saved in SQLite with "exit", and with
-"sync" and all events; the event loop's thread and the writer's thread apart. Every call is seen (``sys.setprofile``), so
-the calls of a run are the same on any machine, but for how many runs met in one commit. A function's share is that of
-its own time: CPU time of its thread while nothing that it called was running; waiting for the interpreter's lock or for
-the disk is not in it. Making an object counts for the function that makes it, and garbage collection stands by itself,
+"sync" and all events; the event loop's thread and the writer's thread apart (the little that the loop of the databases
+takes counts as the writer's). Every call is seen (``sys.setprofile``), so the calls of a run are the same on any machine,
+but for how many runs met in one commit. A function's share is that of its own time:
+CPU time of its thread while nothing that it called was running; waiting for the interpreter's lock or for the disk is not
+in it. Making an object counts for the function that makes it, and garbage collection stands by itself,
 in whichever thread it struck.
 
 The microseconds are shares of what the thread takes without a profile, which is measured before (the median of three).
@@ -122,14 +123,14 @@ class Thread:
 
 
 class Profile:
-    """While it is entered, all threads that start and this one are profiled: ``threads`` by name."""
+    """While it is entered, all threads that start and this one are profiled."""
 
     def __init__(self) -> None:
-        self.threads: defaultdict[str, Thread] = defaultdict(Thread)
+        self.threads: defaultdict[threading.Thread, Thread] = defaultdict(Thread)
 
     def __enter__(self) -> Profile:
         threading.setprofile(self._begin)
-        sys.setprofile(self.threads[threading.current_thread().name])
+        sys.setprofile(self.threads[threading.current_thread()])
         gc.callbacks.append(self._collects)
         return self
 
@@ -140,11 +141,11 @@ class Profile:
 
     def _begin(self, frame: FrameType, event: str, argument: Any) -> None:
         # The first event of a thread: from the next one on, its own profile is called.
-        sys.setprofile(self.threads[threading.current_thread().name])
+        sys.setprofile(self.threads[threading.current_thread()])
 
     def _collects(self, phase: str, info: Mapping[str, int]) -> None:
         # Called in the thread that collects, before and after it; the time in between begins as this returns.
-        profiled = self.threads[threading.current_thread().name]
+        profiled = self.threads[threading.current_thread()]
         profiled.collecting = phase == "start"
         profiled.spent[COLLECTING].calls += phase == "start"
 
@@ -163,7 +164,7 @@ def price() -> float:
         plain = thread_time_ns() - began
         with Profile() as profile:
             _calls()
-        spent = profile.threads[threading.current_thread().name].spent.values()
+        spent = profile.threads[threading.current_thread()].spent.values()
         found.append((sum(one.time for one in spent) - plain) / sum(one.pieces for one in spent))
     return min(found)
 
@@ -182,7 +183,7 @@ async def profiled(durability: str, events: bool, runs: int) -> dict[str, dict[F
             await batch(workflow, "first", 2 * PLACES)
             profile.forget()
             await batch(workflow, "then", runs)
-            return {name: dict(found.spent) for name, found in profile.threads.items()}
+            return {thread.name: dict(found.spent) for thread, found in profile.threads.items()}
 
 
 def show(spent: Mapping[Function, Spent], added: float, runs: int, measured: float, top: int) -> None:
