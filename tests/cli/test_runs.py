@@ -7,7 +7,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import anyio
 import pytest
+
+from workflow_runtime import RunStatus, WorkflowRunOutput
+from workflow_runtime.cli.codes import Code
+from workflow_runtime.model import codec
+from workflow_runtime.storage.base import Batch, RunRow
+from workflow_runtime.storage.registry import open_url
 
 from .conftest import Wfr
 
@@ -247,6 +254,31 @@ def test_the_first_answer_wins_and_one_of_several_can_be_chosen(wfr: Wfr) -> Non
     assert said.code == 6
     assert "wfr continue" in said.err
     assert wfr("continue", "flows:both", "r1").code == 0
+
+
+def test_a_run_that_was_put_aside_is_requeued_without_its_workflow(wfr: Wfr, url: str) -> None:
+    async def store() -> None:
+        db = open_url(url)
+        output = WorkflowRunOutput(
+            run_id="put",
+            session_id="s",
+            workflow_id="w",
+            status=RunStatus.error,
+            error="died",
+            error_type="RunPutAside",
+        )
+        row = RunRow(
+            run_id="put", session_id="s", workflow_id="w", status=RunStatus.error, data=codec.encode_run(output)
+        )
+        await db.commit(Batch(create=True, run=row))
+        await db.aclose()
+
+    anyio.run(store)
+    assert wfr("requeue", "put", "--json").json == {"run_id": "put", "requeued": True}
+    again = wfr("requeue", "put")
+    assert again.code == Code.refused
+    assert "was not put aside" in again.err
+    assert wfr("requeue", "nothing").code == wfr("cancel", "nothing").code
 
 
 def test_a_waiting_run_is_cancelled_without_its_workflow(wfr: Wfr) -> None:

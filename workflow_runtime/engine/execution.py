@@ -442,7 +442,7 @@ class Execution:
         """Wait for the session, unless the run is cancelled meanwhile."""
         if self.cancelled or self.failure is not None or self.life is Life.GONE:
             return
-        turn = self.turn = self.turn or Turn(self)
+        turn = self.turn = self.turn or Turn.of(self)
         with self.canceller.waiting_for_turn():
             await self.idle(True)
             await turn.take()

@@ -17,7 +17,7 @@ from ..model.unreadable import Unreadable
 from .bus import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
-from .execution import Execution
+from .execution import Execution, owner_of_this_process
 from .failures import Exited, for_caller, shorten
 from .heartbeat import unwatch, watch
 from .joined import Joined
@@ -33,6 +33,8 @@ __all__ = [
     "build_new",
     "find_finished",
     "find_live",
+    "leave_line",
+    "line_up",
     "live_runs",
     "prepare_new",
     "register",
@@ -91,15 +93,45 @@ async def prepare_new(request: RunRequest) -> Execution:
         RunExists: This process executes a run of this id.
         SessionOwnerError: The session is another user's.
     """
-    run = await build_new(request)
+    run = await build_new(request, line_up(request))
     live = find_live(run.id)
     if live is not None:
+        await leave_line(run.turn)
         raise RunExists(f"run {live.id!r} exists already ({live.output.status}); leave run_id out to get a new one")
     return register(run)
 
 
-async def build_new(request: RunRequest) -> Execution:
-    """The run, its session loaded, which nobody finds yet."""
+def line_up(request: RunRequest) -> Turn | None:
+    """The run's place among those of its session, taken when it is called: what it waits for before its turn puts no later
+    call first. None with policy "merge", which has no line."""
+    if request.definition.session_policy == "merge":
+        return None
+    turn = Turn(request, owner_of_this_process())
+    turn.join()
+    return turn
+
+
+async def leave_line(turn: Turn | None) -> None:
+    """The run does not begin: the others of its session need not wait for it."""
+    if turn is not None:
+        with anyio.CancelScope(shield=True):
+            await turn.give_up()
+
+
+async def build_new(request: RunRequest, turn: Turn | None) -> Execution:
+    """The run, its session loaded, which nobody finds yet. What raises here has left the line."""
+    try:
+        run = await _built(request)
+    except BaseException:
+        await leave_line(turn)
+        raise
+    run.turn = turn
+    if turn is not None:
+        turn.belongs_to(run)
+    return run
+
+
+async def _built(request: RunRequest) -> Execution:
     definition = request.definition
     session, state, stored = await open_session(definition, request.session_id, request.user_id, request.state)
     given = request.input
@@ -222,6 +254,7 @@ async def store_first(run: Execution) -> None:
         run.evict()
         run.end()
         _forget(run)
+        await leave_line(run.turn)
         raise
 
 
@@ -277,7 +310,7 @@ def launch(run: Execution) -> None:
     """Give the run a task, or wake the one that it has."""
     if not run.waking:
         if run.definition.session_policy != "merge":
-            run.turn = Turn(run)
+            run.turn = run.turn or Turn.of(run)
             run.turn.join()
         start_task(run, lambda: _execute(run), f"run {run.id}", lambda: _never(run))
     else:

@@ -19,12 +19,12 @@ from ..storage.base import BaseDb, RunRow
 from ..storage.rules import ACTIVE
 from .bus import Buffer
 from .execution import Execution
-from .host import build_new, find_finished, find_live, find_paused, prepare_new, register
+from .host import build_new, find_finished, find_live, find_paused, leave_line, line_up, prepare_new, register
 from .joined import Joined
 from .loops import spawn, whole
 from .request import RunRequest
 from .resume import Continuation, taken_over
-from .sessions import turn_before_claim
+from .sessions import Turn, turn_before_claim
 from .stored_ends import end_event
 from .subscription import Subscription
 
@@ -42,23 +42,26 @@ async def prepare_named(request: RunRequest, *, join: bool, session_chosen: bool
         SessionBusy: With policy "reject", another run of the session is under way. The id is free.
     """
     db = request.definition.db
-    while True:
-        taken = await _find(request, db)
-        if taken is None:
-            if db is None:
-                return await prepare_new(request)
+    turn = line_up(request) if db is not None else None
+    try:
+        while True:
+            taken = await _find(request, db)
+            if taken is not None:
+                _refuse_another(request, taken, join=join, session_chosen=session_chosen)
+                await leave_line(turn)
+                return await _joined(request, db, taken)
             try:
-                return await whole(partial(_stored, request))
+                return await (prepare_new(request) if db is None else whole(partial(_stored, request, turn)))
             except RunExists:
                 if not join:
                     raise
-            continue
-        _refuse_another(request, taken, join=join, session_chosen=session_chosen)
-        return await _joined(request, db, taken)
+    except BaseException:
+        await leave_line(turn)
+        raise
 
 
-async def _stored(request: RunRequest) -> Execution:
-    run = await build_new(request)
+async def _stored(request: RunRequest, turn: Turn | None) -> Execution:
+    run = await build_new(request, turn)
     await store_named(run)
     return register(run)
 
@@ -66,6 +69,8 @@ async def _stored(request: RunRequest) -> Execution:
 async def store_named(run: Execution) -> None:
     """Insert the run, so that no other process runs its id. Raises RunExists where another one was first."""
     assert run.recorder is not None
+    if run.turn is not None and run.definition.session_policy == "reject":
+        run.turn.refuse_busy()
     # With policy "reject", a busy session refuses the run before its id is taken.
     async with turn_before_claim(run.definition, run.request.session_id, run.owner, run.id, is_new=True):
         await (run.recorder.reserve() if run.recorder.durability == "exit" else run.recorder.commit())

@@ -19,7 +19,7 @@ from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
 from .loops import loop_key
 from .process import current
-from .request import Definition
+from .request import Definition, RunRequest
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -291,27 +291,58 @@ async def turn_before_claim(
 class Turn:
     """A run's hold on its session, as ``session_policy`` says; given up when the run ends or pauses."""
 
-    def __init__(self, run: Execution) -> None:
-        self._run = run
+    def __init__(self, request: RunRequest, owner: str) -> None:
+        self.run_id = request.run_id
+        self._request = request
+        self._run: Execution | None = None
+        self._interrupted: str | None = None  # by a run that came before this one was ready
         self._line: Line | None = None
         self._moved: anyio.Event | None = None
         self.held = False
-        self.lock_name, self.owner = turn_lock(run.request.session_id, run.owner, run.id)
+        self.lock_name, self.owner = turn_lock(request.session_id, owner, request.run_id)
+
+    @classmethod
+    def of(cls, run: Execution) -> Turn:
+        """The turn of a run that stands in no line yet."""
+        turn = cls(run.request, run.owner)
+        turn.belongs_to(run)
+        return turn
+
+    def belongs_to(self, run: Execution) -> None:
+        """The run that stands here is ready."""
+        self._run = run
+        if self._interrupted is not None:
+            run.cancel(self._interrupted)
+
+    def interrupt(self, reason: str) -> None:
+        """End the run that stands here."""
+        if self._run is not None:
+            self._run.cancel(reason)
+        else:
+            self._interrupted = reason
 
     def join(self) -> None:
         """Stand in line, unless it does already. A plain call, so that runs stand there as they were started."""
         if self._line is not None:
             return
-        run = self._run
-        db = run.definition.db
+        definition = self._request.definition
+        db = definition.db
         # The loop itself, not its thread: a run that a loop left behind must not stand before those of the next one.
-        key = (id(db) if db is not None else id(run.definition.workflow), run.request.session_id, loop_key())
+        key = (id(db) if db is not None else id(definition.workflow), self._request.session_id, loop_key())
         lines = current().session_lines
         line = lines.get(key)
         if line is None:
             line = lines[key] = Line()
         line.turns.append(self)
         self._line = line
+
+    def refuse_busy(self) -> None:
+        """SessionBusy where another run of this process stands before this one."""
+        if self._line is not None and self._line.turns[0] is not self:
+            raise SessionBusy(
+                f"session {self._request.session_id!r} is busy with run {self._line.turns[0].run_id}; wait for it, cancel"
+                " it, or use session_policy='queue'"
+            )
 
     async def take(self) -> None:
         """Wait for the session, or refuse, or interrupt whoever stands before.
@@ -320,36 +351,33 @@ class Turn:
             SessionBusy: Policy "reject" and another run of the session is under way.
         """
         self.join()
+        run = self._run
         assert self._line is not None
-        policy = self._run.definition.session_policy
-        db = self._run.definition.db
+        assert run is not None
+        policy = run.definition.session_policy
+        db = run.definition.db
         try:
             await self._come_first(self._line, policy)
             if db is not None:
-                await self._among_processes(db, policy)
+                await self._among_processes(run, db, policy)
         except BaseException:
             await self._release()  # a cancelled acquire may have got it
             raise
         self.held = True
-        await _catch_up(self._run)
+        await _catch_up(run)
 
     async def _come_first(self, line: Line, policy: str) -> None:
-        run = self._run
-        before = [turn._run for turn in line.turns[: line.turns.index(self)]]
-        if before and policy == "reject":
-            raise SessionBusy(
-                f"session {run.request.session_id!r} is busy with run {before[0].id}; wait for it, cancel it, or use"
-                " session_policy='queue'"
-            )
+        before = line.turns[: line.turns.index(self)]
+        if policy == "reject":
+            self.refuse_busy()
         if policy == "interrupt":
             for other in before:
-                other.cancel(f"interrupted by run {run.id}")
+                other.interrupt(f"interrupted by run {self.run_id}")
         while line.turns[0] is not self:
             self._moved = anyio.Event()
             await self._moved.wait()
 
-    async def _among_processes(self, db: BaseDb, policy: str) -> None:
-        run = self._run
+    async def _among_processes(self, run: Execution, db: BaseDb, policy: str) -> None:
         if policy != "reject":
             await acquire_lock(run, db, self.lock_name, self.owner, interrupt=policy == "interrupt")
             return
@@ -363,7 +391,7 @@ class Turn:
             await self._release()
 
     async def _release(self) -> None:
-        db = self._run.definition.db
+        db = self._request.definition.db
         line, self._line = self._line, None
         if line is None:  # it is being given up already
             return

@@ -9,6 +9,7 @@ from ..core.binding import STEP_NAMES, Binding, bind, callable_name
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import DONE, OPEN, Record
+from ..core.kept import UNCHANGING
 from ..core.plan import Node, Plan
 from ..model import checks
 from ..model import events as ev
@@ -303,7 +304,7 @@ class StepNode(Node):
         else:  # it asked, or what it holds did: the attempt that it was in goes on
             frame.refuse_blocked(path)
             attempt = record.attempt
-        if frame.is_watched:
+        if frame.replaying and frame.is_watched:
             await frame.watched(path)
         while True:
             began = frame.now()
@@ -324,7 +325,8 @@ class StepNode(Node):
                 frame.try_again(self, path, attempt)
             else:
                 break
-        frame.keep(output)
+        if type(output.content) not in UNCHANGING:
+            frame.keep(output)
         frame.leave(self, path, output, started, attempt)
         self._completed(frame, path, output)
         await frame.checkpoint()
