@@ -64,8 +64,9 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
     output: Any = None
     try:
         async for item in _stream(agent, call, state):
-            state.meet()
             name = getattr(item, "event", None)
+            if name != own:  # text comes often, and changes nothing
+                state.meet()
             if not isinstance(name, str):
                 output = item
             elif name.endswith("RunContent") and recording is not None and recording.is_replayed(item):
