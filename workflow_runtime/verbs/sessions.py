@@ -178,7 +178,7 @@ class SessionVerbs(Verbs):
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete the session with all its runs. False if there was none."""
-        checks.text(session_id, "session_id", error=InputError)
+        checks.required(session_id, "session_id")
         if self.db is None:
             return False
         if user_id is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ... import ErrorRequirement, RunNotFound, RunNotPaused, StepRequirement, WorkflowRunOutput
 from ...model.codec import decode_requirement
+from ...model.errors import Unanswered
 from ..auth import User
 from ..errors import Refused
 from ..rows import MOST, PendingItem, pending_item
@@ -89,10 +90,8 @@ class PeopleVerbs(RunVerbs):
         )
         try:
             return await self.served(workflow, continued, owner=False)
-        except ValueError as error:
-            if str(error).startswith("Cannot continue run"):
-                raise Refused(409, "unanswered", "nothing of what is open was answered") from None
-            raise
+        except Unanswered:
+            raise Refused(409, "unanswered", "nothing of what is open was answered") from None
 
 
 def answer_all(asked: Sequence[Requirement], answers: Mapping[str, Mapping[str, Any]]) -> list[Requirement]:
