@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         StepNotFound,
         StepTimeoutError,
         StorageError,
+        Unanswered,
         UnreadableError,
         UnserializableError,
         WorkflowRuntimeError,
@@ -244,6 +245,7 @@ __all__ = [
     "SessionOwnerError",
     "SessionBusy",
     "StorageError",
+    "Unanswered",
     "ConcurrentWrite",
     "Fenced",
     "AnswersArrived",
@@ -270,8 +272,8 @@ _HOMES = {
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunNotFound RunNotPaused SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError UnreadableError
-            UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ... import ErrorRequirement, RunNotFound, RunNotPaused, StepRequirement, WorkflowRunOutput
+from ... import ErrorRequirement, RunNotFound, RunNotPaused, StepRequirement, Unanswered, WorkflowRunOutput
 from ...model.codec import decode_requirement
-from ...model.errors import Unanswered
 from ..auth import User
 from ..errors import Refused
 from ..rows import MOST, PendingItem, pending_item
