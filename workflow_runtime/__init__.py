@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         StepNotFound,
         StepTimeoutError,
         StorageError,
+        Unanswered,
         UnreadableError,
         UnserializableError,
         WorkflowRuntimeError,
@@ -248,6 +249,7 @@ __all__ = [
     "SessionOwnerError",
     "SessionBusy",
     "StorageError",
+    "Unanswered",
     "ConcurrentWrite",
     "Fenced",
     "AnswersArrived",
@@ -274,7 +276,7 @@ _HOMES = {
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
-            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError
+            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """

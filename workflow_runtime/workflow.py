@@ -74,6 +74,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
     }
     is_lenient: ClassVar[bool] = False  # names of steps and what is handed on are as in agno
 
+    @checks.suggesting
     def __init__(
         self,
         name: str | None = None,
@@ -639,7 +640,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         True once the request is stored (without a database: once the run is told): then it ends as CANCELLED, and its
         terminal event follows within milliseconds of its next await. False when there is no such run, or it has ended.
         """
-        checks.identifier(run_id, "run_id", error=InputError)
+        checks.required(run_id, "run_id")
         run = engine.host.find_live(run_id)
         told = run is not None and engine.cancelling.cancel_here(run)
         if run is not None and self.db is None:
@@ -661,5 +662,5 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
 
     async def acancel_run(self, run_id: str) -> bool:
         """The same, without blocking the loop."""
-        checks.identifier(run_id, "run_id", error=InputError)
+        checks.required(run_id, "run_id")
         return await self._cancel(run_id)

@@ -14,7 +14,15 @@ from ..core.plan import Plan
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import AlreadyAnswered, InputError, PlanChanged, QuestionWithdrawn, RunNotFound, RunNotPaused
+from ..model.errors import (
+    AlreadyAnswered,
+    InputError,
+    PlanChanged,
+    QuestionWithdrawn,
+    RunNotFound,
+    RunNotPaused,
+    Unanswered,
+)
 from ..model.requirements import StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
@@ -480,7 +488,7 @@ def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
     parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
         [f"unresolved error requirements: {errors}"] if errors else []
     )
-    refused = ValueError(f"Cannot continue run - {'; '.join(parts)}")
+    refused = Unanswered(f"Cannot continue run - {'; '.join(parts)}")
     refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
     raise refused
 

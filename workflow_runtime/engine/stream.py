@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import anyio
 
@@ -76,6 +76,17 @@ class RunStream:
 
     async def _same(self) -> Self:
         return self
+
+    # What a coroutine has, so that asyncio.create_task(arun(..., stream=True)) makes a task that gives the stream.
+
+    def send(self, value: Any) -> NoReturn:
+        raise StopIteration(self)
+
+    def throw(self, *error: Any) -> NoReturn:
+        raise error[0]
+
+    def close(self) -> None:
+        """Nothing: a stream is left with ``aclose``."""
 
     async def __anext__(self) -> Event:
         event, run = self._buffer.take_nowait(), self._run

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from .errors import BuildError
+from .errors import BuildError, InputError
 
 __all__ = [
     "MOST_ID",
@@ -22,8 +23,10 @@ __all__ = [
     "nearest",
     "number",
     "one_of",
+    "required",
     "seconds",
     "storable_keys",
+    "suggesting",
     "text",
     "unstorable",
 ]
@@ -31,6 +34,9 @@ __all__ = [
 MOST_ID, MOST_KEY = 512, 2000
 """Bytes of an id, and of a key of the session state or a step's path. PostgreSQL holds one of each in an entry of an index,
 of at most 2,700 bytes."""
+
+_S = TypeVar("_S")
+_P = ParamSpec("_P")
 
 
 def number(
@@ -76,6 +82,29 @@ def seconds(
     if value is not None and not zero and value <= 0:
         raise error(f"{where}{what}={value!r} must be more than 0 seconds" + (f" (None: {none})" if none else ""))
     return value
+
+
+def suggesting(init: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
+    """A constructor whose TypeError for an unknown keyword names the one that was meant. For those without ``**``."""
+    code = init.__code__
+    names = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+    @wraps(init)
+    def checked(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        for name in kwargs:
+            if name not in names:
+                hint = nearest(name, names - {"self"})
+                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}{hint}")
+        init(self, *args, **kwargs)
+
+    return checked
+
+
+def required(value: Any, what: str) -> str:
+    """An id. InputError unless it is a text that every database can hold."""
+    if not isinstance(value, str):
+        raise InputError(f"{what}={value!r} must be a text; write {what}=str(...)")
+    return str(identifier(value, what, error=InputError))
 
 
 def text(value: Any, what: str, where: str = "", *, error: type[Exception] = BuildError) -> Any:

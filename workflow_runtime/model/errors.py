@@ -27,6 +27,7 @@ __all__ = [
     "StepNotFound",
     "StepTimeoutError",
     "StorageError",
+    "Unanswered",
     "Fenced",
     "UnreadableError",
     "UnserializableError",
@@ -66,6 +67,10 @@ class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
 
 class RunNotPaused(WorkflowRuntimeError, ValueError):
     """The run is not waiting for an answer: it ended, it is running, or another caller continued it first."""
+
+
+class Unanswered(WorkflowRuntimeError, ValueError):
+    """A paused run was to be continued, and nothing of what it waits for was answered. Nothing was changed."""
 
 
 class AlreadyAnswered(WorkflowRuntimeError, ValueError):

@@ -23,7 +23,7 @@ COUNTERS = (
 
 
 class RunMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What one executor run used."""
+    """What one executor run used. A total that is not given is the sum of its parts."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -39,6 +39,10 @@ class RunMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
     time_to_first_token: float | None = None
     details: dict[str, Any] | None = None
     additional_metrics: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.total_tokens = self.total_tokens or self.input_tokens + self.output_tokens
+        self.audio_total_tokens = self.audio_total_tokens or self.audio_input_tokens + self.audio_output_tokens
 
     def __add__(self, other: RunMetrics) -> RunMetrics:
         total = RunMetrics(**{name: getattr(self, name) + getattr(other, name) for name in COUNTERS})

@@ -209,7 +209,13 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
         self.is_edited = True
 
     def set_user_input(self, validate: bool = True, **values: Any) -> None:
-        """Fill the form. Every wrong field is named in one ValueError, and then nothing has changed."""
+        """Fill the form. Every wrong field is named in one ValueError, and then nothing has changed; so it is where the
+        question has no form."""
+        if not (self.requires_user_input or self.user_input_schema or self.requires_executor_input):
+            raise ValueError(
+                f"step {self.step_name or self.path!r} asks for no input; answer with confirm(), reject() or what its"
+                " schema() says"
+            )
         if validate:
             self.check_user_input(values)
         fields = {field.name: field for field in self.user_input_schema or ()}

@@ -134,7 +134,9 @@ def _form(value: Any, kind: type, where: str) -> _Form:
     if has(kind, Enum):
         return "enum", _name(kind, where), lambda v, w, d: field_of(v, "_name_")
     if has(kind, class_of("pathlib", "PurePath")):  # where no one loaded it, there is none
-        return "path", name_of(kind).rpartition(":")[2], lambda v, w, d: str(v)
+        # One of a class of the user's is kept as the path that it is: nothing could make the class again.
+        own = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] == "pathlib")
+        return "path", own.__name__, lambda v, w, d: str(v)
     if is_model(value):
         return "model", _name(kind, where), _model
     if has(kind, msgspec.Struct):

@@ -35,6 +35,7 @@ class Condition:
 
     node_class: ClassVar[type[ConditionNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         steps: Sequence[Any] | Any = (),

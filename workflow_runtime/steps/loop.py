@@ -12,6 +12,7 @@ from ..core.gate import Verdict
 from ..core.journal import OPEN, Record
 from ..model import checks
 from ..model import events as ev
+from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput, deepest, last_made
 from .container import ContainerNode, run_sequence
@@ -44,6 +45,7 @@ class Loop:
 
     node_class: ClassVar[type[LoopNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         steps: Sequence[Any] | Any = (),
@@ -62,6 +64,8 @@ class Loop:
         timeout: float | None = None,
     ) -> None:
         checks.number(max_iterations, "max_iterations", f"Loop {name!r}: ", least=1, whole=True)
+        if isinstance(name, int):
+            raise BuildError(f"Loop: name={name!r} must be a text; did you mean max_iterations={name!r}?")
         self.name = checks.identifier(name, "name", "Loop: ")
         self.description = checks.text(description, "description", f"Loop {name!r}: ")
         self.steps = list(steps) if isinstance(steps, (list, tuple)) else [steps]

@@ -37,6 +37,7 @@ class Parallel:
 
     node_class: ClassVar[type[ParallelNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         *steps: Any,
@@ -82,6 +83,7 @@ class Map:
 
     node_class: ClassVar[type[MapNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         step: Any,

@@ -35,6 +35,7 @@ class Router:
 
     node_class: ClassVar[type[RouterNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         choices: Sequence[Any] = (),

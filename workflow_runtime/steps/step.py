@@ -57,6 +57,7 @@ class Step:
 
     node_class: ClassVar[type[StepNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         name: str | None = None,

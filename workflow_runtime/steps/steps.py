@@ -24,6 +24,7 @@ class Steps:
 
     node_class: ClassVar[type[StepsNode]]  # what it becomes in a plan; a subclass may name another
 
+    @checks.suggesting
     def __init__(
         self,
         name: str | None = None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 from .. import engine
+from ..model.errors import InputError
 from ..model.media import Audio, File, Image, Video
 from .base import Verbs
 
@@ -48,6 +50,7 @@ class ConsoleVerbs(Verbs):
             Exception: What the run failed with, after it was shown.
             ModuleNotFoundError: The extra ``console`` is not installed.
         """
+        refuse_console(console)
         from ..console import aprint_response
 
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "aprint_response")}
@@ -100,6 +103,7 @@ class ConsoleVerbs(Verbs):
             exit_on: Words that end it; None: exit, quit, bye, stop.
             **kwargs: Further arguments of ``arun`` for each run, and ``console``.
         """
+        self._refuse_options(kwargs)
         from ..console import acli_app
 
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "acli_app")}
@@ -120,7 +124,22 @@ class ConsoleVerbs(Verbs):
         **kwargs: Any,
     ) -> None:
         """The same as ``acli_app`` for code that is not async. spec: cli_app."""
+        self._refuse_options(kwargs)
         from ..console import cli_app
 
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs", "cli_app")}
         cli_app(self, engine.portal.call, **options, **kwargs)
+
+    def _refuse_options(self, options: dict[str, Any]) -> None:
+        """Before anybody has typed anything: TypeError for an option that no run takes, InputError for a wrong console."""
+        refuse_console(options.get("console"))
+        known = inspect.signature(self.arun).parameters  # type: ignore[attr-defined]  # it is a Workflow
+        call = {name: None for name in known if name not in ("self", "kwargs")} | {"console": None, "prompter": None}
+        further = {name: value for name, value in options.items() if name not in call}
+        engine.inputs.refuse_unknown({**call, "kwargs": further}, self.definition().function)
+
+
+def refuse_console(console: Any) -> None:
+    """InputError for what cannot be drawn on."""
+    if console is not None and not (hasattr(console, "print") and hasattr(console, "is_terminal")):
+        raise InputError(f"console={console!r} must be a rich Console; write console=rich.console.Console()")

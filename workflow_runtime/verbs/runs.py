@@ -226,7 +226,7 @@ class RunVerbs(Verbs):
             RunNotFound, LookupError: No such run, step or event.
         """
         _check_run(run_id, session_id)
-        _check_run(new_run_id)
+        checks.text(new_run_id, "new_run_id", error=InputError)
         if not isinstance(at, (str, int, NoneType)) or isinstance(at, bool):
             raise InputError(f"at={at!r} must be a step's path or the seq of an event")
         checks.mapping(session_state, "session_state", error=InputError)
@@ -248,6 +248,6 @@ class RunVerbs(Verbs):
 
 
 def _check_run(run_id: Any, session_id: Any = None) -> None:
-    """InputError for ids that are no text; None is none."""
-    checks.identifier(run_id, "run_id", error=InputError)
+    """InputError for ids that are no text; None is none, where no session is meant."""
+    checks.required(run_id, "run_id")
     checks.identifier(session_id, "session_id", error=InputError)

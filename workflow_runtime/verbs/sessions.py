@@ -182,7 +182,7 @@ class SessionVerbs(Verbs):
         A run of the session that is under way, here or in another process, is not stored any more: its caller gets
         ``Fenced``, also where nothing of it was stored yet. A run that begins later starts the session afresh.
         """
-        checks.identifier(session_id, "session_id", error=InputError)
+        checks.required(session_id, "session_id")
         if self.db is None:
             return False
         if user_id is not None:

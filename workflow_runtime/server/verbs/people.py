@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ... import ErrorRequirement, RunNotFound, RunNotPaused, StepRequirement, WorkflowRunOutput
+from ... import ErrorRequirement, RunNotFound, RunNotPaused, StepRequirement, Unanswered, WorkflowRunOutput
 from ...model.codec import decode_requirement
 from ..auth import User
 from ..errors import Refused
@@ -89,10 +89,8 @@ class PeopleVerbs(RunVerbs):
         )
         try:
             return await self.served(workflow, continued, owner=False)
-        except ValueError as error:
-            if str(error).startswith("Cannot continue run"):
-                raise Refused(409, "unanswered", "nothing of what is open was answered") from None
-            raise
+        except Unanswered:
+            raise Refused(409, "unanswered", "nothing of what is open was answered") from None
 
 
 def answer_all(asked: Sequence[Requirement], answers: Mapping[str, Mapping[str, Any]]) -> list[Requirement]:
