@@ -1,7 +1,7 @@
 """Workflows and agents of LlamaIndex as steps. Imported when a step has one.
 
-A workflow gets the message as ``input=``, an agent as its user's message; the content is the result. A workflow that waits for
-a person (``InputRequiredEvent``) pauses the run. The tools of an agent ask by ``current_context().ask``.
+A workflow gets the message as ``input=``, an agent as its user's message; the content is the result. A workflow that waits
+for a person (``InputRequiredEvent``) pauses the run. The tools of an agent ask by ``current_context().ask``.
 """
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 # The library is only in the environments of those that use it.
