@@ -65,8 +65,8 @@ def outcomes(library: str, folder: Path) -> list[Outcome]:
     done = subprocess.run(command, cwd=TESTS, env=environ, capture_output=True, text=True, check=False)
     if not report.exists():
         return [Outcome(module, f"pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")]
-    found = [_outcome(case) for case in ET.parse(report).iter("testcase")]
-    return found or [Outcome(module, f"it has no tests:\n{done.stdout[-3000:]}")]
+    results = [_outcome(case) for case in ET.parse(report).iter("testcase")]
+    return results or [Outcome(module, f"it has no tests:\n{done.stdout[-3000:]}")]
 
 
 def _outcome(case: ET.Element) -> Outcome:

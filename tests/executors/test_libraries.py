@@ -17,12 +17,12 @@ from workflow_runtime.testing import ExecutorContract
 def test_an_adapter_keeps_the_contract_with_the_real_library(
     library: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    found = outcomes(library, tmp_path)
-    for outcome in found:
+    results = outcomes(library, tmp_path)
+    for outcome in results:
         with subtests.test(outcome.name):
             assert not outcome.failure, outcome.failure
     promised = {name for name in dir(ExecutorContract) if name.startswith("test_")}
-    ran = {outcome.name.partition("::")[2].partition("[")[0] for outcome in found}
+    ran = {outcome.name.partition("::")[2].partition("[")[0] for outcome in results}
     assert promised <= ran, "the contract was not run as a whole"
 
 

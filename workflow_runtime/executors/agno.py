@@ -64,8 +64,9 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
     output: Any = None
     try:
         async for item in _stream(agent, call, state):
-            state.meet()
             name = getattr(item, "event", None)
+            if name != own:  # text comes often, and changes nothing
+                state.meet()
             if not isinstance(name, str):
                 output = item
             elif name.endswith("RunContent") and recording is not None and recording.is_replayed(item):
@@ -173,7 +174,7 @@ def _output(call: Call, output: Any, events: Events) -> ExecutorOutput:
     if metrics is not None:
         metrics.total_tokens = metrics.input_tokens + metrics.output_tokens
         metrics.time_to_first_token = metrics.time_to_first_token or events.first
-    found = ExecutorOutput(
+    result = ExecutorOutput(
         content=output.content,
         run_id=output.run_id,
         session_id=output.session_id,
@@ -183,10 +184,10 @@ def _output(call: Call, output: Any, events: Events) -> ExecutorOutput:
         **ours,
     )
     if status is RunStatus.paused:
-        found.content = None
-        found.requirements = [_builtins(item) for item in output.requirements or ()]
-        found.paused = {"output": plain(output.to_dict()), "members": _members(output)}
-    return found
+        result.content = None
+        result.requirements = [_builtins(item) for item in output.requirements or ()]
+        result.paused = {"output": plain(output.to_dict()), "members": _members(output)}
+    return result
 
 
 def _members(output: Any) -> dict[str, Any]:
@@ -226,5 +227,5 @@ def _ours(name: str, items: Any) -> list[Any] | None:
 
 
 def _set_fields(item: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    found = {name: getattr(item, name, None) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    fields = {name: getattr(item, name, None) for name in names}
+    return {name: value for name, value in fields.items() if value is not None}

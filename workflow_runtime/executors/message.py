@@ -15,8 +15,8 @@ ANSWERS = ("user_input", "previous_output", "rejection_feedback")
 def answers_in(additional: dict[str, Any] | None, of_the_run: dict[str, Any] | None) -> dict[str, Any]:
     """What a person has answered to the step; not what the run was given under the same names."""
     given = of_the_run or {}
-    found = {name: (additional or {}).get(name) for name in ANSWERS}
-    return {name: value for name, value in found.items() if value is not None and value is not given.get(name)}
+    values = {name: (additional or {}).get(name) for name in ANSWERS}
+    return {name: value for name, value in values.items() if value is not None and value is not given.get(name)}
 
 
 def with_answers(message: Any, answers: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ Imported when a step has such an agent. Deferred tools (approvals and external c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -37,6 +38,8 @@ from .tasks import piped
 
 __all__ = ["Durability", "PydanticAIAdapter"]
 
+logger = logging.getLogger("workflow_runtime")
+
 _REQUESTS = TypeAdapter(DeferredToolRequests)
 _MESSAGES = m.ModelMessagesTypeAdapter
 _URLS = {"images": m.ImageUrl, "audio": m.AudioUrl, "videos": m.VideoUrl, "files": m.DocumentUrl}
@@ -50,7 +53,20 @@ class PydanticAIAdapter(Adapter):
     durable = True
 
     def run(self, call: Call) -> AsyncIterator[Any]:
+        if call.once is not None and _records_itself(call):
+            call.once = None
         return _run(call) if call.once is None else piped(partial(_run_recorded, call))
+
+
+def _records_itself(call: Call) -> bool:
+    """Whether the agent has a durability of its own; the library allows one."""
+    own = BaseDurabilityCapability.from_agent(call.agent)
+    if own is None:
+        return False
+    logger.warning(
+        "%s records its requests by %s; this run does not record them as well", call.executor_name, type(own).__name__
+    )
+    return True
 
 
 def _events(call: Call) -> Events:

@@ -105,8 +105,8 @@ def _make(name: str, adapter: str | Callable[[], Adapter]) -> Adapter:
     if made is None:
         if isinstance(adapter, str):
             module, _, attribute = adapter.partition(":")
-            found: Callable[[], Adapter] = getattr(import_module(module), attribute)
+            factory: Callable[[], Adapter] = getattr(import_module(module), attribute)
         else:
-            found = adapter
-        made = _made[name] = found()
+            factory = adapter
+        made = _made[name] = factory()
     return made

@@ -215,6 +215,23 @@ class TestOfTheLibrary(Kills):
         assert "pay" not in logged()
         assert done.status is RunStatus.completed
 
+    async def test_an_agent_that_records_itself_is_not_recorded_twice(
+        self, kept: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keys: list[str] = []
+
+        async def elsewhere(key: str, function: Any) -> Any:
+            keys.append(key)
+            return await function()
+
+        model = FunctionModel(whole(self.cases["plain"]), stream_function=playing(self.cases["plain"]))
+        agent = Agent(model, name="clerk", capabilities=[Durability(elsewhere)])
+        step = Step("clerk", agent=agent, durable=kept.get("durable"))
+        assert (await Workflow(name="w", steps=[step], db=kept["db"]).arun("refund")).content == "all is done"
+        assert len(keys) == 1
+        warned = [record for record in caplog.records if "does not record them as well" in record.getMessage()]
+        assert len(warned) == (0 if kept.get("durable") is False else 1)
+
     async def test_the_users_agent_is_not_changed(self, stored: dict[str, Any]) -> None:
         agent = agent_of(self.cases["tool"])
         before = {name: repr(value) for name, value in vars(agent).items()}
