@@ -168,6 +168,8 @@ ADAPTERS = {
     "langgraph": {"langgraph", "langchain_core"},
     "langgraph_interrupts": {"langchain_core"},
     "langgraph_records": {"langgraph", "langchain_core"},
+    "llama_index": {"workflows", "llama_index"},
+    "llama_index_records": {"llama_index"},
     "openai_agents": {"agents"},
     "openai_agents_records": {"agents", "openai", "pydantic"},
     "pydantic_ai": {"pydantic_ai", "pydantic"},

@@ -100,7 +100,7 @@ def test_a_class_is_registered_by_its_package_and_its_name(name: Any) -> None:
         registry.register(name, ShopAdapter)
 
 
-LIBRARIES = ["pydantic_ai", "agno", "agents", "langgraph", "workflows", "google.adk", "agent_framework"]
+LIBRARIES = ["pydantic_ai", "agno", "agents", "langgraph", "llama_index", "workflows", "google.adk", "agent_framework"]
 
 
 def test_no_library_is_imported_unless_an_agent_of_it_is_there() -> None:
@@ -111,7 +111,7 @@ def test_no_library_is_imported_unless_an_agent_of_it_is_there() -> None:
         "Workflow(steps=[Step('a', agent=ScriptedAgent('a', 'hello')), lambda step_input: 'x']).run('in')\n"
         f"print([name for name in sys.modules if name.startswith({tuple(LIBRARIES)})\n"
         " or name.startswith('workflow_runtime.executors.') and name.split('.')[-1] in"
-        " ('pydantic_ai', 'agno', 'openai_agents', 'langgraph', 'llamaindex', 'adk', 'agent_framework')])"
+        " ('pydantic_ai', 'agno', 'openai_agents', 'langgraph', 'llama_index', 'adk', 'agent_framework')])"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

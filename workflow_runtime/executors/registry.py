@@ -26,7 +26,10 @@ _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
     "agno.Team": "workflow_runtime.executors.agno:AgnoAdapter",
     "langgraph.PregelProtocol": "workflow_runtime.executors.langgraph:LangGraphAdapter",
     "langgraph.StateGraph": "workflow_runtime.executors.langgraph:LangGraphAdapter",
+    "llama_index.AgentWorkflow": "workflow_runtime.executors.llama_index:LlamaIndexAgentAdapter",
+    "llama_index.BaseWorkflowAgent": "workflow_runtime.executors.llama_index:LlamaIndexAgentAdapter",
     "pydantic_ai.AbstractAgent": "workflow_runtime.executors.pydantic_ai:PydanticAIAdapter",
+    "workflows.Workflow": "workflow_runtime.executors.llama_index:LlamaIndexWorkflowAdapter",
 }
 _made: dict[str, Adapter] = {}
 _installed: dict[str, str] | None = None

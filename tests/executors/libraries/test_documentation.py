@@ -17,6 +17,7 @@ SECTIONS = {
     "agno": ["docs/agents.md#agno"],
     "agno3": ["docs/agents.md#agno"],
     "langgraph": ["docs/agents.md#LangGraph"],
+    "llama-index": ["docs/agents.md#LlamaIndex"],
     "openai-agents": ["docs/agents.md#OpenAI Agents SDK"],
     "pydantic-ai": ["docs/agents.md#pydantic-ai", "README.md#Agents"],
 }
