@@ -26,7 +26,8 @@ class ChatServer:
     """Serves while the ``with`` block runs. ``url`` is what clients take as ``base_url``."""
 
     def __init__(self, reply: Reply) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply))
+        self._ended = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply, self._ended))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
@@ -35,6 +36,7 @@ class ChatServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -64,7 +66,7 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def _handler(reply: Reply) -> type[BaseHTTPRequestHandler]:
+def _handler(reply: Reply, ended: threading.Event) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -72,9 +74,15 @@ def _handler(reply: Reply) -> type[BaseHTTPRequestHandler]:
             if turn.error is not None:
                 self._send(500, "application/json", [json.dumps({"error": {"message": str(turn.error)}})])
             elif body.get("stream"):
-                chunks = (f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(turn))
-                self._send(200, "text/event-stream", [*chunks, "data: [DONE]\n\n"])
+                chunks = [f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(turn)]
+                if turn.hangs:  # the text, and no end
+                    self._send(200, "text/event-stream", chunks[: 1 + len(turn.text)])
+                    ended.wait()
+                else:
+                    self._send(200, "text/event-stream", [*chunks, "data: [DONE]\n\n"])
             else:
+                if turn.hangs:
+                    ended.wait()
                 self._send(200, "application/json", [json.dumps(_whole(turn))])
 
         def _send(self, status: int, kind: str, parts: list[str]) -> None:
