@@ -82,6 +82,16 @@ def test_an_object_that_only_has_the_name_is_not_claimed() -> None:
     assert registry.find(impostor) is None
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("agents.sales", "Agent"), ("agents", "Agent"), ("workflows.shop", "Workflow")]
+)
+def test_a_package_of_the_users_with_the_name_of_a_library_is_the_users(module: str, name: str) -> None:
+    agent = shop_agent(module=module, name=name)
+    agent.arun = lambda input: f"mine: {input}"
+    assert registry.find(agent) is None
+    assert Workflow(steps=[Step("sell", agent=agent)]).run("a novel").content == "mine: a novel"
+
+
 def test_a_class_itself_is_no_agent() -> None:
     assert registry.find(type(shop_agent())) is None
 

@@ -34,9 +34,6 @@ class LlamaIndexWorkflowAdapter(Adapter):
 
     library = "llama-index-workflows"
 
-    def claims(self, agent: Any) -> bool:
-        return any(cls.__module__ == "workflows.workflow" for cls in type(agent).__mro__)
-
     def name(self, agent: Any) -> str | None:
         return type(agent).__name__
 

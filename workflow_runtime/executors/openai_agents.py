@@ -41,9 +41,6 @@ class OpenAIAgentsAdapter(Adapter):
     durable = True
     counts_on = True
 
-    def claims(self, agent: Any) -> bool:
-        return type(agent).__module__.partition(".")[0] != "agents" or hasattr(agent, "handoffs")
-
     def refusal(self, agent: Any) -> str | None:
         if hasattr(agent, "model_settings"):
             return None

@@ -31,6 +31,13 @@ _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
     "pydantic_ai.AbstractAgent": "workflow_runtime.executors.pydantic_ai:PydanticAIAdapter",
     "workflows.Workflow": "workflow_runtime.executors.llama_index:LlamaIndexWorkflowAdapter",
 }
+_MODULES = {
+    "agents.Agent": "agents.agent",
+    "agents.RealtimeAgent": "agents.realtime.agent",
+    "workflows.Workflow": "workflows.workflow",
+}
+"""The module of a class whose package has a name that programs give to packages of their own."""
+
 _made: dict[str, Adapter] = {}
 _installed: dict[str, str] | None = None
 
@@ -52,7 +59,7 @@ def find(executor: Any) -> Adapter | None:
     names = _names(type(executor))
     for table in (_ADAPTERS, _entry_points() if _is_foreign(names) else {}):
         for name in names:
-            if name in table:
+            if name in table and _is_of_library(type(executor), name):
                 adapter = _make(name, table[name])
                 if adapter.claims(executor):
                     return adapter
@@ -83,6 +90,11 @@ def adapter_for(executor: Any, where: str) -> Adapter:
 
 def _names(kind: type) -> list[str]:
     return [f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in kind.__mro__ if cls is not object]
+
+
+def _is_of_library(kind: type, name: str) -> bool:
+    module = _MODULES.get(name)
+    return module is None or any(cls.__module__ == module for cls in kind.__mro__)
 
 
 def _is_foreign(names: list[str]) -> bool:

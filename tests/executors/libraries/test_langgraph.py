@@ -15,7 +15,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.func import entrypoint, task
@@ -235,6 +235,17 @@ class TestMessages(Kills):
         done = await of(agent_of(script), **kept).acontinue_run(run_id="r", step_requirements=[asked])
         assert done.content == "all is done"
         assert "paid 4" in heard()
+
+    async def test_a_state_with_messages_is_stored_and_read_back(self, kept: dict[str, Any]) -> None:
+        workflow = of(agent_of(Script(turns=[DONE])), **kept)
+        await workflow.arun({"messages": [("user", "refund")]}, run_id="r")
+        read = await of(agent_of(Script(turns=[DONE])), **kept).aget_run_output("r")
+        assert read is not None
+        said = read.content["messages"]
+        assert [(type(message), message.text) for message in said] == [
+            (HumanMessage, "refund"),
+            (AIMessage, "all is done"),
+        ]
 
     async def test_the_history_is_that_of_the_graphs_own_checkpointer(self, stored: dict[str, Any]) -> None:
         saver = InMemorySaver()
