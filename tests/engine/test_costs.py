@@ -97,8 +97,11 @@ def test_a_run_that_ended_leaves_nothing_for_the_garbage_collector(
         gc.collect()
         gc.disable()
         try:
-            await some(50)
-            return gc.collect()
+            found = []
+            for _ in range(2):  # databases of earlier tests may be released in one of the rounds
+                await some(50)
+                found.append(gc.collect())
+            return min(found)
         finally:
             gc.enable()
 
