@@ -68,12 +68,17 @@ async def _stored(request: RunRequest, turn: Turn | None) -> Execution:
 
 async def store_named(run: Execution) -> None:
     """Insert the run, so that no other process runs its id. Raises RunExists where another one was first."""
-    assert run.recorder is not None
-    if run.turn is not None and run.definition.session_policy == "reject":
+    recorder, request = run.recorder, run.request
+    assert recorder is not None
+    store = recorder.reserve if recorder.durability == "exit" and not request.background else recorder.commit
+    if request.background or run.definition.session_policy != "reject":
+        await store()
+        return
+    # A busy session refuses the run before its id is taken. One in the background is stored as failed.
+    if run.turn is not None:
         run.turn.refuse_busy()
-    # With policy "reject", a busy session refuses the run before its id is taken.
-    async with turn_before_claim(run.definition, run.request.session_id, run.owner, run.id, is_new=True):
-        await (run.recorder.reserve() if run.recorder.durability == "exit" else run.recorder.commit())
+    async with turn_before_claim(run.definition, request.session_id, run.owner, run.id, is_new=True):
+        await store()
 
 
 # -- the run that has the id ---------------------------------------------------------------------------------------------
