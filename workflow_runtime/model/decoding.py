@@ -305,20 +305,12 @@ def refuse_odd_numbers(event: WorkflowEvent) -> None:
         raise ValueError("the lengths of its parts do not fit")
 
 
-class _Common(msgspec.Struct, kw_only=True):
-    """The fields that are counted and looked at whatever the event is."""
-
-    seq: int = 0
-    epoch: int = 1
-    created_at: int = 0
-    run_id: str | None = None
-    session_id: str | None = None
-    workflow_id: str | None = None
-    workflow_name: str | None = None
-    path: str = ""
-    step_id: str | None = None
-    parent_step_id: str | None = None
-    nested_depth: int = 0
+_Common: Any = msgspec.defstruct(
+    "_Common",
+    [(field.name, field.type, field.default) for field in msgspec.structs.fields(WorkflowEvent)],
+    kw_only=True,
+)
+"""The fields that are counted and looked at whatever the event is."""
 
 
 _METHODS = ("to_dict", "to_json", "fields")
