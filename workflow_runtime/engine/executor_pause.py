@@ -48,7 +48,7 @@ def open_requirement(frame: Frame, node: Any, path: str, found: Any, number: int
         executor_type=node.executor_type,
         executor_session_id=getattr(found, "session_id", None),
     )
-    frame.run.open(requirement)
+    frame.run.people.open(frame.run, requirement)
     frame.emit(
         ev.StepExecutorPausedEvent,
         node,
