@@ -11,7 +11,6 @@ import pytest
 
 from workflow_runtime import InMemoryDb, RunContext, StepInput, Workflow
 from workflow_runtime.engine import host
-from workflow_runtime.engine.execution import owner_of_this_process
 from workflow_runtime.engine.process import Process, current, enter
 
 pytestmark = pytest.mark.anyio
@@ -29,9 +28,9 @@ async def test_two_processes_in_one_interpreter_share_no_runs_and_no_owner(other
     seen = []
 
     async def look(step_input: StepInput, run_context: RunContext) -> None:
-        seen.append((host.find_live("r") is not None, owner_of_this_process()))
+        seen.append((host.find_live("r") is not None, current().owner))
         enter(other)
-        seen.append((host.find_live("r") is not None, owner_of_this_process()))
+        seen.append((host.find_live("r") is not None, current().owner))
         enter(first)
 
     await Workflow(steps=[look]).arun(run_id="r")
@@ -57,7 +56,7 @@ def test_a_forked_child_is_another_owner_has_no_runs_and_watches_its_own_loops()
     script = """
         import anyio, logging, os, threading
         from workflow_runtime import Runtime, Workflow
-        from workflow_runtime.engine.execution import owner_of_this_process
+        from workflow_runtime.engine.process import current
         from workflow_runtime.engine.host import live_runs
 
         began, end, told = threading.Event(), threading.Event(), threading.Event()
@@ -83,10 +82,10 @@ def test_a_forked_child_is_another_owner_has_no_runs_and_watches_its_own_loops()
         thread = threading.Thread(target=anyio.run, args=(parent,))
         thread.start()
         began.wait()
-        mine = owner_of_this_process()
+        mine = current().owner
         pid = os.fork()
         if pid == 0:
-            other = owner_of_this_process()
+            other = current().owner
             print(other != mine, str(os.getpid()) in other, live_runs(), anyio.run(child), flush=True)
             os._exit(0)
         os.waitpid(pid, 0)

@@ -121,7 +121,7 @@ async def _passes(run: Execution, frame: Frame) -> Any:
                 over, cut_off = await pause_walk(run)
                 if over:
                     return _Over(cut_off)
-                if run.act_on_kept():
+                if run.canceller.act_on_kept(run):
                     await anyio.lowlevel.checkpoint()
         except Exception:
             if not run.rewalking:  # a step that makes an error of being let go is entered again all the same

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -30,6 +29,7 @@ from ..storage.base import Fence
 from . import pausing
 from .bus import Buffer, Bus
 from .canceller import Canceller
+from .completion import Completion
 from .ending import copy_output
 from .loops import Loop, current_loop
 from .parking import Parking
@@ -41,58 +41,15 @@ from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
 from .signals import Answered, Cancel, Evict, Fail, Release
-from .stored import requirements_of
 
 if TYPE_CHECKING:
     from ..core.branch_state import Merges
     from .branch import Kept
     from .heartbeat import Heart
 
-__all__ = ["Completion", "Execution", "owner_of_this_process"]
+__all__ = ["Execution"]
 
 logger = logging.getLogger("workflow_runtime")
-
-
-def owner_of_this_process() -> str:
-    """Who holds the leases that are taken here; a forked child is somebody else."""
-    return current().owner
-
-
-class Completion:
-    """The end of one continuation of a run, for those who wait for it. A run that is continued gets another one."""
-
-    __slots__ = ("_event", "_trace", "output", "over", "raised")
-
-    def __init__(self, output: WorkflowRunOutput) -> None:
-        self.output = output
-        self.over = False
-        self.raised: BaseException | None = None
-        self._event: anyio.Event | None = None
-        self._trace: TracebackType | None = None
-
-    def close(self, output: WorkflowRunOutput) -> None:
-        self.output, self.over = output, True
-        self._trace = self.raised.__traceback__ if self.raised is not None else None
-        if self._event is not None:
-            self._event.set()
-
-    async def wait(self) -> None:
-        if not self.over:
-            if self._event is None:
-                self._event = anyio.Event()
-            await self._event.wait()
-
-    async def result(self) -> WorkflowRunOutput:
-        """The output once it has ended; raises what it failed with."""
-        await self.wait()
-        return self.taken()
-
-    def taken(self) -> WorkflowRunOutput:
-        """The output, now that it has ended; raises what it failed with. Several may wait for it: each gets the traceback
-        as it was."""
-        if self.raised is not None:
-            raise self.raised.with_traceback(self._trace)
-        return self.output
 
 
 class Execution:
@@ -180,7 +137,7 @@ class Execution:
         self.epoch = epoch
         self.created_at = created_at
         self.state_base = state_base or {}
-        self.owner = owner_of_this_process()
+        self.owner = current().owner
         self.canceller = Canceller()
         self.people = People(pauses)
         self.bus = Bus(seq)
@@ -226,8 +183,6 @@ class Execution:
             self.bus.log = self.recorder
         else:
             self.bus.strict = (projector.fold,)
-
-    # Made when first used: a waiting run is mostly made of what it never needs.
 
     @property
     def dependencies(self) -> dict[str, Any] | None:
@@ -387,22 +342,9 @@ class Execution:
         """End the run with ``error``, which came from beside the walk (a refused save)."""
         self.bus.signal(self, Fail(error))
 
-    def act_on_kept(self) -> bool:
-        """Cancel or fail now, if that was asked for while it had to wait. Call when the run begins or goes further."""
-        return self.canceller.act_on_kept(self)
-
     def answered(self, stored: list[Requirement]) -> None:
         """Answers are stored: take over those that are new here and go as far as they reach."""
         self.bus.signal(self, Answered(stored))
-
-    async def read_answers(self) -> None:
-        """The same for all answers that the database has."""
-        if self.recorder is not None:
-            self.answered(await requirements_of(self.recorder.db, self.id))
-
-    def open(self, requirement: Requirement) -> None:
-        """Ask: the question is stored soon, also while other branches work."""
-        self.people.open(self, requirement)
 
     def withdraw(self, path: str) -> None:
         """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""

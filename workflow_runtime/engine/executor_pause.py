@@ -38,7 +38,7 @@ def open_requirement(frame: Frame, node: Any, path: str, found: ExecutorOutput, 
         executor_type=node.executor_type,
         executor_session_id=found.session_id,
     )
-    frame.run.open(requirement)
+    frame.run.people.open(frame.run, requirement)
     frame.emit(
         ev.StepExecutorPausedEvent,
         node,

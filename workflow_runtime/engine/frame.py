@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from ..core.binding import Binding
 from ..core.cel import condition_variables
@@ -23,18 +21,16 @@ from ..core.state import Frozen, changes, freeze, patched, replace, snapshot
 from ..model import events as ev
 from ..model.errors import UnserializableError
 from ..model.events import WorkflowEvent
-from ..model.fields import form_fields
-from ..model.requirements import ErrorRequirement, StepRequirement
+from ..model.requirements import StepRequirement
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import error_name, error_text
-from ..steps.signals import Rejected, Suspended
-from . import pauses as asking
+from ..steps.signals import Suspended
+from . import reviews
 from .branch import Branch, Kept
 from .branches import run_branches
 from .deaths import begin_watched
 from .failures import log_failure, note, place_of, shorten, traceback_text
-from .form_models import model_name
 from .identity import Places
 from .invoke import call_condition, invoke
 from .limits import limited
@@ -422,124 +418,16 @@ class Frame:
     # -- people --------------------------------------------------------------------------------------------------------
 
     def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:
-        pauses = self.run.pauses
-        answer = pauses.get(f"{self.run.id}:{path}@before")
-        if answer is None:
-            self._open_before(node, path, flow, question)
-            raise Suspended
-        return self._verdict(node, path, answer, asking.verdict_before)
-
-    def _open_before(self, node: Node, path: str, flow: Flow, extra: dict[str, Any]) -> None:
-        review = node.review
-        assert review is not None
-        fields, schema = form_fields(review.user_input_schema)
-        # Without what the run's output has already: a question would keep all that was before it, and a run with many
-        # questions the square of that.
-        seen = flow.step_input()
-        seen.workflow_session = seen.previous_step_outputs = seen.lookup = None
-        seen.images = seen.videos = seen.audio = seen.files = None
-        routes = bool(extra.get("requires_route_selection"))
-        own: dict[str, Any] = {
-            "kind": "route" if routes else "user_input" if review.requires_user_input else "confirmation",
-            "requires_confirmation": review.requires_confirmation,
-            "confirmation_message": review.confirmation_message,
-            "requires_user_input": review.requires_user_input and not routes,
-            "user_input_message": review.user_input_message,
-            "user_input_schema": fields or None,
-            "input_json_schema": schema,
-            "input_model": model_name(review.user_input_schema),
-            "step_input": seen,
-        }
-        requirement = asking.question(node, path, self.run.id, self.now(), "before", **{**own, **extra})
-        self.run.open(requirement)
-        if routes:
-            self.emit(
-                ev.RouterPausedEvent,
-                node,
-                path,
-                requirement_id=requirement.id,
-                available_choices=requirement.available_choices,
-                user_input_message=review.user_input_message,
-                allow_multiple_selections=requirement.allow_multiple_selections,
-            )
-            return
-        self.emit(
-            ev.StepPausedEvent,
-            node,
-            path,
-            requirement_id=requirement.id,
-            requires_confirmation=requirement.requires_confirmation,
-            confirmation_message=requirement.confirmation_message,
-            requires_user_input=requirement.requires_user_input,
-            user_input_message=requirement.user_input_message,
-            user_input_schema=[field.json_schema() | {"name": field.name} for field in fields] or None,
-        )
+        return reviews.ask_before(self, node, path, flow, **question)
 
     async def wants_review(self, path: str, tag: str, review: HumanReview, output: StepOutput) -> bool:
-        if self.run.pauses.get(f"{self.run.id}:{path}@{tag}") is not None:
-            return True
-        wanted = review.requires_output_review
-        if callable(wanted):
-            found = wanted(output)
-            wanted = await found if inspect.isawaitable(found) else found
-        return bool(wanted)
+        return await reviews.wants_review(self, path, tag, review, output)
 
     def ask_after(self, node: Node, path: str, tag: str, output: StepOutput, rounds: int, **question: Any) -> Verdict:
-        pauses = self.run.pauses
-        answer = pauses.get(f"{self.run.id}:{path}@{tag}")
-        if answer is None:
-            review = node.review
-            assert review is not None
-            message = review.iteration_review_message if tag == "iteration" else review.output_review_message
-            requirement = asking.question(
-                node,
-                path,
-                self.run.id,
-                self.now(),
-                tag,
-                kind="iteration_review" if tag == "iteration" else "output_review",
-                requires_confirmation=True,
-                confirmation_message=message,
-                requires_output_review=True,
-                output_review_message=message,
-                step_output=output,
-                is_post_execution=True,
-                retry_count=rounds,
-                **question,
-            )
-            self.run.open(requirement)
-            self.emit(
-                ev.StepOutputReviewEvent, node, path, requirement_id=requirement.id, output_review_message=message
-            )
-            raise Suspended
-        return self._verdict(node, path, answer, asking.verdict_after)
+        return reviews.ask_after(self, node, path, tag, output, rounds, **question)
 
     def ask_error(self, node: Node, path: str, failure: dict[str, Any]) -> Verdict:
-        pauses = self.run.pauses
-        tag = f"error{failure['attempt']}"
-        answer = pauses.get(f"{self.run.id}:{path}@{tag}")
-        if answer is None:
-            asked = asking.question(node, path, self.run.id, self.now(), tag)
-            self.run.open(
-                ErrorRequirement(
-                    id=asked.id,
-                    path=path,
-                    step_id=asked.step_id,
-                    step_name=node.name,
-                    step_index=node.index,
-                    error_message=failure["error"],
-                    error_type=failure["type"],
-                    retry_count=failure["attempt"] - 1,
-                    timeout_at=asked.timeout_at,
-                    on_timeout=asked.on_timeout,
-                    created_at=asked.created_at,
-                )
-            )
-            raise Suspended
-        verdict = self._verdict(node, path, answer, asking.verdict_error)
-        if verdict.action == "cancel":
-            raise Rejected(verdict.reason or f"Step '{node.name}' was cancelled")
-        return verdict
+        return reviews.ask_error(self, node, path, failure)
 
     def refuse_blocked(self, path: str) -> None:
         """Raise Suspended when the step at ``path`` waits for an answer that is not there: it would only ask again."""
@@ -547,33 +435,7 @@ class Frame:
             raise Suspended
 
     def open_question(self, node: Node, path: str, requirement: StepRequirement, attempt: int) -> None:
-        """Open a question in the middle of the step at ``path``: entered again, it goes on where it was."""
-        record = self.recorded(path)
-        self.enter(node, path, record.decision if record is not None else None, attempt)
-        self.run.open(requirement)
-        self.emit(
-            ev.StepPausedEvent,
-            node,
-            path,
-            requirement_id=requirement.id,
-            requires_user_input=requirement.requires_user_input,
-            user_input_message=requirement.user_input_message,
-            user_input_schema=[
-                field.json_schema() | {"name": field.name} for field in requirement.user_input_schema or ()
-            ],
-        )
-
-    def _verdict(
-        self, node: Node, path: str, answer: asking.Requirement, read: Callable[[asking.Requirement], Verdict]
-    ) -> Verdict:
-        if answer.answered_at is None:
-            raise Suspended
-        verdict = read(answer)
-        if not self.run.pauses.use(answer.id, self.now()):
-            return verdict
-        if verdict.action not in ("cancel", "skip"):
-            self.continued(node, path, answer.id)
-        return msgspec.structs.replace(verdict, is_first=True)
+        reviews.open_question(self, node, path, requirement, attempt)
 
     def continued(self, node: Node, path: str, requirement_id: str) -> None:
         """The answer of a person is used for the first time."""

@@ -17,7 +17,7 @@ from ..model.unreadable import Unreadable
 from .bus import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
-from .execution import Execution, owner_of_this_process
+from .execution import Execution
 from .failures import Exited, for_caller, shorten
 from .heartbeat import unwatch, watch
 from .joined import Joined
@@ -106,7 +106,7 @@ def line_up(request: RunRequest) -> Turn | None:
     call first. None with policy "merge", which has no line."""
     if request.definition.session_policy == "merge":
         return None
-    turn = Turn(request, owner_of_this_process())
+    turn = Turn(request, current().owner)
     turn.join()
     return turn
 

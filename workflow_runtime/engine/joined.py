@@ -23,7 +23,8 @@ from .stored import output_of
 
 if TYPE_CHECKING:
     from .bus import Buffer
-    from .execution import Completion, Execution
+    from .completion import Completion
+    from .execution import Execution
     from .pauses import Requirement
 
 __all__ = ["Joined"]

@@ -18,12 +18,13 @@ from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb, RunRow
 from ..storage.rules import ACTIVE
 from .bus import Buffer
+from .continuation import Continuation
 from .execution import Execution
 from .host import build_new, find_finished, find_live, find_paused, leave_line, line_up, prepare_new, register
 from .joined import Joined
 from .loops import spawn, whole
 from .request import RunRequest
-from .resume import Continuation, taken_over
+from .resume import taken_over
 from .sessions import Turn, turn_before_claim
 from .stored_ends import end_event
 from .subscription import Subscription

@@ -37,7 +37,7 @@ async def pause_walk(run: Execution) -> tuple[bool, BaseException | None]:
     try:
         cut_off = await finish_whole(run, PAUSED)
     except AnswersArrived:
-        await run.read_answers()
+        await run.people.read_answers(run)
         run.happen(Happening.CONTINUE)
         return False, None
     run.happen(Happening.STORED)
@@ -70,7 +70,7 @@ async def _pause_parked(run: Execution) -> None:
 
 async def _read_answers(run: Execution) -> None:
     try:
-        await run.read_answers()
+        await run.people.read_answers(run)
     except Exception as error:
         run.fail(error)
     _go_further(run)
@@ -102,7 +102,7 @@ def _go_further(run: Execution) -> None:
     if run.recorder is not None:
         run.recorder.flush_soon()  # of the questions, which were to go with the pause
     run.parking.limits.start()
-    if not run.act_on_kept():
+    if not run.canceller.act_on_kept(run):
         _deliver_and_open(run)
 
 
@@ -162,7 +162,7 @@ def _go_on(run: Execution) -> None:
     if run.happen(Happening.BEGIN) is REFUSE:
         return
     run.parking.limits.start()
-    if not run.act_on_kept():
+    if not run.canceller.act_on_kept(run):
         _deliver_and_open(run)
 
 

@@ -15,6 +15,7 @@ from . import pausing
 from .pauses import Pauses, Requirement
 from .signals import Answered
 from .step_events import question_withdrawn
+from .stored import requirements_of
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -69,5 +70,10 @@ class People:
         if new and run.happen(Happening.ANSWERED) is Life.RUNNING:
             pausing.deliver(run)
         return bool(new)
+
+    async def read_answers(self, run: Execution) -> None:
+        """Signal all answers that the database has."""
+        if run.recorder is not None:
+            run.answered(await requirements_of(run.recorder.db, run.id))
 
     handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {Answered: answered}

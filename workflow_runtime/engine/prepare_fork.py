@@ -10,6 +10,7 @@ from ..model import codec
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from .clock import new_id, new_run_id
+from .continuation import check_plan
 from .execution import Execution
 from .fork import fork_journal, fork_state, load_prefix
 from .host import register
@@ -17,7 +18,6 @@ from .loops import whole
 from .named import store_named
 from .pauses import Pauses
 from .request import Definition, Input, RunRequest
-from .resume import check_plan
 from .sessions import open_session
 from .unreadable import refuse_unreadable
 

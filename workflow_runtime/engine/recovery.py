@@ -16,11 +16,12 @@ from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import StorageError, UnreadableError
 from ..storage.base import BaseDb, Fence, RunFilter, RunRow
+from .continuation import Continuation, check_plan
 from .execution import Execution
 from .fork import load_journal
 from .host import find_live, start_hosted
 from .request import Definition
-from .resume import Continuation, check_plan, claim, recovered
+from .resume import claim, recovered
 from .stored import requirements_of
 from .unreadable import aside, refuse_unreadable, set_aside
 

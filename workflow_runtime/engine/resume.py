@@ -10,58 +10,39 @@ import msgspec
 
 from ..core.journal import Journal
 from ..core.life import Happening, Life
-from ..core.plan import Plan
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import (
-    AlreadyAnswered,
-    InputError,
-    PlanChanged,
-    QuestionWithdrawn,
-    RunNotFound,
-    RunNotPaused,
-    Unanswered,
-)
-from ..model.requirements import StepRequirement
+from ..model.errors import AlreadyAnswered, InputError, QuestionWithdrawn, RunNotFound, RunNotPaused
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RequirementRow, RunRow
 from ..storage.rules import ACTIVE
+from .continuation import (
+    Continuation,
+    answers_of,
+    check_plan,
+    new_answers_of,
+    refuse_other_session,
+    refuse_unless_paused,
+)
 from .deaths import put_aside_if_deadly
 from .ending import CANCELLED_ELSEWHERE
-from .execution import Execution, owner_of_this_process
+from .execution import Execution
 from .fork import journal_of, load_journal, load_steps
-from .form_models import find_model
 from .host import find_live, find_parked, register, run_awaited
 from .joined import Joined
 from .loops import whole
-from .pauses import Pauses, Requirement, due, merge_answers, validated
+from .pauses import Pauses, Requirement
+from .process import current
 from .request import Definition, Input, RunRequest
 from .sessions import open_session, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
-__all__ = ["Continuation", "check_plan", "claim", "end_cancelled", "prepare_continued", "recovered", "taken_over"]
+__all__ = ["claim", "end_cancelled", "prepare_continued", "recovered", "taken_over"]
 
 _PAUSED = frozenset({RunStatus.paused})
-
-
-class Continuation(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to ``continue_run``, resolved. ``output`` is the paused output, needed where there is no database."""
-
-    definition: Definition
-    run_id: str
-    session_id: str | None = None
-    output: WorkflowRunOutput | None = None
-    answers: list[Requirement] | None = None
-    store_events: bool = False
-    keep_log: bool = False
-    skip: Any = None
-    user_id: str | None = None
-    allow_plan_change: bool = False
-    cancel_reason: str | None = None
-    background: bool = False
 
 
 async def prepare_continued(asked: Continuation) -> Execution | Joined:
@@ -101,7 +82,7 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
     requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
     pauses = Pauses(requirements)
     check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
-    answers = _answers(asked, pauses)
+    answers = answers_of(asked, pauses)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
     parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
@@ -120,7 +101,7 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
 
 def _join_unstored(asked: Continuation, live: Execution) -> Joined:
     refuse_other_session(asked, live.output.session_id)
-    answers = _new_answers(asked, live.pauses)
+    answers = new_answers_of(asked, live.pauses)
     if not answers:
         refuse_unless_paused(RunStatus.running, asked.run_id)
     return Joined(run=live, output=live.output, answers=answers)
@@ -176,9 +157,9 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
     try:
-        answers = [] if answered else _answers(asked, pauses)
+        answers = [] if answered else answers_of(asked, pauses)
         rows = [requirement_row(item, row) for item in answers]
-        async with turn_before_claim(asked.definition, row.session_id, owner_of_this_process(), row.run_id):
+        async with turn_before_claim(asked.definition, row.session_id, current().owner, row.run_id):
             claimed = await claim(asked.definition, row.run_id, _PAUSED, answers=rows)
             if claimed is None:
                 raise _Taken
@@ -187,8 +168,8 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
         return None
     except (AlreadyAnswered, QuestionWithdrawn):
         # Another caller may have gone on with the run since it was read: then it is that which is to be told.
-        current = await _load(asked, db)
-        if current.attempt == row.attempt:
+        latest = await _load(asked, db)
+        if latest.attempt == row.attempt:
             raise
         return None
 
@@ -198,7 +179,7 @@ async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> list[
     while True:
         pauses = Pauses(await requirements_of(db, row.run_id))
         try:
-            answers = _new_answers(asked, pauses)
+            answers = new_answers_of(asked, pauses)
         except (AlreadyAnswered, QuestionWithdrawn):
             answers = []
         if not answers:
@@ -271,7 +252,7 @@ async def claim(
     assert definition.db is not None
     return await definition.db.claim(
         run_id,
-        owner=owner_of_this_process(),
+        owner=current().owner,
         now=definition.clock.time(),
         lease=definition.lease,
         statuses=statuses,
@@ -429,95 +410,3 @@ def _execution(
     )
     register(run)
     return run
-
-
-def refuse_other_session(asked: Continuation, session_id: str | None) -> None:
-    """RunNotFound when the caller named another session than the run's."""
-    if asked.session_id not in (None, session_id):
-        raise RunNotFound(
-            f"Could not find run with id {asked.run_id} in session {asked.session_id}: it is of another session; leave"
-            " session_id out, or give the run's own"
-        )
-
-
-def refuse_unless_paused(status: RunStatus, run_id: str) -> None:
-    if status != RunStatus.paused:
-        onward = "; fork() runs it again from one of its steps" if RunStatus(status).is_final else ""
-        raise RunNotPaused(
-            f"Cannot continue a run that is not paused. Current status: {RunStatus(status).value} (run {run_id}){onward}"
-        )
-
-
-def check_plan(plan: Plan, journal: Journal, allowed: bool, asked: Sequence[Requirement] = ()) -> None:
-    """PlanChanged naming the first step that the run has been at, or waits at, and that the plan no longer has, or has as
-    another kind of step. ``asked``: the open questions."""
-    if allowed or plan.dynamic:
-        return
-    been = sorted(journal.records.values(), key=lambda record: record.position)
-    places = [(record.path, record.kind) for record in been if "!" not in record.path]
-    # What asks in its middle has a record; the other questions stand before or behind their node, which may have none.
-    places += [
-        (item.path, item.step_type)
-        for item in asked
-        if isinstance(item, StepRequirement) and item.kind != "ask" and item.step_type
-    ]
-    for path, kind in places:
-        node = plan.find(path)
-        if node is None:
-            raise PlanChanged(
-                f"the workflow has no step at {path!r} any more, where the stored run has been;"
-                " restore the step, or pass allow_plan_change=True",
-                path=path,
-            )
-        if node.kind != kind:
-            raise PlanChanged(
-                f"step {path!r} is a {node.kind} now and was a {kind} when the run was stored;"
-                " restore it, or pass allow_plan_change=True",
-                path=path,
-            )
-
-
-def _answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
-    """The new answers for a paused run. ValueError that lists what is still open when there are none, and nothing that was
-    answered before is left to be used."""
-    answers = _new_answers(asked, pauses)
-    if answers or pauses.fresh or not pauses.open:
-        return answers
-    steps = [item.step_name for item in pauses.open if item.kind != "error"]
-    errors = [item.step_name for item in pauses.open if item.kind == "error"]
-    parts = ([f"unresolved step requirements: {steps}"] if steps else []) + (
-        [f"unresolved error requirements: {errors}"] if errors else []
-    )
-    refused = Unanswered(f"Cannot continue run - {'; '.join(parts)}")
-    refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
-    raise refused
-
-
-def _new_answers(asked: Continuation, pauses: Pauses) -> list[Requirement]:
-    """What the call answers of what is open, and what the deadlines answer that have passed."""
-    now = asked.definition.clock.time()
-    timed_out = due(pauses, now)
-    late = {item.id for item in timed_out}
-    given = asked.answers
-    if given is None and asked.output is not None:
-        given = [*(asked.output.step_requirements or ()), *(asked.output.error_requirements or ())]
-    usable = [item for item in given or () if item.id not in late]
-    return [*timed_out, *validated(merge_answers(pauses, usable, now, asked.run_id), models(asked))]
-
-
-def models(asked: Continuation) -> Callable[[Requirement], Any]:
-    """Which pydantic model, if any, the form of a question is of: that of a step that waits here, the workflow's own, or the
-    one that is known by the name that was stored."""
-    parked = find_live(asked.run_id) or find_parked(asked.run_id)
-
-    def model(item: Requirement) -> Any:
-        if not isinstance(item, StepRequirement):
-            return None
-        if parked is not None and item.id in parked.parking.models:
-            return parked.parking.models[item.id]
-        node = asked.definition.plan.find(item.path) if item.kind == "user_input" else None
-        if node is not None and node.review is not None:
-            return node.review.user_input_schema
-        return find_model(item.input_model, item.input_json_schema)
-
-    return model

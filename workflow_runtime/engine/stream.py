@@ -21,7 +21,8 @@ from .bus import Buffer, ReaderTooSlow
 from .failures import shorten
 
 if TYPE_CHECKING:
-    from .execution import Completion, Execution
+    from .completion import Completion
+    from .execution import Execution
     from .joined import Joined
     from .subscription import Subscription
 

@@ -108,7 +108,7 @@ class ContinueVerbs(Verbs):
         if run_response is None and not run_id:
             raise ValueError("Either run_response or (run_id and session_id) must be provided.")
         wanted = run_id or (run_response.run_id if run_response is not None else None)
-        asked = engine.resume.Continuation(
+        asked = engine.continuation.Continuation(
             definition=self.definition(),
             run_id=str(wanted),
             session_id=session_id,
