@@ -207,7 +207,7 @@ async def test_a_loop_that_ends_ends_the_runs_that_wait_for_their_turn(again: Ag
         tasks = [asyncio.create_task(call("first"))]
         await begun.wait()
         tasks.append(asyncio.create_task(call("second")))
-        while (second := find_live("second")) is None or second.waiting is None:
+        while (second := find_live("second")) is None or second.turn is None:
             await anyio.lowlevel.checkpoint()
         while rest := [task for task in asyncio.all_tasks() if task in tasks or "run " in task.get_name()]:
             for task in rest:

@@ -258,9 +258,9 @@ async def test_a_background_run_returns_its_pending_output_at_once_and_honours_t
 @pytest.mark.anyio
 async def test_a_background_run_without_a_database_can_be_asked_for_by_its_id() -> None:
     workflow = Workflow(steps=[shout])
-    stream = workflow.arun("x", background=True, stream=True, run_id="kept")
+    stream = workflow.arun("x", background=True, stream=True)
     await stream.result()
-    found = await workflow.aget_run("kept")
+    found = await workflow.aget_run(stream.run_id)
     assert found is not None
     assert found.content == "X"
 

@@ -32,12 +32,24 @@ def storable(event: WorkflowEvent | CustomEvent) -> tuple[WorkflowEvent | Custom
         if callable(told := getattr(value, "to_dict", None)) and _keeps(data := plain(told())):
             changed[name] = data
         elif isinstance(value, dict):
-            changed[name] = {key: item for key, item in value.items() if _keeps(item)}
-            lost.extend(str(key) for key in value if key not in changed[name])
+            changed[name] = _kept(value, lost)
         else:
             changed[name] = None
             lost.append(name)
     return (msgspec.structs.replace(event, **changed) if changed else event), lost
+
+
+def _kept(entries: dict[Any, Any], lost: list[str]) -> dict[Any, Any]:
+    """The entries that a database can keep, also of the dicts inside; the keys of the others go to ``lost``."""
+    kept: dict[Any, Any] = {}
+    for key, item in entries.items():
+        if _keeps(item):
+            kept[key] = item
+        elif isinstance(item, dict):
+            kept[key] = _kept(item, lost)
+        else:
+            lost.append(str(key))
+    return kept
 
 
 def _keeps(value: Any) -> bool:
