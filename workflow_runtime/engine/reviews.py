@@ -9,6 +9,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.plan import Node
@@ -175,6 +177,8 @@ def _verdict(
     if answer.answered_at is None:
         raise Suspended
     verdict = read(answer)
-    if frame.run.pauses.use(answer.id, frame.now()) and verdict.action not in ("cancel", "skip"):
+    if not frame.run.pauses.use(answer.id, frame.now()):
+        return verdict
+    if verdict.action not in ("cancel", "skip"):
         frame.continued(node, path, answer.id)
-    return verdict
+    return msgspec.structs.replace(verdict, is_first=True)
