@@ -244,8 +244,7 @@ def check(connection: sqlite3.Connection, location: Location) -> int:
     Raises:
         StorageError: The file is of a newer version, or another application counts its own versions in it.
     """
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    ours = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'workflow_runs'").fetchone()
+    version, ours = _version_and_table(connection)
     if bool(version) is not bool(ours):
         found = f"user_version {version}" if version else "its table workflow_runs is not ours"
         raise StorageError(
@@ -257,6 +256,20 @@ def check(connection: sqlite3.Connection, location: Location) -> int:
             "upgrade the package workflow-runtime"
         )
     return version
+
+
+def _version_and_table(connection: sqlite3.Connection) -> tuple[int, bool]:
+    """In one transaction: another process may be making the tables."""
+    begun = not connection.in_transaction
+    if begun:
+        connection.execute("BEGIN")
+    try:
+        named = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'workflow_runs'"
+        ours = connection.execute(named).fetchone() is not None
+        return connection.execute("PRAGMA user_version").fetchone()[0], ours
+    finally:
+        if begun:
+            connection.execute("ROLLBACK")
 
 
 def migrate(connection: sqlite3.Connection, location: Location) -> None:
