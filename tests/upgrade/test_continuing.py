@@ -50,6 +50,8 @@ def gated(path: str, content: str, *entered: str, **results: Any) -> Case:
     return Case({f"{path}@before": YES}, f"last: {content}", [*entered, "2.last"], results)
 
 
+# The step after a Parallel or a Map gets all branches by name now, also in a run that the first version began: it gave the
+# content of the last branch.
 PAID = "{'paid': 'first the input'}"
 SUCCESS = '### ✅ SUCCESS: {}\n{{\n  "paid": "first the input"\n}}'
 
@@ -58,9 +60,13 @@ CASES: dict[str, Case] = {
     "confirm-steps": gated(
         "1.group", "work 1.group/1.b", "1.group/0.a", "1.group/1.b", group="Steps group completed with 2 results"
     ),
-    "confirm-parallel": gated("1.both", "work 1.both/1.b", "1.both/0.a", "1.both/1.b"),
+    "confirm-parallel": gated("1.both", "{'a': 'work 1.both/0.a', 'b': 'work 1.both/1.b'}", "1.both/0.a", "1.both/1.b"),
     "confirm-map": gated(
-        "1.each", "work 1.each#1/0.a", "1.each#0/0.a", "1.each#1/0.a", each="Map each completed 2 items"
+        "1.each",
+        "{'a': ['work 1.each#0/0.a', 'work 1.each#1/0.a']}",
+        "1.each#0/0.a",
+        "1.each#1/0.a",
+        each="Map each completed 2 items",
     ),
     "confirm-loop": gated("1.loop", "work 1.loop#1/0.a", "1.loop#0/0.a", "1.loop#1/0.a"),
     "confirm-condition": gated("1.if", "work 1.if/if.0.a", "1.if/if.0.a"),
@@ -123,12 +129,13 @@ CASES: dict[str, Case] = {
             "1.all/2.desk@ask0": FOUR,
             "1.all/3.clerk@executor0": tool(confirmation=False, confirmation_note="no"),
         },
-        "last: work 1.all/4.done",
+        f"last: {{'yes': {PAID}, 'book': {{'paid': 'first the input', 'user_input': {{'seats': 2, 'side': 'aisle'}}}}, "
+        "'desk': '4 pieces', 'clerk': \"clerk got [False, 'no']\", 'done': 'work 1.all/4.done'}",
         ["1.all/0.yes", "1.all/1.book", "1.all/2.desk", "2.last"],
     ),
     "gates": Case(
         {"1.all/0.a@before": YES, "1.all/1.b@before": YES, "1.all/2.c@before": YES},
-        f"last: {PAID}",
+        f"last: {{'a': {PAID}, 'b': {PAID}, 'c': {PAID}}}",
         ["1.all/0.a", "1.all/1.b", "1.all/2.c", "2.last"],
         {"all": "## Parallel Execution Results\n\n" + "\n\n".join(SUCCESS.format(name) for name in "abc")},
     ),
@@ -141,19 +148,19 @@ CASES: dict[str, Case] = {
     "nested-ask": Case({"1.inner/1.desk@ask0": FOUR}, "last: 4 pieces", ["1.inner/1.desk", "2.last"]),
     "map-ask": Case(
         {"1.each#0/0.desk@ask0": FOUR, "1.each#1/0.desk@ask0": {"user_input": {"value": 5}}},
-        "last: 5 pieces",
+        "last: {'desk': ['4 pieces', '5 pieces']}",
         ["1.each#0/0.desk", "1.each#1/0.desk", "2.last"],
     ),
     "loop-ask": Case({"1.loop#1/0.desk@ask0": FOUR}, "last: 4", ["1.loop#1/0.desk", "2.last"]),
     "by-hand": Case({"gate@before": YES, "@ask0": FOUR}, "work one, work gate, 4", ["gate"]),
     "half-answered": Case(
         {"1.all/1.b@before": YES, "1.all/2.c@before": {"confirmed": False}},
-        f"last: {PAID}",
+        f"last: {{'a': {PAID}, 'b': {PAID}, 'c': 'Step c skipped: rejected by a person'}}",
         ["1.all/0.a", "1.all/1.b", "2.last"],
     ),
     "half-stored": Case(
         {"1.all/0.a@before": YES, "1.all/2.c@before": YES},
-        f"last: {PAID}",
+        f"last: {{'a': {PAID}, 'b': 'Step b skipped: rejected by a person', 'c': {PAID}}}",
         ["1.all/0.a", "1.all/2.c", "2.last"],
     ),
     "answer-stored": Case({}, f"last: {PAID}", ["1.pay", "2.last"]),

@@ -39,13 +39,18 @@ DEAD = {
     "dead-first": Dead("work 1.two", ["0.one", "1.two"], 1, [*STEP, *END], results={"one": "one of the input"}),
     "dead-third": Dead("work 3.four", ["2.three", "3.four"], 7, [*STEP, *END], results={"one": "work 0.one"}),
     "dead-parallel": Dead(
-        "last: right of first the input",
+        # by name: the first version gave the last branch
+        "last: {'left': 'work 1.both/0.left', 'right': 'right of first the input'}",
         ["1.both/1.right", "2.last"],
         7,
         [*INNER, "ParallelExecutionCompleted", *END],
     ),
     "dead-map": Dead(
-        "last: z: 1.each#2/0.item", ["1.each#1/0.item", "2.last"], 10, [*INNER, "MapExecutionCompleted", *END]
+        # the same
+        "last: {'item': ['x: 1.each#0/0.item', 'y: 1.each#1/0.item', 'z: 1.each#2/0.item']}",
+        ["1.each#1/0.item", "2.last"],
+        10,
+        [*INNER, "MapExecutionCompleted", *END],
     ),
     "dead-loop": Dead(
         "last: the input: 1.loop#2/0.count",
