@@ -185,6 +185,7 @@ def test_what_one_takes_is_what_a_longer_run_takes_more_and_stands_beside_that_o
     assert {case: one["instructions"] for case, one in counts["cases"].items()} == {
         "step": 60,
         "event": 20,
+        "branch": 60,
         "saved": 6040,
     }
     counts["cases"]["event"]["instructions"] = 25
@@ -192,7 +193,7 @@ def test_what_one_takes_is_what_a_longer_run_takes_more_and_stands_beside_that_o
     capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["instructions.py", "--compare", str(out)])
     instructions.main()
-    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == ["+0.0 %", "-20.0 %", "+0.0 %"]
+    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == ["+0.0 %", "-20.0 %", "+0.0 %", "+0.0 %"]
 
 
 def test_without_a_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

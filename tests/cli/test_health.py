@@ -31,7 +31,7 @@ def test_a_sound_database_is_described_and_leaves_with_0(wfr: Wfr, url: str) -> 
     found = wfr("db", "check", "--json").json
     assert found["ok"] is True
     assert found["runs"] == {"COMPLETED": 1, "ERROR": 1, "PAUSED": 1}
-    assert (found["read"], found["waiting"], found["version"]) == (3, 1, 2)
+    assert (found["read"], found["waiting"], found["version"]) == (3, 1, 3)
     assert wfr("db", "check", "--json", "--limit", "1").json["read"] == 1
 
 

@@ -127,7 +127,7 @@ async def test_a_run_of_an_unknown_workflow_is_left_alone_and_reported(
         assert runtime.report.recovered == []
     output = await other.aget_run("00_r")
     assert output is not None
-    assert output.status is RunStatus.running
+    assert output.status in (RunStatus.pending, RunStatus.running)  # how far the log had come when it was killed
     assert other.db is not None
     await other.db.aclose()
 

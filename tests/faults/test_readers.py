@@ -74,15 +74,20 @@ class Servers:
             return self._chance.choice(list(self.pids))
 
     def kill(self, port: int) -> None:
+        """Nothing happens to one that is dead, or stopped, already."""
         with self._lock:
-            pid = self.pids.pop(port)
-        kill(pid, signal.SIGKILL)
+            pid = self.pids.pop(port, None)
+        if pid is not None:
+            kill(pid, signal.SIGKILL)
 
     @contextmanager
     def stopped(self, port: int) -> Iterator[None]:
         """It does nothing for as long as the block takes, and does not know that time has passed."""
         with self._lock:
-            pid = self.pids.pop(port)
+            pid = self.pids.pop(port, None)
+        if pid is None:
+            yield
+            return
         kill(pid, signal.SIGSTOP)
         yield
         kill(pid, signal.SIGCONT)

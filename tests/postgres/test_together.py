@@ -12,7 +12,14 @@ import asyncpg
 import pytest
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.model.errors import ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, StorageError
+from workflow_runtime.model.errors import (
+    ConcurrentWrite,
+    Fenced,
+    RunExists,
+    RunNotPaused,
+    SessionOwnerError,
+    StorageError,
+)
 from workflow_runtime.storage.base import Batch, Committed, RunFilter
 from workflow_runtime.testing.contract_rows import event, fence, run, session, started
 from workflow_runtime_postgres import PostgresDb
@@ -95,7 +102,7 @@ async def refusals(db: PostgresDb) -> tuple[list[Batch], list[type | Committed]]
     ]
     one = Committed(session_version=1)
     two = Committed(session_version=2)
-    return batches, [one, Fenced, one, ConcurrentWrite, two, RunNotPaused, SessionOwnerError, StorageError, one]
+    return batches, [one, Fenced, one, ConcurrentWrite, two, RunNotPaused, SessionOwnerError, RunExists, one]
 
 
 @pytest.mark.parametrize("options", [{}, {"listen": False, "statement_cache_size": 0}], ids=["direct", "pooler"])

@@ -167,11 +167,13 @@ def _go_on(run: Execution) -> None:
 
 
 async def give_back(run: Execution, error: Exception) -> None:
-    """A continued run could not get its turn: it is paused again, or, where that cannot be stored, given up, so that it is
-    recovered when its lease has run out. Its caller gets ``error``."""
+    """A continued run could not get its turn: it is paused again, or given up, so that it is recovered. Given up where the
+    pause cannot be stored, and where it has answers that no step has used: its claim took the signal that tells of them,
+    and nobody would continue it. Its caller gets ``error``."""
     steps_wait = run.life is Life.WAKING
     try:
-        await store_pause(run)
+        if not run.pauses.fresh:
+            await store_pause(run)
     except Exception as failure:
         logger.warning("run %s could not be paused again: %s", run.id, failure)
     if run.output.is_paused and steps_wait:
