@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from workflow_runtime import InMemoryDb, Parallel, RunContext, RunStatus, Runtime, Step, StepInput, Workflow
-from workflow_runtime.engine.host import find_live
+from workflow_runtime.engine.host import find_finished, find_live
 
 pytestmark = pytest.mark.anyio
 on_asyncio = pytest.mark.parametrize(
@@ -172,7 +173,7 @@ async def test_how_one_run_ends_is_nothing_to_the_others(end: str) -> None:
 
 @pytest.mark.parametrize("stored", [True, False])
 async def test_a_run_that_is_parked_when_the_runtime_is_left_can_be_continued_after_it(stored: bool) -> None:
-    asked = 0
+    asked, run_id = 0, uuid4().hex  # a name of its own: without a database the process remembers it
 
     async def asks(step_input: StepInput, run_context: RunContext) -> str:
         nonlocal asked
@@ -186,19 +187,20 @@ async def test_a_run_that_is_parked_when_the_runtime_is_left_can_be_continued_af
     workflow = Workflow(name="w", steps=steps, db=InMemoryDb() if stored else None)
     with anyio.fail_after(60):
         async with Runtime(workflow, grace=60):
-            started = await workflow.arun("x", run_id="r", background=True)
-            run = find_live("r")
+            started = await workflow.arun("x", run_id=run_id, background=True)
+            run = find_live(run_id)
             assert run is not None
             await run.wait_ended()
             paused = run.completion.output
-        assert started.run_id == "r"
+        assert started.run_id == run_id
         assert paused.is_paused
-        assert [task.name for task in anyio.get_running_tasks() if task.name == "run r"] == []
+        assert [task.name for task in anyio.get_running_tasks() if task.name == f"run {run_id}"] == []
         (question,) = paused.step_requirements or ()
         question.answer({"user_input": {"value": "this"}})
         output = await workflow.acontinue_run(paused, step_requirements=[question])
     assert output.status is RunStatus.completed
     assert asked == 2
+    assert stored or find_finished(run_id) is output, "who reads the run later sees its end, not its pause"
 
 
 async def _after_turns(act: Callable[[], Any]) -> None:

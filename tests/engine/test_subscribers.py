@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -51,29 +52,29 @@ class Seen:
         return "looked"
 
 
-async def awaited(workflow: Workflow) -> None:
-    await workflow.arun("x", run_id="r")
+async def awaited(workflow: Workflow, run_id: str) -> None:
+    await workflow.arun("x", run_id=run_id)
 
 
-async def streamed(workflow: Workflow) -> None:
-    async for _ in workflow.arun("x", run_id="r", stream=True):
+async def streamed(workflow: Workflow, run_id: str) -> None:
+    async for _ in workflow.arun("x", run_id=run_id, stream=True):
         pass
 
 
-async def in_background(workflow: Workflow) -> None:
-    await workflow.arun("x", run_id="r", background=True)
-    while (run := find_live("r")) is not None:
+async def in_background(workflow: Workflow, run_id: str) -> None:
+    await workflow.arun("x", run_id=run_id, background=True)
+    while (run := find_live(run_id)) is not None:
         await run.wait_ended()
 
 
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize(("mode", "readers"), [(awaited, []), (streamed, ["block"]), (in_background, [])])
 async def test_the_modes_of_a_run_differ_in_its_readers_only(
-    mode: Callable[[Workflow], Any], readers: list[str], stored: bool
+    mode: Callable[[Workflow, str], Any], readers: list[str], stored: bool
 ) -> None:
     seen = Seen(stored)
     with anyio.fail_after(60):
-        await mode(seen.workflow)
+        await mode(seen.workflow, uuid4().hex)  # a name of its own: the process remembers it
     assert seen.strict == ([Recorder, Projector] if stored else [Projector])
     assert seen.told == [Canceller, People]
     assert seen.readers == readers

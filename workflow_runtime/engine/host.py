@@ -237,7 +237,9 @@ def _forget(run: Execution) -> None:
             del process.live[run.id]
         if run.definition.db is None and output.is_paused:
             process.paused[run.id] = output
-        if run.request.background and run.definition.db is None:
+        else:  # it may have been, before it was continued
+            process.paused.pop(run.id, None)
+        if run.definition.db is None and (run.request.background or run.id in process.finished):
             process.finished[run.id] = output
             while len(process.finished) > _KEPT:
                 process.finished.popitem(last=False)

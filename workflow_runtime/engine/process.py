@@ -47,7 +47,7 @@ class Process:
         self.live: weakref.WeakValueDictionary[str, Execution] = weakref.WeakValueDictionary()
         #: Paused outputs of runs that no database keeps, while anybody holds them.
         self.paused: weakref.WeakValueDictionary[str, WorkflowRunOutput] = weakref.WeakValueDictionary()
-        #: Outputs of finished background runs that no database keeps, the oldest first.
+        #: The last outputs of background runs that no database keeps, the oldest first: of their ends, or their pauses.
         self.finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
         #: The heart of each event loop that has stored runs.
         self.hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
