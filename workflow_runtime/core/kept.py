@@ -18,16 +18,24 @@ UNCHANGING = frozenset({type(None), str, int, float, bool, bytes, complex})
 
 def copy_of(value: Any) -> Any:
     """A copy that does not change with ``value``: of containers, models, dataclasses and structs. Other objects, which have
-    no value that could be copied (a connection, a lock), are shared."""
+    no value that could be copied (a connection, a lock), are shared, and so is a value that contains itself or is nested too
+    deep, which no database could keep either."""
+    try:
+        return _copy_of(value)
+    except RecursionError:
+        return value
+
+
+def _copy_of(value: Any) -> Any:
     kind = type(value)
     if kind in UNCHANGING:
         return value
     if kind is list:
-        return [copy_of(item) for item in value]
+        return [_copy_of(item) for item in value]
     if kind is dict:
-        return {key: copy_of(item) for key, item in value.items()}
+        return {key: _copy_of(item) for key, item in value.items()}
     if kind is tuple:
-        return tuple([copy_of(item) for item in value])
+        return tuple([_copy_of(item) for item in value])
     if kind is set or kind is bytearray:
         return kind(value)
     if isinstance(value, (list, dict, set, msgspec.Struct)) or is_dataclass(kind) or hasattr(kind, "model_copy"):
