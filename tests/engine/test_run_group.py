@@ -195,7 +195,8 @@ async def test_a_run_that_is_parked_when_the_runtime_is_left_can_be_continued_af
         assert started.run_id == run_id
         assert paused.is_paused
         assert [task.name for task in anyio.get_running_tasks() if task.name == f"run {run_id}"] == []
-        (question,) = paused.step_requirements or ()
+        assert paused.step_requirements is not None
+        (question,) = paused.step_requirements
         question.answer({"user_input": {"value": "this"}})
         output = await workflow.acontinue_run(paused, step_requirements=[question])
     assert output.status is RunStatus.completed

@@ -25,7 +25,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowCancelledEvent,
 )
-from workflow_runtime.engine import invoke, observers, stalls
+from workflow_runtime.engine import cleanup, invoke, observers, stalls
 from workflow_runtime.engine.process import current
 from workflow_runtime.testing import FakeClock
 
@@ -39,7 +39,6 @@ class Told(logging.Handler):
         super().__init__(logging.WARNING)
         self.texts: list[str] = []
         self.places: list[Any] = []
-        self.there = threading.Event()
         self.held_up = threading.Event()
 
     def about(self, words: str) -> list[int]:
@@ -49,7 +48,6 @@ class Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(record.getMessage())
         self.places.append((getattr(record, "run_id", None), getattr(record, "step_path", None)))
-        self.there.set()
         if "in hold_up: " in self.texts[-1]:
             self.held_up.set()
 
@@ -169,7 +167,7 @@ async def test_a_step_that_blocks_its_own_thread_is_no_stall(told: Told) -> None
 
 async def stubborn(told: Told) -> str:
     """Catches its cancellation until it was reported."""
-    while not told.there.is_set():
+    while not told.about("still goes on"):
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
@@ -181,6 +179,7 @@ async def test_a_step_that_catches_its_cancellation_is_reported_and_the_run_ends
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stalls, "LATE_SECONDS", 0.01)
+    monkeypatch.setattr(cleanup, "CLEANUP_SECONDS", 0.1)
     started = anyio.Event()
 
     async def deaf(step_input: StepInput) -> str:
@@ -195,10 +194,11 @@ async def test_a_step_that_catches_its_cancellation_is_reported_and_the_run_ends
             workflow.cancel_run("r")
             last = event
     assert isinstance(last, WorkflowCancelledEvent)
-    assert "run r was cancelled" in told.texts[0]
-    assert "still goes on: step '0.deaf' of run r, at" in told.texts[0]
-    assert "in stubborn:" in told.texts[0]
-    assert "catches its cancellation" in told.texts[0]
+    report = told.texts[told.about("still goes on")[0]]
+    assert "run r was cancelled" in report
+    assert "still goes on: step '0.deaf' of run r, at" in report
+    assert "in stubborn:" in report
+    assert "catches its cancellation" in report
 
 
 @pytest.mark.parametrize("limit", ["step", "attempt", "run"])
@@ -206,6 +206,7 @@ async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_doe
     told: Told, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(stalls, "LATE_SECONDS", 0.01)
+    monkeypatch.setattr(cleanup, "CLEANUP_SECONDS", 0.1)
 
     clock = FakeClock()
 
@@ -228,8 +229,9 @@ async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_doe
     ):
         await workflow.arun(run_id="r")
     assert isinstance(e.value, StepTimeoutError) is (limit != "attempt")
-    assert "run r took longer than 0.01 s at" in told.texts[0]
-    assert "step '0.deaf' of run r, at" in told.texts[0]
+    report = told.texts[told.about("still goes on")[0]]
+    assert "run r took longer than 0.01 s at" in report
+    assert "step '0.deaf' of run r, at" in report
 
 
 async def test_what_ends_in_time_is_not_looked_for_any_more(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
