@@ -18,9 +18,6 @@ TESTS = Path(__file__).resolve().parents[1]
 # Fields that this version adds to what a row holds, at any depth.
 NEW_FIELDS = {"used_at", "withdrawn_at", "timed_out", "failed_steps", "usage"}
 
-# Fields that are left out where they hold this, which is what every reader takes for a field that is not there.
-LEFT_OUT = {"content_type": "str"}
-
 # Runs that go another way now.
 OTHER_WAY = {
     "half-answered": "a continue goes as far as its answers reach, so the confirmed branch has run",
@@ -49,8 +46,7 @@ def differences(was: Any, now: Any, where: str) -> Iterator[str]:
     """A line for each place where ``now`` is not ``was``; fields that are new are passed over."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in {**was, **now}:
-            left_out = key in was and key not in now and was[key] == LEFT_OUT.get(key)
-            if not left_out and (key in was or key not in NEW_FIELDS):
+            if key in was or key not in NEW_FIELDS:
                 yield from differences(was.get(key), now.get(key), f"{where}.{key}")
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         for number, (one, other) in enumerate(zip(was, now, strict=True)):

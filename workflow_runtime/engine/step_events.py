@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["question_withdrawn", "step_completed", "step_content", "step_output", "step_started"]
 
+_TEXT = type("").__name__  # not the default itself, which the encoder would leave out
+
 
 def step_started(frame: Frame, node: Node, path: str) -> StepStartedEvent:
     run, definition = frame.run, frame.definition
@@ -90,7 +92,8 @@ def step_output(frame: Frame, node: Node, path: str, output: StepOutput) -> Step
 
 def step_completed(frame: Frame, node: Node, path: str, output: StepOutput) -> StepCompletedEvent:
     run, definition = frame.run, frame.definition
-    if type(output.content) is str and output.images is None and output.videos is None and output.audio is None:
+    plain = type(output.content) is str and output.images is None and output.videos is None and output.audio is None
+    if plain and not frame.depth:
         return StepCompletedEvent(
             seq=run.bus.seq + 1,
             epoch=run.epoch,
@@ -102,10 +105,10 @@ def step_completed(frame: Frame, node: Node, path: str, output: StepOutput) -> S
             path=path,
             step_id=node.step_id or path,
             parent_step_id=frame.parent,
-            nested_depth=frame.depth,
             step_name=node.name,
             step_index=node.index,
             content=output.content,
+            content_type=_TEXT,
             step_response=output,
         )
     return StepCompletedEvent(
