@@ -193,7 +193,12 @@ def test_what_one_takes_is_what_a_longer_run_takes_more_and_stands_beside_that_o
     capsys.readouterr()
     monkeypatch.setattr(sys, "argv", ["instructions.py", "--compare", str(out)])
     instructions.main()
-    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == ["+0.0 %", "-20.0 %", "+0.0 %", "+0.0 %"]
+    assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == [
+        "+0.0 %",
+        "-20.0 %",
+        "+0.0 %",
+        "+0.0 %",
+    ]
 
 
 def test_without_a_tool_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
