@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         bus,
         cancelling,
         clock,
+        continuation,
         deaths,
         ending,
         execution,
