@@ -51,6 +51,7 @@ __all__ = [
     "bus",
     "cancelling",
     "clock",
+    "continuation",
     "deaths",
     "ending",
     "execution",
