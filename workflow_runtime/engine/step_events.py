@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["question_withdrawn", "step_completed", "step_content", "step_output", "step_started"]
 
-_TEXT = type("").__name__  # not the default itself, which the encoder would leave out
+_TEXT = str.__name__  # not the default itself, which the encoder would leave out
 
 
 def step_started(frame: Frame, node: Node, path: str) -> StepStartedEvent:
