@@ -18,11 +18,13 @@ from typing import Any
 
 from anyio import to_thread
 from langchain_core.runnables import Runnable
+from langgraph._internal._serde import build_serde_allowlist  # the classes that a graph declares
 from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel._read import DEFAULT_BOUND  # what a node has that only writes
 
-from .adapter import Call
+from .adapter import Call, ExecutorError
 
 __all__ = ["Saver", "deltas", "recorded_nodes"]
 
@@ -40,6 +42,7 @@ class Saver(InMemorySaver):  # type: ignore[misc]  # the library is not there wh
         own = call.agent.checkpointer
         self._theirs: Any = own if own is not None and not isinstance(own, bool) else None
         super().__init__(serde=self._theirs.serde if self._theirs is not None else None)
+        self._stored = _stored_form(call.agent, self._theirs)
         self._call = call
         self._thread = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
         self._lock = asyncio.Lock()
@@ -88,12 +91,14 @@ class Saver(InMemorySaver):  # type: ignore[misc]  # the library is not there wh
         return await to_thread.run_sync(getattr(self._theirs, name), *arguments)
 
     def _packed(self, entries: Sequence[tuple[str, tuple[Any, ...]]]) -> list[str]:
-        kind, data = self.serde.dumps_typed(list(entries))
+        kind, data = self._stored.dumps_typed(list(entries))
         return [kind, base64.b64encode(data).decode()]
 
     def _restore(self, packed: Sequence[str], *, replay: bool = False) -> None:
         kind, data = packed
-        for verb, arguments in self.serde.loads_typed((kind, base64.b64decode(data))):
+        for verb, arguments in self._stored.loads_typed((kind, base64.b64decode(data))):
+            if verb not in ("put", "put_writes"):
+                raise ExecutorError(f"{self._call.executor_name}: a record of the graph names the method {verb!r}")
             getattr(InMemorySaver, verb)(self, *arguments)
             if replay and verb == "put_writes":
                 self.replayed.append([tuple(write) for write in arguments[1]])
@@ -167,6 +172,19 @@ class Saver(InMemorySaver):  # type: ignore[misc]  # the library is not there wh
                 where["checkpoint_id"] = self._seed
             versions = found.checkpoint["channel_versions"]
             await self._of_theirs("put", {"configurable": where}, found.checkpoint, found.metadata, versions)
+
+
+def _stored_form(graph: Any, theirs: Any) -> Any:
+    """How checkpoints are stored with the run. The library's own serializer imports and calls what the stored bytes name, so
+    here it makes the classes that the graph declares, and those that its checkpointer names; a value of any other class is
+    the data of its fields. A serializer of another kind, such as one that encrypts, is used as it is."""
+    own = theirs.serde if theirs is not None else None
+    if own is not None and not isinstance(own, JsonPlusSerializer):
+        return own
+    named = getattr(own, "_allowed_msgpack_modules", None)
+    schemas = getattr(getattr(graph, "builder", None), "schemas", None)
+    declared = build_serde_allowlist(schemas=list(schemas or ()), channels=graph.channels)
+    return JsonPlusSerializer(allowed_msgpack_modules=declared | (named if isinstance(named, set) else set()))
 
 
 _ABSENT: Any = object()

@@ -23,6 +23,7 @@ from ..model.metrics import RunMetrics
 from ..model.text import as_text
 from .adapter import Adapter, Call, ExecutorError, ExecutorOutput
 from .events import Events, external_result, plain
+from .llama_index_contexts import LoadedModels
 from .recording import Broken
 from .tasks import in_own_task
 
@@ -68,7 +69,7 @@ async def _run_workflow(call: Call) -> AsyncGenerator[Any, None]:
         handler = call.agent.run(input=call.message, **call.options)
     else:
         yield events.continued()
-        handler = call.agent.run(ctx=Context.from_dict(call.agent, call.paused["context"]))
+        handler = call.agent.run(ctx=Context.from_dict(call.agent, call.paused["context"], serializer=LoadedModels()))
         (answer,) = call.answers
         handler.ctx.send_event(HumanResponseEvent(**_response(answer)))
     known = call.paused["asked"] if call.paused is not None else None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import operator
+import sys
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypedDict
 
+import ormsgpack
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
@@ -25,7 +28,8 @@ from langgraph.types import interrupt
 from pydantic import BaseModel
 
 from workflow_runtime import BuildError, RunStatus, Step, Workflow
-from workflow_runtime.executors import ExecutorError, current_context
+from workflow_runtime.executors import Call, ExecutorError, current_context
+from workflow_runtime.executors.langgraph_records import Saver
 from workflow_runtime.testing import ExecutorContract, Script, ToolCall, Turn
 from workflow_runtime.testing.executor_kills import Kills
 from workflow_runtime.testing.executor_script import Verdict, charge, heard, log, logged, mail, pay
@@ -162,6 +166,34 @@ class TestState(Kills):
         done = await of(order_graph(price, confirm), **kept).acontinue_run(run_id="r", step_requirements=[asked])
         assert done.content == {"item": "book", "price": 9, "paid": paid, "notes": ["priced"]}
         assert logged() == ["price", "paid"]
+
+    @pytest.mark.parametrize("named", [("subprocess", "check_output"), ("this", "s"), ("libraries_hostile", "Thing")])
+    async def test_a_stored_record_imports_and_calls_nothing_that_the_graph_does_not_declare(
+        self, tmp_path: Path, named: tuple[str, str]
+    ) -> None:
+        graph = order_graph(price, confirm)
+        made = tmp_path / "made"
+        hostile = ormsgpack.Ext(1, ormsgpack.packb([*named, [["touch", str(made)]]]))
+        write = (
+            "put_writes",
+            (
+                {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c"}},
+                [("item", hostile)],
+                "task",
+                "",
+            ),
+        )
+        data = ormsgpack.packb([write], default=lambda value: value)
+        call = Call(agent=graph, message=BOOK, executor_name="orders", run_id="r")
+        Saver(call, "t")._restore(["msgpack", base64.b64encode(data).decode()])
+        assert not made.exists()
+        assert not {"this", "libraries_hostile"} & set(sys.modules)
+
+    async def test_a_stored_record_calls_no_other_method_of_the_checkpointer(self) -> None:
+        saver = Saver(Call(agent=order_graph(price), message=BOOK, executor_name="orders", run_id="r"), "t")
+        data = ormsgpack.packb([("delete_thread", ("t",))])
+        with pytest.raises(ExecutorError, match="delete_thread"):
+            saver._restore(["msgpack", base64.b64encode(data).decode()])
 
     async def test_a_declined_interrupt_fails_the_step_with_the_reason(self, kept: dict[str, Any]) -> None:
         output = await of(order_graph(price, confirm), **kept).arun(BOOK, run_id="r")

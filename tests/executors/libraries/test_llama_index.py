@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from workflows import Workflow as Flow
 from workflows.events import Event, HumanResponseEvent, InputRequiredEvent, StartEvent, StopEvent
 
 from workflow_runtime import RunStatus, Step, Workflow
+from workflow_runtime.executors.llama_index_contexts import LoadedModels
 from workflow_runtime.testing import ExecutorContract, Script, ToolCall, Turn
 from workflow_runtime.testing.executor_cases import ExecutorCases
 from workflow_runtime.testing.executor_kills import Kills
@@ -199,3 +201,13 @@ class TestFlows(ExecutorCases):
 
         with pytest.raises(ConnectionError, match="the bank is closed"):
             await self.of(Failing(), **stored).arun("books")
+
+
+@pytest.mark.parametrize("name", ["this.s", "libraries_hostile.Thing", "subprocess.Popen", "os._exit", "builtins.eval"])
+@pytest.mark.parametrize("tag", ["__is_pydantic", "__is_component"])
+def test_a_stored_context_makes_models_of_loaded_modules_only(tag: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is no model of a module that is loaded here"):
+        LoadedModels().deserialize(json.dumps({tag: True, "qualified_name": name, "value": {}}))
+    assert not {"this", "libraries_hostile"} & set(sys.modules)
+    kept = LoadedModels().serialize(ChatMessage(role="user", content="x"))
+    assert LoadedModels().deserialize(kept) == ChatMessage(role="user", content="x")
