@@ -169,6 +169,7 @@ ADAPTERS = {
     "langgraph_interrupts": {"langchain_core"},
     "langgraph_records": {"langgraph", "langchain_core"},
     "llama_index": {"workflows", "llama_index"},
+    "llama_index_contexts": {"workflows"},
     "llama_index_records": {"llama_index"},
     "openai_agents": {"agents"},
     "openai_agents_records": {"agents", "openai", "pydantic"},
