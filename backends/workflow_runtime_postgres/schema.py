@@ -223,7 +223,7 @@ CREATE TRIGGER refuse_version_1 BEFORE INSERT ON @.locks
     FOR EACH ROW WHEN (NEW.held_until IS NOT NULL) EXECUTE FUNCTION @.refuse_version_1();
 """
 
-# Runs of which only the id is stored. A process of version 2 that is connected goes on with its own functions.
+# Runs of which only the id is stored. A connected process of version 2 keeps calling its own functions.
 _THIRD = """
 ALTER TABLE @.runs ADD COLUMN reserved boolean NOT NULL DEFAULT false;
 CREATE INDEX deletions_by_time ON @.deletions (deleted_at);

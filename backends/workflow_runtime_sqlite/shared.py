@@ -260,7 +260,7 @@ class SharedConnection:
         return jobs[0].tried or self._batches.waiting > 0
 
     async def _connect(self) -> aiosqlite.Connection:
-        # A file that was there and is gone is not made anew: what it held would be missed only later.
+        # A file that was removed is not created again: nobody would notice until what it held is needed.
         create = not self._reader and not self._existed
         self._connection = await connect(self._settings, reader=self._reader, create=create)
         self._existed = True

@@ -136,12 +136,16 @@ def test_a_tag_that_is_damaged_is_damage(wfr: Wfr, url: str) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-@pytest.mark.parametrize("command", ["check", "vacuum"])
+@pytest.mark.parametrize(
+    "command",
+    [("db", "check"), ("db", "vacuum"), ("requeue", "r"), ("prune", "--older-than", "1d")],
+    ids=["check", "vacuum", "requeue", "prune"],
+)
 def test_a_database_that_does_not_exist_is_named_and_not_made(
-    wfr: Wfr, tmp_path: Path, command: str, options: tuple[str, ...]
+    wfr: Wfr, tmp_path: Path, command: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
     place = tmp_path / "typo.db"
-    said = wfr("db", command, "--db", f"sqlite:///{place}", *options)
+    said = wfr(*command, "--db", f"sqlite:///{place}", *options)
     assert said.code == 7
     assert f"there is no database at sqlite:///{place}" in (said.out + said.err).replace("\n", "")
     assert not place.exists()
