@@ -292,6 +292,7 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     run = await execution_of(asked, db, claimed, journal, pauses, before.status)
     if before.status is RunStatus.pending:
         run.resumed = False
+        run.may_have_begun = before.owner is not None
         run.output.status = RunStatus.pending
     else:
         run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
