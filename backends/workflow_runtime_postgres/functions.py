@@ -114,6 +114,10 @@ BEGIN
         SELECT session.user_id INTO session_user_id FROM @.sessions AS session WHERE session.session_id = p_session;
     END IF;
 
+    IF p_run AND NOT run_known THEN
+        -- A session that is new is no row that its deletion could wait for; so it waits for this lock.
+        PERFORM pg_advisory_xact_lock_shared(@.session_lock_3(p_session));
+    END IF;
     refused := (p_run AND run_known AND (p_create OR run_session <> p_session))
         OR (p_statuses IS NOT NULL AND (NOT run_known OR run_status <> ALL (p_statuses)))
         OR (p_fence_run IS NOT NULL AND last_attempt IS NULL)
@@ -454,6 +458,10 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @.session_lock_3(p_session text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(@channel || ' session ' || p_session, 7771)
+$$;
+
 CREATE FUNCTION @.delete_session_3(
     p_writer uuid, p_number bigint, p_session text, p_now float8, p_remembered float8, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
@@ -471,6 +479,7 @@ BEGIN
         RETURN;
     END IF;
     -- Who stores a new run of the session waits here, and then meets the mark; or has stored it, and it is found now.
+    PERFORM pg_advisory_xact_lock(@.session_lock_3(p_session));
     PERFORM FROM @.sessions AS session WHERE session.session_id = p_session FOR UPDATE;
     gone := ARRAY(
         SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
