@@ -80,9 +80,7 @@ async def test_a_first_run_that_comes_while_its_session_is_deleted_meets_the_mar
         async with anyio.create_task_group() as group:
             transaction = connection.transaction()
             await transaction.start()
-            await connection.fetch(
-                qualify(sql.SESSION_DELETE, SCHEMA), uuid.uuid4(), 1, "s", time.time(), 1000.0
-            )
+            await connection.fetch(qualify(sql.SESSION_DELETE, SCHEMA), uuid.uuid4(), 1, "s", time.time(), 1000.0)
             group.start_soon(store)
             while not await connection.fetchval(_WAITS):
                 await anyio.sleep(0.001)
