@@ -61,6 +61,13 @@ END
 $$;
 """
 
+# A session that is not stored has no row to lock.
+_SESSION_LOCK = """
+CREATE FUNCTION @.session_lock_3(p_session text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(@channel || ' session ' || p_session, 7770)
+$$;
+"""
+
 # The order of the arguments is that of ``commits.commit_values``. ``p_said`` is the user that the batch names, if any.
 _COMMIT = """
 CREATE FUNCTION @.commit_batch_3(
@@ -94,6 +101,7 @@ DECLARE
     last_owner text;
     session_user_id text;
     old_version bigint;
+    session_locked boolean := false;
     replayed boolean;
 BEGIN
     IF p_subject IS NOT NULL THEN
@@ -109,9 +117,13 @@ BEGIN
     IF p_patch THEN
         SELECT session.user_id, session.version INTO session_user_id, old_version
         FROM @.sessions AS session WHERE session.session_id = p_session FOR NO KEY UPDATE;
+        session_locked := FOUND;
     ELSIF p_run AND (NOT run_known OR run_user IS DISTINCT FROM p_user) THEN
         -- Whose the session is was checked when the run was first stored.
         SELECT session.user_id INTO session_user_id FROM @.sessions AS session WHERE session.session_id = p_session;
+    END IF;
+    IF p_run AND NOT run_known AND NOT session_locked THEN
+        PERFORM pg_advisory_xact_lock_shared(@.session_lock_3(p_session));
     END IF;
 
     refused := (p_run AND run_known AND (p_create OR run_session <> p_session))
@@ -458,6 +470,7 @@ CREATE FUNCTION @.delete_session_3(
     p_writer uuid, p_number bigint, p_session text, p_now float8, p_remembered float8, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(@.session_lock_3(p_session));
     IF p_now IS NOT NULL THEN
         DELETE FROM @.deletions AS old WHERE old.deleted_at < p_now - p_remembered AND old.session_id <> p_session;
         INSERT INTO @.deletions AS mark (session_id, deleted_at) VALUES (p_session, p_now)
@@ -470,7 +483,8 @@ BEGIN
         known := true;
         RETURN;
     END IF;
-    -- Who stores a new run of the session waits here, and then meets the mark; or has stored it, and it is found now.
+    -- Who stores a new run of the session waits here or at the lock above, and then meets the mark; or has stored it, and
+    -- it is found now.
     PERFORM FROM @.sessions AS session WHERE session.session_id = p_session FOR UPDATE;
     gone := ARRAY(
         SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
@@ -586,5 +600,5 @@ END
 $$;
 """
 
-FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _SESSION_LOCK, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""
