@@ -16,6 +16,7 @@ import io
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +45,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((number for number, prefixes in enumerate(ORDER) if place.startswith(prefixes)), MIDDLE)
 
     items.sort(key=rank)  # stable: within a rank the order is pytest's
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """pytest-xdist sends reports as UTF-8: what a test wrote to its log may hold half a character."""
+    data = yield
+    if data is not None:
+        sections = data.get("sections", ())
+        data["sections"] = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in sections]
+    return data
 
 
 class Page(ModuleType):

@@ -1,4 +1,4 @@
-"""Every kind of value comes back equal and of the same type from both databases, or is refused. spec: decisions 5."""
+"""Every kind of value comes back equal and of the same type from both databases, or is refused."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class _Variables(dict[str, Any]):
 def condition_variables(
     step_input: StepInput, session_state: dict[str, Any], step_choices: list[str] | None = None
 ) -> dict[str, Any]:
-    """What conditions and routers can name. spec: agno-behaviour 2.6."""
+    """What conditions and routers can name."""
     variables = _Variables(
         session_state,
         input=as_text(step_input.input) or "",

@@ -48,7 +48,7 @@ def event_name(name: Any) -> str:
 
 
 def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | None:
-    """What the caller's stream shows; None when it shows everything. spec: agno-behaviour 1.2, 3.4."""
+    """What the caller's stream shows; None when it shows everything."""
     if stream_events and stream_executor_events:
         return None
 

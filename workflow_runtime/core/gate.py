@@ -1,4 +1,4 @@
-"""What an answered requirement means for the node that waits for it. spec: decisions 5, agno-behaviour 4.4.
+"""What an answered requirement means for the node that waits for it.
 
 Each phase is a table from (answer, policy) to an action; nothing here looks at a clock or a database.
 """

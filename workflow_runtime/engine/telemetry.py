@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span per run and per step, and three metrics, for whoever has configured an SDK. spec: decisions 9.
+"""OpenTelemetry: a span per run and per step, and three metrics, for whoever has configured an SDK.
 
 Nothing is sent anywhere by this package, and nothing of what a run reads, writes or says in its errors is recorded:
 names, ids, paths, kinds, states, error types and durations only. Without an SDK no observer is made at all.

@@ -1,4 +1,4 @@
-"""The answer to a requirement as plain JSON: its schema, the check, and putting it in. spec: agno-behaviour 4.3.
+"""The answer to a requirement as plain JSON: its schema, the check, and putting it in.
 
 One vocabulary for terminals, pages, servers and tests: the names of the requirement's own fields. Which of them an answer
 has follows from what is asked:

@@ -1,4 +1,4 @@
-"""Every event a workflow publishes, as frozen typed structs. spec: agno-behaviour 3.1, design D3 and 5.
+"""Every event a workflow publishes, as frozen typed structs. (D3)
 
 ``seq`` numbers the events of a run from 1 without a gap; ``epoch`` is the attempt of the run that published it (1, and
 one more per take-over); ``path`` is the node's stable place in the plan; ``created_at`` is unix seconds.

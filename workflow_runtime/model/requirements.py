@@ -1,4 +1,4 @@
-"""The open questions of a paused run, and the answers put into them. spec: agno-behaviour 4.3."""
+"""The open questions of a paused run, and the answers put into them."""
 
 from __future__ import annotations
 

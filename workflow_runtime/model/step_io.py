@@ -96,7 +96,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
 
 
 def deepest(output: StepOutput | None) -> Any:
-    """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10.
+    """The content of the last leaf: of a container's last inner output, and so on down.
 
     A nested workflow has a content of its own: where it is a function, not that of its last step.
     """

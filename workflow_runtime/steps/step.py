@@ -441,8 +441,7 @@ class StepNode(Node):
         return await reviewed(self, frame, path, output, again)
 
     def message(self, step_input: StepInput) -> Any:
-        """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.
-        spec: agno-behaviour 2.2."""
+        """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before."""
         outputs = (step_input.previous_step_outputs or {}).values()
         as_agno = step_input.lookup is not None and step_input.lookup.as_agno
         last = last_made(outputs) if as_agno else last_effective(outputs)

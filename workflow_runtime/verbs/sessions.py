@@ -1,4 +1,4 @@
-"""Verbs about sessions: reading, naming, saving, deleting. spec: get_session ... delete_session, decisions 2."""
+"""Verbs about sessions: reading, naming, saving, deleting."""
 
 from __future__ import annotations
 
