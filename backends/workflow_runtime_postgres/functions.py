@@ -88,6 +88,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
+    p_messages_seen bigint,
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -143,6 +144,11 @@ BEGIN
         refused := EXISTS (
             SELECT FROM @.requirements AS asked
             WHERE asked.run_id = p_subject AND asked.requirement_id = ANY (p_waits) AND asked.answered_at IS NOT NULL
+        );
+    END IF;
+    IF NOT refused AND p_messages_seen IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM @.messages AS message WHERE message.run_id = p_subject AND message.number > p_messages_seen
         );
     END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
@@ -355,6 +361,43 @@ END
 $$;
 """
 
+# Where it stores nothing, the rules say why: a message is there, or is refused. The lock on the run keeps the numbers in
+# the order of the commits.
+_SEND = """
+CREATE FUNCTION @.send_message_3(
+    p_writer uuid, p_number bigint, p_run text, p_id text, p_topic text, p_created float8, p_data bytea, p_wait text,
+    p_expires float8, p_only_if_awaited boolean, p_active text[], p_paused text, OUT stored bigint, OUT awaited boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    run_status text;
+BEGIN
+    SELECT run.status INTO run_status FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    awaited := EXISTS (
+        SELECT FROM @.requirements AS asked WHERE asked.run_id = p_run AND asked.kind = p_wait
+        AND asked.answered_at IS NULL AND asked.withdrawn_at IS NULL
+    );
+    IF @.used_3(p_writer, p_number) THEN
+        SELECT message.number INTO stored FROM @.messages AS message
+            WHERE message.run_id = p_run AND message.message_id = p_id;
+        RETURN;
+    END IF;
+    IF run_status IS NULL OR NOT (run_status = ANY (p_active) OR run_status = p_paused)
+        OR coalesce(p_created > p_expires, false) OR (p_only_if_awaited AND NOT awaited)
+        OR EXISTS (SELECT FROM @.messages AS message WHERE message.run_id = p_run AND message.message_id = p_id)
+    THEN
+        RETURN;
+    END IF;
+    PERFORM @.use_3(p_writer, p_number);
+    SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
+    INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
+        VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
+    IF awaited OR run_status <> p_paused THEN
+        INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
+    END IF;
+END
+$$;
+"""
+
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
 CREATE FUNCTION @.claim_run_3(
@@ -460,6 +503,7 @@ BEGIN
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
+    DELETE FROM @.messages WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
@@ -600,5 +644,5 @@ END
 $$;
 """
 
-FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _SESSION_LOCK, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _SESSION_LOCK, _COMMIT, _ANSWERS, _SEND, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
 """In the order in which they are made: each uses only those before it."""

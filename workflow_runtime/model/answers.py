@@ -5,6 +5,7 @@ has follows from what is asked:
 
     confirmation      confirmed, rejection_feedback
     user_input, ask   user_input
+    receive           user_input, with the one field value
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
     iteration_review  confirmed, rejection_feedback, edited_output
