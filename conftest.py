@@ -2,7 +2,7 @@
 
 The ``python`` blocks of a page (README.md, docs/*.md) run one after the other, in one namespace and in a directory of
 their own; ``await`` may stand at the top level. A ``text`` block behind one is what it must have printed (``...`` is
-anything).
+anything). The pages of docs/tutorial are programs: tests/documentation.py says what their blocks do.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
+
+from tests.documentation import ConsoleParser, FileParser, close_processes
 
 pytest_plugins = ("pytester",)  # for the tests of the plugin that is shipped
 
@@ -101,15 +103,16 @@ def open_page(namespace: dict[str, Any]) -> None:
 
 
 def close_page(namespace: dict[str, Any]) -> None:
+    close_processes(namespace)
     namespace["__runner__"].close()
     os.chdir(namespace["__back__"])
     del sys.modules[namespace["__name__"]]
     namespace["__folder__"].cleanup()
 
 
-pytest_collect_file = Sybil(
-    parsers=[CodeBlockParser("python", run_python), CodeBlockParser("text", compare_output)],
-    patterns=["README.md", "docs/*.md"],
-    setup=open_page,
-    teardown=close_page,
-).pytest()
+PARSERS = (CodeBlockParser("python", run_python), CodeBlockParser("text", compare_output))
+PAGES = Sybil(PARSERS, patterns=["README.md", "docs/*.md"], setup=open_page, teardown=close_page)
+PROGRAMS = Sybil(
+    (*PARSERS, FileParser(), ConsoleParser()), patterns=["docs/tutorial/*.md"], setup=open_page, teardown=close_page
+)
+pytest_collect_file = (PAGES + PROGRAMS).pytest()
