@@ -10,6 +10,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
+from ..model.kinds import shape_of
 from ..view.node import State
 from ..view.rows import Row
 
@@ -69,7 +70,6 @@ STYLES: dict[str, Style] = {
     "plain": Style(),
     "name": Style(bold=True),
 }
-_CONTAINERS = ("Parallel", "Loop", "Map", "Condition", "Router", "Steps", "Workflow")
 
 
 def fit(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
@@ -130,15 +130,19 @@ def row_lines(row: Row, width: int, glyphs: Glyphs = UNICODE, frame: int | None 
 
 
 def _glyph(row: Row, glyphs: Glyphs, frame: int | None) -> str:
-    if row.state == "running" and frame is not None and row.kind not in _CONTAINERS:
+    if row.state == "running" and frame is not None and not _is_container(row):
         return glyphs.spinner[frame % len(glyphs.spinner)]
     return glyphs.states[row.state]
+
+
+def _is_container(row: Row) -> bool:
+    return row.kind == "Workflow" or shape_of(row.kind) is not None
 
 
 def _name_style(row: Row) -> Style:
     if row.state in ("pending", "unused"):
         return STYLES["pending"]
-    return STYLES["name"] if row.kind not in _CONTAINERS and row.kind not in ("iteration", "item") else STYLES["plain"]
+    return STYLES["name"] if not _is_container(row) and row.kind not in ("iteration", "item") else STYLES["plain"]
 
 
 def _problem_lines(row: Row, guide: str, wide: int, glyphs: Glyphs, most: int = 3) -> list[Line]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..model.enums import OnReject
+from ..model.kinds import shape_of
 from ..model.requirements import ErrorRequirement, StepRequirement
 
 __all__ = ["Verdict", "after_error", "after_iteration", "after_output", "before_node", "on_deadline"]
@@ -60,7 +61,7 @@ def before_node(answer: StepRequirement) -> Verdict:
     """Confirmation, user input or route selection, asked before the node ran."""
     if answer.confirmed is False:
         action = _REJECTED_BEFORE[OnReject(answer.on_reject)]
-        if action == ELSE and answer.step_type != "Condition":
+        if action == ELSE and shape_of(answer.step_type) != "decision":
             action = SKIP
         additional: dict[str, Any] = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
         reason = answer.rejection_feedback

@@ -44,6 +44,7 @@ __all__ = [
     "PAUSED",
     "Cancelled",
     "Done",
+    "close_unsaved",
     "copy_output",
     "finish",
     "finish_whole",
@@ -253,6 +254,13 @@ def give_up_lost(run: Execution, error: Fenced) -> None:
     run.happen(Happening.LEAVE)
     run.raised = error
     _close_unsaved(run, event)
+
+
+def close_unsaved(run: Execution, error: Exception) -> None:
+    """The run is over here, without an end that could be made: its caller gets ``error``, and the log has what is stored."""
+    logger.error("run %s could not be ended", run.id, exc_info=error)
+    run.raised = error
+    _close_unsaved(run, ev.WorkflowErrorEvent(**run.common(), error=error_text(error), error_type=error_name(error)))
 
 
 def _waits_for(run: Execution) -> frozenset[str]:

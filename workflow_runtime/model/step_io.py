@@ -9,6 +9,7 @@ import msgspec
 
 from .checks import nearest
 from .errors import StepNotFound
+from .kinds import shape_of
 from .media import Audio, File, Image, Video
 from .metrics import RunMetrics
 from .text import as_text, is_something, shown
@@ -28,9 +29,6 @@ __all__ = [
     "last_made",
     "ran_nothing",
 ]
-
-
-CONTAINERS = frozenset({"Steps", "Parallel", "Loop", "Condition", "Router", "Map"})
 
 
 class StepOutput(msgspec.Struct, omit_defaults=True):
@@ -116,7 +114,7 @@ def last_made(outputs: Iterable[StepOutput]) -> StepOutput | None:
 
 def ran_nothing(output: StepOutput) -> bool:
     """True for a container none of whose steps ran: a false Condition, a Map over no items."""
-    return output.steps is not None and output.step_type in CONTAINERS and all(map(ran_nothing, output.steps))
+    return output.steps is not None and shape_of(output.step_type) is not None and all(map(ran_nothing, output.steps))
 
 
 def last_effective(outputs: Iterable[StepOutput]) -> StepOutput | None:
@@ -127,7 +125,7 @@ def last_effective(outputs: Iterable[StepOutput]) -> StepOutput | None:
 
 def branching(output: StepOutput) -> StepOutput:
     """Where ``output`` ends: the last of its steps, and so on down to a Parallel, a Map or a leaf."""
-    while output.steps and output.step_type in CONTAINERS and output.step_type not in ("Parallel", "Map"):
+    while output.steps and shape_of(output.step_type) not in (None, "branches", "items"):
         output = last_effective(output.steps) or output
     return output
 
@@ -136,9 +134,9 @@ def handed_on(output: StepOutput) -> Any:
     """What later steps get of it: of a Parallel a dict of branch name -> content, of a Map a dict of the step's name ->
     list of contents, of another container what its last step hands on. Contents have their types."""
     end = branching(output)
-    if end.step_type == "Parallel" and end.steps:
+    if shape_of(end.step_type) == "branches" and end.steps:
         return {inner.step_name or f"branch_{i}": handed_on(inner) for i, inner in enumerate(end.steps)}
-    if end.step_type == "Map" and end.steps:
+    if shape_of(end.step_type) == "items" and end.steps:
         return {end.steps[0].step_name or "step": [handed_on(inner) for inner in end.steps]}
     return end.content
 
@@ -218,7 +216,7 @@ class StepInput(msgspec.Struct):
             return None
         if not self._as_agno:
             return handed_on(output)
-        if output.step_type == "Parallel" and output.steps:
+        if shape_of(output.step_type) == "branches" and output.steps:
             return {inner.step_name or f"branch_{i}": as_text(deepest(inner)) for i, inner in enumerate(output.steps)}
         return deepest(output) if output.steps else output.content
 

@@ -77,10 +77,10 @@ class ConditionNode(ContainerNode):
     kind = "Condition"
     completed = ev.ConditionExecutionCompletedEvent
 
-    def __init__(self, declared: Condition, split: int, **place: Any) -> None:
+    def __init__(self, declared: Condition, **place: Any) -> None:
         super().__init__(**place)
         self.declared = declared
-        self.split = split
+        self.split = len(declared.steps)
         self.on_error = declared.on_error
         evaluator = declared.evaluator
         where = f"Condition {self.name!r}"

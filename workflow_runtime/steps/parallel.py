@@ -143,7 +143,10 @@ class ParallelNode(ContainerNode):
             await frame.settle()
         inner = frame.below(path)
         found = await frame.branches(
-            [self._branch(child, inner.apart(shared=self.shares_state), flow) for child in self.children],
+            {
+                inner.prefix + child.segment: self._branch(child, inner.apart(shared=self.shares_state), flow)
+                for child in self.children
+            },
             fail_fast=declared.fail_fast,
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
@@ -206,15 +209,14 @@ class MapNode(ContainerNode):
         else:
             items = record.decision
         step = self.children[0]
+        inner = [frame.below(f"{path}#{i}", path) for i in range(len(items))]
         found = await frame.branches(
-            [
-                partial(
-                    step.execute,
-                    frame.below(f"{path}#{i}", path).apart(),
-                    flow.fork(input=item, additional={"item_index": i}),
+            {
+                inner[i].prefix + step.segment: partial(
+                    step.execute, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
                 )
                 for i, item in enumerate(items)
-            ],
+            },
             fail_fast=self.declared.fail_fast,
             max_concurrency=self.declared.max_concurrency,
         )

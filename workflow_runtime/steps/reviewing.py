@@ -9,6 +9,7 @@ import msgspec
 
 from ..core.gate import Verdict
 from ..core.plan import Node
+from ..model.kinds import shape_of
 from ..model.step_io import StepOutput, last_effective
 from .frame import Frame
 from .signals import Rejected
@@ -54,9 +55,9 @@ def edited(output: StepOutput, content: Any) -> StepOutput:
     """A copy that hands ``content`` on to later steps, instead of what ``output`` handed on."""
     if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
-    if output.step_type in ("Parallel", "Map"):
+    if shape_of(output.step_type) in ("branches", "items"):
         names = [inner.step_name for inner in output.steps]
-        if output.step_type == "Map" or not isinstance(content, dict) or list(content) != names:
+        if shape_of(output.step_type) == "items" or not isinstance(content, dict) or list(content) != names:
             return msgspec.structs.replace(output, content=content, steps=None)
         branches = [edited(inner, content[inner.step_name]) for inner in output.steps]
         return msgspec.structs.replace(output, steps=branches)

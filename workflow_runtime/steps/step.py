@@ -15,6 +15,7 @@ from ..model import checks
 from ..model import events as ev
 from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput, branching, deepest, handed_on, last_effective, last_made
@@ -449,7 +450,7 @@ class StepNode(Node):
             return step_input.input
         if not as_agno:
             last = branching(last)
-        if last.step_type in ("Parallel", "Map") and last.steps:
+        if shape_of(last.step_type) in ("branches", "items") and last.steps:
             content_of = deepest if as_agno else handed_on
             return "\n\n".join(f"=== {step.step_name} ===\n{as_text(content_of(step))}" for step in last.steps)
         content = step_input.previous_step_content

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .node import Attempt, Progress
+from ..model.kinds import shape_of
+from .node import Attempt, Node, Progress
 
 if TYPE_CHECKING:
     from .tree import View
@@ -182,17 +183,23 @@ def step_continued(view: View, event: Any, now: float) -> None:
 # -- containers -------------------------------------------------------------------------------------------------------
 
 
+def _container(view: View, event: Any) -> Node:
+    """Its node. A kind of the user's own publishes the events of a built-in one, and keeps the name that it is known by."""
+    kind = event.event.partition("Execution")[0]
+    known = view.at(event.path, event.step_name)
+    return known if known.shape == shape_of(kind) else view.at(event.path, event.step_name, kind)
+
+
 def container_started(view: View, event: Any, now: float) -> None:
-    kind = event.event.removesuffix("ExecutionStarted")
-    node = view.at(event.path, event.step_name, kind)
+    node = _container(view, event)
     node.total = getattr(event, "max_iterations", None) or getattr(event, "item_count", None)
     outline = node.outline.children if node.outline is not None else ()
-    if kind == "Condition":
+    if node.shape == "decision":
         holds = bool(event.condition_result)
         branches = {part.branch for part in outline}
         node.note = "if" if holds else "else" if not outline or "else" in branches else "not met"
         view.seed(node, outline, "if" if holds else "else")
-    elif kind == "Router":
+    elif node.shape == "choice":
         chosen = event.selected_steps or []
         node.note = ", ".join(chosen) if chosen else "nothing chosen"
         view.seed(node, [part for part in outline if part.name in chosen])
@@ -200,12 +207,12 @@ def container_started(view: View, event: Any, now: float) -> None:
 
 
 def container_completed(view: View, event: Any, now: float) -> None:
-    node = view.at(event.path, event.step_name, event.event.removesuffix("ExecutionCompleted"))
+    node = _container(view, event)
     for child in node.children.values():
         if not child.is_ended and child.state != "pending":  # a loser of a race: its siblings were enough
             child.ended_at = now
             child.state = "skipped" if child.state == "waiting" else "cancelled"
-    if node.kind == "Condition" and getattr(event, "branch", "") is None and not event.condition_result:
+    if node.shape == "decision" and getattr(event, "branch", "") is None and not event.condition_result:
         node.note = "not met"
     view.end(node, "done", event.seq, now)
 

@@ -76,11 +76,11 @@ class _Maker:
         children = node.ordered()
         if node.kind in ("iteration", "item") and len(children) == 1 and not children[0].children:
             return []  # its only step stands in its row
-        if not children or node.kind in ("Condition", "Router"):
+        if not children or node.shape in ("decision", "choice"):
             return self.declared(node, _outline(node))
-        if node.kind == "Loop":
+        if node.shape == "rounds":
             return self.some(node, children, children[-self.budget.rounds :], "earlier")
-        if node.kind == "Map" and (len(children) > self.budget.items or node.dropped):
+        if node.shape == "items" and (len(children) > self.budget.items or node.dropped):
             live = [child for child in children if child.is_live or child.state == "failed"]
             rest = [child for child in reversed(children) if child not in live]
             chosen = {child.path for child in [*live, *rest][: self.budget.items]}
@@ -102,13 +102,13 @@ class _Maker:
     def declared(self, node: Node, outline: Sequence[Any]) -> list[Outline]:
         """The declared parts, each as it ran if it did; what ran without being declared stands behind them."""
         found, seen = [], set()
-        over = node.is_ended or (node.kind in ("Condition", "Router") and node.state != "pending")
+        over = node.is_ended or (node.shape in ("decision", "choice") and node.state != "pending")
         for part in outline:
             path = f"{node.path}/{part.path.rpartition('/')[2]}"
             seen.add(path)
             ran = node.children.get(path)
             found.append(self.part(ran, part.branch) if ran is not None else self.static(part, path, over))
-        side = ("if" if node.note == "if" else "else") if node.kind == "Condition" else ""
+        side = ("if" if node.note == "if" else "else") if node.shape == "decision" else ""
         found += [self.part(child, side) for path, child in node.children.items() if path not in seen]
         return found
 

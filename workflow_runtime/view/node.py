@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from ..model.kinds import Shape, shape_of
+
 __all__ = ["ENDED", "Attempt", "Node", "Progress", "State", "Tail"]
 
 State = Literal[
@@ -126,6 +128,11 @@ class Node:
         self.seq = 0
 
     @property
+    def shape(self) -> Shape | None:
+        """How its children run; None for what is not a container of the workflow."""
+        return shape_of(self.kind)
+
+    @property
     def is_ended(self) -> bool:
         return self.state in ENDED
 
@@ -143,7 +150,7 @@ class Node:
     def ordered(self) -> list[Node]:
         """The children as they are shown: items by their number, whichever began first."""
         children = list(self.children.values())
-        return sorted(children, key=lambda child: child.number or 0) if self.kind == "Map" else children
+        return sorted(children, key=lambda child: child.number or 0) if self.shape == "items" else children
 
     def above(self) -> Iterator[Node]:
         """The containers around this node, innermost first; the root is not among them."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import Event, HistoryEntry, RunStatus, StepOutput, WorkflowRunOutput
+from ..model.kinds import shape_of
 from .node import Node, State
 from .tree import View
 
@@ -73,7 +74,7 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
         if "!review" in entry.path:  # the step was done over: its place shows the last round
             view.at(entry.path).round += 1
         return
-    is_round = entry.path.rpartition("/")[2].rpartition("#")[1] == "#" and entry.kind == "Loop"
+    is_round = entry.path.rpartition("/")[2].rpartition("#")[1] == "#" and shape_of(entry.kind) == "rounds"
     name = entry.output.step_name if entry.output is not None else None
     node = view.at(entry.path, name, "iteration" if is_round else entry.kind if entry.kind != "Step" else None)
     if entry.started_at is not None:
@@ -81,9 +82,9 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
     if entry.finished_at is not None:
         node.ended_at = entry.finished_at + offset
     node.attempt = max(node.attempt, entry.attempt)
-    if isinstance(entry.decision, list) and node.kind == "Router":
+    if isinstance(entry.decision, list) and node.shape == "choice":
         node.note = ", ".join(map(str, entry.decision)) or "nothing chosen"
-    elif node.kind == "Condition" and isinstance(entry.decision, bool):
+    elif node.shape == "decision" and isinstance(entry.decision, bool):
         node.note = "if" if entry.decision else "else"
     if entry.status == "open":
         node.state = "running"
@@ -112,7 +113,7 @@ def _failures(view: View, output: WorkflowRunOutput) -> None:
         node.ended_at = view.root.ended_at
         if view.failed is None or step.error == output.error:
             view.failed = node
-        if node.parent is not None and node.parent.kind == "Parallel":  # it was added behind those that ended
+        if node.parent is not None and node.parent.shape == "branches":  # it was added behind those that ended
             around = node.parent
             around.children = {child.path: child for child in sorted(around.children.values(), key=_place)}
 
@@ -187,7 +188,7 @@ def _fit_into_parents(view: View, known: set[str]) -> None:
 def _follows(node: Node) -> float:
     """When the step before it was done, where steps follow each other."""
     around = node.parent
-    if around is None or around.kind in ("Parallel", "Map"):
+    if around is None or around.shape in ("branches", "items"):
         return 0.0
     before = 0.0
     for sibling in around.children.values():

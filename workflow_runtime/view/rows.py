@@ -192,7 +192,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         if node.kind in ("iteration", "item") and not _below(node) and node.children
         else node
     )
-    if node.kind in ("Loop", "Map", "Parallel") and node.state != "pending":
+    if node.shape in ("rounds", "items", "branches") and node.state != "pending":
         facts.extend(_counts(node))
     if only.attempt > 1:
         facts.append(f"attempt {only.attempt}")
@@ -208,7 +208,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         share = progress.share
         total = f"/{number(progress.total)}" if progress.total else ""
         facts.append(f"{number(progress.done)}{total}" + (f" {one_line(progress.text)}" if progress.text else ""))
-    elif node.kind in ("Loop", "Map") and node.total and node.state == "running":
+    elif node.shape in ("rounds", "items") and node.total and node.state == "running":
         share = (sum(child.is_ended for child in node.children.values()) + node.dropped) / node.total
     if only.error and node.state in ("failed", "retrying", "skipped"):
         problem = one_line(f"{only.error_type}: {only.error}" if only.error_type else only.error)
@@ -228,15 +228,15 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
 
 def _counts(node: Node) -> list[str]:
     children = [child for child in node.children.values() if child.state != "pending"]
-    if node.kind == "Parallel":
+    if node.shape == "branches":
         ended = sum(child.is_ended for child in children)
         return [f"{ended}/{len(node.children)}"] if node.state == "running" else []
     count = len(children) + node.dropped
     if not count and node.is_ended:
-        return [counted(node.total or 0, "item")] if node.kind == "Map" else []
+        return [counted(node.total or 0, "item")] if node.shape == "items" else []
     if node.is_ended:
-        return [counted(count, "iteration" if node.kind == "Loop" else "item")]
-    if node.kind == "Loop":
+        return [counted(count, "iteration" if node.shape == "rounds" else "item")]
+    if node.shape == "rounds":
         return [f"iteration {count:,}" + (f" of {node.total:,}" if node.total else "")] if count else []
     ended = sum(child.is_ended for child in children) + node.dropped
     return [f"{ended:,}/{node.total or count:,} items"]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from .. import CustomEvent, Event, ExecutorEvent, StepContentEvent, StepInput, StepProgressEvent
+from ..model.kinds import shape_of
 from .folds import HANDLERS
 from .node import Node, State, Tail
 
@@ -183,9 +184,9 @@ class View:
             holder = path[: -len(number) - 1]
             known = self.nodes.get(holder)
             # ``name#1`` is an iteration of a container, or the second step of that name in a callable workflow.
-            if name is None or kind == "iteration" or (known is not None and known.kind in ("Loop", "Map")):
+            if name is None or kind == "iteration" or (known is not None and known.shape in ("rounds", "items")):
                 around, number_of = holder, int(number) + 1
-                kind = kind or ("item" if known is not None and known.kind == "Map" else "iteration")
+                kind = kind or ("item" if known is not None and known.shape == "items" else "iteration")
                 part = base
             elif known is not None:
                 name = f"{name} ({int(number) + 1})"
@@ -213,7 +214,7 @@ class View:
             node.outline, node.is_named = part, True
             parent.children[path] = node
             self.nodes[path] = node
-            if part.kind not in ("Loop", "Map", "Condition", "Router"):
+            if shape_of(part.kind) in (None, "sequence", "branches"):
                 self.seed(node, part.children)
 
     def _tail(self, path: str, attempt: int) -> Tail:

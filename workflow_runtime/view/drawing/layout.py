@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ... import Outline
+from ...model.kinds import shape_of
 
 __all__ = ["Arrow", "Box", "Frame", "Picture", "Units", "lay_out"]
 
@@ -85,10 +86,10 @@ def title_of(part: Outline) -> str:
 def _node(part: Outline, units: Units) -> _Part:
     if not part.children:
         return _box(part, units)
-    many_items = part.kind == "Map" and len(part.children) > 1  # of a run; declared is one step
-    if part.kind in ("Parallel", "Router") or many_items:
+    many_items = shape_of(part.kind) == "items" and len(part.children) > 1  # of a run; declared is one step
+    if shape_of(part.kind) in ("branches", "choice") or many_items:
         return _frame(part, _beside([([child], "") for child in part.children], units), units, forks=True)
-    if part.kind == "Condition":
+    if shape_of(part.kind) == "decision":
         sides = [([child for child in part.children if child.branch == side], side) for side in ("if", "else")]
         return _frame(part, _beside(sides, units), units, forks=True)
     return _frame(part, _sequence(part.children, units), units, forks=False)
