@@ -510,6 +510,10 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION @.session_lock_3(p_session text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(@channel || ' session ' || p_session, 7771)
+$$;
+
 CREATE FUNCTION @.delete_session_3(
     p_writer uuid, p_number bigint, p_session text, p_now float8, p_remembered float8, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
