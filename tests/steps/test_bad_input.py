@@ -1,5 +1,4 @@
-"""Bad input gets an error that names the fix, when the workflow is built where that can be, and loses nothing.
-(decisions 3; issue: what must hold, 9)"""
+"""Bad input gets an error that names the fix, when the workflow is built where that can be, and loses nothing."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ def _unwrapped(error: BaseException) -> BaseException:
 def _attach(error: BaseException, output: WorkflowRunOutput) -> None:
     raised: Any = getattr(error, "stands_for", error)
     try:
-        raised.run_output = output  # promised by decisions 1
+        raised.run_output = output
     except Exception:  # of a class that refuses attributes: the output is in the database and in the stream
         logger.debug("run %s: its output could not be attached to a %s", output.run_id, error_name(error))
 

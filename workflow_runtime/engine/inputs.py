@@ -1,4 +1,4 @@
-"""The input of a run against its schema. spec: agno-behaviour 1.3."""
+"""The input of a run against its schema."""
 
 from __future__ import annotations
 

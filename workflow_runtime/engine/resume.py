@@ -31,6 +31,7 @@ from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution
 from .fork import journal_of, load_journal, load_steps
 from .host import find_live, find_parked, register, run_awaited
+from .inbox import Inbox, waits_in
 from .joined import Joined
 from .loops import whole
 from .pauses import Pauses, Requirement
@@ -82,9 +83,12 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
     requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
     pauses = Pauses(requirements)
     check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
+    parked = find_parked(asked.run_id)
+    if parked is not None and parked.loop.is_here():
+        parked.people.take_messages(parked)
+        pauses.absorb(parked.pauses.unused())
     answers = answers_of(asked, pauses)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
-    parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
         parked.pauses.absorb(answers)
         return reopened(parked, parked.epoch + 1)
@@ -156,6 +160,10 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     """
     pauses = Pauses(await requirements_of(db, row.run_id))
     journal = Journal(await load_journal(db, row))
+    if waits_in(pauses.open):
+        inbox = Inbox(row.run_id, journal, pauses)
+        inbox.keep(await db.load_messages(row.run_id))
+        inbox.take_in(pauses, asked.definition.clock.time())
     if row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
@@ -271,8 +279,11 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     if parked is not None and parked.loop.is_here():
         if parked.life is Life.PAUSING:
             await parked.completion.wait()
+        if waits_in(parked.pauses.open):
+            await parked.people.inbox(parked).read(parked)
         if parked.parked and parked.epoch == claimed.attempt - 1:
             parked.pauses.absorb(requirements)
+            parked.people.take_messages(parked)
             parked.goes_on(background=asked.background, keep_log=asked.keep_log)
             return _cancelled_if_asked(reopened(parked, claimed.attempt), asked, claimed)
         parked.evict()  # the run went on elsewhere meanwhile
@@ -352,7 +363,8 @@ async def execution_of(
     if asked.store_events:
         output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
-    return _execution(
+    messages = await db.load_messages(row.run_id) if waits_in(pauses.open) else ()
+    run = _execution(
         asked,
         output,
         pauses,
@@ -363,6 +375,10 @@ async def execution_of(
         seq=max(row.seq, events[-1].last_seq if events else 0),
         was=was,
     )
+    if messages:
+        run.people.inbox(run).keep(messages)
+        run.people.take_messages(run)
+    return run
 
 
 def _execution(

@@ -1,4 +1,4 @@
-"""Sessions: whose they are, what state a run starts with, and who may run when. spec: decisions 7."""
+"""Sessions: whose they are, what state a run starts with, and who may run when."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""The answer to a requirement as plain JSON: its schema, the check, and putting it in. spec: agno-behaviour 4.3.
+"""The answer to a requirement as plain JSON: its schema, the check, and putting it in.
 
 One vocabulary for terminals, pages, servers and tests: the names of the requirement's own fields. Which of them an answer
 has follows from what is asked:
 
     confirmation      confirmed, rejection_feedback
     user_input, ask   user_input
+    receive           user_input, with the one field value
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
     iteration_review  confirmed, rejection_feedback, edited_output

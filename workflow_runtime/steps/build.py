@@ -11,10 +11,7 @@ from ..core.binding import callable_name
 from ..core.plan import Node, Plan, refuse_duplicates, segment
 from ..model.errors import BuildError
 from ..model.text import with_article
-from .condition import Condition
-from .loop import Loop
-from .parallel import Map, Parallel
-from .router import Router
+from .kinds import kind_of, registered_kinds
 from .step import Step, StepNode
 from .steps import Steps
 
@@ -107,16 +104,13 @@ class _Builder:
             return step
         place["review"] = declared.human_review if declared.human_review.asked else None
         place["timeout"] = declared.timeout
-        if isinstance(declared, Condition):
-            yes = self.children(declared.steps, index, "if")
-            no = self.children(declared.else_steps, index, "else", offset=len(yes))
-            return declared.node_class(declared, len(yes), children=[*yes, *no], **place)
-        if isinstance(declared, Map):
-            inside = [declared.step]
-        else:
-            inside = declared.choices if isinstance(declared, Router) else declared.steps
+        kind = kind_of(type(declared))
+        assert kind is not None
+        children: list[Node] = []
+        for side, inside in kind.inside(declared):
+            children += self.children(inside, index, side, offset=len(children))
         make: Any = declared.node_class
-        node: Node = make(declared, children=self.children(inside, index), **place)
+        node: Node = make(declared, children=children, **place)
         return node
 
     def children(self, items: Sequence[Any], index: Any, branch: str = "", offset: int = 0) -> list[Node]:
@@ -127,7 +121,7 @@ class _Builder:
 
     def declaration(self, item: Any, position: int) -> Any:
         """``item`` as one of the public step classes."""
-        if isinstance(item, (Step, Steps, Parallel, Loop, Condition, Router, Map)):
+        if isinstance(item, Step) or kind_of(type(item)) is not None:
             return item
         if self.is_workflow(item):
             return self.step_class(workflow=item)
@@ -153,8 +147,9 @@ class _Builder:
             )
         kind = with_article(type(item).__name__)
         raise BuildError(
-            f"{self.where}: step {position} is {kind} ({item!r}); a step is a function, Step, Steps,"
-            " Parallel, Loop, Condition, Router, Map, Workflow, or an object with arun()"
+            f"{self.where}: step {position} is {kind} ({item!r}); a step is a function, Step,"
+            f" {', '.join(registered_kinds())}, Workflow, or an object with arun()"
+            + ("; register_kind() makes a class of your own a container" if hasattr(item, "node_class") else "")
         )
 
     def default_name(self, kind: str) -> str:

@@ -177,7 +177,7 @@ class ParallelNode(ContainerNode):
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
-    """The summary that a Parallel leaves as its content, with each branch's own. spec: agno-behaviour 2.5."""
+    """The summary that a Parallel leaves as its content, with each branch's own."""
     parts = ["## Parallel Execution Results\n"]
     for result in results:
         mark = "✅ SUCCESS" if result.success else "❌ FAILURE"
