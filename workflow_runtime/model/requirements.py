@@ -213,8 +213,8 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
         question has no form."""
         if not (self.requires_user_input or self.user_input_schema or self.requires_executor_input):
             raise ValueError(
-                f"step {self.step_name or self.path!r} asks for no input; answer with confirm(), reject() or what its"
-                " schema() says"
+                f"step {self.step_name or self.path!r} asks for no input; answer with confirm(), reject(), or answer()"
+                " by its schema()"
             )
         if validate:
             self.check_user_input(values)
