@@ -111,7 +111,7 @@ def close_page(namespace: dict[str, Any]) -> None:
 
 
 PARSERS = (CodeBlockParser("python", run_python), CodeBlockParser("text", compare_output))
-PAGES = Sybil(PARSERS, patterns=["README.md", "docs/*.md"], setup=open_page, teardown=close_page)
+PAGES = Sybil(PARSERS, patterns=["README.md", "docs/*.md", "docs/[!t]*/*.md"], setup=open_page, teardown=close_page)
 PROGRAMS = Sybil(
     (*PARSERS, FileParser(), ConsoleParser()), patterns=["docs/tutorial/*.md"], setup=open_page, teardown=close_page
 )

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
 
+import workflow_runtime
+from workflow_runtime import Workflow, WorkflowEvent
 from workflow_runtime.cli.app import app
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -47,7 +50,7 @@ def errors() -> dict[str, type[BaseException]]:
     """The public error classes by the heading that each has on the page: a second one of a name with its module."""
     found: dict[str, type[BaseException]] = {}
     for place, value in public().items():
-        if isinstance(value, type) and issubclass(value, BaseException):
+        if isinstance(value, type) and issubclass(value, BaseException):  # is_error() in a form that narrows
             name = value.__name__
             found[f"{place.split('.')[-2]}.{name}" if name in found else name] = value
     return found
@@ -125,3 +128,54 @@ def test_the_page_of_settings_has_every_environment_variable() -> None:
     read = set(re.findall(r'"(WFR_[A-Z]+)"', sources))
     assert read
     assert not [name for name in read if f"`{name}`" not in page]
+
+
+# -- reference ---------------------------------------------------------------------------------------------------------
+
+REAL_NAMES = {
+    "workflow_runtime_sqlite.SqliteDb": "workflow_runtime.backends.SqliteDb",
+    "workflow_runtime_postgres.PostgresDb": "workflow_runtime.backends.PostgresDb",
+}
+
+
+def referenced() -> set[str]:
+    """The public names that the pages of the reference draw from the code, or list as events or errors."""
+    pages = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    drawn: list[str] = re.findall(r"^::: ([\w.]+)$", pages, re.MULTILINE)
+    listed: set[str] = set(re.findall(r"^### `(\w+)`$", (DOCS / "reference" / "events.md").read_text(), re.MULTILINE))
+    aliases = {"Event", "WorkflowEvent", "WorkflowRunOutputEvent"}  # in the text of the page of events
+    return {REAL_NAMES.get(name, name) for name in drawn} | {f"workflow_runtime.{name}" for name in listed | aliases}
+
+
+def test_the_reference_has_every_public_name() -> None:
+    names = {name for name, value in public().items() if not is_error(value)} | {"workflow_runtime.backends.PostgresDb"}
+    assert referenced() == names
+
+
+def test_the_index_of_the_reference_links_every_public_name() -> None:
+    index = (DOCS / "reference.md").read_text()
+    for package in PACKAGES:
+        section = re.split(r"^## ", index.partition(f"## `{package}`\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+        names = set(importlib.import_module(package).__all__)
+        assert names <= set(re.findall(r"\[`(\w+)`\]", section)), package
+
+
+def test_each_event_is_listed_with_all_its_fields() -> None:
+    page = (DOCS / "reference" / "events.md").read_text()
+    parts = re.split(r"^### `(\w+)`\n", page, flags=re.MULTILINE)[1:]
+    common = {field.name for field in msgspec.structs.fields(WorkflowEvent)} | {"step_name", "step_index"}
+    for name, section in zip(parts[::2], parts[1::2], strict=True):
+        kind = getattr(workflow_runtime, name)
+        if issubclass(kind, WorkflowEvent):
+            fields = {field.name for field in msgspec.structs.fields(kind)} - (common - {"status"})
+            assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == fields, name
+
+
+def test_each_verb_of_a_workflow_says_what_it_does() -> None:
+    verbs = [name for name, _ in inspect.getmembers(Workflow, inspect.isfunction) if not name.startswith("_")]
+    assert len(verbs) > 50
+    assert [name for name in verbs if not inspect.getdoc(getattr(Workflow, name))] == []
+
+
+def is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)

@@ -41,6 +41,7 @@ class RunVerbs(Verbs):
         return await self._load(run_id, events=events)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_run``."""
         return engine.portal.call(lambda: self.aget_run(run_id, session_id))
 
     async def aget_run_output(
@@ -79,6 +80,7 @@ class RunVerbs(Verbs):
     def get_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_run_output``."""
         return engine.portal.call(lambda: self.aget_run_output(run_id, session_id, user_id))
 
     async def aget_last_run_output(
@@ -97,6 +99,7 @@ class RunVerbs(Verbs):
     def get_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_last_run_output``."""
         return engine.portal.call(lambda: self.aget_last_run_output(session_id, user_id))
 
     async def alist_pending(
@@ -146,6 +149,7 @@ class RunVerbs(Verbs):
         limit: int | None = None,
         after: Any = None,
     ) -> list[Any]:
+        """The synchronous form of ``alist_pending``."""
         return engine.portal.call(lambda: self.alist_pending(session_id, user_id, limit=limit, after=after))
 
     # -- following, looking back, going elsewhere ----------------------------------------------------------------------
