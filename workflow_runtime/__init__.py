@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .steps.condition import Condition
+    from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
     from .steps.parallel import Map, Parallel
     from .steps.router import Router
@@ -147,6 +148,8 @@ __all__ = [
     "Retry",
     "Registry",
     "Outline",
+    "Kind",
+    "register_kind",
     # what steps and callers see
     "StepInput",
     "StepOutput",
@@ -331,6 +334,7 @@ _HOMES = {
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
+        "steps.kinds": "Kind register_kind",
         "steps.loop": "Loop",
         "steps.parallel": "Map Parallel",
         "steps.router": "Router",

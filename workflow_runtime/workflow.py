@@ -445,7 +445,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         if_exists: Literal["error", "join"] = "error",
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
-        """Run the workflow. spec: arun.
+        """Run the workflow.
 
         One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
         a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its

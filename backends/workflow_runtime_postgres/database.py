@@ -24,6 +24,7 @@ from workflow_runtime.storage.base import (
     LeaseState,
     MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -203,13 +204,13 @@ class PostgresDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        values, wakes, order = commit_values(batch), frozenset(rules.run_ids(batch)), lock_order(batch)
+        values, keys, order = commit_values(batch), frozenset(rules.run_ids(batch)), lock_order(batch)
         for _ in range(REFUSALS):
             if not never(batch):
                 pool = await self._ready()
-                done = await pool.write_together(self._text(sql.COMMIT), values, wakes, order)
+                done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
                 if not done["refused"]:
-                    self._watch.wake(wakes)
+                    self._watch.wake(rules.wakes(batch))
                     version = 0 if batch.session is None else done["session_version"] or 0
                     return Committed(session_version=version, cancel_requested=done["cancel_requested"])
             await self._explain(batch)
@@ -309,6 +310,34 @@ class PostgresDb(BaseDb):
                 return run_row(found[0])
             await self._explain_answers(answers)
         raise StorageError(f"{self.settings.server}: a claim of run {run_id!r} was refused; try again")
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        found = await self._write(sql.CLAIM_NEXT, list(queues), list(workflows), owner, now, lease)
+        if not found:
+            return None
+        row = run_row(found[0])
+        self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        values = (fence.run_id, fence.attempt, fence.owner, not_before)
+        [(queue,)] = await self._write(sql.PUT_BACK, *values)
+        return self._queued(fence.run_id, queue)
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        [(queue,)] = await self._write(sql.RESCHEDULE, run_id, not_before)
+        return self._queued(run_id, queue)
+
+    def _queued(self, run_id: str, queue: str | None) -> bool:
+        if queue is None:
+            return False
+        self._watch.wake((run_id, rules.queue_key(queue)))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        return [QueueRow(**dict(row.items())) for row in await self._fetch(sql.QUEUES, now)]
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         if not leases:
@@ -433,8 +462,11 @@ class PostgresDb(BaseDb):
         end = anyio.current_time() + timeout
         first, pause = True, POLL_DEAF[0]
         scope = anyio.CancelScope()
+        queue = rules.queue_of(run_id)
 
         async def look() -> float | None:
+            if queue is not None:
+                return None if await self._fetchrow(sql.QUEUE_WAITING, queue) is None else rules.RECHECK
             seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
             after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
             if after is None:
@@ -444,7 +476,10 @@ class PostgresDb(BaseDb):
 
         with pool.listener.waiting(run_id):
             while True:
-                pause = POLL if await pool.listener.ensure(run_id) else min(2 * pause, POLL_DEAF[1])
+                listens = await pool.listener.ensure(run_id)
+                if queue is not None and not listens and not first:
+                    return True  # nobody tells: who waits looks for himself
+                pause = POLL if listens else min(2 * pause, POLL_DEAF[1])
                 left = max(0.0, end - anyio.current_time())
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)

@@ -237,6 +237,13 @@ CREATE TABLE @.messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 );
+-- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
+DROP INDEX @.runs_queued;
+CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
+CREATE INDEX runs_delayed ON @.runs (queue, not_before)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
+CREATE INDEX runs_of_queues ON @.runs (queue, status) WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
 """
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES,), (_SECOND, _REFUSALS), (_THIRD, *FUNCTIONS))

@@ -46,19 +46,23 @@ __all__ = [
     "acquire",
     "answer",
     "claim",
+    "claim_next",
     "commit",
     "delete_session",
     "discard",
     "prune_events",
     "prune_runs",
+    "put_back",
     "release",
     "renew",
     "request_cancel",
     "send",
+    "reschedule",
     "sweep",
     "take_signals",
 ]
 
+_PENDING = frozenset({RunStatus.PENDING})
 _NO_STATE: dict[str, bytes] = {}
 
 
@@ -150,7 +154,7 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
         )
     else:
         ended = (_ended_at(row), row.status.is_final)
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, *ended, row.data, row.run_id))
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-3], touched, *ended, row.data, row.run_id))
 
 
 def _ended_at(row: RunRow) -> float | None:
@@ -266,6 +270,47 @@ def claim(
             _store_answers(connection, answers)
         _put_lease(connection, row)
         connection.execute(sql.SIGNALS_TAKE, (updated_at, run_id))
+    return row
+
+
+def claim_next(
+    connection: sqlite3.Connection,
+    queues: Sequence[str],
+    workflows: Sequence[str],
+    owner: str,
+    now: float,
+    updated_at: float,
+    lease: float,
+) -> RunRow | None:
+    """``BaseDb.claim_next``."""
+    for queue in queues:
+        if connection.execute(sql.QUEUE_DELAYED, (queue, updated_at)).fetchone() is not None:
+            connection.execute(sql.QUEUE_PROMOTE, (queue, updated_at))
+        firsts = [
+            values
+            for name in workflows
+            if (values := connection.execute(sql.QUEUE_FIRST, (queue, name)).fetchone()) is not None
+        ]
+        if firsts:
+            run_id = min(firsts)[-1]
+            return claim(connection, run_id, owner, now, updated_at, lease, _PENDING, True, ())
+    return None
+
+
+def put_back(connection: sqlite3.Connection, fence: Fence, not_before: float | None) -> RunRow | None:
+    """``BaseDb.put_back``: the row as it is now, None where nothing has changed."""
+    row = rules.put_back(_head(connection, fence.run_id)[0], fence, not_before)
+    if row is not None:
+        connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, row.run_id))
+    return row
+
+
+def reschedule(connection: sqlite3.Connection, run_id: str, not_before: float | None) -> RunRow | None:
+    """``BaseDb.reschedule``: the row as it was, None where nothing has changed."""
+    row = _head(connection, run_id)[0]
+    if row is None or not rules.is_queued(row):
+        return None
+    connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, run_id))
     return row
 
 

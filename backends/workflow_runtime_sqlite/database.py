@@ -27,6 +27,7 @@ from workflow_runtime.storage.base import (
     LeaseState,
     MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -200,7 +201,7 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.run_ids(batch))
+        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.wakes(batch))
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
@@ -221,6 +222,32 @@ class SqliteDb(BaseDb):
     ) -> RunRow | None:
         values = (run_id, owner, self._clock.time(), now, lease, statuses, expired_only, answers)
         return await self._write(commits.claim, *values, wakes=(run_id,))
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        if not await self._read(queries.has_queued, queues, now):
+            return None
+        values = (queues, workflows, owner, self._clock.time(), now, lease)
+        row: RunRow | None = await self._write(commits.claim_next, *values)
+        if row is not None:
+            self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        return self._queued(await self._write(commits.put_back, fence, not_before))
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        return self._queued(await self._write(commits.reschedule, run_id, not_before))
+
+    def _queued(self, row: RunRow | None) -> bool:
+        if row is None:
+            return False
+        self._watch.wake((row.run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        return await self._read_aside(queries.list_queues, now)
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         return await self._write(commits.renew, leases, self._clock.time()) if leases else []

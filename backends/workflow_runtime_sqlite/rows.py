@@ -59,6 +59,9 @@ def run_row(values: Values, data: bytes = b"") -> RunRow:
         forked_from=values[15],
         deaths=values[16],
         reserved=bool(values[17]),
+        queue=values[18],
+        priority=values[19],
+        not_before=values[20],
         data=data,
     )
 
@@ -83,6 +86,9 @@ def run_values(row: RunRow) -> Values:
         row.forked_from,
         row.deaths,
         row.reserved,
+        row.queue,
+        row.priority,
+        row.not_before,
     )
 
 

@@ -240,6 +240,14 @@ CREATE TABLE workflow_messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 ) WITHOUT ROWID;
+-- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
+DROP INDEX workflow_runs_queued;
+CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
+CREATE INDEX workflow_runs_delayed ON workflow_runs (queue, not_before)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
+CREATE INDEX workflow_runs_of_queues ON workflow_runs (queue, status)
+    WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)

@@ -20,7 +20,6 @@ from .conftest import Wfr
 
 
 def test_runs_are_listed_newest_first_and_filtered(wfr: Wfr) -> None:
-    assert wfr("runs").out == "no runs\n"
     wfr("run", "flows:hello", "one", "--run-id", "r1", "--session", "s1", "--user", "ada")
     wfr("run", "flows:broken", "two", "--run-id", "r2", "--session", "s2")
     assert [run["run_id"] for run in wfr("runs", "--json").json] == ["r2", "r1"]
@@ -127,6 +126,7 @@ def test_following_can_begin_behind_an_event(wfr: Wfr) -> None:
 
 
 def test_what_waits_is_listed(wfr: Wfr) -> None:
+    wfr("run", "flows:hello", "hi")
     assert wfr("pending").out == "nothing waits for a person\n"
     wfr("run", "flows:ask", "hi", "--run-id", "r1", "--session", "s1")
     wfr("run", "flows:flaky", "hi", "--run-id", "r2")

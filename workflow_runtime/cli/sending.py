@@ -53,7 +53,7 @@ async def _send(
     only_if_awaited: bool,
     as_json: bool,
 ) -> Code:
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         output, _ = await load_run(db, run_id)
         assert output.run_id is not None
         workflow = stand_in(db, output.workflow_id, output.workflow_name)

@@ -24,6 +24,7 @@ from ..model.enums import OnTimeout
 from ..model.errors import EngineError, InputError
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
+from ..model.text import with_article
 from ..steps.build import build_step
 from ..steps.signals import Suspended
 from ..steps.step import Step
@@ -201,7 +202,7 @@ class RunContext:
             made = event
         else:
             raise TypeError(
-                f"emit() takes a CustomEvent, a mapping or keywords, not a {type(event).__name__}: {event!r}"
+                f"emit() takes a CustomEvent, a mapping or keywords, not {with_article(type(event).__name__)}: {event!r}"
             )
         self._on_loop(self._publish, made)
 

@@ -79,6 +79,7 @@ class Execution:
         "life",
         "loop",
         "made_parking",
+        "may_have_begun",
         "merges",
         "opening",
         "output",
@@ -159,6 +160,7 @@ class Execution:
         self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
         self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
+        self.may_have_begun = False  # in a process that died before it stored any of it; readers may have seen some
         self.forked_from: str | None = None
         self.deaths = 0  # of its processes, since its last outcome
         self.sleeping = 0  # how many of its branches sleep

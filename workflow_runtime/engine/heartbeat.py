@@ -1,4 +1,4 @@
-"""The heartbeat: one timer per loop that keeps the leases of its runs and hears of cancel requests. spec: decisions 6."""
+"""The heartbeat: one timer per loop that keeps the leases of its runs and hears of cancel requests."""
 
 from __future__ import annotations
 

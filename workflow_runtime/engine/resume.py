@@ -37,7 +37,7 @@ from .loops import whole
 from .pauses import Pauses, Requirement
 from .process import current
 from .request import Definition, Input, RunRequest
-from .sessions import open_session, turn_before_claim
+from .sessions import open_session, turn_after_claim, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
@@ -147,7 +147,10 @@ class _Taken(Exception):
 
 async def _claimed(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> Execution | None:
     claimed = await _claim_with_answers(asked, db, row, answered)
-    return await continued(asked, db, row, claimed) if claimed is not None else None
+    if claimed is None:
+        return None
+    async with turn_after_claim(asked.definition, row.session_id, current().owner, row.run_id):
+        return await continued(asked, db, row, claimed)
 
 
 async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> RunRow | None:
@@ -300,6 +303,7 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     run = await execution_of(asked, db, claimed, journal, pauses, before.status)
     if before.status is RunStatus.pending:
         run.resumed = False
+        run.may_have_begun = before.owner is not None
         run.output.status = RunStatus.pending
     else:
         run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)

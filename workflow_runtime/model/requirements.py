@@ -1,4 +1,4 @@
-"""The open questions of a paused run, and the answers put into them. spec: agno-behaviour 4.3."""
+"""The open questions of a paused run, and the answers put into them."""
 
 from __future__ import annotations
 
@@ -196,7 +196,15 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     # -- one kind of question ------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Say yes; to an executor, to all of its tools that wait for a yes."""
+        """Say yes; to an executor, to all of its tools that wait for a yes; to a form of one bool, True.
+
+        Raises:
+            ValueError: What is asked for is a form, and fields of it have no default. Nothing has changed.
+        """
+        if self.needs_user_input and not (
+            self.requires_confirmation or self.requires_output_review or self.requires_route_selection
+        ):
+            answers.confirm_form(self)
         self.confirmed = True
         answers.confirm_executor(self, yes=True)
 

@@ -49,6 +49,7 @@ __all__ = [
     "LeaseState",
     "MessageRow",
     "Pruned",
+    "QueueRow",
     "RequirementRow",
     "RunFilter",
     "RunRow",
@@ -85,6 +86,10 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``lease`` is written only: in a commit that creates the run, the seconds from the database's now for which it is leased
     (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
     when the row was read.
+
+    ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
+    creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
+    ``owner``.
     """
 
     run_id: str
@@ -106,6 +111,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     forked_from: str | None = None
     deaths: int = 0
     reserved: bool = False
+    queue: str | None = None
+    priority: int = 0
+    not_before: float | None = None
     lease: float | None = None
     expired: bool = False
 
@@ -301,6 +309,18 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     more: bool = False
 
 
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs of a queue wait, wait for their ``not_before``, are parked, and are RUNNING; ``oldest`` is when the
+    oldest of those that wait was created, in unix seconds."""
+
+    queue: str
+    waiting: int = 0
+    delayed: int = 0
+    parked: int = 0
+    running: int = 0
+    oldest: float | None = None
+
+
 class DbReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a database says of itself. ``place`` has no password; ``version`` is that of its schema (0: it has none);
     ``size`` in bytes, None where it is not known. ``problems``: damage, each with what to do; empty where all is well."""
@@ -415,6 +435,28 @@ class BaseDb(ABC):
         a process renews all of its leases with it."""
 
     @abstractmethod
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        """Claim one queued run of these workflows, by id, whose ``not_before`` is not after ``now``: of the first of
+        ``queues`` that has one, that of the highest ``priority``, and of these the one that was created first. As
+        ``claim`` does; None where there is none. Two callers never get the same run, and neither waits for the other."""
+
+    @abstractmethod
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        """Queue a run again that was claimed and of which nothing has been done. False, and nothing has changed, where the
+        run is not this owner's at this attempt any more, or had no queue."""
+
+    @abstractmethod
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        """Let a queued run wait until ``not_before``: None: it may be taken now; infinite: it is parked. False where the run
+        is not queued."""
+
+    @abstractmethod
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        """The queues that have runs which wait or run, by name."""
+
+    @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
         """Mark a PENDING, RUNNING or PAUSED run as to be cancelled, and leave a signal "cancel" for it; its status, or None
         when it is not one of those. ``now`` is stored as the time of the request."""
@@ -522,6 +564,9 @@ class BaseDb(ABC):
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         """Wait until the run's stored row or events may differ from what they were at ``seq`` = ``seen``, or for
         ``timeout`` seconds. A wake-up too many is allowed, one too few is not. False on time-out.
+
+        ``rules.queue_key(name)`` in the place of a run's id waits for runs that are queued there; where some wait already,
+        that is reported after ``rules.RECHECK`` seconds.
 
         Answers count, renewals of the lease do not. A write that left ``seq`` as it is and came before this call may be
         reported up to ``rules.RECHECK`` seconds late, so that a loop around this call cannot spin."""

@@ -25,6 +25,7 @@ from .base import (
     LeaseState,
     MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -39,6 +40,7 @@ from .watch import Watch
 
 __all__ = ["InMemoryDb"]
 
+_PENDING = frozenset({RunStatus.PENDING})
 _ASKING = frozenset({RunStatus.PAUSED, RunStatus.RUNNING})
 
 
@@ -82,7 +84,7 @@ class InMemoryDb(BaseDb):
     async def commit(self, batch: Batch) -> Committed:
         with self._lock:
             done = self._commit(batch)
-        self._watch.wake(rules.run_ids(batch))
+        self._watch.wake(rules.wakes(batch))
         return done
 
     def _commit(self, batch: Batch) -> Committed:
@@ -214,6 +216,52 @@ class InMemoryDb(BaseDb):
         if row is not None:
             self._watch.wake((run_id,))
         return row
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        with self._lock:
+            found = self._runs.first_due(queues, workflows, now)
+            if found is None:
+                return None
+            row = rules.claimed(
+                found,
+                owner=owner,
+                now=self._clock.time(),
+                updated_at=now,
+                lease=lease,
+                statuses=_PENDING,
+                expired_only=True,
+            )
+            assert row is not None
+            self._runs.put(copy(row))
+            self._runs.take_signals(row.run_id)
+        self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        with self._lock:
+            row = rules.put_back(self._runs.row(fence.run_id), fence, not_before)
+            if row is None:
+                return False
+            self._runs.put(row)
+        self._watch.wake((row.run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        with self._lock:
+            row = self._runs.row(run_id)
+            if row is None or not rules.is_queued(row):
+                return False
+            row = copy(row)
+            row.not_before = not_before
+            self._runs.put(row)
+        self._watch.wake((run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        with self._lock:
+            return rules.queue_rows(self._runs.with_queue(), now)
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:
@@ -413,6 +461,9 @@ class InMemoryDb(BaseDb):
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         async def look() -> float | None:
             with self._lock:
+                queue = rules.queue_of(run_id)
+                if queue is not None:
+                    return rules.RECHECK if self._runs.is_waiting(queue) else None
                 run = self._runs.by_id.get(run_id)
                 if run is None:
                     return rules.wake_after(seq=None, touched=0, tail=0, seen=seen)

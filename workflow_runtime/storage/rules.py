@@ -5,6 +5,7 @@ A backend loads what is stored, asks here, and writes what it is told; a refusal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 
@@ -34,6 +35,7 @@ from .base import (
     Fence,
     LeaseState,
     MessageRow,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
@@ -59,13 +61,19 @@ __all__ = [
     "decide",
     "discardable",
     "expired",
+    "is_due",
     "is_old",
+    "is_queued",
     "levels",
     "is_open",
     "matches",
     "origin",
     "origin_of",
     "orphaned",
+    "put_back",
+    "queue_key",
+    "queue_of",
+    "queue_rows",
     "renewed",
     "requirement_to_store",
     "run_ids",
@@ -73,6 +81,7 @@ __all__ = [
     "signals_message",
     "subject",
     "wake_after",
+    "wakes",
 ]
 
 ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
@@ -125,6 +134,64 @@ def run_ids(batch: Batch) -> set[str]:
     if (run_id := subject(batch)) is not None:
         found.add(run_id)
     return found
+
+
+def queue_key(queue: str) -> str:
+    """What ``changed`` is asked for to hear of runs that are queued in ``queue``."""
+    return f"queue:{queue}"
+
+
+def queue_of(key: str) -> str | None:
+    """The queue that ``queue_key`` made ``key`` of; None for the id of a run."""
+    return key.removeprefix("queue:") if key.startswith("queue:") else None
+
+
+def wakes(batch: Batch) -> set[str]:
+    """Whatever somebody may watch that a commit of ``batch`` concerns: runs, and the queue of a new one."""
+    found = run_ids(batch)
+    if batch.run is not None and batch.create and batch.run.queue is not None and is_queued(batch.run):
+        found.add(queue_key(batch.run.queue))
+    return found
+
+
+def is_queued(row: RunRow) -> bool:
+    """Whether the run waits for somebody to take it (``claim_next``)."""
+    return row.queue is not None and row.owner is None and row.status is RunStatus.PENDING
+
+
+def is_due(row: RunRow, now: float) -> bool:
+    """Whether the run is queued and may be taken at ``now``."""
+    return is_queued(row) and (row.not_before is None or row.not_before <= now)
+
+
+def put_back(stored: RunRow | None, fence: Fence, not_before: float | None) -> RunRow | None:
+    """The row after a claimed run was queued again, or None where it is not that owner's any more."""
+    if stored is None or stored.queue is None or stored.status not in ACTIVE or not renewed(stored, fence).held:
+        return None
+    new = copy(stored)
+    new.status, new.owner, new.lease_until, new.not_before = RunStatus.PENDING, None, None, not_before
+    new.expired = False
+    return new
+
+
+def queue_rows(runs: Iterable[RunRow], now: float) -> list[QueueRow]:
+    """``list_queues`` of these runs."""
+    found: dict[str, QueueRow] = {}
+    for row in runs:
+        if row.queue is None or not (is_queued(row) or row.status is RunStatus.RUNNING):
+            continue
+        old = found.get(row.queue) or QueueRow(queue=row.queue)
+        if row.status is RunStatus.RUNNING:
+            new = msgspec.structs.replace(old, running=old.running + 1)
+        elif is_due(row, now):
+            oldest = row.created_at if old.oldest is None else min(old.oldest, row.created_at)
+            new = msgspec.structs.replace(old, waiting=old.waiting + 1, oldest=oldest)
+        elif row.not_before == math.inf:
+            new = msgspec.structs.replace(old, parked=old.parked + 1)
+        else:
+            new = msgspec.structs.replace(old, delayed=old.delayed + 1)
+        found[row.queue] = new
+    return [found[name] for name in sorted(found)]
 
 
 def decide(
@@ -242,6 +309,7 @@ def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
         new.attempt = max(stored.attempt, row.attempt)
         new.owner, new.lease_until, new.cancel_requested = stored.owner, stored.lease_until, stored.cancel_requested
         new.user_id = row.user_id if stored.user_id is None else stored.user_id
+        new.queue, new.priority, new.not_before = stored.queue, stored.priority, stored.not_before
     if new.status not in ACTIVE:
         new.owner = new.lease_until = None
     return new

@@ -23,6 +23,7 @@ from .contract_commits import CommitContract, SessionContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
 from .contract_lives import LifeContract
 from .contract_messages import MessageContract
+from .contract_queues import QueueContract
 from .contract_reads import ListContract, LogContract
 from .contract_watch import ConcurrencyContract, WatchContract
 
@@ -37,6 +38,7 @@ class DbContract(
     DeleteContract,
     LifeContract,
     MessageContract,
+    QueueContract,
     LogContract,
     ListContract,
     WatchContract,

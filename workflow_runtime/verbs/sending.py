@@ -57,6 +57,7 @@ class SendVerbs(Verbs):
         message_id: str | None = None,
         only_if_awaited: bool = False,
     ) -> MessageReceipt:
+        """The same as ``asend`` for code that is not async."""
         return engine.portal.call(
             lambda: self.asend(run_id, topic, value, message_id=message_id, only_if_awaited=only_if_awaited)
         )
@@ -74,4 +75,5 @@ class SendVerbs(Verbs):
         return await engine.sending.call_back(db, token, value, now=self.clock.time())
 
     def call_back(self, token: str, value: Any = None) -> MessageReceipt:
+        """The same as ``acall_back`` for code that is not async."""
         return engine.portal.call(lambda: self.acall_back(token, value))
