@@ -41,9 +41,11 @@ if TYPE_CHECKING:
         MessageConflict,
         MessageRefused,
         MessageTimeout,
+        NeverRetry,
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        RetryAfter,
         RunCancelledError,
         RunEnded,
         RunExists,
@@ -258,6 +260,8 @@ __all__ = [
     "StepChanged",
     "StepNotFound",
     "StepTimeoutError",
+    "RetryAfter",
+    "NeverRetry",
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
@@ -296,7 +300,8 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
-            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited RunEnded
+            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NeverRetry NotAwaited RetryAfter
+            RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
