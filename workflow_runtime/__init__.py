@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
@@ -30,14 +31,21 @@ if TYPE_CHECKING:
         AnswerRejected,
         AnswersArrived,
         BuildError,
+        CallbackExpired,
+        CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
         EngineError,
         Fenced,
         InputError,
+        MessageConflict,
+        MessageRefused,
+        MessageTimeout,
+        NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
         RunCancelledError,
+        RunEnded,
         RunExists,
         RunNotFound,
         RunNotPaused,
@@ -112,6 +120,7 @@ if TYPE_CHECKING:
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .steps.condition import Condition
+    from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
     from .steps.parallel import Map, Parallel
     from .steps.router import Router
@@ -137,6 +146,8 @@ __all__ = [
     "Retry",
     "Registry",
     "Outline",
+    "Kind",
+    "register_kind",
     # what steps and callers see
     "StepInput",
     "StepOutput",
@@ -181,6 +192,8 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Callback",
+    "MessageReceipt",
     # events
     "Event",
     "WorkflowEvent",
@@ -250,6 +263,13 @@ __all__ = [
     "SessionBusy",
     "StorageError",
     "Unanswered",
+    "RunEnded",
+    "NotAwaited",
+    "MessageConflict",
+    "MessageRefused",
+    "MessageTimeout",
+    "CallbackNotFound",
+    "CallbackExpired",
     "ConcurrentWrite",
     "Fenced",
     "AnswersArrived",
@@ -271,10 +291,12 @@ _HOMES = {
         "engine.subscription": "Subscription",
         "engine.sync_stream": "SyncRunStream",
         "engine.websocket": "WebSocketHandler",
+        "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
+            AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
+            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
@@ -307,6 +329,7 @@ _HOMES = {
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
+        "steps.kinds": "Kind register_kind",
         "steps.loop": "Loop",
         "steps.parallel": "Map Parallel",
         "steps.router": "Router",
