@@ -163,6 +163,9 @@ EXTRA_OF_ROOM = {
 }
 # An adapter is imported where an agent of its library is, with the library. Its tests run in an environment that has it.
 ADAPTERS = {
+    "adk": {"google", "pydantic"},
+    "adk_records": {"google", "pydantic_core"},
+    "adk_sessions": {"google"},
     "agno": {"agno"},
     "agno_records": {"agno"},
     "langgraph": {"langgraph", "langchain_core"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
@@ -30,14 +31,21 @@ if TYPE_CHECKING:
         AnswerRejected,
         AnswersArrived,
         BuildError,
+        CallbackExpired,
+        CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
         EngineError,
         Fenced,
         InputError,
+        MessageConflict,
+        MessageRefused,
+        MessageTimeout,
+        NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
         RunCancelledError,
+        RunEnded,
         RunExists,
         RunNotFound,
         RunNotPaused,
@@ -184,6 +192,8 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Callback",
+    "MessageReceipt",
     # events
     "Event",
     "WorkflowEvent",
@@ -253,6 +263,13 @@ __all__ = [
     "SessionBusy",
     "StorageError",
     "Unanswered",
+    "RunEnded",
+    "NotAwaited",
+    "MessageConflict",
+    "MessageRefused",
+    "MessageTimeout",
+    "CallbackNotFound",
+    "CallbackExpired",
     "ConcurrentWrite",
     "Fenced",
     "AnswersArrived",
@@ -274,10 +291,12 @@ _HOMES = {
         "engine.subscription": "Subscription",
         "engine.sync_stream": "SyncRunStream",
         "engine.websocket": "WebSocketHandler",
+        "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
+            AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
+            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError

@@ -33,6 +33,7 @@ from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.runs import RunVerbs
+from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
 __all__ = ["Workflow"]
@@ -41,7 +42,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.

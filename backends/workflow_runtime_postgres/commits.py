@@ -16,7 +16,7 @@ __all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
-_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, 0, False, None)
+_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, 0, False, None, 0, None, None)
 _FINAL = sorted(status.value for status in rules.FINAL)
 _NO_PATCH: tuple[Any, ...] = (False, *[None] * 8)
 
@@ -45,7 +45,7 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
     row, patch, fence = batch.run, batch.session, batch.fence
     return (
         rules.subject(batch),
-        sorted(rules.run_ids(batch)),
+        sorted(rules.wakes(batch)),
         *((None, None, None) if fence is None else (fence.run_id, fence.attempt, fence.owner)),
         None if batch.statuses is None else names(batch.statuses),
         _FINAL,
@@ -58,6 +58,7 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_steps(batch.steps),
         *_events(batch.events),
         *_requirements(batch.requirements),
+        batch.messages_seen,
     )
 
 
@@ -94,6 +95,9 @@ def _run(row: RunRow, create: bool) -> tuple[Any, ...]:
         row.forked_from,
         row.deaths,
         row.reserved,
+        row.queue,
+        row.priority,
+        row.not_before,
         row.data,
     )
 

@@ -14,6 +14,7 @@ from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
     CONTRACT,
+    RECEIVES,
     BaseDb,
     Batch,
     Committed,
@@ -21,10 +22,13 @@ from workflow_runtime.storage.base import (
     EventRow,
     Fence,
     LeaseState,
+    MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionRow,
     SignalRow,
     StepRow,
@@ -37,7 +41,7 @@ from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, requirement_row, run_row, session_row, signal_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -200,13 +204,13 @@ class PostgresDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        values, wakes, order = commit_values(batch), frozenset(rules.run_ids(batch)), lock_order(batch)
+        values, keys, order = commit_values(batch), frozenset(rules.run_ids(batch)), lock_order(batch)
         for _ in range(REFUSALS):
             if not never(batch):
                 pool = await self._ready()
-                done = await pool.write_together(self._text(sql.COMMIT), values, wakes, order)
+                done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
                 if not done["refused"]:
-                    self._watch.wake(wakes)
+                    self._watch.wake(rules.wakes(batch))
                     version = 0 if batch.session is None else done["session_version"] or 0
                     return Committed(session_version=version, cancel_requested=done["cancel_requested"])
             await self._explain(batch)
@@ -234,6 +238,7 @@ class PostgresDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=await self._answered(run_id, batch.waits_for),
+            has_unseen=await self._has_unseen(run_id, batch.messages_seen),
             deleted_at=deleted_at,
         )
 
@@ -242,6 +247,9 @@ class PostgresDb(BaseDb):
             return []
         found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
         return [row["requirement_id"] for row in found if row["answered_at"] is not None]
+
+    async def _has_unseen(self, run_id: str | None, seen: int | None) -> bool:
+        return seen is not None and bool(await self._fetch(sql.MESSAGES, run_id, seen))
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         if not rows:
@@ -261,6 +269,24 @@ class PostgresDb(BaseDb):
         times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
         statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
         rules.check_answers(rows, times, statuses)
+
+    async def send(self, row: MessageRow) -> Sent:
+        wait = RECEIVES + row.topic
+        values = (row.run_id, row.message_id, row.topic, float(row.created_at), row.data, wait, row.expires_at)
+        for _ in range(REFUSALS):
+            [(number, awaited)] = await self._write(
+                sql.SEND, *values, row.only_if_awaited, _ACTIVE, RunStatus.PAUSED.value
+            )
+            if number is not None:
+                return Sent(number=number, created_at=row.created_at, awaited=awaited)
+            status, awaited = await self._fetchrow(sql.MESSAGE_FACTS, row.run_id, wait)
+            found = await self._fetchrow(sql.MESSAGE, row.run_id, row.message_id)
+            stored = None if found is None else message_row(found)
+            known = None if status is None else RunStatus(status)
+            if not rules.check_message(row, status=known, stored=stored, awaited=awaited):
+                assert stored is not None
+                return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
+        raise StorageError(f"{self.settings.server}: a message to run {row.run_id!r} was refused; try again")
 
     async def claim(
         self,
@@ -284,6 +310,34 @@ class PostgresDb(BaseDb):
                 return run_row(found[0])
             await self._explain_answers(answers)
         raise StorageError(f"{self.settings.server}: a claim of run {run_id!r} was refused; try again")
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        found = await self._write(sql.CLAIM_NEXT, list(queues), list(workflows), owner, now, lease)
+        if not found:
+            return None
+        row = run_row(found[0])
+        self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        values = (fence.run_id, fence.attempt, fence.owner, not_before)
+        [(queue,)] = await self._write(sql.PUT_BACK, *values)
+        return self._queued(fence.run_id, queue)
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        [(queue,)] = await self._write(sql.RESCHEDULE, run_id, not_before)
+        return self._queued(run_id, queue)
+
+    def _queued(self, run_id: str, queue: str | None) -> bool:
+        if queue is None:
+            return False
+        self._watch.wake((run_id, rules.queue_key(queue)))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        return [QueueRow(**dict(row.items())) for row in await self._fetch(sql.QUEUES, now)]
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         if not leases:
@@ -354,8 +408,12 @@ class PostgresDb(BaseDb):
         found = await self._fetchrow(sql.RUN, run_id)
         return None if found is None else run_row(found)
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        return [step_row(found) for found in await self._fetch(sql.STEPS, run_id)]
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        found = self._fetch(sql.STEPS, run_id) if path is None else self._fetch(sql.STEP, run_id, path)
+        return [step_row(values) for values in await found]
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        return [message_row(found) for found in await self._fetch(sql.MESSAGES, run_id, after)]
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         return [event_row(found) for found in await self._fetch(sql.EVENTS, run_id, after, limit)]
@@ -404,8 +462,11 @@ class PostgresDb(BaseDb):
         end = anyio.current_time() + timeout
         first, pause = True, POLL_DEAF[0]
         scope = anyio.CancelScope()
+        queue = rules.queue_of(run_id)
 
         async def look() -> float | None:
+            if queue is not None:
+                return None if await self._fetchrow(sql.QUEUE_WAITING, queue) is None else rules.RECHECK
             seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
             after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
             if after is None:
@@ -415,7 +476,10 @@ class PostgresDb(BaseDb):
 
         with pool.listener.waiting(run_id):
             while True:
-                pause = POLL if await pool.listener.ensure(run_id) else min(2 * pause, POLL_DEAF[1])
+                listens = await pool.listener.ensure(run_id)
+                if queue is not None and not listens and not first:
+                    return True  # nobody tells: who waits looks for himself
+                pause = POLL if listens else min(2 * pause, POLL_DEAF[1])
                 left = max(0.0, end - anyio.current_time())
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)

@@ -77,7 +77,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
     p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text,
-    p_deaths int, p_reserved boolean, p_data bytea,
+    p_deaths int, p_reserved boolean, p_queue text, p_priority int, p_not_before float8, p_data bytea,
     p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
@@ -88,6 +88,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
+    p_messages_seen bigint,
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -145,6 +146,11 @@ BEGIN
             WHERE asked.run_id = p_subject AND asked.requirement_id = ANY (p_waits) AND asked.answered_at IS NOT NULL
         );
     END IF;
+    IF NOT refused AND p_messages_seen IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM @.messages AS message WHERE message.run_id = p_subject AND message.number > p_messages_seen
+        );
+    END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
         refused := EXISTS (
             SELECT FROM unnest(p_keys, p_expected) AS new (name, expected)
@@ -182,13 +188,13 @@ BEGIN
     ELSIF p_run THEN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
-            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, deaths, reserved, touched, ended_at,
-            data
+            created_at, updated_at, owner, leased_until, cancel_requested, forked_from, deaths, reserved, queue, priority,
+            not_before, touched, ended_at, data
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
             CASE WHEN p_active THEN coalesce(@.now_3() + p_lease, p_until) END, p_cancel, p_forked, p_deaths,
-            p_reserved, p_seq,
+            p_reserved, p_queue, p_priority, p_not_before, p_seq,
             CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -355,6 +361,43 @@ END
 $$;
 """
 
+# Where it stores nothing, the rules say why: a message is there, or is refused. The lock on the run keeps the numbers in
+# the order of the commits.
+_SEND = """
+CREATE FUNCTION @.send_message_3(
+    p_writer uuid, p_number bigint, p_run text, p_id text, p_topic text, p_created float8, p_data bytea, p_wait text,
+    p_expires float8, p_only_if_awaited boolean, p_active text[], p_paused text, OUT stored bigint, OUT awaited boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    run_status text;
+BEGIN
+    SELECT run.status INTO run_status FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    awaited := EXISTS (
+        SELECT FROM @.requirements AS asked WHERE asked.run_id = p_run AND asked.kind = p_wait
+        AND asked.answered_at IS NULL AND asked.withdrawn_at IS NULL
+    );
+    IF @.used_3(p_writer, p_number) THEN
+        SELECT message.number INTO stored FROM @.messages AS message
+            WHERE message.run_id = p_run AND message.message_id = p_id;
+        RETURN;
+    END IF;
+    IF run_status IS NULL OR NOT (run_status = ANY (p_active) OR run_status = p_paused)
+        OR coalesce(p_created > p_expires, false) OR (p_only_if_awaited AND NOT awaited)
+        OR EXISTS (SELECT FROM @.messages AS message WHERE message.run_id = p_run AND message.message_id = p_id)
+    THEN
+        RETURN;
+    END IF;
+    PERFORM @.use_3(p_writer, p_number);
+    SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
+    INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
+        VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
+    IF awaited OR run_status <> p_paused THEN
+        INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
+    END IF;
+END
+$$;
+"""
+
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
 CREATE FUNCTION @.claim_run_3(
@@ -390,6 +433,86 @@ BEGIN
     UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = p_run AND signal.taken_at IS NULL;
     PERFORM @.use_3(p_writer, p_number);
     PERFORM @.tell_3(ARRAY[p_run]);
+END
+$$;
+"""
+
+# Runs whose time has come join those that wait. What another claim is just taking is passed over, not waited for.
+_QUEUES = """
+CREATE FUNCTION @.claim_next_3(
+    p_writer uuid, p_number bigint, p_queues text[], p_workflows text[], p_owner text, p_now float8, p_lease float8
+) RETURNS SETOF @.runs LANGUAGE plpgsql AS $$
+DECLARE
+    wanted text;
+    found_run text;
+BEGIN
+    IF @.used_3(p_writer, p_number) THEN
+        RETURN QUERY SELECT run.* FROM @.runs AS run
+            WHERE run.owner = p_owner AND run.status = 'RUNNING' AND run.updated_at = p_now
+                AND run.queue = ANY (p_queues) LIMIT 1;
+        RETURN;
+    END IF;
+    FOREACH wanted IN ARRAY p_queues LOOP
+        UPDATE @.runs AS run SET not_before = NULL WHERE run.run_id = ANY (ARRAY(
+            SELECT late.run_id FROM @.runs AS late
+            WHERE late.queue = wanted AND late.owner IS NULL AND late.status = 'PENDING'
+                AND late.not_before IS NOT NULL AND late.not_before <= p_now
+            ORDER BY late.not_before LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
+        ));
+        SELECT run.run_id INTO found_run FROM @.runs AS run
+            WHERE run.queue = wanted AND run.owner IS NULL AND run.status = 'PENDING' AND run.not_before IS NULL
+                AND run.workflow_id = ANY (p_workflows)
+            ORDER BY run.priority DESC, run.created_at, run.run_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF found_run IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY UPDATE @.runs AS run SET
+        status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = @.now_3() + p_lease,
+        updated_at = p_now, touched = run.seq
+    WHERE run.run_id = found_run RETURNING run.*;
+    UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = found_run AND signal.taken_at IS NULL;
+    PERFORM @.use_3(p_writer, p_number);
+    PERFORM @.tell_3(ARRAY[found_run]);
+END
+$$;
+
+CREATE FUNCTION @.put_back_3(
+    p_writer uuid, p_number bigint, p_run text, p_attempt bigint, p_owner text, p_not_before float8
+) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found_queue text;
+BEGIN
+    PERFORM FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    IF @.used_3(p_writer, p_number) THEN
+        RETURN (SELECT run.queue FROM @.runs AS run WHERE run.run_id = p_run);
+    END IF;
+    UPDATE @.runs AS run SET
+        status = 'PENDING', owner = NULL, leased_until = NULL, not_before = p_not_before, touched = run.seq
+    WHERE run.run_id = p_run AND run.attempt = p_attempt AND run.owner IS NOT NULL
+        AND coalesce(run.owner = p_owner, true) AND run.status IN ('PENDING', 'RUNNING') AND run.queue IS NOT NULL
+    RETURNING run.queue INTO found_queue;
+    IF FOUND THEN
+        PERFORM @.use_3(p_writer, p_number);
+        PERFORM @.tell_3(ARRAY[p_run, 'queue:' || found_queue]);
+    END IF;
+    RETURN found_queue;
+END
+$$;
+
+CREATE FUNCTION @.reschedule_3(p_writer uuid, p_number bigint, p_run text, p_not_before float8)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found_queue text;
+BEGIN
+    UPDATE @.runs AS run SET not_before = p_not_before, touched = run.seq
+    WHERE run.run_id = p_run AND run.owner IS NULL AND run.status = 'PENDING' AND run.queue IS NOT NULL
+    RETURNING run.queue INTO found_queue;
+    IF FOUND THEN
+        PERFORM @.tell_3(ARRAY[p_run, 'queue:' || found_queue]);
+    END IF;
+    RETURN found_queue;
 END
 $$;
 """
@@ -460,6 +583,7 @@ BEGIN
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
+    DELETE FROM @.messages WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
@@ -600,5 +724,19 @@ END
 $$;
 """
 
-FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _SESSION_LOCK, _COMMIT, _ANSWERS, _CLAIM, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (
+    _NOW,
+    _METRICS,
+    _USED,
+    _TELL,
+    _SESSION_LOCK,
+    _COMMIT,
+    _ANSWERS,
+    _SEND,
+    _CLAIM,
+    _QUEUES,
+    _SIGNALS,
+    _DELETE,
+    _PRUNE,
+)
 """In the order in which they are made: each uses only those before it."""

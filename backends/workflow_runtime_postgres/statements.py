@@ -9,7 +9,8 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, data, "
+    "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, "
+    "queue, priority, not_before, data, "
     "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
@@ -31,9 +32,13 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(74)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(77)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
+CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
+PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
+RESCHEDULE = f"SELECT @.reschedule_3({marks(4)})"
 ANSWER = f"SELECT @.answer_requirements_3({marks(7)})"
+SEND = f"SELECT stored, awaited FROM @.send_message_3({marks(12)})"
 REQUEST_CANCEL = f"SELECT @.request_cancel_3({marks(5)})"
 TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_3({marks(4)})"
 SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_3({marks(5)})"
@@ -79,6 +84,15 @@ RUNS = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = ANY ($1)"
 HAS_SIGNALS = """
     SELECT FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
     WHERE signal.taken_at IS NULL AND run.owner = $1 AND run.status = ANY ($2) LIMIT 1"""
+STEP = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 AND path = $2"
+MESSAGE_COLUMNS = "run_id, number, message_id, topic, created_at, data"
+MESSAGES = f"SELECT {MESSAGE_COLUMNS} FROM @.messages WHERE run_id = $1 AND number > $2 ORDER BY number"
+MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM @.messages WHERE run_id = $1 AND message_id = $2"
+MESSAGE_FACTS = """
+    SELECT (SELECT status FROM @.runs WHERE run_id = $1) AS status, EXISTS (
+        SELECT FROM @.requirements
+        WHERE run_id = $1 AND kind = $2 AND answered_at IS NULL AND withdrawn_at IS NULL
+    ) AS awaited"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 ORDER BY position, path"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
@@ -100,9 +114,24 @@ MOVED = """
     SELECT run.seq, run.touched, (SELECT last_seq FROM @.events WHERE run_id = $1 ORDER BY seq DESC LIMIT 1) AS tail
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
 
+QUEUE_WAITING = """
+    SELECT FROM @.runs WHERE queue = $1 AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL LIMIT 1"""
+QUEUES = """
+    SELECT queue,
+        count(*) FILTER (WHERE queued AND coalesce(not_before <= $1, true)) AS waiting,
+        count(*) FILTER (WHERE queued AND not_before > $1 AND not_before <> 'infinity') AS delayed,
+        count(*) FILTER (WHERE queued AND not_before = 'infinity') AS parked,
+        count(*) FILTER (WHERE status = 'RUNNING') AS running,
+        min(created_at) FILTER (WHERE queued AND coalesce(not_before <= $1, true)) AS oldest
+    FROM (
+        SELECT queue, status, not_before, created_at, status = 'PENDING' AND owner IS NULL AS queued FROM @.runs
+        WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING')
+    ) AS live
+    WHERE queued OR status = 'RUNNING' GROUP BY queue ORDER BY queue"""
+
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
-TABLES = ("runs", "steps", "events", "requirements", "signals", "sessions", "session_values", "locks")
+TABLES = ("runs", "steps", "events", "requirements", "signals", "messages", "sessions", "session_values", "locks")
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -110,5 +139,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals")
+    for table in ("steps", "events", "requirements", "signals", "messages")
 )

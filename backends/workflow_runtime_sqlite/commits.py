@@ -15,36 +15,54 @@ import msgspec
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
+    RECEIVES,
     Batch,
     Committed,
     Fence,
     LeaseState,
+    MessageRow,
     RequirementRow,
     RunRow,
+    Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
 )
 
 from . import statements as sql
-from .rows import event_values, requirement_values, run_row, run_values, session_row, signal_row, step_values
+from .rows import (
+    event_values,
+    message_row,
+    message_values,
+    requirement_values,
+    run_row,
+    run_values,
+    session_row,
+    signal_row,
+    step_values,
+)
 
 __all__ = [
     "acquire",
     "answer",
     "claim",
+    "claim_next",
     "commit",
     "delete_session",
     "discard",
     "prune_events",
     "prune_runs",
+    "put_back",
     "release",
     "renew",
     "request_cancel",
+    "send",
+    "reschedule",
     "sweep",
     "take_signals",
 ]
 
+_PENDING = frozenset({RunStatus.PENDING})
 _NO_STATE: dict[str, bytes] = {}
 
 
@@ -64,6 +82,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         session=session,
         state=state,
         answered=answered,
+        has_unseen=batch.messages_seen is not None and _last_message(connection, run_id) > batch.messages_seen,
         deleted_at=_deleted_at(connection, batch.run) if stored is None else None,
         now=now,
     )
@@ -96,6 +115,10 @@ def _deleted_at(connection: sqlite3.Connection, row: RunRow | None) -> float | N
 
 def _answered(connection: sqlite3.Connection, run_id: str | None, names: frozenset[str]) -> list[str]:
     return [name for (name,) in connection.execute(sql.REQUIREMENTS_ANSWERED, (run_id,)) if name in names]
+
+
+def _last_message(connection: sqlite3.Connection, run_id: str | None) -> int:
+    return connection.execute(sql.MESSAGES_LAST, (run_id,)).fetchone()[0] or 0
 
 
 def _session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -131,7 +154,7 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
         )
     else:
         ended = (_ended_at(row), row.status.is_final)
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:], touched, *ended, row.data, row.run_id))
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-3], touched, *ended, row.data, row.run_id))
 
 
 def _ended_at(row: RunRow) -> float | None:
@@ -203,6 +226,23 @@ def _store_answers(connection: sqlite3.Connection, rows: Sequence[RequirementRow
     )
 
 
+def send(connection: sqlite3.Connection, row: MessageRow) -> Sent:
+    """``BaseDb.send``."""
+    run = _head(connection, row.run_id)[0]
+    values = connection.execute(sql.MESSAGE, (row.run_id, row.message_id)).fetchone()
+    stored = None if values is None else message_row(values)
+    awaited = bool(connection.execute(sql.MESSAGE_AWAITED, (row.run_id, RECEIVES + row.topic)).fetchone()[0])
+    if not rules.check_message(row, status=None if run is None else run.status, stored=stored, awaited=awaited):
+        assert stored is not None
+        return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
+    assert run is not None
+    number = _last_message(connection, row.run_id) + 1
+    connection.execute(sql.MESSAGE_PUT, message_values(row, number))
+    if rules.signals_message(run.status, awaited):
+        connection.execute(sql.SIGNAL_PUT, (row.run_id, "message", b"{}", row.created_at))
+    return Sent(number=number, created_at=row.created_at, awaited=awaited)
+
+
 def claim(
     connection: sqlite3.Connection,
     run_id: str,
@@ -230,6 +270,47 @@ def claim(
             _store_answers(connection, answers)
         _put_lease(connection, row)
         connection.execute(sql.SIGNALS_TAKE, (updated_at, run_id))
+    return row
+
+
+def claim_next(
+    connection: sqlite3.Connection,
+    queues: Sequence[str],
+    workflows: Sequence[str],
+    owner: str,
+    now: float,
+    updated_at: float,
+    lease: float,
+) -> RunRow | None:
+    """``BaseDb.claim_next``."""
+    for queue in queues:
+        if connection.execute(sql.QUEUE_DELAYED, (queue, updated_at)).fetchone() is not None:
+            connection.execute(sql.QUEUE_PROMOTE, (queue, updated_at))
+        firsts = [
+            values
+            for name in workflows
+            if (values := connection.execute(sql.QUEUE_FIRST, (queue, name)).fetchone()) is not None
+        ]
+        if firsts:
+            run_id = min(firsts)[-1]
+            return claim(connection, run_id, owner, now, updated_at, lease, _PENDING, True, ())
+    return None
+
+
+def put_back(connection: sqlite3.Connection, fence: Fence, not_before: float | None) -> RunRow | None:
+    """``BaseDb.put_back``: the row as it is now, None where nothing has changed."""
+    row = rules.put_back(_head(connection, fence.run_id)[0], fence, not_before)
+    if row is not None:
+        connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, row.run_id))
+    return row
+
+
+def reschedule(connection: sqlite3.Connection, run_id: str, not_before: float | None) -> RunRow | None:
+    """``BaseDb.reschedule``: the row as it was, None where nothing has changed."""
+    row = _head(connection, run_id)[0]
+    if row is None or not rules.is_queued(row):
+        return None
+    connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, run_id))
     return row
 
 

@@ -25,10 +25,13 @@ from workflow_runtime.storage.base import (
     Fence,
     LeaseClock,
     LeaseState,
+    MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionRow,
     SignalRow,
     StepRow,
@@ -198,10 +201,13 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.run_ids(batch))
+        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.wakes(batch))
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
+
+    async def send(self, row: MessageRow) -> Sent:
+        return await self._write(commits.send, row)
 
     async def claim(
         self,
@@ -216,6 +222,32 @@ class SqliteDb(BaseDb):
     ) -> RunRow | None:
         values = (run_id, owner, self._clock.time(), now, lease, statuses, expired_only, answers)
         return await self._write(commits.claim, *values, wakes=(run_id,))
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        if not await self._read(queries.has_queued, queues, now):
+            return None
+        values = (queues, workflows, owner, self._clock.time(), now, lease)
+        row: RunRow | None = await self._write(commits.claim_next, *values)
+        if row is not None:
+            self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        return self._queued(await self._write(commits.put_back, fence, not_before))
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        return self._queued(await self._write(commits.reschedule, run_id, not_before))
+
+    def _queued(self, row: RunRow | None) -> bool:
+        if row is None:
+            return False
+        self._watch.wake((row.run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        return await self._read_aside(queries.list_queues, now)
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         return await self._write(commits.renew, leases, self._clock.time()) if leases else []
@@ -273,8 +305,11 @@ class SqliteDb(BaseDb):
     async def load_run(self, run_id: str) -> RunRow | None:
         return await self._read(queries.load_run, run_id, self._clock.time())
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        return await self._read_aside(queries.load_steps, run_id)
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        return await self._read_aside(queries.load_steps, run_id, path)
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        return await self._read(queries.load_messages, run_id, after)
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         return await self._read_aside(queries.load_events, run_id, after, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from time import monotonic
+from typing import Any
 
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.watch import Watch
@@ -31,7 +32,7 @@ class OtherProcesses:
 
     def look(self, connection: sqlite3.Connection, run_id: str, seen: int) -> float | None:
         """What a new waiter on ``run_id`` is told, as ``rules.wake_after``; from here on a change wakes it."""
-        row = connection.execute(sql.RUN_MOVED, (run_id,)).fetchone()
+        row = _moved(connection, run_id)
         seq, touched, changes = row or (None, 0, 0)
         tail = _tail(connection, run_id)
         standing = (changes, seq or 0, tail)
@@ -39,6 +40,9 @@ class OtherProcesses:
             # Who waits already was not told yet, and would not be: this waiter's standing replaces the one they had.
             self._watch.wake((run_id,))
         self._known[run_id] = standing
+        if (queue := rules.queue_of(run_id)) is not None:
+            waiting = connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone()
+            return None if waiting is None else rules.RECHECK
         return rules.wake_after(seq=seq, touched=touched, tail=tail, seen=seen)
 
     def tick(self, connection: sqlite3.Connection) -> float | None:
@@ -66,13 +70,19 @@ class OtherProcesses:
         before, self._known = self._known, {}
         changed = []
         for run_id in waiting:
-            row = connection.execute(sql.RUN_MOVED, (run_id,)).fetchone()
-            seq, _, changes = row or (0, 0, 0)
+            seq, _, changes = _moved(connection, run_id) or (0, 0, 0)
             self._known[run_id] = (changes, seq, _tail(connection, run_id))
             # A run that is not known yet belongs to a waiter whose first look is still in the queue.
             if run_id in before and before[run_id] != self._known[run_id]:
                 changed.append(run_id)
         self._watch.wake(changed)
+
+
+def _moved(connection: sqlite3.Connection, run_id: str) -> Any:
+    """``seq``, ``touched_seq`` and ``changes`` of a run; of a queue how many runs wait."""
+    if (queue := rules.queue_of(run_id)) is not None:
+        return connection.execute(sql.QUEUE_STANDING, (queue,)).fetchone()
+    return connection.execute(sql.RUN_MOVED, (run_id,)).fetchone()
 
 
 def _tail(connection: sqlite3.Connection, run_id: str) -> int:

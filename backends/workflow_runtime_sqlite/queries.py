@@ -6,23 +6,35 @@ Listings look at no more rows than they return, whatever a session holds; a test
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
-from workflow_runtime.storage.base import EventRow, RequirementRow, RunFilter, RunRow, SessionRow, StepRow
+from workflow_runtime.storage.base import (
+    EventRow,
+    MessageRow,
+    QueueRow,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionRow,
+    StepRow,
+)
 
 from . import statements as sql
-from .rows import event_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, session_row, step_row
 
 __all__ = [
     "has_garbage",
+    "has_queued",
     "has_signals",
+    "list_queues",
     "list_requirements",
     "list_runs",
     "list_sessions",
     "load_events",
+    "load_messages",
     "load_requirements",
     "load_run",
     "load_session",
@@ -44,8 +56,13 @@ def _run(values: tuple[Any, ...], now: float) -> RunRow:
     return row
 
 
-def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
-    return [step_row(values) for values in connection.execute(sql.STEPS, (run_id,))]
+def load_steps(connection: sqlite3.Connection, run_id: str, path: str | None) -> list[StepRow]:
+    text, keys = (sql.STEPS, (run_id,)) if path is None else (sql.STEP, (run_id, path))
+    return [step_row(values) for values in connection.execute(text, keys)]
+
+
+def load_messages(connection: sqlite3.Connection, run_id: str, after: int) -> list[MessageRow]:
+    return [message_row(values) for values in connection.execute(sql.MESSAGES, (run_id, after))]
 
 
 def load_events(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> list[EventRow]:
@@ -60,6 +77,21 @@ def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[Requi
 def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
     """Whether ``take_signals`` would give any."""
     return connection.execute(sql.SIGNALS, (owner,)).fetchone() is not None
+
+
+def has_queued(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> bool:
+    """Whether ``claim_next`` might give a run of one of ``queues``, whatever its workflow."""
+    for queue in queues:
+        if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
+            return True
+        if connection.execute(sql.QUEUE_DELAYED, (queue, now)).fetchone() is not None:
+            return True
+    return False
+
+
+def list_queues(connection: sqlite3.Connection, now: float) -> list[QueueRow]:
+    """``BaseDb.list_queues``."""
+    return rules.queue_rows(map(run_row, connection.execute(sql.QUEUES)), now)
 
 
 def has_garbage(connection: sqlite3.Connection) -> bool:

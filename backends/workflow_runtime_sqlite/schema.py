@@ -225,11 +225,29 @@ CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
     WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
 """
 
-# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``).
+# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``); messages.
 _THIRD = """
 ALTER TABLE workflow_runs ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE workflow_garbage (run_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX workflow_deletions_by_time ON workflow_deletions (deleted_at);
+CREATE TABLE workflow_messages (
+    run_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, number),
+    UNIQUE (run_id, message_id)
+) WITHOUT ROWID;
+-- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
+DROP INDEX workflow_runs_queued;
+CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
+CREATE INDEX workflow_runs_delayed ON workflow_runs (queue, not_before)
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
+CREATE INDEX workflow_runs_of_queues ON workflow_runs (queue, status)
+    WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)

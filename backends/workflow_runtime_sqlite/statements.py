@@ -6,7 +6,8 @@ __all__: list[str] = []
 
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
-    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, deaths, reserved"
+    "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, deaths, reserved, "
+    "queue, priority, not_before"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
@@ -27,7 +28,7 @@ RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id =
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
-    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(19)}, 1, ?, ?)"
+    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(22)}, 1, ?, ?)"
 )
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
@@ -43,6 +44,29 @@ RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
     lease_until = ?, cancel_requested = ?, updated_at = ?, deaths = ?, ended_at = NULL, pruned = 0,
     touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
+# Runs whose time has come join those that wait; then the first of these is taken, of one queue and one workflow.
+QUEUE_PROMOTE = """
+    UPDATE workflow_runs INDEXED BY workflow_runs_delayed SET not_before = NULL
+    WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL AND not_before <= ?"""
+QUEUE_DELAYED = """
+    SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_delayed
+    WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL AND not_before <= ? LIMIT 1"""
+QUEUE_WAITING = """
+    SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_queued
+    WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL LIMIT 1"""
+QUEUE_FIRST = """
+    SELECT -priority, created_at, run_id FROM workflow_runs INDEXED BY workflow_runs_queued
+    WHERE queue = ? AND workflow_id = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL
+    ORDER BY priority DESC, created_at, run_id LIMIT 1"""
+QUEUE_SET = """
+    UPDATE workflow_runs SET status = ?, owner = ?, lease_until = ?, not_before = ?, touched_seq = seq,
+    changes = changes + 1 WHERE run_id = ?"""
+QUEUES = f"""
+    SELECT {RUN_COLUMNS} FROM workflow_runs INDEXED BY workflow_runs_of_queues
+    WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING')"""
+QUEUE_STANDING = """
+    SELECT 0, 0, count(*) FROM (SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_of_queues
+    WHERE queue = ? AND status IN ('PENDING', 'RUNNING') AND status = 'PENDING' AND owner IS NULL LIMIT 1000)"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ?, owner = CASE WHEN ? THEN owner END WHERE run_id = ?"
 RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
 RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
@@ -51,6 +75,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_events WHERE run_id = ?",
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
+    "DELETE FROM workflow_messages WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).
@@ -90,6 +115,7 @@ STEP_PUT = f"""
     started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data,
     state = excluded.state"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
+STEP = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? AND path = ?"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
@@ -130,6 +156,17 @@ SIGNALS = """
     WHERE taken_at IS NULL AND owner = ? AND status IN ('PENDING', 'RUNNING') ORDER BY number"""
 SIGNAL_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE number = ?"
 SIGNALS_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE run_id = ? AND taken_at IS NULL"
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+MESSAGE_COLUMNS = "run_id, number, message_id, topic, created_at, data"
+MESSAGE_PUT = f"INSERT INTO workflow_messages ({MESSAGE_COLUMNS}) VALUES ({marks(6)})"
+MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM workflow_messages WHERE run_id = ? AND message_id = ?"
+MESSAGES = f"SELECT {MESSAGE_COLUMNS} FROM workflow_messages WHERE run_id = ? AND number > ? ORDER BY number"
+MESSAGES_LAST = "SELECT max(number) FROM workflow_messages WHERE run_id = ?"
+MESSAGE_AWAITED = """
+    SELECT EXISTS (SELECT 1 FROM workflow_requirements WHERE run_id = ? AND kind = ?
+    AND answered_at IS NULL AND withdrawn_at IS NULL)"""
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..view.rows import Row
 __all__ = ["ASCII", "UNICODE", "Glyphs", "Line", "STYLES", "bar", "cropped", "fit", "row_lines", "tree_lines"]
 
 Line = list[Segment]
-WIDEST = 100  # times stand at this column at most: the eye does not travel further
+WIDEST = 100  # times are at this column at most, so that they stay close to the names
 
 
 class Glyphs(NamedTuple):
@@ -98,12 +98,12 @@ def tree_lines(found: Iterable[Row], width: int, glyphs: Glyphs = UNICODE, frame
 
 
 def row_lines(row: Row, width: int, glyphs: Glyphs = UNICODE, frame: int | None = None) -> list[Line]:
-    """The line of a row and, where something went wrong, the lines that say what."""
+    """The line of a row and, after a failure, the lines of the error."""
     wide = min(width, WIDEST)
     if row.is_gap:
         return [[Segment(f"{glyphs.gap} ", STYLES["guide"]), Segment(fit(row.name, wide - 2, glyphs), STYLES["facts"])]]
     guide = "".join(glyphs.guides[part] for part in row.guide)
-    if cell_len(guide) > wide // 2:  # nested deeper than the terminal is wide: what matters is at the end
+    if cell_len(guide) > wide // 2:  # nested deeper than the terminal is wide: the important part is at the end
         guide = glyphs.ellipsis + guide[-(wide // 2) + 1 :]
     style = STYLES[row.state]
     line: Line = [Segment(guide, STYLES["guide"])] if guide else []

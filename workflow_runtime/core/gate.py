@@ -1,4 +1,4 @@
-"""What an answered requirement means for the node that waits for it.
+"""The action of a node for an answered requirement.
 
 Each phase is a table from (answer, policy) to an action; nothing here looks at a clock or a database.
 """
@@ -108,8 +108,8 @@ def after_error(answer: ErrorRequirement) -> Verdict:
 
 
 def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement | ErrorRequirement:
-    """The answer that nobody gave: ``on_timeout`` applied to a copy. What a plain yes does not answer (a form with required
-    fields, a choice, the result of a tool) cannot be approved, so it cancels."""
+    """The answer after the deadline: ``on_timeout`` applied to a copy. A question that a plain yes does not answer (a form
+    with required fields, a choice, the result of a tool) cannot be approved, so it cancels."""
     if isinstance(answer, ErrorRequirement):
         decision = "retry" if answer.on_timeout == "approve" else answer.on_timeout
         return msgspec.structs.replace(answer, decision=decision, timed_out=True)

@@ -98,6 +98,8 @@ async def _opened(run: Execution) -> Frame:
         await anyio.lowlevel.checkpoint()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
+        if run.may_have_begun:
+            run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
         if run.recorder is not None:
             await (run.recorder.commit() if run.request.background else run.recorder.milestone())
     return frame

@@ -1,4 +1,4 @@
-"""What shape a container's inside has, by the kind that its outputs, journal rows and pictures name it with."""
+"""The shapes of containers, by the kind in their outputs, journal rows and drawings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHAPES: dict[str, Shape] = {}
 
 
 def shape_of(kind: str | None) -> Shape | None:
-    """None for what is not a container: a step, an agent, a nested workflow, an iteration."""
+    """None if it is not a container: a step, an agent, a nested workflow, an iteration."""
     return _SHAPES.get(kind or "")
 
 

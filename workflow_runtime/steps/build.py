@@ -10,6 +10,7 @@ from typing import Any
 from ..core.binding import callable_name
 from ..core.plan import Node, Plan, refuse_duplicates, segment
 from ..model.errors import BuildError
+from ..model.text import with_article
 from .kinds import kind_of, registered_kinds
 from .step import Step, StepNode
 from .steps import Steps
@@ -132,18 +133,21 @@ class _Builder:
             )
         if is_executor(item):
             return self.step_class(
-                name=getattr(item, "name", None) or f"step_{position + 1}", **{executor_kind(item): item}
+                name=getattr(item, "name", None) or self.default_name(f"step_{position + 1}"),
+                **{executor_kind(item): item},
             )
         if callable(item):
             name = callable_name(item)
-            return self.step_class(name=f"step_{position + 1}" if name == "<lambda>" else None, executor=item)
+            unnamed = self.default_name(f"step_{position + 1}") if name == "<lambda>" else None
+            return self.step_class(name=unnamed, executor=item)
         if inspect.iscoroutine(item):
             item.close()
             raise BuildError(
                 f"{self.where}: step {position} is a coroutine; pass the async function without calling it"
             )
+        kind = with_article(type(item).__name__)
         raise BuildError(
-            f"{self.where}: step {position} is a {type(item).__name__} ({item!r}); a step is a function, Step,"
+            f"{self.where}: step {position} is {kind} ({item!r}); a step is a function, Step,"
             f" {', '.join(registered_kinds())}, Workflow, or an object with arun()"
             + ("; register_kind() makes a class of your own a container" if hasattr(item, "node_class") else "")
         )

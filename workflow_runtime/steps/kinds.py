@@ -1,6 +1,6 @@
-"""The kinds of containers as one table: what a plan, ``to_dict`` and ``from_dict``, and every view know of a kind.
+"""The kinds of containers as one table, which plans, ``to_dict``, ``from_dict`` and every view use.
 
-The built-in containers are rows of it, and so is each of a user's own::
+The built-in containers are rows of it, and so are a user's own containers::
 
     class Twice(Steps): ...
     class TwiceNode(StepsNode):
@@ -29,18 +29,18 @@ __all__ = ["Kind", "kind_of", "register_kind", "registered_kinds"]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """What is known of a container.
+    """A kind of container.
 
     ``declaration`` is the class that users write in ``steps``. It has the attributes ``name``, ``description``,
     ``timeout`` (seconds or None), ``human_review`` (a ``HumanReview``) and ``node_class``, a subclass of
     ``ContainerNode`` whose ``kind`` is the name of the kind and which is called with ``(declaration, children=nodes,
     **place)``.
 
-    ``shape`` is how the children run, and how views show them: "sequence", "branches", "items", "rounds", "decision" or
-    "choice". None takes that of the nearest registered base class.
+    ``shape`` is the order in which the children run, and in which views show them: "sequence", "branches", "items",
+    "rounds", "decision" or "choice". None takes that of the nearest registered base class.
 
     ``children`` are the attributes that hold steps: a list, or one step. ``sides`` names them in the paths of their steps,
-    where there is more than one list. ``fields`` are the other options of the constructor that ``to_dict`` keeps; those of
+    if there is more than one list. ``fields`` are the other options of the constructor that ``to_dict`` keeps; those of
     ``callables`` may be functions, or text that means ``text_is``. With ``positional`` the constructor takes the children
     as positional arguments. ``children=None`` takes all of these from the nearest registered base class.
     """
@@ -70,7 +70,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 _KINDS: dict[type, Kind] = {}
-_TAKEN = ("Step", "Workflow", "List", "Function", "Agent", "Team")  # what else ``type`` may be in ``to_dict``
+_TAKEN = ("Step", "Workflow", "List", "Function", "Agent", "Team")  # other values of ``type`` in ``to_dict``
 
 
 def register_kind(kind: Kind) -> None:
@@ -109,7 +109,7 @@ def register_kind(kind: Kind) -> None:
 
 
 def kind_of(cls: type) -> Kind | None:
-    """The kind of a declaration's class: its own, or that of its nearest base class; None for what is not a container."""
+    """The kind of a declaration's class: its own, or that of its nearest base class; None if it is not a container."""
     return next((_KINDS[base] for base in cls.__mro__ if base in _KINDS), None)
 
 

@@ -16,7 +16,7 @@ from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
-from ..model.text import as_text
+from ..model.text import as_text, with_article
 from .container import ContainerNode
 from .frame import Frame
 from .step import allow_guards
@@ -259,7 +259,9 @@ def look_up(dotted: str, step_input: StepInput, state: dict[str, Any]) -> Any:
         try:
             value = value[int(part)] if isinstance(value, (list, tuple)) else _member(value, part)
         except (KeyError, IndexError, AttributeError, ValueError) as error:
-            raise LookupError(f"Map over {dotted!r}: there is no {part!r} in a {type(value).__name__}") from error
+            raise LookupError(
+                f"Map over {dotted!r}: there is no {part!r} in {with_article(type(value).__name__)}"
+            ) from error
     return value
 
 

@@ -25,10 +25,10 @@ async def reviewed(
     again: Callable[[str, Verdict], Awaitable[StepOutput]],
     **question: Any,
 ) -> StepOutput:
-    """Ask about ``output`` until it is accepted, edited, thrown away or was tried too often.
+    """Ask about ``output`` until it is accepted, edited, discarded or was retried too often.
 
-    ``again`` makes it once more at a path of its own, so that each round is in the journal. ``question`` are further
-    fields of the requirement.
+    ``again`` produces it again at its own path, so that each round is in the journal. ``question`` are further fields of
+    the requirement.
     """
     review = node.review
     assert review is not None
@@ -52,7 +52,7 @@ async def reviewed(
 
 
 def edited(output: StepOutput, content: Any) -> StepOutput:
-    """A copy that hands ``content`` on to later steps, instead of what ``output`` handed on."""
+    """A copy that passes ``content`` to later steps, instead of the content of ``output``."""
     if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
     if shape_of(output.step_type) in ("branches", "items"):
@@ -67,7 +67,7 @@ def edited(output: StepOutput, content: Any) -> StepOutput:
 
 
 def _told(node: Node, frame: Frame, path: str, verdict: Verdict, output: StepOutput) -> StepOutput:
-    """The output, published the first time: who follows the run has seen the one before it."""
+    """The output, published the first time, because readers have seen the one before it."""
     if verdict.is_first:
         frame.revised(node, path, output)
     return output

@@ -11,18 +11,20 @@ each checked by ``workflow_runtime.testing.DbContract``:
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
    A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
-6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It and
-   ``request_cancel`` leave a signal for the run in the same transaction.
+6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It,
+   ``request_cancel`` and ``send`` leave a signal for the run in the same transaction.
 7. ``claim`` succeeds for one caller only; it raises the attempt by one.
 8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled
    has either happened wholly or not at all.
 9. Every call may come from any task of any event loop, also from several loops in several threads.
 10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
    somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
-   one of the questions it ``waits_for`` is answered (``AnswersArrived``).
+   one of the questions it ``waits_for`` is answered, or a message has come that it has not seen (``AnswersArrived``).
 11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
    now, and it alone says whether a lease has run out. A server uses its own clock, a file or memory the clock it was
    given. All other times are those of the caller, and are only stored and compared with each other.
+12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which
+   they are stored: whoever has read up to a number finds all later ones behind it.
 """
 
 from __future__ import annotations
@@ -45,12 +47,15 @@ __all__ = [
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "MessageRow",
     "Pruned",
+    "QueueRow",
     "RequirementRow",
     "RunFilter",
     "RunRow",
     "SessionPatch",
     "SessionRow",
+    "Sent",
     "SignalRow",
     "StepRow",
 ]
@@ -81,6 +86,10 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``lease`` is written only: in a commit that creates the run, the seconds from the database's now for which it is leased
     (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
     when the row was read.
+
+    ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
+    creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
+    ``owner``.
     """
 
     run_id: str
@@ -102,6 +111,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     forked_from: str | None = None
     deaths: int = 0
     reserved: bool = False
+    queue: str | None = None
+    priority: int = 0
+    not_before: float | None = None
     lease: float | None = None
     expired: bool = False
 
@@ -164,7 +176,7 @@ class RequirementRow(msgspec.Struct, kw_only=True):
 class SignalRow(msgspec.Struct, kw_only=True):
     """What another process wants of a run: a reason to look, never the only place where a fact is stored.
 
-    ``kind`` is "cancel" or "answered". ``number`` is given by the database and grows with each signal.
+    ``kind`` is "cancel", "answered" or "message". ``number`` is given by the database and grows with each signal.
     """
 
     run_id: str
@@ -172,6 +184,36 @@ class SignalRow(msgspec.Struct, kw_only=True):
     created_at: float
     data: bytes = b"{}"
     number: int = 0
+
+
+RECEIVES = "receive:"
+"""The beginning of the ``kind`` of a requirement that waits for a message; behind it stands the topic."""
+
+
+class MessageRow(msgspec.Struct, kw_only=True):
+    """A message to a run. Key (run_id, message_id). ``data`` is the encoded value. The database gives ``number``.
+
+    ``expires_at`` and ``only_if_awaited`` are not stored: they are conditions under which ``send`` refuses a new message.
+    """
+
+    run_id: str
+    message_id: str
+    topic: str
+    created_at: float
+    data: bytes
+    number: int = 0
+    expires_at: float | None = None
+    only_if_awaited: bool = False
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``send`` did. ``number`` is the message's place among those of its run, ``created_at`` when it was stored first;
+    ``repeated``: it had been stored before, and nothing has changed. ``awaited``: the run was waiting for its topic."""
+
+    number: int
+    created_at: float
+    repeated: bool = False
+    awaited: bool = False
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -223,7 +265,9 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """What is committed together. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
     otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of
-    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written."""
+    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
+    ``messages_seen``: the number of the last message that the run has seen (None: it waits for none); if there is a later
+    one, likewise."""
 
     fence: Fence | None = None
     run: RunRow | None = None
@@ -234,6 +278,7 @@ class Batch(msgspec.Struct, kw_only=True):
     requirements: Sequence[RequirementRow] = ()
     session: SessionPatch | None = None
     waits_for: frozenset[str] = frozenset()
+    messages_seen: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -262,6 +307,18 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: int = 0
     more: bool = False
+
+
+class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs of a queue wait, wait for their ``not_before``, are parked, and are RUNNING; ``oldest`` is when the
+    oldest of those that wait was created, in unix seconds."""
+
+    queue: str
+    waiting: int = 0
+    delayed: int = 0
+    parked: int = 0
+    running: int = 0
+    oldest: float | None = None
 
 
 class DbReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -337,6 +394,20 @@ class BaseDb(ABC):
         """
 
     @abstractmethod
+    async def send(self, row: MessageRow) -> Sent:
+        """Store a message for a run that has not ended, and a signal "message" for the run, unless it is PAUSED and no open
+        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message whose id is stored
+        with the same topic and data is stored no second time, also where the run has ended since.
+
+        Raises:
+            RunNotFound: There is no such run.
+            MessageConflict: Another message of this id is stored.
+            RunEnded: The run has ended.
+            CallbackExpired: ``created_at`` is later than ``expires_at``.
+            NotAwaited: ``only_if_awaited``, and no open requirement waits for the topic.
+        """
+
+    @abstractmethod
     async def claim(
         self,
         run_id: str,
@@ -362,6 +433,28 @@ class BaseDb(ABC):
         once, and the run has no owner any more, so that its next claim is no death). What is true of each, in their
         order. However many they are, it is one transaction and a few statements:
         a process renews all of its leases with it."""
+
+    @abstractmethod
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        """Claim one queued run of these workflows, by id, whose ``not_before`` is not after ``now``: of the first of
+        ``queues`` that has one, that of the highest ``priority``, and of these the one that was created first. As
+        ``claim`` does; None where there is none. Two callers never get the same run, and neither waits for the other."""
+
+    @abstractmethod
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        """Queue a run again that was claimed and of which nothing has been done. False, and nothing has changed, where the
+        run is not this owner's at this attempt any more, or had no queue."""
+
+    @abstractmethod
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        """Let a queued run wait until ``not_before``: None: it may be taken now; infinite: it is parked. False where the run
+        is not queued."""
+
+    @abstractmethod
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        """The queues that have runs which wait or run, by name."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
@@ -417,8 +510,12 @@ class BaseDb(ABC):
     async def load_run(self, run_id: str) -> RunRow | None: ...
 
     @abstractmethod
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        """The journal in the order of first writes."""
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        """The journal in the order of first writes; with ``path`` that entry alone."""
+
+    @abstractmethod
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        """The messages to a run with a larger ``number`` than ``after``, in their order."""
 
     @abstractmethod
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
@@ -467,6 +564,9 @@ class BaseDb(ABC):
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         """Wait until the run's stored row or events may differ from what they were at ``seq`` = ``seen``, or for
         ``timeout`` seconds. A wake-up too many is allowed, one too few is not. False on time-out.
+
+        ``rules.queue_key(name)`` in the place of a run's id waits for runs that are queued there; where some wait already,
+        that is reported after ``rules.RECHECK`` seconds.
 
         Answers count, renewals of the lease do not. A write that left ``seq`` as it is and came before this call may be
         reported up to ``rules.RECHECK`` seconds late, so that a loop around this call cannot spin."""

@@ -23,10 +23,13 @@ from .base import (
     Fence,
     LeaseClock,
     LeaseState,
+    MessageRow,
     Pruned,
+    QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
@@ -37,6 +40,7 @@ from .watch import Watch
 
 __all__ = ["InMemoryDb"]
 
+_PENDING = frozenset({RunStatus.PENDING})
 _ASKING = frozenset({RunStatus.PAUSED, RunStatus.RUNNING})
 
 
@@ -80,7 +84,7 @@ class InMemoryDb(BaseDb):
     async def commit(self, batch: Batch) -> Committed:
         with self._lock:
             done = self._commit(batch)
-        self._watch.wake(rules.run_ids(batch))
+        self._watch.wake(rules.wakes(batch))
         return done
 
     def _commit(self, batch: Batch) -> Committed:
@@ -95,6 +99,7 @@ class InMemoryDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=self._answered(batch, run_id),
+            has_unseen=self._has_unseen(batch, run_id),
             deleted_at=None if batch.run is None else self._deletions.get(batch.run.session_id),
             now=self._clock.time(),
         )
@@ -117,6 +122,10 @@ class InMemoryDb(BaseDb):
         run = self._runs.by_id.get(run_id) if batch.waits_for and run_id is not None else None
         known = {} if run is None else run.requirements
         return [name for name in batch.waits_for if name in known and known[name].answered_at is not None]
+
+    def _has_unseen(self, batch: Batch, run_id: str | None) -> bool:
+        run = self._runs.by_id.get(run_id) if batch.messages_seen is not None and run_id is not None else None
+        return run is not None and len(run.messages) > (batch.messages_seen or 0)
 
     def _put_session(self, row: SessionRow, patch: SessionPatch) -> None:
         old = self._sessions.get(row.session_id)
@@ -162,6 +171,23 @@ class InMemoryDb(BaseDb):
             run = self._runs.by_id[row.run_id]
             run.touched = 0 if run.row is None else run.row.seq
 
+    async def send(self, row: MessageRow) -> Sent:
+        with self._lock:
+            run = self._runs.by_id.get(row.run_id)
+            status = None if run is None or run.row is None else run.row.status
+            known = {} if run is None else run.messages
+            stored = known.get(row.message_id)
+            awaited = run is not None and any(rules.awaits(item, row.topic) for item in run.requirements.values())
+            if rules.check_message(row, status=status, stored=stored, awaited=awaited):
+                assert status is not None
+                stored = known[row.message_id] = copy(row)
+                stored.number = len(known)
+                if rules.signals_message(status, awaited):
+                    self._runs.signal(SignalRow(run_id=row.run_id, kind="message", created_at=row.created_at))
+                return Sent(number=stored.number, created_at=row.created_at, awaited=awaited)
+            assert stored is not None
+            return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
+
     async def claim(
         self,
         run_id: str,
@@ -190,6 +216,52 @@ class InMemoryDb(BaseDb):
         if row is not None:
             self._watch.wake((run_id,))
         return row
+
+    async def claim_next(
+        self, queues: Sequence[str], *, workflows: Sequence[str], owner: str, now: float, lease: float
+    ) -> RunRow | None:
+        with self._lock:
+            found = self._runs.first_due(queues, workflows, now)
+            if found is None:
+                return None
+            row = rules.claimed(
+                found,
+                owner=owner,
+                now=self._clock.time(),
+                updated_at=now,
+                lease=lease,
+                statuses=_PENDING,
+                expired_only=True,
+            )
+            assert row is not None
+            self._runs.put(copy(row))
+            self._runs.take_signals(row.run_id)
+        self._watch.wake((row.run_id,))
+        return row
+
+    async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
+        with self._lock:
+            row = rules.put_back(self._runs.row(fence.run_id), fence, not_before)
+            if row is None:
+                return False
+            self._runs.put(row)
+        self._watch.wake((row.run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
+        with self._lock:
+            row = self._runs.row(run_id)
+            if row is None or not rules.is_queued(row):
+                return False
+            row = copy(row)
+            row.not_before = not_before
+            self._runs.put(row)
+        self._watch.wake((run_id, rules.queue_key(row.queue or "")))
+        return True
+
+    async def list_queues(self, *, now: float) -> list[QueueRow]:
+        with self._lock:
+            return rules.queue_rows(self._runs.with_queue(), now)
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:
@@ -311,11 +383,16 @@ class InMemoryDb(BaseDb):
         new.expired = rules.expired(row, self._clock.time())
         return new
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
         with self._lock:
             run = self._runs.by_id.get(run_id)
-            rows = [] if run is None else [copy(row) for row in run.steps.values()]
+            rows = [] if run is None else [copy(row) for row in run.steps.values() if path in (None, row.path)]
         return sorted(rows, key=lambda row: (row.position, row.path))
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        with self._lock:
+            run = self._runs.by_id.get(run_id)
+            return [] if run is None else [copy(row) for row in run.messages.values() if row.number > after]
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         with self._lock:
@@ -384,6 +461,9 @@ class InMemoryDb(BaseDb):
     async def changed(self, run_id: str, *, seen: int, timeout: float) -> bool:
         async def look() -> float | None:
             with self._lock:
+                queue = rules.queue_of(run_id)
+                if queue is not None:
+                    return rules.RECHECK if self._runs.is_waiting(queue) else None
                 run = self._runs.by_id.get(run_id)
                 if run is None:
                     return rules.wake_after(seq=None, touched=0, tail=0, seen=seen)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 
 from . import rules
-from .base import EventRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
+from .base import EventRow, MessageRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
 from .rules import ACTIVE, CANCELLABLE, matches, requirement_to_store
 
 __all__ = ["Ordered", "RunTable", "StoredRun"]
@@ -50,7 +50,7 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "mark", "requirements", "row", "signals", "steps", "touched")
+    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
@@ -60,6 +60,7 @@ class StoredRun:
         self.events: list[EventRow] = []
         self._seqs: list[int] = []
         self.requirements: dict[str, RequirementRow] = {}
+        self.messages: dict[str, MessageRow] = {}  # by id, in the order of their numbers
         self.signals: list[SignalRow] = []  # that nobody has taken
 
     @property
@@ -116,6 +117,8 @@ class RunTable:
         # Runs that have ended, by workflow ("" for none) and mark, in the order of their ends; forks by their origins.
         self._ended: dict[tuple[str, int], Ordered] = {}
         self._forks: dict[str, set[str]] = {}
+        # Queued runs by queue, in the order in which they are taken.
+        self._queued: dict[str, list[tuple[int, float, str]]] = {}
         self._signals = 0
         self._signalled: dict[str, None] = {}
 
@@ -140,6 +143,10 @@ class RunTable:
         if not row.status.is_final:
             run.mark = 0
         self._put_aside(row, run.mark, there=True)
+        if row.queue is not None:
+            self._unqueue(old)
+            if rules.is_queued(row):
+                insort(self._queued.setdefault(row.queue, []), (-row.priority, row.created_at, row.run_id))
         if (
             old is None
             or old.created_at != row.created_at
@@ -156,6 +163,7 @@ class RunTable:
         if row is not None:
             self._unlist(row)
             self._put_aside(row, run.mark, there=False)
+            self._unqueue(row)
             self._let_go(rules.origin(row))
 
     def _let_go(self, origin: str | None) -> None:
@@ -224,6 +232,36 @@ class RunTable:
 
     def of_session(self, session_id: str) -> list[str]:
         return self._all[session_id].oldest_first() if session_id in self._all else []
+
+    def _unqueue(self, row: RunRow | None) -> None:
+        if row is not None and row.queue is not None and rules.is_queued(row):
+            waiting = self._queued[row.queue]
+            del waiting[bisect_left(waiting, (-row.priority, row.created_at, row.run_id))]
+            if not waiting:
+                del self._queued[row.queue]
+
+    def first_due(self, queues: Sequence[str], workflows: Sequence[str], now: float) -> RunRow | None:
+        """The queued run that is to be taken next."""
+        for queue in queues:
+            for *_, run_id in self._queued.get(queue, ()):
+                row = self.by_id[run_id].row
+                if row is not None and rules.is_due(row, now) and row.workflow_id in workflows:
+                    return row
+        return None
+
+    def is_waiting(self, queue: str) -> bool:
+        """Whether a run of ``queue`` has no time to wait for."""
+        return any(
+            row is not None and row.not_before is None
+            for *_, run_id in self._queued.get(queue, ())
+            for row in [self.by_id[run_id].row]
+        )
+
+    def with_queue(self) -> list[RunRow]:
+        """The queued runs, and those of a queue that have not ended."""
+        listed = self._live.get(None)
+        rows = (self.by_id[run_id].row for run_id in (() if listed is None else listed.oldest_first()))
+        return [row for row in rows if row is not None and row.queue is not None]
 
     def newest_first(self, where: RunFilter, before: Key | None, now: float) -> Iterator[RunRow]:
         """The runs that match, newest first; only those that have not ended are looked at when only they can match."""

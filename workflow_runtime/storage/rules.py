@@ -5,6 +5,7 @@ A backend loads what is stored, asks here, and writes what it is told; a refusal
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 
@@ -14,16 +15,33 @@ from ..model.enums import RunStatus
 from ..model.errors import (
     AlreadyAnswered,
     AnswersArrived,
+    CallbackExpired,
     CancelRequested,
     ConcurrentWrite,
     Fenced,
+    MessageConflict,
+    NotAwaited,
     QuestionWithdrawn,
+    RunEnded,
     RunExists,
+    RunNotFound,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
 )
-from .base import Batch, Fence, LeaseState, RequirementRow, RunFilter, RunRow, SessionPatch, SessionRow
+from .base import (
+    RECEIVES,
+    Batch,
+    Fence,
+    LeaseState,
+    MessageRow,
+    QueueRow,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionPatch,
+    SessionRow,
+)
 
 __all__ = [
     "ACTIVE",
@@ -35,25 +53,35 @@ __all__ = [
     "REMEMBERED",
     "Verdict",
     "add_metrics",
+    "awaits",
     "cancel_requested",
     "check_answers",
+    "check_message",
     "claimed",
     "decide",
     "discardable",
     "expired",
+    "is_due",
     "is_old",
+    "is_queued",
     "levels",
     "is_open",
     "matches",
     "origin",
     "origin_of",
     "orphaned",
+    "put_back",
+    "queue_key",
+    "queue_of",
+    "queue_rows",
     "renewed",
     "requirement_to_store",
     "run_ids",
     "session_to_load",
+    "signals_message",
     "subject",
     "wake_after",
+    "wakes",
 ]
 
 ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
@@ -108,6 +136,64 @@ def run_ids(batch: Batch) -> set[str]:
     return found
 
 
+def queue_key(queue: str) -> str:
+    """What ``changed`` is asked for to hear of runs that are queued in ``queue``."""
+    return f"queue:{queue}"
+
+
+def queue_of(key: str) -> str | None:
+    """The queue that ``queue_key`` made ``key`` of; None for the id of a run."""
+    return key.removeprefix("queue:") if key.startswith("queue:") else None
+
+
+def wakes(batch: Batch) -> set[str]:
+    """Whatever somebody may watch that a commit of ``batch`` concerns: runs, and the queue of a new one."""
+    found = run_ids(batch)
+    if batch.run is not None and batch.create and batch.run.queue is not None and is_queued(batch.run):
+        found.add(queue_key(batch.run.queue))
+    return found
+
+
+def is_queued(row: RunRow) -> bool:
+    """Whether the run waits for somebody to take it (``claim_next``)."""
+    return row.queue is not None and row.owner is None and row.status is RunStatus.PENDING
+
+
+def is_due(row: RunRow, now: float) -> bool:
+    """Whether the run is queued and may be taken at ``now``."""
+    return is_queued(row) and (row.not_before is None or row.not_before <= now)
+
+
+def put_back(stored: RunRow | None, fence: Fence, not_before: float | None) -> RunRow | None:
+    """The row after a claimed run was queued again, or None where it is not that owner's any more."""
+    if stored is None or stored.queue is None or stored.status not in ACTIVE or not renewed(stored, fence).held:
+        return None
+    new = copy(stored)
+    new.status, new.owner, new.lease_until, new.not_before = RunStatus.PENDING, None, None, not_before
+    new.expired = False
+    return new
+
+
+def queue_rows(runs: Iterable[RunRow], now: float) -> list[QueueRow]:
+    """``list_queues`` of these runs."""
+    found: dict[str, QueueRow] = {}
+    for row in runs:
+        if row.queue is None or not (is_queued(row) or row.status is RunStatus.RUNNING):
+            continue
+        old = found.get(row.queue) or QueueRow(queue=row.queue)
+        if row.status is RunStatus.RUNNING:
+            new = msgspec.structs.replace(old, running=old.running + 1)
+        elif is_due(row, now):
+            oldest = row.created_at if old.oldest is None else min(old.oldest, row.created_at)
+            new = msgspec.structs.replace(old, waiting=old.waiting + 1, oldest=oldest)
+        elif row.not_before == math.inf:
+            new = msgspec.structs.replace(old, parked=old.parked + 1)
+        else:
+            new = msgspec.structs.replace(old, delayed=old.delayed + 1)
+        found[row.queue] = new
+    return [found[name] for name in sorted(found)]
+
+
 def decide(
     batch: Batch,
     *,
@@ -116,6 +202,7 @@ def decide(
     session: SessionRow | None,
     state: Mapping[str, bytes],
     answered: Collection[str] = (),
+    has_unseen: bool = False,
     deleted_at: float | None = None,
     now: float = 0.0,
 ) -> Verdict:
@@ -128,6 +215,7 @@ def decide(
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
         answered: Which of ``batch.waits_for`` are stored as answered.
+        has_unseen: Whether the run has a message after ``batch.messages_seen``.
         deleted_at: When the session of a run that is not stored was last deleted, if that is remembered.
         now: The database's time, from which a new lease is counted.
 
@@ -138,7 +226,7 @@ def decide(
         StorageError: A batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
-        AnswersArrived: The run would wait for a question that is answered.
+        AnswersArrived: The run would wait for a question that is answered, or for a message that may have come.
         ConcurrentWrite: The session's keys are not as expected.
     """
     row = batch.run
@@ -169,6 +257,11 @@ def decide(
         raise AnswersArrived(
             f"run {subject(batch)!r} cannot wait for {names}: answered meanwhile; read the answers and go on",
             requirement_ids=frozenset(answered),
+        )
+    if has_unseen:
+        raise AnswersArrived(
+            f"run {subject(batch)!r} cannot wait for messages: some came after message {batch.messages_seen}; read them",
+            requirement_ids=frozenset(),
         )
     changed = None if row is None else _next_run(run, row, now)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
@@ -216,6 +309,7 @@ def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
         new.attempt = max(stored.attempt, row.attempt)
         new.owner, new.lease_until, new.cancel_requested = stored.owner, stored.lease_until, stored.cancel_requested
         new.user_id = row.user_id if stored.user_id is None else stored.user_id
+        new.queue, new.priority, new.not_before = stored.queue, stored.priority, stored.not_before
     if new.status not in ACTIVE:
         new.owner = new.lease_until = None
     return new
@@ -354,6 +448,39 @@ def check_answers(
                 answered_at=at,
             )
         answered[key] = row.answered_at
+
+
+def awaits(row: RequirementRow, topic: str) -> bool:
+    """Whether the question waits for a message on ``topic``."""
+    return is_open(row) and row.kind == RECEIVES + topic
+
+
+def check_message(row: MessageRow, *, status: RunStatus | None, stored: MessageRow | None, awaited: bool) -> bool:
+    """Whether the message is to be stored; False where it has been before. ``status`` is that of its run (None: there is no
+    such run), ``stored`` the stored message of its id, ``awaited``: an open requirement waits for its topic.
+
+    Raises as ``BaseDb.send`` does.
+    """
+    if status is None:
+        raise RunNotFound(f"no run {row.run_id!r}; check the id and the workflow's db")
+    if stored is not None:
+        if (stored.topic, stored.data) == (row.topic, row.data):
+            return False
+        raise MessageConflict(
+            f"run {row.run_id!r} has another message with the id {row.message_id!r}; it stands. Choose another message_id"
+        )
+    if status.is_final:
+        raise RunEnded(f"run {row.run_id!r} has ended as {status}; it takes no more messages")
+    if row.expires_at is not None and row.created_at > row.expires_at:
+        raise CallbackExpired("this callback has expired; nothing was stored")
+    if row.only_if_awaited and not awaited:
+        raise NotAwaited(f"no step of run {row.run_id!r} waits for a message on {row.topic!r} now; nothing was stored")
+    return True
+
+
+def signals_message(status: RunStatus, awaited: bool) -> bool:
+    """Whether a new message leaves a signal: a run that is worked on looks at it, a paused one only if it waits for it."""
+    return status in ACTIVE or awaited
 
 
 def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:

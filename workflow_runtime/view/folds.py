@@ -1,4 +1,4 @@
-"""What each event does to the view: one short function per event, one table. Pure."""
+"""The effect of each event on the view: one short function per event, one table. Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def workflow_started(view: View, event: Any, now: float) -> None:
 
 
 def workflow_resumed(view: View, event: Any, now: float) -> None:
-    """Another process took over: what was seen beyond ``after_seq`` did not happen. A nested run has its own numbers: of
-    it, what had not ended is done again."""
+    """Another process took over: events beyond ``after_seq`` are superseded. A nested run has its own numbers: its steps
+    that had not ended run again."""
     if not event.nested_depth:
         view.status = "RUNNING"
     inside = f"{event.path}/" if event.nested_depth else ""
@@ -93,7 +93,7 @@ def _finish(view: View, now: float) -> None:
 
 
 def _innermost(view: View) -> Any:
-    """Where an error came from that no step owned up to: the deepest place that was at work."""
+    """The source of an error that no step reported: the deepest running node."""
     found = None
     for node in view.root.walk():
         if node is not view.root and node.state in ("running", "retrying"):
@@ -146,7 +146,8 @@ def step_completed(view: View, event: Any, now: float) -> None:
 
 
 def step_output(view: View, event: Any, now: float) -> None:
-    """What came of a review, behind the completion of the step; before it, the completion says the same."""
+    """The result of a review, if it comes after the completion of the step; before it, the completion has the same
+    result."""
     node = view.at(event.path, event.step_name)
     output = event.step_output
     if node.is_ended and output is not None and output.skipped:

@@ -25,7 +25,7 @@ _KEPT = 16_384  # characters of a stream that are kept for showing its end
 
 
 class Progress(NamedTuple):
-    """``done`` of ``total`` in any unit; None where the total is unknown."""
+    """``done`` of ``total`` in any unit; None if the total is unknown."""
 
     done: float
     total: float | None
@@ -38,7 +38,7 @@ class Progress(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt that failed and was followed by another. Seconds: how long it took, and the pause behind it."""
+    """An attempt that failed and was followed by another. Seconds: how long it took, and the pause after it."""
 
     seconds: float
     delay: float
@@ -46,7 +46,7 @@ class Attempt(NamedTuple):
 
 
 class Tail:
-    """The end of a streamed text, in bounded memory. ``size`` counts all characters that came."""
+    """The end of a streamed text, in bounded memory. ``size`` counts all characters that arrived."""
 
     __slots__ = ("_kept", "_parts", "size")
 
@@ -129,7 +129,7 @@ class Node:
 
     @property
     def shape(self) -> Shape | None:
-        """How its children run; None for what is not a container of the workflow."""
+        """How its children run; None if it is not a container of the workflow."""
         return shape_of(self.kind)
 
     @property
@@ -175,7 +175,7 @@ class Node:
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
     def restart(self) -> None:
-        """Forget what it did: another process does it again."""
+        """Reset it: another process runs it again."""
         self.state, self.started_at, self.ended_at = "pending", None, None
         self.attempt, self.progress, self.tail = 1, None, None
         self.attempts = []

@@ -1,4 +1,4 @@
-"""The tree as lines of words: what stands in a row, which rows there is room for. Pure; knows no widths."""
+"""The tree as lines of words: the content of each row, and which rows there is room for. Pure, without widths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def duration(seconds: float | None) -> str:
-    """A time as a person says it: ``0.42s``, ``3.1s``, ``2m 05s``, ``1h 03m``. Empty for None."""
+    """A duration for people: ``0.42s``, ``3.1s``, ``2m 05s``, ``1h 03m``. Empty for None."""
     if seconds is None:
         return ""
     if seconds < 0.0995:
@@ -81,7 +81,7 @@ def where(node: Node, arrow: str = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MAR
 
 
 def rows(view: View, now: float, limit: int | None = None, *, times: bool = True) -> list[Row]:
-    """The rows of all steps, at most ``limit`` of them: what is live or failed is kept, runs of others become a gap."""
+    """The rows of all steps, at most ``limit`` of them: live and failed ones are kept, sequences of others become a gap."""
     flat = _flat(view.root)
     shown = _choose([node for node, _ in flat], limit)
     clock = view.clock(now)
@@ -119,7 +119,7 @@ class _Hidden:
             self.other += 1
 
     def tell(self, found: list[Row]) -> None:
-        """Put a row with the counts, if there are any, and begin anew."""
+        """Add a row with the counts, if there are any, and start again."""
         parts = [f"{count:,} {word}" for count, word in ((self.done, "done"), (self.live, "running")) if count]
         if self.other:
             parts.append(f"{self.other:,} more")

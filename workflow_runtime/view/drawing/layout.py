@@ -1,7 +1,7 @@
-"""Where everything stands: boxes, frames and arrows of an outline, in the units of whoever draws them. Pure.
+"""The layout of a drawing: boxes, frames and arrows of an outline, in the units of the renderer. Pure.
 
-A sequence goes down; branches stand beside each other between a fork and a join. Each part has one entry at the middle of
-its top and one exit at the middle of its bottom, so parts fit together whatever is in them.
+A sequence runs downwards; branches are side by side between a fork and a join. Each part has one entry at the middle of its
+top and one exit at the middle of its bottom, so parts fit together whatever they contain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Arrow", "Box", "Frame", "Picture", "Units", "lay_out"]
 
 
 class Units(NamedTuple):
-    """What a drawing is measured in. ``text`` gives the width of a text."""
+    """The units of a drawing. ``text`` returns the width of a text."""
 
     text: Callable[[str], int]
     box_height: int
@@ -24,9 +24,9 @@ class Units(NamedTuple):
     pad: int  # beside a text, within its box
     gap: int  # between branches
     down: int  # the length of an arrow
-    stub: int  # the length of a line between a frame and a fork or the end of what is in it
+    stub: int  # the length of a line between a frame and a fork, or the end of its content
     title: int  # the height of a frame's title
-    inside: int  # between a frame and what is in it
+    inside: int  # between a frame and its content
 
 
 class Box(NamedTuple):
@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A line through these points, with a head at the last one if ``head``; ``label`` stands at its beginning."""
+    """A line through these points, with a head at the last one if ``head``; ``label`` is at its beginning."""
 
     points: tuple[tuple[int, int], ...]
     head: bool = True
@@ -78,7 +78,7 @@ def lay_out(outline: Sequence[Outline], units: Units) -> Picture:
 
 
 def title_of(part: Outline) -> str:
-    """A frame's title: what kind of container it is, its name, and what is to know of it."""
+    """A frame's title: the kind of container, its name, and its options."""
     name = part.name if part.name.partition(" ")[0] == part.kind else f"{part.kind} {part.name}"
     return ", ".join((name, *part.facts))
 
