@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         AlreadyAnswered,
         AnswerRejected,
         AnswersArrived,
+        BrokerError,
         BuildError,
         CancelRequested,
         ConcurrentWrite,
@@ -230,6 +231,7 @@ __all__ = [
     "RouterPausedEvent",
     # errors
     "WorkflowRuntimeError",
+    "BrokerError",
     "BuildError",
     "InputError",
     "EngineError",
@@ -274,10 +276,10 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CancelRequested ConcurrentWrite EngineError Fenced
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
-            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
-            UnreadableError UnserializableError WorkflowRuntimeError
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CancelRequested ConcurrentWrite
+            EngineError Fenced InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound
+            RunNotPaused RunPutAside SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound
+            StepTimeoutError StorageError Unanswered UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event

@@ -172,7 +172,13 @@ class RunVerbs(Verbs):
         always come. ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
         """
         return engine.subscription.Subscription(
-            self.db, run_id, after=after, sieve=subscription_sieve(kinds, path), policy=policy, size=size
+            self.db,
+            run_id,
+            after=after,
+            sieve=subscription_sieve(kinds, path),
+            policy=policy,
+            size=size,
+            broker=self.broker,
         )
 
     async def history(self, run_id: str) -> list[engine.fork.HistoryEntry]:
