@@ -301,9 +301,9 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound CancelRequested
-            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NeverRetry NotAwaited RetryAfter
-            RunEnded
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound
+            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout
+            NeverRetry NotAwaited RetryAfter RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
