@@ -1,4 +1,4 @@
-"""Looking for damage in the file: what ``wfr db check`` asks for."""
+"""Looking for damage in the file, for ``wfr db check``."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from .conftest import SCHEMA
 pytestmark = pytest.mark.anyio
 
 _WAITS = """
-    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
-    WHERE NOT granted AND datname = current_database()"""
+    SELECT count(*) FROM pg_locks
+    WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def first_commit() -> Batch:

@@ -182,6 +182,7 @@ class RunVerbs(Verbs):
             policy=policy,
             size=size,
             ends_are_skipped=skips_an_end(self.events_to_skip),
+            broker=self.broker,
         )
 
     async def history(self, run_id: str) -> list[engine.fork.HistoryEntry]:
