@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         AlreadyAnswered,
         AnswerRejected,
         AnswersArrived,
+        BrokerError,
         BuildError,
         CallbackExpired,
         CallbackNotFound,
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
         MessageConflict,
         MessageRefused,
         MessageTimeout,
+        NeverRetry,
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        RetryAfter,
         RunCancelledError,
         RunEnded,
         RunExists,
@@ -243,6 +246,7 @@ __all__ = [
     "RouterPausedEvent",
     # errors
     "WorkflowRuntimeError",
+    "BrokerError",
     "BuildError",
     "InputError",
     "EngineError",
@@ -258,6 +262,8 @@ __all__ = [
     "StepChanged",
     "StepNotFound",
     "StepTimeoutError",
+    "RetryAfter",
+    "NeverRetry",
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
@@ -295,8 +301,9 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
-            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited RunEnded
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound CancelRequested
+            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NeverRetry NotAwaited RetryAfter
+            RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
