@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         AlreadyAnswered,
         AnswerRejected,
         AnswersArrived,
+        BrokerError,
         BuildError,
         CallbackExpired,
         CallbackNotFound,
@@ -245,6 +246,7 @@ __all__ = [
     "RouterPausedEvent",
     # errors
     "WorkflowRuntimeError",
+    "BrokerError",
     "BuildError",
     "InputError",
     "EngineError",
@@ -299,7 +301,7 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound CancelRequested
             ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NeverRetry NotAwaited RetryAfter
             RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside

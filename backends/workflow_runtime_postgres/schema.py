@@ -1,8 +1,8 @@
-"""The tables, and the steps from each version of them to the next. The table ``versions`` says where a schema is.
+"""The tables, and the steps from each version of them to the next. The table ``versions`` has the version of a schema.
 
-A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so
-a schema is at one version or another, never between, and of several processes that start at once one migrates. Only the
-functions of the last version are kept here: nobody meets a schema between two of them.
+A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so a
+schema is always at a version, never between two, and if several processes start at the same time, one migrates. Only the
+functions of the last version are kept here, because no process sees a schema between two versions.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ _FIND = """
             WHERE nspname = $1 AND relname = 'versions'
         ) AS versioned"""
 _SCRUB = "DELETE FROM @.writers WHERE used_at < now() - interval '1 hour'"
-"""A call is repeated for seconds; whose last one is this old repeats nothing any more."""
+"""A call is repeated for seconds; a writer whose last call is this old repeats nothing any more."""
 
 # Several statements sent as one text are one transaction, which a cancelled caller cannot leave open.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(@channel, 7770));"

@@ -1,6 +1,6 @@
 """The reads of the contract: functions that a reading (or the writing) thread runs on its connection.
 
-Listings look at no more rows than they return, whatever a session holds; a test counts SQLite's instructions.
+Listings read no more rows than they return, however large a session is; a test counts SQLite's instructions.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[Requi
 
 
 def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
-    """Whether ``take_signals`` would give any."""
+    """Whether ``take_signals`` would return any."""
     return connection.execute(sql.SIGNALS, (owner,)).fetchone() is not None
 
 
 def has_queued(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> bool:
-    """Whether ``claim_next`` might give a run of one of ``queues``, whatever its workflow."""
+    """Whether ``claim_next`` might return a run of one of ``queues``, of any workflow."""
     for queue in queues:
         if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
             return True
@@ -207,7 +207,7 @@ def list_runs(
     order = "ORDER BY created_at DESC, run_id DESC LIMIT ?"
     if where.tags:
         return _list_tagged(connection, where, statuses, condition, values, limit, before, now)
-    # The statuses are always said: SQLite then reads the newest of each from the index and stops at the limit.
+    # The statuses are always given: SQLite then reads the newest of each from the index and stops at the limit.
     text = f"""
         SELECT {sql.RUN_COLUMNS}, data FROM workflow_runs WHERE run_id IN (
             SELECT run_id FROM workflow_runs {"" if where.signalled else f"INDEXED BY {_index(where)}"}
@@ -240,7 +240,9 @@ def _list_tagged(
     if before is not None:
         tagged, keys = f"{tagged} AND (created_at, run_id) < (?, ?)", [*keys, *before]
     for other in others:
-        tagged += " AND EXISTS (SELECT 1 FROM workflow_tags AS other WHERE other.run_id = tagged.run_id AND other.tag = ?)"
+        tagged += (
+            " AND EXISTS (SELECT 1 FROM workflow_tags AS other WHERE other.run_id = tagged.run_id AND other.tag = ?)"
+        )
         keys.append(other)
     if where != RunFilter(
         workflow_id=where.workflow_id, statuses=where.statuses, tags=where.tags, since=where.since, until=where.until

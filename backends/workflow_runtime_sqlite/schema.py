@@ -1,4 +1,4 @@
-"""The tables, and the steps from each version of them to the next. ``PRAGMA user_version`` says where a file is.
+"""The tables, and the steps from each version of them to the next. ``PRAGMA user_version`` is the version of a file.
 
 A released migration is never edited: append one. Each runs in one transaction, so a file is at one version or the next.
 """

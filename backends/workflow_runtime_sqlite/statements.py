@@ -119,7 +119,7 @@ STEP_PUT = f"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
 STEP = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? AND path = ?"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
-# Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
+# Rows do not overlap, so of those that start at or before ``after`` only the last can end after it.
 EVENTS = f"""
     SELECT {EVENT_COLUMNS} FROM workflow_events WHERE run_id = :run_id AND last_seq > :after
     AND seq >= ifnull((SELECT max(seq) FROM workflow_events WHERE run_id = :run_id AND seq <= :after), 0)
@@ -129,7 +129,7 @@ EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY se
 
 # -- requirements ------------------------------------------------------------------------------------------------------
 
-# A question that was answered is not opened again by a late write of the row that asked it.
+# A late write of a question's row does not reopen the question if it was answered.
 REQUIREMENT_PUT = f"""
     INSERT INTO workflow_requirements ({REQUIREMENT_COLUMNS}) VALUES ({marks(13)})
     ON CONFLICT (run_id, requirement_id) DO UPDATE SET session_id = excluded.session_id, user_id = excluded.user_id,

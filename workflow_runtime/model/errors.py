@@ -8,6 +8,7 @@ __all__ = [
     "AlreadyAnswered",
     "AnswersArrived",
     "AnswerRejected",
+    "BrokerError",
     "BuildError",
     "CallbackExpired",
     "CallbackNotFound",
@@ -215,6 +216,10 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
 
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
+
+
+class BrokerError(WorkflowRuntimeError):
+    """The broker cannot be reached. Nothing is lost by that: queued runs are stored, and taken later."""
 
 
 class RunExists(StorageError):

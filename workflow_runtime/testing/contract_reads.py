@@ -179,7 +179,9 @@ class ListContract:
 
     async def test_tags_follow_a_claim_and_go_with_their_run(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(Batch(run=run(status=RunStatus.PAUSED, tags=("t",))))
-        await other.claim("r1", owner="b", now=1.0, lease=9.0, statuses=frozenset({RunStatus.PAUSED}), expired_only=False)
+        await other.claim(
+            "r1", owner="b", now=1.0, lease=9.0, statuses=frozenset({RunStatus.PAUSED}), expired_only=False
+        )
         where = RunFilter(tags=frozenset({"t"}), statuses=frozenset({RunStatus.RUNNING}))
         assert [row.run_id for row in await db.list_runs(where)] == ["r1"]
         await db.delete_session("s1")

@@ -132,14 +132,15 @@ class RunVerbs(Verbs):
             Refused: ``after`` is neither (400); the run has ended and its events are gone (410).
         """
         workflow, run = await self.mine(user, workflow_id, run_id)
-        if run.status.is_final:
+        seen = position(after)
+        subscription = workflow.subscribe(run_id, seen if isinstance(seen, int) else str(seen), kinds, path)
+        if run.status.is_final and not (workflow.db is not None and subscription.ends_are_skipped):
             is_kept = (
                 bool(await workflow.db.load_events(run_id, limit=1)) if workflow.db is not None else run_events(run)
             )
             if not is_kept:
                 raise Refused(410, "events_gone", "the run has ended and its events are not stored")
-        seen = position(after)
-        return workflow.subscribe(run_id, seen if isinstance(seen, int) else str(seen), kinds, path)
+        return subscription
 
     async def events(
         self, user: User, workflow_id: str, run_id: str, *, after: int = 0, limit: int = 1000
