@@ -306,8 +306,8 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound
-            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NeverRetry NotAwaited RetryAfter
-            RunEnded
+            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout
+            NeverRetry NotAwaited RetryAfter RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
