@@ -2,7 +2,7 @@
 
 The ``python`` blocks of a page (README.md, docs/*.md) run one after the other, in one namespace and in a directory of
 their own; ``await`` may stand at the top level. A ``text`` block behind one is what it must have printed (``...`` is
-anything).
+anything). The pages of docs/tutorial are programs: tests/documentation.py says what their blocks do.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import io
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
 import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
+
+from tests.documentation import ConsoleParser, FileParser, close_processes
 
 pytest_plugins = ("pytester",)  # for the tests of the plugin that is shipped
 
@@ -44,6 +47,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((number for number, prefixes in enumerate(ORDER) if place.startswith(prefixes)), MIDDLE)
 
     items.sort(key=rank)  # stable: within a rank the order is pytest's
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """pytest-xdist sends reports as UTF-8: what a test wrote to its log may hold half a character."""
+    data = yield
+    if data is not None:
+        sections = data.get("sections", ())
+        data["sections"] = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in sections]
+    return data
 
 
 class Page(ModuleType):
@@ -90,15 +103,16 @@ def open_page(namespace: dict[str, Any]) -> None:
 
 
 def close_page(namespace: dict[str, Any]) -> None:
+    close_processes(namespace)
     namespace["__runner__"].close()
     os.chdir(namespace["__back__"])
     del sys.modules[namespace["__name__"]]
     namespace["__folder__"].cleanup()
 
 
-pytest_collect_file = Sybil(
-    parsers=[CodeBlockParser("python", run_python), CodeBlockParser("text", compare_output)],
-    patterns=["README.md", "docs/*.md"],
-    setup=open_page,
-    teardown=close_page,
-).pytest()
+PARSERS = (CodeBlockParser("python", run_python), CodeBlockParser("text", compare_output))
+PAGES = Sybil(PARSERS, patterns=["README.md", "docs/*.md", "docs/[!t]*/*.md"], setup=open_page, teardown=close_page)
+PROGRAMS = Sybil(
+    (*PARSERS, FileParser(), ConsoleParser()), patterns=["docs/tutorial/*.md"], setup=open_page, teardown=close_page
+)
+pytest_collect_file = (PAGES + PROGRAMS).pytest()

@@ -1,4 +1,4 @@
-"""Sessions: state that outlives a run, many runs of one session at once, and two users who never meet."""
+"""Sessions: state that outlives a run, concurrent runs of one session, and users isolated from each other."""
 
 from __future__ import annotations
 

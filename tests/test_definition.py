@@ -224,7 +224,7 @@ def test_an_unknown_callable_is_named_with_the_step_that_needs_it() -> None:
 
 
 def test_an_unknown_type_of_step_or_field_is_refused() -> None:
-    with pytest.raises(BuildError, match=r"'Jump' is no type of step; known: Condition, "):
+    with pytest.raises(BuildError, match=r"'Jump' is not a type of step; known: Condition, "):
         Workflow.from_dict({"name": "W", "steps": [{"type": "Jump"}]})
     with pytest.raises(BuildError, match="colour"):
         Workflow.from_dict({"name": "W", "colour": "red"})

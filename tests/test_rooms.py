@@ -129,13 +129,15 @@ def test_what_is_built_on_top_uses_public_names_only(room: str) -> None:
 
 BELOW = {
     # What is typed is read and checked as the run will.
-    "console": ("workflow_runtime.model.json_schema", "workflow_runtime.model.text"),
+    "console": ("workflow_runtime.model.json_schema", "workflow_runtime.model.kinds", "workflow_runtime.model.text"),
+    "view": ("workflow_runtime.model.kinds",),
     "server": (
         "workflow_runtime.core.position",  # what a reader that comes back has seen
         "workflow_runtime.storage.base",
         "workflow_runtime.storage.registry",
         "workflow_runtime.model.codec",
         "workflow_runtime.model.extras",
+        "workflow_runtime.model.kinds",
         "workflow_runtime.model.text",
         "workflow_runtime.model.unreadable",
         "workflow_runtime.model.wire",  # the form and the version of what clients get

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
@@ -31,14 +32,21 @@ if TYPE_CHECKING:
         AnswersArrived,
         BrokerError,
         BuildError,
+        CallbackExpired,
+        CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
         EngineError,
         Fenced,
         InputError,
+        MessageConflict,
+        MessageRefused,
+        MessageTimeout,
+        NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
         RunCancelledError,
+        RunEnded,
         RunExists,
         RunNotFound,
         RunNotPaused,
@@ -113,6 +121,7 @@ if TYPE_CHECKING:
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .steps.condition import Condition
+    from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
     from .steps.parallel import Map, Parallel
     from .steps.router import Router
@@ -138,6 +147,8 @@ __all__ = [
     "Retry",
     "Registry",
     "Outline",
+    "Kind",
+    "register_kind",
     # what steps and callers see
     "StepInput",
     "StepOutput",
@@ -182,6 +193,8 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Callback",
+    "MessageReceipt",
     # events
     "Event",
     "WorkflowEvent",
@@ -252,6 +265,13 @@ __all__ = [
     "SessionBusy",
     "StorageError",
     "Unanswered",
+    "RunEnded",
+    "NotAwaited",
+    "MessageConflict",
+    "MessageRefused",
+    "MessageTimeout",
+    "CallbackNotFound",
+    "CallbackExpired",
     "ConcurrentWrite",
     "Fenced",
     "AnswersArrived",
@@ -273,11 +293,13 @@ _HOMES = {
         "engine.subscription": "Subscription",
         "engine.sync_stream": "SyncRunStream",
         "engine.websocket": "WebSocketHandler",
+        "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CancelRequested ConcurrentWrite
-            EngineError Fenced InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound
+            CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict MessageRefused
+            MessageTimeout NotAwaited PlanChanged QuestionWithdrawn RunCancelledError RunEnded RunExists RunNotFound
             RunNotPaused RunPutAside SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound
             StepTimeoutError StorageError Unanswered UnreadableError UnserializableError WorkflowRuntimeError
         """,
@@ -309,6 +331,7 @@ _HOMES = {
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
+        "steps.kinds": "Kind register_kind",
         "steps.loop": "Loop",
         "steps.parallel": "Map Parallel",
         "steps.router": "Router",

@@ -36,6 +36,7 @@ from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.runs import RunVerbs
+from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
 __all__ = ["Workflow"]
@@ -44,7 +45,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -468,7 +469,7 @@ class Workflow(RunVerbs, ContinueVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, 
         priority: int | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
-        """Run the workflow. spec: arun.
+        """Run the workflow.
 
         One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
         a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its

@@ -1,9 +1,9 @@
 """PostgreSQL behind the database contract: a pool per event loop, one round trip per commit, LISTEN for watchers.
 
-Reads from outside in: ``database`` is the class, ``location`` says which server, ``pool`` connects and repeats what a
-lost connection broke, ``listen`` hears of other processes' commits, ``commits`` and ``queries`` turn calls into
-``statements``, ``rows`` maps what comes back, ``schema`` and ``functions`` are the tables and the code on the server,
-``errors`` translates what the driver says. Imports ``workflow_runtime.storage`` and ``workflow_runtime.model`` only.
+Reads from outside in: ``database`` is the class, ``location`` identifies the server, ``pool`` connects and repeats calls
+after a lost connection, ``listen`` receives notifications of other processes' commits, ``commits`` and ``queries`` turn
+calls into ``statements``, ``rows`` maps the results, ``schema`` and ``functions`` are the tables and the code on the
+server, ``errors`` translates the driver's errors. Imports ``workflow_runtime.storage`` and ``workflow_runtime.model`` only.
 """
 
 try:

@@ -21,7 +21,7 @@ class Call:
         self.values = values
         self.keys = keys
         self.order = order
-        # A result, never an exception: a caller that is cancelled leaves nothing that nobody retrieves.
+        # A result, never an exception: a cancelled caller leaves no exception that is never retrieved.
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.writer: Any = None
 
@@ -42,5 +42,5 @@ class Call:
 
 
 def is_common(error: Exception, call: Call) -> bool:
-    """Whether it is the server's, so that every call would end with it."""
+    """Whether the error is the server's, so that every call would get it."""
     return error.__cause__ is not None and is_lost(error.__cause__) and not isinstance(error.__cause__, TimeoutError)

@@ -58,6 +58,7 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_steps(batch.steps),
         *_events(batch.events),
         *_requirements(batch.requirements),
+        batch.messages_seen,
     )
 
 

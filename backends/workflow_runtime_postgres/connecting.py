@@ -1,8 +1,8 @@
-"""Making a connection so that a caller who is cancelled meanwhile leaves nothing behind.
+"""Making a connection so that a caller that is cancelled meanwhile leaves nothing behind.
 
-The driver, cancelled in the middle of a TLS handshake, leaves a future whose exception nobody retrieves. So connecting
-runs in a task of its own: a cancelled caller goes at once, and the connection, when it is there, is dropped. Only a loop
-that ends in that very moment still leaves such a future, and a line in the log.
+The driver, cancelled in the middle of a TLS handshake, leaves a future whose exception is never retrieved. So connecting
+runs in its own task: a cancelled caller returns immediately, and the connection is dropped once it is made. Only a loop
+that ends at that very moment still leaves such a future, and a line in the log.
 """
 
 from __future__ import annotations

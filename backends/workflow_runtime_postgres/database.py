@@ -14,6 +14,7 @@ from workflow_runtime.model.errors import BuildError, StorageError
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
     CONTRACT,
+    RECEIVES,
     BaseDb,
     Batch,
     Committed,
@@ -21,11 +22,13 @@ from workflow_runtime.storage.base import (
     EventRow,
     Fence,
     LeaseState,
+    MessageRow,
     Pruned,
     QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionRow,
     SignalRow,
     StepRow,
@@ -38,7 +41,7 @@ from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, requirement_row, run_row, session_row, signal_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -235,6 +238,7 @@ class PostgresDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=await self._answered(run_id, batch.waits_for),
+            has_unseen=await self._has_unseen(run_id, batch.messages_seen),
             deleted_at=deleted_at,
         )
 
@@ -243,6 +247,9 @@ class PostgresDb(BaseDb):
             return []
         found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
         return [row["requirement_id"] for row in found if row["answered_at"] is not None]
+
+    async def _has_unseen(self, run_id: str | None, seen: int | None) -> bool:
+        return seen is not None and bool(await self._fetch(sql.MESSAGES, run_id, seen))
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         if not rows:
@@ -262,6 +269,24 @@ class PostgresDb(BaseDb):
         times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
         statuses = {row["run_id"]: RunStatus(row["status"]) for row in found if row["status"] is not None}
         rules.check_answers(rows, times, statuses)
+
+    async def send(self, row: MessageRow) -> Sent:
+        wait = RECEIVES + row.topic
+        values = (row.run_id, row.message_id, row.topic, float(row.created_at), row.data, wait, row.expires_at)
+        for _ in range(REFUSALS):
+            [(number, awaited)] = await self._write(
+                sql.SEND, *values, row.only_if_awaited, _ACTIVE, RunStatus.PAUSED.value
+            )
+            if number is not None:
+                return Sent(number=number, created_at=row.created_at, awaited=awaited)
+            status, awaited = await self._fetchrow(sql.MESSAGE_FACTS, row.run_id, wait)
+            found = await self._fetchrow(sql.MESSAGE, row.run_id, row.message_id)
+            stored = None if found is None else message_row(found)
+            known = None if status is None else RunStatus(status)
+            if not rules.check_message(row, status=known, stored=stored, awaited=awaited):
+                assert stored is not None
+                return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
+        raise StorageError(f"{self.settings.server}: a message to run {row.run_id!r} was refused; try again")
 
     async def claim(
         self,
@@ -383,8 +408,12 @@ class PostgresDb(BaseDb):
         found = await self._fetchrow(sql.RUN, run_id)
         return None if found is None else run_row(found)
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        return [step_row(found) for found in await self._fetch(sql.STEPS, run_id)]
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        found = self._fetch(sql.STEPS, run_id) if path is None else self._fetch(sql.STEP, run_id, path)
+        return [step_row(values) for values in await found]
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        return [message_row(found) for found in await self._fetch(sql.MESSAGES, run_id, after)]
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         return [event_row(found) for found in await self._fetch(sql.EVENTS, run_id, after, limit)]
@@ -437,9 +466,11 @@ class PostgresDb(BaseDb):
 
         async def look() -> float | None:
             if queue is not None:
-                return None if await self._fetchrow(sql.QUEUE_WAITING, queue) is None else rules.RECHECK
-            seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
-            after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
+                waiting = await self._fetchrow(sql.QUEUE_WAITING, queue)
+                after = None if waiting is None else rules.RECHECK
+            else:
+                seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
+                after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
             if after is None:
                 scope.deadline = anyio.current_time() + pause
             # When the first look had nothing to tell, whatever there is now has happened since.
@@ -447,10 +478,7 @@ class PostgresDb(BaseDb):
 
         with pool.listener.waiting(run_id):
             while True:
-                listens = await pool.listener.ensure(run_id)
-                if queue is not None and not listens and not first:
-                    return True  # nobody tells: who waits looks for himself
-                pause = POLL if listens else min(2 * pause, POLL_DEAF[1])
+                pause = POLL if await pool.listener.ensure(run_id) else min(2 * pause, POLL_DEAF[1])
                 left = max(0.0, end - anyio.current_time())
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)

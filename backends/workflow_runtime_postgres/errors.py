@@ -1,4 +1,4 @@
-"""From what PostgreSQL and its driver say to a ``StorageError`` that names the server and the way out."""
+"""From errors of PostgreSQL and its driver to a ``StorageError`` that names the server and the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workflow_runtime.model.errors import StorageError
 __all__ = ["DRIVER_ERRORS", "is_conflict", "is_lost", "translate"]
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, UnicodeError)
-"""What the driver raises; OSError includes TimeoutError, UnicodeError is for text that is no UTF-8."""
+"""The driver's errors; OSError includes TimeoutError, UnicodeError is for text that is not UTF-8."""
 
 _CONFLICTS = (pg.SerializationError, pg.DeadlockDetectedError)
 _LOST = (
@@ -57,7 +57,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def translate(error: BaseException, server: str, *, tried_for: float | None = None) -> StorageError:
-    """What to raise for ``error``, with it as the cause. ``tried_for``: it was tried again for that many seconds."""
+    """The error to raise for ``error``, which becomes its cause. ``tried_for``: the seconds for which it was retried."""
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, TimeoutError):
         reason = (

@@ -61,6 +61,13 @@ END
 $$;
 """
 
+# A session that is not stored has no row to lock.
+_SESSION_LOCK = """
+CREATE FUNCTION @.session_lock_3(p_session text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtextextended(@channel || ' session ' || p_session, 7770)
+$$;
+"""
+
 # The order of the arguments is that of ``commits.commit_values``. ``p_said`` is the user that the batch names, if any.
 _COMMIT = """
 CREATE FUNCTION @.commit_batch_3(
@@ -81,6 +88,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
+    p_messages_seen bigint,
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -94,6 +102,7 @@ DECLARE
     last_owner text;
     session_user_id text;
     old_version bigint;
+    session_locked boolean := false;
     replayed boolean;
 BEGIN
     IF p_subject IS NOT NULL THEN
@@ -109,9 +118,13 @@ BEGIN
     IF p_patch THEN
         SELECT session.user_id, session.version INTO session_user_id, old_version
         FROM @.sessions AS session WHERE session.session_id = p_session FOR NO KEY UPDATE;
+        session_locked := FOUND;
     ELSIF p_run AND (NOT run_known OR run_user IS DISTINCT FROM p_user) THEN
         -- Whose the session is was checked when the run was first stored.
         SELECT session.user_id INTO session_user_id FROM @.sessions AS session WHERE session.session_id = p_session;
+    END IF;
+    IF p_run AND NOT run_known AND NOT session_locked THEN
+        PERFORM pg_advisory_xact_lock_shared(@.session_lock_3(p_session));
     END IF;
 
     refused := (p_run AND run_known AND (p_create OR run_session <> p_session))
@@ -131,6 +144,11 @@ BEGIN
         refused := EXISTS (
             SELECT FROM @.requirements AS asked
             WHERE asked.run_id = p_subject AND asked.requirement_id = ANY (p_waits) AND asked.answered_at IS NOT NULL
+        );
+    END IF;
+    IF NOT refused AND p_messages_seen IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM @.messages AS message WHERE message.run_id = p_subject AND message.number > p_messages_seen
         );
     END IF;
     IF NOT refused AND p_keys IS NOT NULL THEN
@@ -343,6 +361,43 @@ END
 $$;
 """
 
+# Where it stores nothing, the rules say why: a message is there, or is refused. The lock on the run keeps the numbers in
+# the order of the commits.
+_SEND = """
+CREATE FUNCTION @.send_message_3(
+    p_writer uuid, p_number bigint, p_run text, p_id text, p_topic text, p_created float8, p_data bytea, p_wait text,
+    p_expires float8, p_only_if_awaited boolean, p_active text[], p_paused text, OUT stored bigint, OUT awaited boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    run_status text;
+BEGIN
+    SELECT run.status INTO run_status FROM @.runs AS run WHERE run.run_id = p_run FOR NO KEY UPDATE;
+    awaited := EXISTS (
+        SELECT FROM @.requirements AS asked WHERE asked.run_id = p_run AND asked.kind = p_wait
+        AND asked.answered_at IS NULL AND asked.withdrawn_at IS NULL
+    );
+    IF @.used_3(p_writer, p_number) THEN
+        SELECT message.number INTO stored FROM @.messages AS message
+            WHERE message.run_id = p_run AND message.message_id = p_id;
+        RETURN;
+    END IF;
+    IF run_status IS NULL OR NOT (run_status = ANY (p_active) OR run_status = p_paused)
+        OR coalesce(p_created > p_expires, false) OR (p_only_if_awaited AND NOT awaited)
+        OR EXISTS (SELECT FROM @.messages AS message WHERE message.run_id = p_run AND message.message_id = p_id)
+    THEN
+        RETURN;
+    END IF;
+    PERFORM @.use_3(p_writer, p_number);
+    SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
+    INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
+        VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
+    IF awaited OR run_status <> p_paused THEN
+        INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
+    END IF;
+END
+$$;
+"""
+
 # A row of nothing but NULL: the run is there to be claimed, but its answers are refused.
 _CLAIM = """
 CREATE FUNCTION @.claim_run_3(
@@ -528,6 +583,7 @@ BEGIN
     DELETE FROM @.events WHERE run_id = ANY (p_runs);
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
+    DELETE FROM @.messages WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
@@ -538,6 +594,7 @@ CREATE FUNCTION @.delete_session_3(
     p_writer uuid, p_number bigint, p_session text, p_now float8, p_remembered float8, OUT gone text[], OUT known boolean
 ) LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(@.session_lock_3(p_session));
     IF p_now IS NOT NULL THEN
         DELETE FROM @.deletions AS old WHERE old.deleted_at < p_now - p_remembered AND old.session_id <> p_session;
         INSERT INTO @.deletions AS mark (session_id, deleted_at) VALUES (p_session, p_now)
@@ -550,7 +607,8 @@ BEGIN
         known := true;
         RETURN;
     END IF;
-    -- Who stores a new run of the session waits here, and then meets the mark; or has stored it, and it is found now.
+    -- Who stores a new run of the session waits here or at the lock above, and then meets the mark; or has stored it, and
+    -- it is found now.
     PERFORM FROM @.sessions AS session WHERE session.session_id = p_session FOR UPDATE;
     gone := ARRAY(
         SELECT run.run_id FROM @.runs AS run WHERE run.session_id = p_session ORDER BY run.run_id FOR UPDATE
@@ -666,5 +724,19 @@ END
 $$;
 """
 
-FUNCTIONS = (_NOW, _METRICS, _USED, _TELL, _COMMIT, _ANSWERS, _CLAIM, _QUEUES, _SIGNALS, _DELETE, _PRUNE)
+FUNCTIONS = (
+    _NOW,
+    _METRICS,
+    _USED,
+    _TELL,
+    _SESSION_LOCK,
+    _COMMIT,
+    _ANSWERS,
+    _SEND,
+    _CLAIM,
+    _QUEUES,
+    _SIGNALS,
+    _DELETE,
+    _PRUNE,
+)
 """In the order in which they are made: each uses only those before it."""

@@ -1,16 +1,15 @@
-"""Hearing of commits by other processes: one connection per event loop that listens while somebody waits.
+"""Notifications of commits by other processes: one connection per event loop, which listens while there are waiters.
 
-Theory of operation. NOTIFY is not free: from it to the end of the commit a transaction keeps every other one that
-notifies in the whole server waiting, so commits would be flushed to the disk one after another. A commit therefore only
-notifies when somebody may be listening, and finds that out without asking anybody:
+Theory of operation. NOTIFY is not free: from it to the end of the commit a transaction keeps every other one that notifies
+in the whole server waiting, so commits would be flushed to the disk one after another. A commit therefore only notifies if
+there may be listeners, which it finds out without a request to them:
 
-* Who waits for a run holds a shared advisory lock on the run's bucket (there are ``BUCKETS``).
-* A commit tries to take the bucket's lock for itself, until its end. If it cannot, somebody waits (or another commit of
-the
-  bucket is under way, and one message too many is sent), and it notifies.
+* A waiter for a run holds a shared advisory lock on the run's bucket (there are ``BUCKETS``).
+* A commit tries to take the bucket's lock exclusively, until its end. If it cannot, there is a waiter (or another commit of
+  the bucket is in progress, and one superfluous message is sent), and it notifies.
 
-Nothing falls between: a waiter first takes the lock, which waits for the commits of the bucket that did not notify, and
-then looks at what is stored. Whoever must not wait that long, or cannot listen at all, polls.
+No change is missed: a waiter first takes the lock, which waits for the commits of the bucket that did not notify, and then
+reads the stored rows. A waiter that must not wait that long, or cannot listen at all, polls.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ BUCKETS = 256
 """Locks that one loop holds at most; the server's table of locks has some thousand entries."""
 
 AGAIN = 1.0
-"""Seconds until the next try after the connection could not be made; those who wait poll meanwhile."""
+"""Seconds until the next try after the connection could not be made; waiters poll meanwhile."""
 
 IDLE = 5.0
-"""Seconds that a bucket is listened to after the last one who waited."""
+"""Seconds for which a bucket is listened to after its last waiter."""
 
 _LOCK = "SELECT pg_advisory_lock_shared(@.lock_class_3(), $1)"
 _UNLOCK = "SELECT pg_advisory_unlock_shared(@.lock_class_3(), bucket) FROM unnest($1::int[]) AS bucket"
@@ -45,7 +44,7 @@ _PATIENCE = "SELECT set_config('lock_timeout', '100ms', false)"
 
 
 def bucket_of(run_id: str) -> int:
-    """As the function ``tell`` on the server has it."""
+    """The same as in the function ``tell`` on the server."""
     return sha256(run_id.encode()).digest()[0]
 
 
@@ -64,7 +63,7 @@ class Listener:
 
     @contextmanager
     def waiting(self, run_id: str) -> Iterator[None]:
-        """Somebody waits for the run; what was begun for them by ``ensure`` goes on until after they are gone."""
+        """Register a waiter for the run; the listening that ``ensure`` began for it continues until after it has left."""
         bucket = bucket_of(run_id)
         self._waiting[bucket] += 1
         if self._resting is not None:
@@ -82,7 +81,7 @@ class Listener:
                 self._resting = asyncio.get_running_loop().call_later(IDLE, self._rest)
 
     async def ensure(self, run_id: str) -> bool:
-        """From here on every commit of the run is heard of. False: not now, or not at all; poll."""
+        """From now on every commit of the run is notified. False: not now, or not at all; poll."""
         bucket = bucket_of(run_id)
         if self._connection is not None and bucket in self._held:
             return True
@@ -137,7 +136,7 @@ class Listener:
         self._wake(None)
 
     def _rest(self) -> None:
-        """Nobody has waited for a while: the connection, and with it the locks, can go."""
+        """There have been no waiters for a while: close the connection, which releases the locks."""
         self._resting = None
         connection = self._forget()
         if connection is not None:

@@ -16,8 +16,8 @@ _OWN = ("schema", "min_size", "max_size")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """``dsn`` None: the PG* environment variables say where. Times are seconds. ``server`` is its name in messages,
-    without the password. ``options`` are passed to ``asyncpg.connect``."""
+    """``dsn`` None: the PG* environment variables are used. Times are seconds. ``server`` is its name in messages, without
+    the password. ``options`` are passed to ``asyncpg.connect``."""
 
     dsn: str | None
     server: str

@@ -1,4 +1,4 @@
-"""A pool per event loop: finding this loop's, and letting go of those whose loop has ended."""
+"""A pool per event loop: finding this loop's pool, and dropping the pools of loops that have ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Loops:
         _everywhere.add(self)
 
     def here(self) -> LoopPool:
-        """The running loop's pool. StorageError where no asyncio loop runs."""
+        """The running loop's pool. StorageError if no asyncio loop is running."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -40,13 +40,13 @@ class Loops:
         if pool is not None:
             return pool
         with self._lock:
-            # A loop that ended closed its pool itself, unless nobody let it: then the sockets go with the objects.
+            # A loop that ended closed its pool itself, unless prevented: then the sockets are closed with the objects.
             for ended in [known for known in self._pools if known.is_closed()]:
                 del self._pools[ended]
             return self._pools.setdefault(loop, LoopPool(self._settings, self._wake))
 
     async def close(self) -> None:
-        """Close all pools, each on its own loop. A loop that stands still is left alone."""
+        """Close all pools, each on its own loop. A blocked loop is left alone."""
         with self._lock:
             pools, self._pools = self._pools, {}
         here = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ class Loops:
                     await asyncio.wait_for(asyncio.wrap_future(closing), 2 * CLOSE_GRACE + self._settings.retry_for)
 
     def forget(self) -> None:
-        """In a forked child: the sockets are the parent's, who must not see them closed by a goodbye."""
+        """In a forked child: the sockets belong to the parent, so they are closed without a message to the server."""
         self._lock = Lock()
         _inherited.append(self._pools)
         self._pools = {}

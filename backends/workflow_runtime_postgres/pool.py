@@ -1,12 +1,12 @@
-"""The connections of one event loop, and repeating what a lost connection or a conflict broke.
+"""The connections of one event loop, and repeating calls after a lost connection or a conflict.
 
-Theory of operation. Connections belong to the loop they were made on, so each loop that uses a database has a pool of
-its own. When the loop ends (``asyncio.run`` and its like), an asynchronous generator that waits at its ``yield`` is
-closed by the loop, and closes the pool while that still can be done; nobody has to remember it.
+Theory of operation. Connections belong to the loop they were made on, so each loop that uses a database has its own pool.
+When the loop ends (``asyncio.run`` and the like), it closes an asynchronous generator that waits at its ``yield``, and that
+closes the pool while it is still possible; users need not close it.
 
-A call that fails because the connection broke, the server restarts or another transaction was in the way is made again,
-with growing pauses, until ``retry_for`` seconds have passed since its first failure. That is safe for every call: reads
-and single-row writes come to the same, and all other writes carry a writer and a number (``functions``).
+A call that fails because the connection broke, the server restarts or another transaction was in the way is repeated, with
+growing pauses, until ``retry_for`` seconds have passed since its first failure. That is safe for every call: reads and
+single-row writes are idempotent, and all other writes carry a writer and a number (``functions``).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Writer:
 
 
 class LoopPool:
-    """Make it on the loop that is to use it. ``wake`` is told the ids of runs that other processes changed."""
+    """Create it on the loop that uses it. ``wake`` is called with the ids of runs that other processes changed."""
 
     def __init__(self, settings: Settings, wake: Callable[[str | None], None]) -> None:
         self.settings = settings
@@ -81,7 +81,7 @@ class LoopPool:
     # -- calling -------------------------------------------------------------------------------------------------------
 
     async def fetch(self, text: str, *values: Any) -> list[Any]:
-        """All rows of a statement that comes to the same when it is repeated."""
+        """All rows of an idempotent statement."""
         return await self.run(lambda connection: connection.fetch(text, *values))
 
     async def fetchrow(self, text: str, *values: Any) -> Any:
@@ -109,11 +109,11 @@ class LoopPool:
     async def write_together(
         self, text: str, values: tuple[Any, ...], keys: frozenset[str], order: tuple[str, ...]
     ) -> Any:
-        """The one row of such a function, whose calls that wait go together (``Batching``)."""
+        """The one row of such a function; its waiting calls are grouped (``Batching``)."""
         return await self._in_groups(text, self._send_writes, Call(values, keys, order))
 
     async def read_together(self, text: str, key: str) -> Any:
-        """The row whose first column is ``key``, or None; ``text`` takes the keys of all that wait."""
+        """The row whose first column is ``key``, or None; ``text`` takes the keys of all waiting calls."""
         return await self._in_groups(text, self._send_reads, Call((key,)))
 
     async def _in_groups(self, text: str, send: Callable[..., Awaitable[None]], call: Call) -> Any:
@@ -140,7 +140,7 @@ class LoopPool:
         async def write(connection: Any) -> list[tuple[Call, Any]]:
             sent = [call for call in calls if not call.given_up]
             for call in sent:
-                # Each has a writer of its own: what one did says nothing of another, which may have been refused.
+                # Each has its own writer: the result of one says nothing about another, which may have been refused.
                 call.writer = call.writer or self._writer()
             rows = await connection.fetchmany(
                 text, [(call.writer.id, call.writer.number, *call.values) for call in sent]
@@ -157,25 +157,26 @@ class LoopPool:
             call.settle(None, found.get(call.values[0]))
 
     def _writer(self) -> _Writer:
-        # Asked for only with a connection: so the server has few writers to remember, not one per task that waits.
+        # Taken only together with a connection, so that the server remembers few writers, not one per waiting task.
         writer = self._writers.pop() if self._writers else _Writer()
         writer.number += 1
         return writer
 
     def _finished(self, call: Call) -> None:
-        call.outcome.cancel()  # where the group was cancelled, maybe before it began
+        call.outcome.cancel()  # if the group was cancelled, maybe before it began
         if call.writer is not None:
             self._writers.append(call.writer)
 
     async def run(self, call: Callable[[Any], Awaitable[T]], *, alone: bool = True) -> T:
-        """``call`` with a connection; made again after a lost connection or a conflict.
+        """``call`` with a connection; repeated after a lost connection or a conflict.
 
         Args:
-            call: Whatever it was, it comes to the same when it is made again.
-            alone: False: a conflict, or no answer in time, is raised at once.
+            call: It must be idempotent.
+            alone: False: a conflict, or no reply in time, is raised immediately.
 
         Raises:
-            StorageError: The server was away for longer than ``retry_for``, or said no. What it said is the cause.
+            StorageError: The server was unreachable for longer than ``retry_for``, or refused the call. Its error is the
+                cause.
         """
         failed_at: float | None = None
         pause = SHORTEST
@@ -196,7 +197,7 @@ class LoopPool:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """``close`` waits for what goes on in this block."""
+        """``close`` waits for this block."""
         self._calls += 1
         self._idle.clear()
         try:
@@ -219,7 +220,7 @@ class LoopPool:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     await pool.expire_connections()
                 elif is_lost(error):
-                    # The server's last word may come before the end of the connection does: nobody may use it again.
+                    # The server's last message may arrive before the end of the connection: it must not be used again.
                     with suppress(asyncpg.InterfaceError):
                         connection.terminate()
                 raise
@@ -248,7 +249,7 @@ class LoopPool:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Wait for the calls that are under way, then say goodbye to the server."""
+        """Wait for the calls in progress, then close the connections."""
         await self._idle.wait()
         if self._life is not None:
             await _goodbye(self._pool, self.listener, CLOSE_GRACE)
@@ -260,7 +261,7 @@ def _is_the_wire(error: BaseException) -> bool:
 
 
 async def _in_transaction(connection: Any, call: Callable[[Any], Awaitable[T]]) -> T:
-    """``call`` in a transaction: until its end a pooler lets go of no connection, so what is prepared is found again."""
+    """``call`` in a transaction: until its end a pooler keeps the connection, so prepared statements are found again."""
     with anyio.CancelScope(shield=True):
         await connection.execute("BEGIN")
     try:

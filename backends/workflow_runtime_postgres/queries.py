@@ -1,7 +1,7 @@
-"""Listings: the text and the arguments for a filter. What they read does not grow with what is stored.
+"""Listings: the text and the arguments for a filter. The rows that they read do not grow with the database.
 
-Where an index leads with the status, each wanted status is asked for its newest rows, and those are merged; so at most
-``limit`` rows of each status are read. A session's newest runs of any status are read from an index of their own.
+Where an index leads with the status, the newest rows of each requested status are read and merged; so at most ``limit``
+rows of each status are read. A session's newest runs of any status are read from an index of their own.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.storage.base import EventRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
+from workflow_runtime.storage.base import EventRow, MessageRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
 
-__all__ = ["event_row", "requirement_row", "run_row", "session_row", "signal_row", "step_row"]
+__all__ = ["event_row", "message_row", "requirement_row", "run_row", "session_row", "signal_row", "step_row"]
 
 Values = Any
 """An ``asyncpg.Record``."""
@@ -34,6 +34,10 @@ def event_row(values: Values) -> EventRow:
 
 def requirement_row(values: Values) -> RequirementRow:
     return RequirementRow(**dict(values.items()))
+
+
+def message_row(values: Values) -> MessageRow:
+    return MessageRow(**dict(values.items()))
 
 
 def signal_row(values: Values) -> SignalRow:

@@ -223,10 +223,20 @@ CREATE TRIGGER refuse_version_1 BEFORE INSERT ON @.locks
     FOR EACH ROW WHEN (NEW.held_until IS NOT NULL) EXECUTE FUNCTION @.refuse_version_1();
 """
 
-# Runs of which only the id is stored. A connected process of version 2 keeps calling its own functions.
+# Runs of which only the id is stored; messages. A connected process of version 2 keeps calling its own functions.
 _THIRD = """
 ALTER TABLE @.runs ADD COLUMN reserved boolean NOT NULL DEFAULT false;
 CREATE INDEX deletions_by_time ON @.deletions (deleted_at);
+CREATE TABLE @.messages (
+    run_id text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    message_id text COLLATE "C" NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    created_at float8 NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (run_id, number),
+    UNIQUE (run_id, message_id)
+);
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX @.runs_queued;
 CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)

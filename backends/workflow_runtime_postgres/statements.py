@@ -32,12 +32,13 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(77)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(78)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
 RESCHEDULE = f"SELECT @.reschedule_3({marks(4)})"
 ANSWER = f"SELECT @.answer_requirements_3({marks(7)})"
+SEND = f"SELECT stored, awaited FROM @.send_message_3({marks(12)})"
 REQUEST_CANCEL = f"SELECT @.request_cancel_3({marks(5)})"
 TAKE_SIGNALS = f"SELECT {SIGNAL_COLUMNS} FROM @.take_signals_3({marks(4)})"
 SESSION_DELETE = f"SELECT gone, known FROM @.delete_session_3({marks(5)})"
@@ -83,6 +84,15 @@ RUNS = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = ANY ($1)"
 HAS_SIGNALS = """
     SELECT FROM @.signals AS signal JOIN @.runs AS run ON run.run_id = signal.run_id
     WHERE signal.taken_at IS NULL AND run.owner = $1 AND run.status = ANY ($2) LIMIT 1"""
+STEP = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 AND path = $2"
+MESSAGE_COLUMNS = "run_id, number, message_id, topic, created_at, data"
+MESSAGES = f"SELECT {MESSAGE_COLUMNS} FROM @.messages WHERE run_id = $1 AND number > $2 ORDER BY number"
+MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM @.messages WHERE run_id = $1 AND message_id = $2"
+MESSAGE_FACTS = """
+    SELECT (SELECT status FROM @.runs WHERE run_id = $1) AS status, EXISTS (
+        SELECT FROM @.requirements
+        WHERE run_id = $1 AND kind = $2 AND answered_at IS NULL AND withdrawn_at IS NULL
+    ) AS awaited"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 ORDER BY position, path"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
@@ -121,7 +131,7 @@ QUEUES = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
-TABLES = ("runs", "steps", "events", "requirements", "signals", "sessions", "session_values", "locks")
+TABLES = ("runs", "steps", "events", "requirements", "signals", "messages", "sessions", "session_values", "locks")
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -129,5 +139,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals")
+    for table in ("steps", "events", "requirements", "signals", "messages")
 )

@@ -1,4 +1,4 @@
-"""Any function of ours in the thread of a connection, through what aiosqlite offers to everybody.
+"""Run any function in the thread of a connection, through public names of aiosqlite.
 
 ``aiosqlite.connect`` passes ``factory`` on to ``sqlite3.connect``, and ``Connection.execute_fetchall`` is one hop to the
 connection's thread, in which it calls ``execute`` and ``fetchall``. So a connection class that knows one more statement,
@@ -19,13 +19,13 @@ __all__ = ["CALL", "CallingConnection", "call"]
 T = TypeVar("T")
 
 CALL = "-- a call of workflow_runtime"
-"""The statement whose parameters are the ``_Call`` to make."""
+"""The statement whose parameter is the ``_Call`` to run."""
 
 _execute = sqlite3.Connection.execute
 
 
 class _Call:
-    # Its repr is what aiosqlite writes to a debug log: no values of a user.
+    # aiosqlite writes its repr to a debug log, so it contains no user values.
     __slots__ = ("arguments", "function")
 
     def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -37,7 +37,7 @@ class _Call:
 
 
 class _Returned(sqlite3.Cursor):
-    """What a call returned or raised, as the one row of a cursor."""
+    """The result or the exception of a call, as the one row of a cursor."""
 
     def __init__(self, connection: sqlite3.Connection, error: Exception | None, value: Any) -> None:
         super().__init__(connection)

@@ -15,19 +15,32 @@ import msgspec
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import (
+    RECEIVES,
     Batch,
     Committed,
     Fence,
     LeaseState,
+    MessageRow,
     RequirementRow,
     RunRow,
+    Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
 )
 
 from . import statements as sql
-from .rows import event_values, requirement_values, run_row, run_values, session_row, signal_row, step_values
+from .rows import (
+    event_values,
+    message_row,
+    message_values,
+    requirement_values,
+    run_row,
+    run_values,
+    session_row,
+    signal_row,
+    step_values,
+)
 
 __all__ = [
     "acquire",
@@ -43,6 +56,7 @@ __all__ = [
     "release",
     "renew",
     "request_cancel",
+    "send",
     "reschedule",
     "sweep",
     "take_signals",
@@ -68,6 +82,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         session=session,
         state=state,
         answered=answered,
+        has_unseen=batch.messages_seen is not None and _last_message(connection, run_id) > batch.messages_seen,
         deleted_at=_deleted_at(connection, batch.run) if stored is None else None,
         now=now,
     )
@@ -100,6 +115,10 @@ def _deleted_at(connection: sqlite3.Connection, row: RunRow | None) -> float | N
 
 def _answered(connection: sqlite3.Connection, run_id: str | None, names: frozenset[str]) -> list[str]:
     return [name for (name,) in connection.execute(sql.REQUIREMENTS_ANSWERED, (run_id,)) if name in names]
+
+
+def _last_message(connection: sqlite3.Connection, run_id: str | None) -> int:
+    return connection.execute(sql.MESSAGES_LAST, (run_id,)).fetchone()[0] or 0
 
 
 def _session(connection: sqlite3.Connection, session_id: str) -> SessionRow | None:
@@ -205,6 +224,23 @@ def _store_answers(connection: sqlite3.Connection, rows: Sequence[RequirementRow
     connection.executemany(
         sql.REQUIREMENT_ANSWER, [(row.data, row.answered_at, row.run_id, row.requirement_id) for row in rows]
     )
+
+
+def send(connection: sqlite3.Connection, row: MessageRow) -> Sent:
+    """``BaseDb.send``."""
+    run = _head(connection, row.run_id)[0]
+    values = connection.execute(sql.MESSAGE, (row.run_id, row.message_id)).fetchone()
+    stored = None if values is None else message_row(values)
+    awaited = bool(connection.execute(sql.MESSAGE_AWAITED, (row.run_id, RECEIVES + row.topic)).fetchone()[0])
+    if not rules.check_message(row, status=None if run is None else run.status, stored=stored, awaited=awaited):
+        assert stored is not None
+        return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
+    assert run is not None
+    number = _last_message(connection, row.run_id) + 1
+    connection.execute(sql.MESSAGE_PUT, message_values(row, number))
+    if rules.signals_message(run.status, awaited):
+        connection.execute(sql.SIGNAL_PUT, (row.run_id, "message", b"{}", row.created_at))
+    return Sent(number=number, created_at=row.created_at, awaited=awaited)
 
 
 def claim(

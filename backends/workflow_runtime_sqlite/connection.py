@@ -59,16 +59,16 @@ if hasattr(os, "register_at_fork"):
 
 
 async def connect(settings: Settings, *, reader: bool, create: bool) -> aiosqlite.Connection:
-    """A connection, for calls from this loop; the writer's migrates the schema. ``close`` it.
+    """A connection, for calls from this loop; the writer migrates the schema. The caller must ``close`` it.
 
     Args:
-        settings: Where, and how.
+        settings: The file and the options.
         reader: It refuses to write.
-        create: Whether to make a file that is not there.
+        create: Whether to create a missing file.
 
     Raises:
         StorageError: The file was open when this process was forked, or is of a newer version or another application.
-        sqlite3.Error: What ``errors.translate`` understands.
+        sqlite3.Error: An error for ``errors.translate``.
     """
     location = settings.location
     if location.path in _inherited and not location.in_memory:
@@ -112,7 +112,7 @@ def _thread(connection: CallingConnection) -> Thread:
 
 
 def prepare(connection: CallingConnection, settings: Settings, reader: bool) -> None:
-    """Make a connection that was just opened what its settings say, in its own thread."""
+    """Apply the settings to a new connection, in its own thread."""
     connection.thread.name = f"workflow_runtime_sqlite {'reader' if reader else 'writer'}"
     _set_up(connection, settings, reader)
     connection.file = None if settings.location.in_memory else file_id(settings.location.path)

@@ -25,11 +25,13 @@ from workflow_runtime.storage.base import (
     Fence,
     LeaseClock,
     LeaseState,
+    MessageRow,
     Pruned,
     QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionRow,
     SignalRow,
     StepRow,
@@ -204,6 +206,9 @@ class SqliteDb(BaseDb):
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
 
+    async def send(self, row: MessageRow) -> Sent:
+        return await self._write(commits.send, row)
+
     async def claim(
         self,
         run_id: str,
@@ -300,8 +305,11 @@ class SqliteDb(BaseDb):
     async def load_run(self, run_id: str) -> RunRow | None:
         return await self._read(queries.load_run, run_id, self._clock.time())
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        return await self._read_aside(queries.load_steps, run_id)
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        return await self._read_aside(queries.load_steps, run_id, path)
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        return await self._read(queries.load_messages, run_id, after)
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         return await self._read_aside(queries.load_events, run_id, after, limit)

@@ -1,4 +1,4 @@
-"""From what SQLite says to a ``StorageError`` that names the file and the way out."""
+"""From SQLite's errors to a ``StorageError`` that names the file and the fix."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class FileMoved(sqlite3.OperationalError):
     """The file that a connection has open is no longer at its path."""
 
     sqlite_errorcode = 1032
-    """SQLITE_READONLY_DBMOVED: what SQLite itself reports where it notices."""
+    """SQLITE_READONLY_DBMOVED: SQLite's own error, if it notices."""
 
 
 DRIVER_ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeError)
-"""What the driver raises; the last two for integers beyond 64 bits and for text that is no UTF-8."""
+"""The driver's errors; the last two are for integers beyond 64 bits and for text that is not UTF-8."""
 
 _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _NOTADB = 5, 6, 8, 10, 11, 13, 14, 18, 26
 
@@ -46,7 +46,7 @@ def _extended(error: BaseException) -> int:
 
 
 def _code(error: BaseException) -> int:
-    # The low byte is the primary code; the rest says more about it.
+    # The low byte is the primary code; the rest is a detail.
     return _extended(error) & 0xFF
 
 
@@ -56,17 +56,17 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """The connection cannot be trusted any more: the next call must open the file anew."""
+    """The connection cannot be trusted any more: the next call must open the file again."""
     return _code(error) in (_READONLY, _IOERR, _CORRUPT, _CANTOPEN, _NOTADB)
 
 
 def translate(error: BaseException, location: Location, busy_timeout: float, *, existed: bool = False) -> StorageError:
-    """What to raise for ``error``, with it as the cause; nothing of what was asked has been stored.
+    """The error to raise for ``error``, which becomes its cause; nothing of the call has been stored.
 
     Args:
         error: The driver's.
         location: Of the file.
-        busy_timeout: Seconds that were waited for a lock.
+        busy_timeout: Seconds for which a lock was awaited.
         existed: This process has used the file before: if it is missing, it was removed.
     """
     gone = existed and _code(error) == _CANTOPEN and not os.path.exists(location.path)

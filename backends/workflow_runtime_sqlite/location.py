@@ -1,4 +1,4 @@
-"""Where a database is: a path or a URL, resolved once, before anything is opened."""
+"""The location of a database: a path or a URL, resolved once, before anything is opened."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return self.path == MEMORY
 
     def uri(self, *, create: bool) -> str:
-        """What ``sqlite3.connect(..., uri=True)`` takes."""
+        """The argument of ``sqlite3.connect(..., uri=True)``."""
         if self.in_memory:
             return f"file:{MEMORY}"
         return f"{Path(self.path).as_uri()}?mode={'ro' if self.read_only else 'rwc' if create else 'rw'}"
 
 
 def file_id(path: str) -> tuple[int, int] | None:
-    """Which file is at ``path``: no two files that exist have the same id. None: there is none, or nobody can tell."""
+    """The identity of the file at ``path``: no two existing files have the same one. None: there is no file, or it is
+    unknown."""
     try:
         found = os.stat(path)
     except OSError:
@@ -43,7 +44,7 @@ def file_id(path: str) -> tuple[int, int] | None:
 
 
 def locate(place: str | os.PathLike[str] | None) -> Location:
-    """Where ``place`` points to; None is ``workflow_runtime.db`` in the working directory.
+    """The location for ``place``; None is ``workflow_runtime.db`` in the working directory.
 
     Takes a path, ":memory:", or a URL: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://:memory:``.
     A URL may end in ``?mode=ro``: the file is then only read, and must exist.

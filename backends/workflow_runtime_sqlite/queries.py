@@ -11,10 +11,19 @@ from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
-from workflow_runtime.storage.base import EventRow, QueueRow, RequirementRow, RunFilter, RunRow, SessionRow, StepRow
+from workflow_runtime.storage.base import (
+    EventRow,
+    MessageRow,
+    QueueRow,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionRow,
+    StepRow,
+)
 
 from . import statements as sql
-from .rows import event_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, session_row, step_row
 
 __all__ = [
     "has_garbage",
@@ -25,6 +34,7 @@ __all__ = [
     "list_runs",
     "list_sessions",
     "load_events",
+    "load_messages",
     "load_requirements",
     "load_run",
     "load_session",
@@ -46,8 +56,13 @@ def _run(values: tuple[Any, ...], now: float) -> RunRow:
     return row
 
 
-def load_steps(connection: sqlite3.Connection, run_id: str) -> list[StepRow]:
-    return [step_row(values) for values in connection.execute(sql.STEPS, (run_id,))]
+def load_steps(connection: sqlite3.Connection, run_id: str, path: str | None) -> list[StepRow]:
+    text, keys = (sql.STEPS, (run_id,)) if path is None else (sql.STEP, (run_id, path))
+    return [step_row(values) for values in connection.execute(text, keys)]
+
+
+def load_messages(connection: sqlite3.Connection, run_id: str, after: int) -> list[MessageRow]:
+    return [message_row(values) for values in connection.execute(sql.MESSAGES, (run_id, after))]
 
 
 def load_events(connection: sqlite3.Connection, run_id: str, after: int, limit: int) -> list[EventRow]:

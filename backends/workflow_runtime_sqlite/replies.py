@@ -1,4 +1,4 @@
-"""What a call came to, on its way from another thread to the task that waits for it, on asyncio and on trio."""
+"""The result of a call, on its way from another thread to the waiting task, on asyncio and trio."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Reply:
     __slots__ = ("loop", "outcome")
 
     def __init__(self) -> None:
-        # A result, never an exception: a caller that is cancelled leaves nothing that nobody retrieves.
+        # A result, never an exception: a cancelled caller leaves no exception that is never retrieved.
         self.outcome: asyncio.Future[Outcome] | _TrioFuture
         self.loop: Any
         try:
@@ -75,7 +75,7 @@ def deliver(replies: Iterable[Reply], outcomes: Iterable[Outcome]) -> None:
         try:
             soon(_settle, settled)
         except RuntimeError:
-            # The loop has ended: nobody waits any more, and what was committed stands.
+            # The loop has ended: nothing waits any more, and the commit is kept.
             continue
 
 

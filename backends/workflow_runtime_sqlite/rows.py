@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.storage.base import EventRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
+from workflow_runtime.storage.base import EventRow, MessageRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
 
 __all__ = [
     "event_row",
     "event_values",
+    "message_row",
+    "message_values",
     "requirement_row",
     "requirement_values",
     "run_row",
@@ -23,6 +25,17 @@ __all__ = [
 Values = tuple[Any, ...]
 
 _STATUS = {status.value: status for status in RunStatus}
+
+
+def message_row(values: Values) -> MessageRow:
+    run_id, number, message_id, topic, created_at, data = values
+    return MessageRow(
+        run_id=run_id, number=number, message_id=message_id, topic=topic, created_at=created_at, data=data
+    )
+
+
+def message_values(row: MessageRow, number: int) -> Values:
+    return row.run_id, number, row.message_id, row.topic, row.created_at, row.data
 
 
 def run_row(values: Values, data: bytes = b"") -> RunRow:

@@ -225,11 +225,21 @@ CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
     WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
 """
 
-# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``).
+# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``); messages.
 _THIRD = """
 ALTER TABLE workflow_runs ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE workflow_garbage (run_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX workflow_deletions_by_time ON workflow_deletions (deleted_at);
+CREATE TABLE workflow_messages (
+    run_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, number),
+    UNIQUE (run_id, message_id)
+) WITHOUT ROWID;
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX workflow_runs_queued;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)

@@ -1,18 +1,18 @@
-"""A connection that every task of every event loop may use: one hop to its thread for all calls that wait.
+"""A connection that every task of every event loop may use: one hop to its thread for all waiting calls.
 
-Theory of operation. A caller puts a job into ``_arrived`` and wakes the loop of the databases, a daemon thread's, which
-hands all that has arrived to ``Batching``. A group of jobs is one call of aiosqlite (``calls``): the connection's thread
-runs them in order in ONE transaction, with those that arrive before its COMMIT, and wakes their callers itself. So under
-load the price of a flush is shared. Nobody is answered before COMMIT: an answer means that it is on the disk. When the
-thread has answered it lingers for a moment: a caller who commits one thing after the other spares the loop its wake-ups.
-While a call is under way its thread alone takes from ``_arrived``, and at its end the loop does.
+Theory of operation. A caller puts a job into ``_arrived`` and wakes the loop of the databases in its daemon thread, which
+passes all arrived jobs to ``Batching``. A group of jobs is one call of aiosqlite (``calls``): the connection's thread runs
+them in order in ONE transaction, with those that arrive before its COMMIT, and wakes their callers itself. So under load
+the price of a flush is shared. No caller gets a result before COMMIT: a result means that the data is on the disk. After
+the results the thread waits for a moment: a caller that commits one thing after the other saves the loop its wake-ups.
+During a call only its thread takes jobs from ``_arrived``, and at its end the loop does.
 
-Why a loop of our own: aiosqlite's thread tells the loop that called it when a call is over. If that loop is closed by
-then, the thread dies, and every later call waits for ever. And a thread that is made in a daemon thread is a daemon: it
-keeps no script from ending. Why not the loop of the synchronous API: it runs steps, and one of them may hold it up.
+Why a separate loop: aiosqlite's thread notifies the calling loop when a call is done. If that loop is closed by then, the
+thread dies, and every later call waits for ever. And a thread that is started in a daemon thread is a daemon: it does not
+keep a script from ending. Why not the loop of the synchronous API: it runs steps, and one of them may block it.
 
-A job that refuses (an error of ``workflow_runtime``) has written nothing, see ``commits``; the others of its group are
-committed. After any other error each is tried by itself (``Batching``).
+A refused job (an error of ``workflow_runtime``) has written nothing, see ``commits``; the others of its group are
+committed. After any other error each is tried alone (``Batching``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GROUP_LIMIT = 256
 """The most jobs of one transaction."""
 
 LINGER = 0.0005
-"""Seconds that a connection's thread, when it has answered, waits for the next job before it tells its loop."""
+"""Seconds for which a connection's thread, after the results, waits for the next job before it notifies its loop."""
 
 _in_use: set[SharedConnection] = set()
 _lock = Lock()
@@ -121,7 +121,7 @@ class SharedConnection:
         self._existed = False
         self._timer: asyncio.TimerHandle | None = None
         self._generation: int | None = None  # of the process that uses it
-        self._context = Context()  # an empty one: the callers' variables are no business of ours
+        self._context = Context()  # an empty one: the callers' variables are not ours
 
     @property
     def is_in_use(self) -> bool:
@@ -143,7 +143,7 @@ class SharedConnection:
         return self._transactions.count
 
     def submit(self, job: Job) -> None:
-        """Have ``job`` done and settled. StorageError in a forked child whose parent has used this connection."""
+        """Run ``job`` and settle it. StorageError in a forked child whose parent has used this connection."""
         if self._generation != generation():
             self._begin()
         self._arrived.put(job)
@@ -167,7 +167,7 @@ class SharedConnection:
             _in_use.add(self)
 
     def abandon(self) -> None:
-        """Close it after what was submitted, without waiting."""
+        """Close it after the submitted jobs, without waiting."""
         if self.is_in_use:
             _start(self._abandoned)
 
@@ -175,7 +175,7 @@ class SharedConnection:
         await self.close()
 
     async def close(self) -> Thread | None:
-        """Finish what was submitted and close the connection. Its thread, which is about to end, or None."""
+        """Finish the submitted jobs and close the connection. Returns its thread, which is about to end, or None."""
         async with self._closing:
             self._collect()
             await self._batches.idle()
@@ -190,13 +190,13 @@ class SharedConnection:
     # -- on the loop of the databases ----------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        if self._batches.is_idle:  # otherwise the group that is under way, or its end, takes what has arrived
+        if self._batches.is_idle:  # otherwise the group in progress, or its end, takes the arrived jobs
             self._batches.add(self._take_arrived())
 
     def _take_arrived(self) -> list[Job]:
         jobs = self._pop_all()
         if not jobs:
-            self._called = False  # then another look: what arrives from here on calls again
+            self._called = False  # then check again: jobs that arrive from now on call this again
             jobs = self._pop_all()
         self._called = self._called or bool(jobs)
         return jobs
@@ -232,21 +232,21 @@ class SharedConnection:
         jobs.clear()  # aiosqlite keeps its last call until the next one
         self._look_after(pause)
 
-    # -- in the connection's thread, which alone takes what arrives while a group is under way ---------------------------
+    # -- in the connection's thread, which alone takes jobs while a group is in progress ---------------------------
 
     def _serve(self, connection: CallingConnection, jobs: list[Job]) -> float | None:
         while True:
             pause = self._transactions.run(connection, jobs, self._join)
             if self._is_behind(jobs) or self._closing.locked():
                 return pause
-            # A caller who commits one thing after the other is mostly back by now, and saves two hops.
+            # A caller that commits one thing after the other has mostly sent the next job by now, which saves two hops.
             job = self._pop(LINGER)
             if job is None:
                 return pause
             jobs[:] = (job,)
 
     def _join(self, jobs: list[Job], writes: bool) -> None:
-        # Before COMMIT: what has arrived meanwhile becomes part of the group.
+        # Before COMMIT: jobs that have arrived meanwhile become part of the group.
         if self._is_behind(jobs):
             return
         while len(jobs) < GROUP_LIMIT and (job := self._pop()) is not None:
@@ -256,11 +256,11 @@ class SharedConnection:
             jobs.append(job)
 
     def _is_behind(self, jobs: list[Job]) -> bool:
-        # Others were there before what has arrived: those of a group that failed, or that was too large.
+        # Other jobs come before the arrived ones: those of a group that failed, or that was too large.
         return jobs[0].tried or self._batches.waiting > 0
 
     async def _connect(self) -> aiosqlite.Connection:
-        # A file that was removed is not created again: nobody would notice until what it held is needed.
+        # A file that was removed is not created again: the loss would go unnoticed until its data is needed.
         create = not self._reader and not self._existed
         self._connection = await connect(self._settings, reader=self._reader, create=create)
         self._existed = True
@@ -304,7 +304,7 @@ _inherited: list[SharedConnection] = []
 
 
 def _forked() -> None:
-    # The child must not close what it inherited (``connection``), so it keeps it.
+    # The child must not close the inherited connection (``connection``), so it keeps it.
     global _in_use, _lock
     _inherited.extend(_in_use)
     _in_use, _lock = set(), Lock()

@@ -75,6 +75,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_events WHERE run_id = ?",
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
+    "DELETE FROM workflow_messages WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).
@@ -114,6 +115,7 @@ STEP_PUT = f"""
     started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data,
     state = excluded.state"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
+STEP = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? AND path = ?"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
 # Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
 EVENTS = f"""
@@ -154,6 +156,17 @@ SIGNALS = """
     WHERE taken_at IS NULL AND owner = ? AND status IN ('PENDING', 'RUNNING') ORDER BY number"""
 SIGNAL_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE number = ?"
 SIGNALS_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE run_id = ? AND taken_at IS NULL"
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+MESSAGE_COLUMNS = "run_id, number, message_id, topic, created_at, data"
+MESSAGE_PUT = f"INSERT INTO workflow_messages ({MESSAGE_COLUMNS}) VALUES ({marks(6)})"
+MESSAGE = f"SELECT {MESSAGE_COLUMNS} FROM workflow_messages WHERE run_id = ? AND message_id = ?"
+MESSAGES = f"SELECT {MESSAGE_COLUMNS} FROM workflow_messages WHERE run_id = ? AND number > ? ORDER BY number"
+MESSAGES_LAST = "SELECT max(number) FROM workflow_messages WHERE run_id = ?"
+MESSAGE_AWAITED = """
+    SELECT EXISTS (SELECT 1 FROM workflow_requirements WHERE run_id = ? AND kind = ?
+    AND answered_at IS NULL AND withdrawn_at IS NULL)"""
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Jobs, and running a group of them in one transaction: what makes fsync cheap."""
+"""Jobs, and running a group of them in one transaction, which makes fsync cheap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_KEYS: frozenset[str] = frozenset()
 
 class Job(Reply):
     """One call for a connection. ``wakes`` are the runs whose watchers are woken once it is committed; the call may fill
-    the list that was given. A job that was submitted is done, also when its caller was cancelled."""
+    the given list. A submitted job is done even if its caller was cancelled."""
 
     __slots__ = ("arguments", "call", "tried", "wakes", "writes")
 
@@ -41,12 +41,12 @@ class Job(Reply):
 
 
 class Transactions:
-    """What a connection's thread does with groups of jobs. ``count`` transactions were committed.
+    """Runs groups of jobs in a connection's thread. ``count`` transactions were committed.
 
     Args:
         settings: Of the connection.
         wake: Receives the runs that a commit changed.
-        look: Looks for other processes' changes, and returns the seconds until the next look (None: nobody waits).
+        look: Looks for other processes' changes, and returns the seconds until the next look (None: there are no waiters).
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Transactions:
             join: Called before COMMIT; False: the transaction only reads.
 
         Raises:
-            StorageError: What the driver reports; nothing of the group has been stored, and no job is settled.
+            StorageError: An error of the driver; nothing of the group has been stored, and no job is settled.
         """
         try:
             outcomes = self._together(connection, jobs, join)
@@ -105,7 +105,7 @@ class Transactions:
                 join(jobs, writes)
         connection.execute("COMMIT")
         self.count += 1
-        # Last: what was committed to a file that is no longer there has not been stored.
+        # Last: data that was committed to a removed file has not been stored.
         if connection.file is not None and file_id(self._settings.location.path) != connection.file:
             raise FileMoved
         return outcomes
@@ -117,5 +117,5 @@ class Transactions:
         try:
             return self._look(connection)
         except DRIVER_ERRORS:
-            # Watchers have a time-out of their own, and what is wrong is reported to the next call that needs the file.
+            # Watchers have their own time-out, and the error is reported to the next call that needs the file.
             return LONGEST

@@ -1,4 +1,4 @@
-"""Give a run more than its input: additional data and dependencies, injected by name."""
+"""Pass more than the input to a run: additional data and dependencies, injected by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any object with arun() or run() is an agent; its tokens are events and its result the step's output."""
+"""Any object with arun() or run() is an agent; its tokens are events, and its result is the step's output."""
 
 from __future__ import annotations
 

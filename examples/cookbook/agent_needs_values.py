@@ -1,4 +1,4 @@
-"""Fill in what an agent's tool still needs to know; a value that does not fit is refused before the agent goes on."""
+"""Fill in the missing arguments of an agent's tool; an invalid value is rejected before the agent continues."""
 
 from __future__ import annotations
 

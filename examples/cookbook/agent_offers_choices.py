@@ -1,4 +1,4 @@
-"""Choose from what an agent offers: one of some, several of others."""
+"""Choose from an agent's options: one of some, several of others."""
 
 from __future__ import annotations
 

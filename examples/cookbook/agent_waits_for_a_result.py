@@ -1,4 +1,4 @@
-"""Do somewhere else what an agent cannot do itself, and hand it the result; the process that started it may be gone."""
+"""Run an agent's external tool elsewhere and return its result; the process that started the run may be gone."""
 
 from __future__ import annotations
 

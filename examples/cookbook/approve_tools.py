@@ -1,4 +1,4 @@
-"""Let a person approve the tools of an agent before they are used."""
+"""Let a person approve an agent's tool calls before they run."""
 
 from __future__ import annotations
 

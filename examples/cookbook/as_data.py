@@ -1,4 +1,4 @@
-"""Store a workflow as JSON, and build it again."""
+"""Store a workflow as JSON, and rebuild it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask a person in the middle of a function, and go on in the same line."""
+"""Ask a person inside a function, and continue at the same line."""
 
 from __future__ import annotations
 

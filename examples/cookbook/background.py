@@ -1,4 +1,4 @@
-"""Start a run, go on with other things, and look at it later."""
+"""Start a run in the background, do other work, and read its output later."""
 
 from __future__ import annotations
 

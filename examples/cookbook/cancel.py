@@ -1,4 +1,4 @@
-"""Cancel a run by its id; what a generator had made is kept."""
+"""Cancel a run by its id; the text that a generator had produced is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take one of two ways."""
+"""Take one of two branches."""
 
 from __future__ import annotations
 

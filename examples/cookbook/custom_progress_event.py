@@ -1,4 +1,4 @@
-"""Publish an event of your own, with fields of your own."""
+"""Publish a custom event with its own fields."""
 
 from __future__ import annotations
 

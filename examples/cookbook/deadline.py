@@ -1,4 +1,4 @@
-"""Go on without an answer when nobody gave one in time."""
+"""Continue without an answer after a deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sleep for a day inside a step: a run that is taken over sleeps only the rest. (A fake clock makes it short here.)"""
+"""Sleep for a day inside a step: after a take-over, only the remaining time is slept. (A fake clock makes it short here.)"""
 
 from __future__ import annotations
 

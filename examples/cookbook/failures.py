@@ -1,4 +1,4 @@
-"""A failing step fails the run: its own exception is raised, with what had been done."""
+"""A failing step fails the run: its own exception is raised, with the output so far."""
 
 from __future__ import annotations
 

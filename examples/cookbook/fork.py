@@ -1,4 +1,4 @@
-"""Run the rest again with another middle: a fork shares what came before."""
+"""Fork a run and run the rest again: a fork shares the steps before it."""
 
 from __future__ import annotations
 

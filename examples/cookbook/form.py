@@ -1,4 +1,4 @@
-"""Ask a person for values by a pydantic model; they are checked before anything goes on."""
+"""Ask a person for values with a pydantic model; they are validated before the run continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remember a conversation: earlier runs of the session are given to the steps."""
+"""Remember a conversation: steps get the earlier runs of the session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pass images on: what a step makes reaches later steps and the run's output."""
+"""Pass images between steps: a step's images reach later steps and the run's output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a run again from any event on: stored events first, then live ones."""
+"""Replay a run from any event: stored events first, then live ones."""
 
 from __future__ import annotations
 

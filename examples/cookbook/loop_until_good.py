@@ -1,4 +1,4 @@
-"""Do it again until it is good enough, five times at most."""
+"""Repeat a step until its output is good enough, five times at most."""
 
 from __future__ import annotations
 

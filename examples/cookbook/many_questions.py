@@ -1,4 +1,4 @@
-"""Answer some of many open questions now, and the others later, as JSON."""
+"""Answer some open questions now and others later, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the same for every item, at most four at a time; outputs stand in the order of the items."""
+"""Do the same for every item, at most four at a time; outputs are in the order of the items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handle the events of a run by their classes."""
+"""Match the events of a run by class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charge a card once, however often the step is tried: the result is remembered in the run's journal."""
+"""Charge a card once, however often the step is retried: the result is recorded in the run's journal."""
 
 from __future__ import annotations
 

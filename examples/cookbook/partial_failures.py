@@ -1,4 +1,4 @@
-"""Let every branch finish, and go on with those that did."""
+"""Let every branch finish, and continue with those that succeeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell how far a long step is."""
+"""Report the progress of a long step."""
 
 from __future__ import annotations
 

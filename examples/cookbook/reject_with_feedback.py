@@ -1,4 +1,4 @@
-"""Send a draft back with what is wrong; the step is done again and gets to know it."""
+"""Send a draft back with feedback; the step runs again and gets the feedback."""
 
 from __future__ import annotations
 

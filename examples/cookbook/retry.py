@@ -1,4 +1,4 @@
-"""Try a step again when the network fails, and only then."""
+"""Retry a step when the network fails, and only then."""
 
 from __future__ import annotations
 

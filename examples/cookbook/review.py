@@ -1,4 +1,4 @@
-"""Let a person edit what a step made before anybody else sees it."""
+"""Let a person edit an output before later steps see it."""
 
 from __future__ import annotations
 

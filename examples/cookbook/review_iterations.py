@@ -1,4 +1,4 @@
-"""Let a person say after each round whether it is good enough."""
+"""Let a person decide after each iteration whether it is good enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose the step by what the input is."""
+"""Select the step by the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Own background runs: a Runtime recovers what was left, and at its end waits for what goes on."""
+"""Own background runs: a Runtime recovers interrupted runs and, at its end, waits for those in progress."""
 
 from __future__ import annotations
 

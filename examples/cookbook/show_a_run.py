@@ -1,4 +1,4 @@
-"""Show a run as lines in a log; on a terminal the same call draws a live tree."""
+"""Show a run as log lines; on a terminal the same call draws a live tree."""
 
 from __future__ import annotations
 

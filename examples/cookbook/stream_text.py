@@ -1,4 +1,4 @@
-"""Stream text while it is made: each chunk of a generator is an event."""
+"""Stream text while it is generated: each chunk of a generator is an event."""
 
 from __future__ import annotations
 

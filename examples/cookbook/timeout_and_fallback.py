@@ -1,4 +1,4 @@
-"""Give a slow service half a second, then go on without it."""
+"""Give a slow service half a second, then continue without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep users apart: a session belongs to whom it was made for."""
+"""Keep users apart: a session belongs to the user who created it."""
 
 from __future__ import annotations
 

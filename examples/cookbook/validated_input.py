@@ -1,4 +1,4 @@
-"""Refuse an input that does not fit before anything runs."""
+"""Reject invalid input before anything runs."""
 
 from __future__ import annotations
 

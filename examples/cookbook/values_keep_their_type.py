@@ -1,4 +1,4 @@
-"""What a step returns keeps its type, also through a database."""
+"""A step's return value keeps its type, also through a database."""
 
 from __future__ import annotations
 

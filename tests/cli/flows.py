@@ -100,6 +100,13 @@ route = Workflow(
 review = Workflow(
     name="Review", steps=[Step(name="draft", executor=shout, requires_output_review=True, on_reject="retry")]
 )
+
+
+async def wait(run_context: RunContext) -> Any:
+    return await run_context.receive("orders", Delivery)
+
+
+waits = Workflow(name="Waits", steps=[Step(name="wait", executor=wait)])
 flaky = Workflow(name="Flaky", steps=[Step(name="send", executor=refuse, on_error="pause")])
 both = Workflow(
     name="Both",

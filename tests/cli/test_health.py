@@ -138,8 +138,20 @@ def test_a_tag_that_is_damaged_is_damage(wfr: Wfr, url: str) -> None:
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
 @pytest.mark.parametrize(
     "command",
-    [("db", "check"), ("db", "vacuum"), ("requeue", "r"), ("prune", "--older-than", "1d")],
-    ids=["check", "vacuum", "requeue", "prune"],
+    [
+        ("db", "check"),
+        ("db", "vacuum"),
+        ("requeue", "r"),
+        ("prune", "--older-than", "1d"),
+        ("runs",),
+        ("pending",),
+        ("show", "r"),
+        ("tail", "r"),
+        ("answer", "r", "--yes"),
+        ("cancel", "r"),
+        ("export", "r"),
+    ],
+    ids=lambda command: " ".join(command),
 )
 def test_a_database_that_does_not_exist_is_named_and_not_made(
     wfr: Wfr, tmp_path: Path, command: tuple[str, ...], options: tuple[str, ...]

@@ -70,4 +70,5 @@ def test_a_file_with_the_name_of_a_package_does_not_replace_it(wfr: Wfr, shop: P
     for name in ("rich", "anyio", "email"):
         (shop / f"{name}.py").write_text("raise SystemExit('the wrong one')")
     done = wfr("runs")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 7
+    assert done.stderr.startswith("wfr: there is no database at")

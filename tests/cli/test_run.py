@@ -59,7 +59,7 @@ def test_a_file_names_a_workflow_as_well(wfr: Wfr) -> None:
         (("run", "no_such_module:x"), "no module 'no_such_module'"),
         (("run", "no/such/file.py:x"), "no file"),
         (("run", "flows:nothing"), "it has echo, broken, slow, ask"),
-        (("run", "flows:number"), "is a int, not a Workflow"),
+        (("run", "flows:number"), "is an int, not a Workflow"),
         (("run", "flows:echo", "{bad"), "--text"),
         (("run", "flows:echo", "hi", "--db", "nonsense"), "no database URL"),
     ],
@@ -72,6 +72,7 @@ def test_a_wrong_command_says_what_is_wrong_and_leaves_with_2(wfr: Wfr, argument
 
 
 def test_errors_are_json_for_scripts_too(wfr: Wfr) -> None:
+    wfr("run", "flows:hello", "hi")
     said = wfr("show", "no-such-run", "--json")
     assert said.code == 5
     assert json.loads(said.err)["error_type"] == "RunNotFound"

@@ -20,7 +20,6 @@ from .conftest import Wfr
 
 
 def test_runs_are_listed_newest_first_and_filtered(wfr: Wfr) -> None:
-    assert wfr("runs").out == "no runs\n"
     wfr("run", "flows:hello", "one", "--run-id", "r1", "--session", "s1", "--user", "ada")
     wfr("run", "flows:broken", "two", "--run-id", "r2", "--session", "s2")
     assert [run["run_id"] for run in wfr("runs", "--json").json] == ["r2", "r1"]
@@ -127,6 +126,7 @@ def test_following_can_begin_behind_an_event(wfr: Wfr) -> None:
 
 
 def test_what_waits_is_listed(wfr: Wfr) -> None:
+    wfr("run", "flows:hello", "hi")
     assert wfr("pending").out == "nothing waits for a person\n"
     wfr("run", "flows:ask", "hi", "--run-id", "r1", "--session", "s1")
     wfr("run", "flows:flaky", "hi", "--run-id", "r2")
@@ -355,3 +355,23 @@ def test_run_ids_are_completed_in_the_shell(wfr: Wfr, url: str) -> None:
     assert complete_run(context, "r") == ["r1"]
     context.params["db"] = "sqlite:////no/such/place/runs.db"
     assert complete_run(context, "r") == []
+
+
+def test_a_message_is_sent_and_refused_by_the_command(wfr: Wfr) -> None:
+    assert wfr("run", "flows:waits", "x", "--run-id", "r1", "--json").code == Code.paused
+    order = '{"copies": 2, "address": {"street": "Elm", "zip": "12345"}}'
+    assert wfr("send", "r1", "orders", "no order").code == Code.usage
+    assert wfr("send", "r2", "orders", order).code == Code.not_found
+    assert wfr("send", "r1", "else", "1", "--only-if-awaited").code == Code.refused
+    kept = wfr("send", "r1", "else", "1", "--id", "m")
+    assert (kept.code, kept.lines[0]) == (0, "sent: m")
+    assert "no step waits for else now" in kept.out
+    assert wfr("send", "r1", "else", "2", "--id", "m").code == Code.refused
+    assert wfr("send", "r1", "else", "1", "--id", "m").lines == ["sent before: m"]
+    sent = wfr("send", "r1", "orders", "-", "--json", input=order)
+    assert sent.json["awaited"] is True, sent
+    done = wfr("continue", "flows:waits", "r1", "--json")
+    assert done.code == 0, done
+    done = done.json
+    assert (done["status"], done["content"]["copies"]) == ("COMPLETED", 2)
+    assert wfr("send", "r1", "orders", order).code == Code.refused

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ class Terminal:
 
     def types(self, text: str) -> None:
         self.child.send(text)
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """All that the program has written is in ``text``, and it writes no more in this block."""
+        os.kill(self.child.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.child.pid, os.WSTOPPED | os.WNOWAIT)
+        with suppress(pexpect.TIMEOUT):
+            while True:
+                self.text += self.child.read_nonblocking(65536, timeout=1)
+        yield
+        os.kill(self.child.pid, signal.SIGCONT)
 
     def ends(self) -> int:
         """Its exit code."""
@@ -156,10 +168,11 @@ def test_a_resize_in_the_middle_leaves_one_whole_picture(terminal: Open, before:
     wfr = terminal("run", "flows:slow", "hi", size=(30, before))
     wfr.sees("word9 ", "Ctrl-C cancels")
     screen = Emulator(before)
-    at = len(wfr.text)
-    screen.write(wfr.text[:at])
-    wfr.child.setwinsize(30, after)
-    screen.resize(after)
+    with wfr.held_still():
+        at = len(wfr.text)
+        screen.write(wfr.text)
+        wfr.child.setwinsize(30, after)
+        screen.resize(after)
     wfr.sees("word30 ", "Ctrl-C cancels", "word60 ", "Ctrl-C cancels")
     screen.write(wfr.text[at:])
     region = screen.text[3:]  # below the panel, which was printed for good

@@ -164,9 +164,8 @@ async def test_a_task_that_is_cancelled_takes_its_run_with_it(
 
 
 async def first_step(run: RemoteRun) -> None:
-    async for event in run:
-        if event.event == "StepStarted":
-            break
+    while (await anext(run)).event != "StepStarted":
+        pass
 
 
 async def test_leaving_a_run_early_cancels_it_on_the_server(
@@ -177,13 +176,18 @@ async def test_leaving_a_run_early_cancels_it_on_the_server(
     async with Client(served(endless(tmp_path, began, ended)).url) as client:
         await first_step(client.run("endless", "x", run_id="broken off", stream_events=True))
         await until(lambda: ended)
+        held = client.run("endless", "x", run_id="held", stream_events=True)
+        async for event in held:
+            if event.event == "StepStarted":
+                break
+        await until(lambda: len(ended) == 2)
         run = client.run("endless", "x", run_id="closed", stream_events=True)
         await first_step(run)
         await run.aclose()
         async with client.run("endless", "x", run_id="left", stream_events=True) as run:
             await first_step(run)
-        await until(lambda: len(ended) == 3)
-    assert began == ended == ["broken off", "closed", "left"]
+        await until(lambda: len(ended) == 4)
+    assert began == ended == ["broken off", "held", "closed", "left"]
 
 
 async def test_a_run_that_somebody_cancels_ends_as_cancelled(served: Serve, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_failing_step_without_a_policy_ends_the_loop_around_it_and_the_run() -
     failing = Step(name="fails", executor=boom, max_retries=0)
     with pytest.raises(ValueError, match="boom") as caught:
         Workflow(name="W", steps=[echo, Loop(name="loop", steps=[failing])]).run("x")
-    run: WorkflowRunOutput = caught.value.run_output  # type: ignore[attr-defined]  # decisions 1
+    run: WorkflowRunOutput = caught.value.run_output  # type: ignore[attr-defined]
     assert run.status == RunStatus.error
     assert [step.step_name for step in run.step_results] == ["echo"]
 

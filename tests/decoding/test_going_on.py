@@ -169,7 +169,9 @@ async def test_state_that_no_step_touches_holds_nothing_up_and_is_stored_as_it_w
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"retry": Retry(attempts=3, delay=0.0)}, {"on_error": "skip"}, {"on_error": "pause"}], ids=str
+    "options",
+    [{}, {"retry": Retry(attempts=3, delay=0.0)}, {"on_error": "skip"}, {"on_error": "pause"}],
+    ids=["plain", "retry", "skip", "pause"],
 )
 async def test_a_continued_run_whose_step_touches_state_that_cannot_be_read_is_given_back(
     rows: Rows,

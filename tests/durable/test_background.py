@@ -1,4 +1,4 @@
-"""Background runs, and the Runtime that owns them. spec: decisions 2, issue 3."""
+"""Background runs, and the Runtime that owns them."""
 
 from __future__ import annotations
 

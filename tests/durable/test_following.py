@@ -1,4 +1,4 @@
-"""Following a run by its id, from here and from elsewhere. spec: decisions 2, issue 3 item 3."""
+"""Following a run by its id, from here and from elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forks and the history of a run. spec: decisions 6, issue 3 item 6."""
+"""Forks and the history of a run."""
 
 from __future__ import annotations
 

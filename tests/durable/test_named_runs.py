@@ -370,3 +370,40 @@ async def test_calls_at_once_in_one_process_join_one_run(again: Again) -> None:
     outputs = await asyncio.gather(*(work.workflow.arun("x", run_id="r", if_exists="join") for _ in range(5)))
     assert [output.content for output in outputs] == ["done"] * 5
     assert work.ran == 1
+
+
+@pytest.mark.parametrize("beyond", ["1-1", "1-2", "0"])
+async def test_a_run_that_died_before_its_first_event_was_stored_says_that_it_was_resumed(
+    again: Again, elsewhere: Callable[[], None], beyond: str
+) -> None:
+    async def die() -> None:
+        for run in list(current().live.values()):
+            run.evict()  # as where the process dies
+        await anyio.sleep_forever()
+
+    first = Workflow(id="w", steps=[Step("work", executor=die)], db=again(), durability="async", lease=0.05)
+    second = Slow(again(), lease=0.05, store_events=True)
+    second.go.set()
+    here = current()
+    seen: list[Any] = []
+
+    async def see() -> None:
+        async for event in first.arun("x", run_id="r", stream=True, stream_events=True):
+            seen.append(event)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(see)
+        db = second.workflow.db
+        assert db is not None
+        while (row := await db.load_run("r")) is None or not row.expired:
+            await anyio.lowlevel.checkpoint()
+        assert (row.status, row.seq) == (RunStatus.pending, 0)
+        elsewhere()
+        while not await second.workflow.recover():
+            await anyio.lowlevel.checkpoint()
+        events = [event async for event in second.workflow.subscribe("r", after=beyond)]
+        enter(here)
+        group.cancel_scope.cancel()
+    assert [event.event for event in events][:3] == ["WorkflowStarted", "WorkflowResumed", "StepStarted"]
+    assert (events[1].after_seq, events[1].attempt) == (1, 2)
+    assert events[-1].event == "WorkflowCompleted"

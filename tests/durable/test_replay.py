@@ -1,4 +1,4 @@
-"""A long run is replayed page by page: a late reader holds a page of its log, never all of it. (issue 3)"""
+"""A long run is replayed page by page: a late reader holds a page of its log, never all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slow reader never grows memory, and stalls only the run that it owns. (D5; issue: what must hold, 6)"""
+"""A slow reader never grows memory, and stalls only the run that it owns. (D5)"""
 
 from __future__ import annotations
 

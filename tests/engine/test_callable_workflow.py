@@ -1,4 +1,4 @@
-"""Workflow(steps=function): the same engine, with steps that come as the function runs. (decisions 2)"""
+"""Workflow(steps=function): the same engine, with steps that come as the function runs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Cancellation is a scope: it reaches every await of every branch and leaves nothing behind. (D9; decisions 6; issue: what
-must hold, 5)"""
+"""Cancellation is a scope: it reaches every await of every branch and leaves nothing behind. (D9)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run_context: what a step can know and do beyond its input. (decisions 3)"""
+"""run_context: what a step can know and do beyond its input."""
 
 from __future__ import annotations
 

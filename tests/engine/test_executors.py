@@ -1,4 +1,4 @@
-"""Agents and teams as executors: any object that keeps the small protocol, streamed or not. (agno-behaviour 2.2, 3.4)"""
+"""Agents and teams as executors: any object that keeps the small protocol, streamed or not."""
 
 from __future__ import annotations
 

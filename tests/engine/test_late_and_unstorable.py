@@ -1,4 +1,4 @@
-"""Values that cannot be stored, threads that come too late, and runs that no database knows. spec: decisions 1, 3, 5, 6."""
+"""Values that cannot be stored, threads that come too late, and runs that no database knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stream or not, sync or async, in the background: the same run. (D1, D2, D3; issue: what must hold, 1)"""
+"""Stream or not, sync or async, in the background: the same run. (D1, D2, D3)"""
 
 from __future__ import annotations
 

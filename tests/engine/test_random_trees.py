@@ -1,5 +1,4 @@
-"""1,000 random workflows: whatever the tree, its log is whole and every mode runs it alike. (D1-D3; issue: what must
-hold, 3)"""
+"""1,000 random workflows: whatever the tree, its log is whole and every mode runs it alike. (D1 to D3)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concurrent runs of one session: nothing is lost, nothing is silent, and two users never meet. (D16; decisions 7)"""
+"""Concurrent runs of one session: nothing is lost, nothing is silent, and two users never meet. (D16)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of value, wherever a run keeps one, through both databases. (decisions 5; issue: what must hold, 4)"""
+"""Every kind of value, wherever a run keeps one, through both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sync API only waits: from scripts, from a running loop, from several threads, and until Ctrl-C. (D12; decisions 2)"""
+"""The sync API only waits: from scripts, from a running loop, from several threads, and until Ctrl-C. (D12)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that block run in worker threads, so the event loop never stands still. (D13; issue: what must hold, 7)"""
+"""Functions that block run in worker threads, so the event loop never stands still. (D13)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases, fences and requests among processes that share a database. spec: decisions 6, issue 3."""
+"""Leases, fences and requests among processes that share a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database goes away in the middle of runs. spec: issue 3, D11."""
+"""The database goes away in the middle of runs. (D11)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker is killed with SIGKILL at every event of the workload, and another process goes on. spec: issue 3, D3, D6, D7."""
+"""A worker is killed with SIGKILL at every event of the workload, and another process goes on. (D3, D6, D7)"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """run_context.ask: a question in the middle of a step. The step waits while its process lives, and is entered again where it
-does not. (decisions 5)"""
+does not."""
 
 from __future__ import annotations
 

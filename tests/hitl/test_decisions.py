@@ -1,5 +1,4 @@
-"""The decision table: what each answer does, at each place and depth, and which StepOutput or event records it.
-(decisions 5; docs/human-in-the-loop.md has the table)"""
+"""The decision table: what each answer does, at each place and depth, and which StepOutput or event records it."""
 
 from __future__ import annotations
 

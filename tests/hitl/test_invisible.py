@@ -1,5 +1,5 @@
 """Pausing is invisible to the result: whatever the tree, wherever it pauses and however it is continued, it ends as the
-uninterrupted run does. (D7, D8; issue: what must hold, 1)"""
+uninterrupted run does. (D7, D8)"""
 
 from __future__ import annotations
 

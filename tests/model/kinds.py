@@ -1,4 +1,4 @@
-"""Values of every kind that decisions 5 names, and some that cannot be kept. Importable, as stored types must be."""
+"""Values of every kind that a database keeps, and some that cannot be kept. Importable, as stored types must be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events and outputs on the wire: one JSON object each, and back with their types. (design 5)"""
+"""Events and outputs on the wire: one JSON object each, and back with their types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values come back equal and of the same type, or are refused with the place named. (decisions 5)"""
+"""Values come back equal and of the same type, or are refused with the place named."""
 
 from __future__ import annotations
 

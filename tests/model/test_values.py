@@ -1,4 +1,4 @@
-"""Every kind of value comes back equal and of the same type from both databases, or is refused. spec: decisions 5."""
+"""Every kind of value comes back equal and of the same type from both databases, or is refused."""
 
 from __future__ import annotations
 
@@ -124,7 +124,11 @@ def local() -> Any:
     return Hidden()
 
 
-@pytest.mark.parametrize("value", [object(), local(), Frozen, lambda: 1, Flags, iter([1]), "\ud800"], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [object(), local(), Frozen, lambda: 1, Flags, iter([1]), "\ud800"],
+    ids=["object", "local", "frozen", "function", "flag", "iterator", "surrogate"],
+)
 async def test_a_value_that_would_lose_its_type_is_refused_by_its_place(db: BaseDb, value: Any) -> None:
     async def give(step_input: StepInput) -> Any:
         return {"deep": [value]}

@@ -22,6 +22,7 @@ TABLES = (
     "signals",
     "deletions",
     "sessions",
+    "messages",
     "session_values",
     "locks",
     "writers",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 import asyncpg
+import msgspec
 import pytest
 
 from workflow_runtime.model.enums import RunStatus
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.anyio
 
 New = Callable[..., PostgresDb]
 PAUSED = frozenset({RunStatus.PAUSED})
+EVENT = "INSERT INTO @.events (run_id, seq, last_seq, epoch, kind, path, data) VALUES ('r1', 1, 1, 1, '', '', '')"
 
 
 async def asked(url: str, query: str) -> Any:
@@ -54,9 +56,9 @@ async def locked(url: str, session_id: str) -> AsyncIterator[None]:
         await blocker.close()
 
 
-async def until_blocked(url: str) -> None:
+async def until_blocked(url: str, waiting: int = 1, unless: anyio.Event | None = None) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    while not await asked(url, query):
+    while await asked(url, query) < waiting and not (unless is not None and unless.is_set()):
         await anyio.lowlevel.checkpoint()
 
 
@@ -68,6 +70,36 @@ async def test_commits_that_wait_share_transactions(db: PostgresDb, url: str) ->
     await asyncio.gather(*(db.commit(new(number)) for number in range(40)))
     assert len(await db.list_runs(RunFilter(), limit=100)) == 40
     assert await asked(url, "SELECT count(DISTINCT xmin::text) FROM @.runs") <= 4
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_deletion_finds_the_run_that_is_being_stored(
+    db: PostgresDb, url: str, new_db: New, known: bool
+) -> None:
+    await db.commit(Batch(session=session("s1" if known else "s2")))
+    batch = msgspec.structs.replace(started("r1", created_at=1.0), events=[event(1)])
+    other, deleted = new_db(), anyio.Event()
+
+    async def store() -> None:
+        with suppress(Fenced):
+            await db.commit(batch)
+
+    async def delete() -> None:
+        await other.delete_session("s1", now=2.0)
+        deleted.set()
+
+    blocker = await asyncpg.connect(url)
+    async with anyio.create_task_group() as group:
+        await blocker.execute("BEGIN")
+        await blocker.execute(qualify(EVENT, SCHEMA))
+        group.start_soon(store)
+        await until_blocked(url)
+        group.start_soon(delete)
+        await until_blocked(url, 2, deleted)
+        await blocker.close()
+    await other.aclose()
+    assert await db.load_run("r1") is None
+    assert await db.list_runs(RunFilter(session_id="s1")) == []
 
 
 async def test_sessions_that_are_loaded_together_are_each_callers_own(db: PostgresDb) -> None:

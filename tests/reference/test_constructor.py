@@ -191,7 +191,7 @@ def test_steps_may_be_a_function(launch: Launch, function: Any, content: str) ->
     ("steps", "message"),
     [
         (7, "must be a list, a Steps or a function"),
-        ([7], "is a int"),
+        ([7], "is an int"),
         ([Agent], "is the class Agent"),
         ([echo, echo], "two steps are named 'echo'"),
         ([lambda one, two: 1], "nobody supplies the parameter 'two'"),

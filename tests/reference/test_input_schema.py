@@ -1,4 +1,4 @@
-"""Workflow(input_schema=...): every kind of input, and the error texts of agno-behaviour 1.3."""
+"""Workflow(input_schema=...): every kind of input, and its error texts."""
 
 from __future__ import annotations
 

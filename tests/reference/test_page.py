@@ -52,7 +52,7 @@ _RUN = (
 )
 _CONTINUE = ("run_response", "run_id", "session_id", "step_requirements", "stream", "stream_events")
 
-# The functions of the page and their parameters, but for those of issue 6 (README.md).
+# The functions of the page and their parameters.
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "run": _RUN,
     "arun": (*_RUN, "background", "websocket"),
@@ -73,7 +73,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "to_dict": (),
 }
 
-# agno has an async twin of each of these (agno-behaviour 1.7).
+# agno has an async twin of each of these.
 TWINS = tuple(name for name in FUNCTIONS if not name.startswith("a") and name != "to_dict")
 
 # The rows whose tests have another name than test_<function>_<parameter>...

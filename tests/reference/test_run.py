@@ -437,7 +437,7 @@ def test_run_raises_the_exception_of_the_step_with_the_output_attached(db: BaseD
     workflow = Workflow(steps=[Step(name="good", executor=echo), Step(name="bad", executor=refuse)], db=db)
     with pytest.raises(Mine, match="no paper") as caught:
         launch(workflow, "x", run_id="r")
-    output = caught.value.run_output  # type: ignore[attr-defined]  # attached, decisions 1
+    output = caught.value.run_output  # type: ignore[attr-defined]
     stored = workflow.get_run("r")
     assert stored is not None
     for found in (output, stored):

@@ -1,5 +1,4 @@
-"""Bad input gets an error that names the fix, when the workflow is built where that can be, and loses nothing.
-(decisions 3; issue: what must hold, 9)"""
+"""Bad input gets an error that names the fix, when the workflow is built where that can be, and loses nothing."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ from workflow_runtime import (
     Loop,
     Map,
     Parallel,
+    Retry,
     Router,
     RunContext,
     RunStatus,
@@ -29,6 +29,7 @@ from workflow_runtime import (
     StepInput,
     Steps,
     StorageError,
+    UserInputField,
     Workflow,
 )
 
@@ -52,7 +53,9 @@ def step(name: str) -> Step:
     "wrong", [7, None, "research", {"a": 1}, 2.5, object()], ids=lambda value: type(value).__name__
 )
 def test_a_thing_that_is_no_step_is_named_with_what_there_could_be(wrong: Any) -> None:
-    message = r"Workflow 'w': step 1 is a .*; a step is a function, Step, Steps, Parallel, Loop, Condition, Router, Map"
+    message = (
+        r"Workflow 'w': step 1 is an? .*; a step is a function, Step, Steps, Parallel, Loop, Condition, Router, Map"
+    )
     with pytest.raises(BuildError, match=message):
         Workflow(name="w", steps=[work, wrong])
 
@@ -79,7 +82,7 @@ def test_a_coroutine_that_was_called_too_early_is_told_so() -> None:
 
 
 def test_a_wrong_thing_deep_inside_is_found_when_the_workflow_is_built() -> None:
-    with pytest.raises(BuildError, match="is a int"):
+    with pytest.raises(BuildError, match="is an int"):
         Workflow(steps=[Loop([Parallel(step("a"), Condition([7]))])])
 
 
@@ -221,7 +224,7 @@ def test_a_workflow_says_what_is_wrong_with_its_options(options: dict[str, Any],
         ({"metadata": 7}, r"metadata must be a dict, got int"),
         ({"images": "x.png"}, r"images must be a list of Image, got str"),
         ({"images": ["x.png"]}, r"images holds a str; write Image\(url=\.\.\.\)"),
-        ({"files": [Image(url="x")]}, r"files holds a Image; write File"),
+        ({"files": [Image(url="x")]}, r"files holds an Image; write File"),
         ({"sesion_id": "s"}, r"unexpected keyword argument 'sesion_id'"),
     ],
 )
@@ -295,3 +298,43 @@ async def test_a_run_id_that_is_going_is_refused_and_the_run_goes_on(db: BaseDb)
     found = await workflow.aget_run_output("r")
     assert found is not None
     assert found.content == "first"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Retry(atempts=3),
+            r"Retry\(\) got an unexpected keyword argument 'atempts'; did you mean 'attempts'\?",
+        ),
+        (
+            lambda: HumanReview(requires_confirmatoin=True),
+            r"HumanReview\(\) got .* 'requires_confirmatoin'; did you mean 'requires_confirmation'\?",
+        ),
+        (lambda: UserInputField(nam="x"), r"UserInputField\(\) got .* 'nam'; did you mean 'name'\?"),
+        (lambda: Image(urls="x"), r"Image\(\) got .* 'urls'; did you mean 'url'\?"),
+        (lambda: Retry(3), "takes 0 positional|Extra positional"),
+    ],
+)
+def test_a_mistyped_keyword_of_a_value_gets_the_one_that_was_meant(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_an_object_that_is_no_step_is_told_by_its_class() -> None:
+    class Apple:
+        pass
+
+    with pytest.raises(BuildError, match="step 0 is an Apple"):
+        Workflow(steps=[Apple()])
+
+
+def test_lambdas_of_one_place_in_different_containers_have_names_of_their_own() -> None:
+    workflow = Workflow(
+        steps=[
+            Steps(name="a", steps=[lambda step_input: "one"]),
+            Parallel(lambda step_input: "two", name="b"),
+            lambda step_input: [step_input.get_step_content(name) for name in ("step_1", "step_1 2")],
+        ]
+    )
+    assert workflow.run("x").content == ["one", "two"]

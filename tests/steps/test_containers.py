@@ -1,4 +1,4 @@
-"""Steps, Loop, Condition, Router and the nested workflow: what each runs, leaves behind and says. (decisions 4)"""
+"""Steps, Loop, Condition, Router and the nested workflow: what each runs, leaves behind and says."""
 
 from __future__ import annotations
 

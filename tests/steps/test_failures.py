@@ -1,4 +1,4 @@
-"""What a failing step does: its retries, its timeouts and its policy, the same inside any container. (decisions 1)"""
+"""What a failing step does: its retries, its timeouts and its policy, the same inside any container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parallel and Map: results in declared order, limits, and races. (decisions 4)"""
+"""Parallel and Map: results in declared order, limits, and races."""
 
 from __future__ import annotations
 

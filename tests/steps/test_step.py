@@ -1,4 +1,4 @@
-"""Step: what may be its executor, what it is given by name, and what becomes of what it returns. (decisions 3)"""
+"""Step: what may be its executor, what it is given by name, and what becomes of what it returns."""
 
 from __future__ import annotations
 

@@ -418,6 +418,30 @@ def answer(
 
 
 @app.command()
+def send(
+    run_id: RunId,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="What the step receives from.")],
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="VALUE", help="JSON; what is no JSON is sent as text. - reads standard input."),
+    ] = None,
+    message_id: Annotated[
+        str | None, typer.Option("--id", help="Your name for the message: sent again with it, it counts once.")
+    ] = None,
+    only_if_awaited: Annotated[
+        bool, typer.Option("--only-if-awaited", help="Refuse it unless a step waits for the topic now.")
+    ] = False,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a message to a run, for a step that waits for its topic now or later."""
+    from .sending import send as work
+
+    shown = partial(work, topic=topic, value=value, message_id=message_id, only_if_awaited=only_if_awaited)
+    perform(partial(shown, db, _console(), run_id, as_json=as_json), as_json=as_json)
+
+
+@app.command()
 def cancel(
     run_id: RunId,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the run to end.")] = 15.0,

@@ -29,7 +29,7 @@ _NAMED = 5
 
 async def vacuum(url: str | None, console: Console, *, as_json: bool) -> Code:
     """What came back."""
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         freed = await db.vacuum()
     if as_json:
         console.out(json.dumps({"freed": freed}), highlight=False)
@@ -48,7 +48,7 @@ async def check(url: str | None, console: Console, *, limit: int, as_json: bool)
     lacking: Counter[str] = Counter()
     stranded: list[str] = []
     read = 0
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         now = time.time()
         report = await db.check()
         async for row in _runs(db):

@@ -29,17 +29,18 @@ from .. import (
     WorkflowRunOutput,
     WorkflowStartedEvent,
 )
+from ..model.kinds import Shape, shape_of
 from .source import stand_in
 
 __all__ = ["Journaled", "ending"]
 
-_STARTED: dict[str, Any] = {
-    "Parallel": ParallelExecutionStartedEvent,
-    "Loop": LoopExecutionStartedEvent,
-    "Map": MapExecutionStartedEvent,
-    "Condition": ConditionExecutionStartedEvent,
-    "Router": RouterExecutionStartedEvent,
-    "Steps": StepsExecutionStartedEvent,
+_STARTED: dict[Shape | None, Any] = {
+    "branches": ParallelExecutionStartedEvent,
+    "rounds": LoopExecutionStartedEvent,
+    "items": MapExecutionStartedEvent,
+    "decision": ConditionExecutionStartedEvent,
+    "choice": RouterExecutionStartedEvent,
+    "sequence": StepsExecutionStartedEvent,
 }
 _LOOK = 0.5  # seconds between two looks, where the database has no wake-up of its own
 
@@ -90,7 +91,7 @@ class Journaled:
         if entry.status == "memo" or "!" in entry.path or not entry.path:
             return
         name = entry.output.step_name if entry.output is not None else None
-        is_round = entry.kind == "Loop" and "#" in entry.path.rpartition("/")[2]
+        is_round = shape_of(entry.kind) == "rounds" and "#" in entry.path.rpartition("/")[2]
         place: dict[str, Any] = {"path": entry.path, "step_name": name, "run_id": self.run_id}
         if entry.path not in self._told:
             self._told.add(entry.path)
@@ -98,11 +99,11 @@ class Journaled:
                 number = int(entry.path.rpartition("#")[2]) + 1
                 yield LoopIterationStartedEvent(**place, iteration=number)
             else:
-                yield _STARTED.get(entry.kind, StepStartedEvent)(**place)
+                yield _STARTED.get(shape_of(entry.kind), StepStartedEvent)(**place)
         if entry.output is not None and f"{entry.path}!done" not in self._told:
             self._told.add(f"{entry.path}!done")
             if entry.status == "failed":
-                if entry.kind in ("Step", "Condition"):
+                if shape_of(entry.kind) in (None, "decision"):
                     yield StepErrorEvent(**place, error=entry.error, error_type=entry.error_type, attempt=entry.attempt)
                 return
             content = None if entry.output.steps or is_round else entry.output.content

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from .. import RunNotFound, RunStatus, Workflow, WorkflowRunOutput
+from .. import RunNotFound, RunStatus, Unanswered, Workflow, WorkflowRunOutput
 from ..console.follow import Elsewhere
 from ..console.pauses import still_open
 from ..console.person import Interrupted, Prompter
@@ -99,10 +99,14 @@ def continue_run(target: str, run_id: str, console: Console, shown: Shown, *, db
             raise Stop(Code.refused, f"run {run_id} is not paused; it is {RunStatus(output.status).value}")
         if not shown.as_json:
             return await continued(workflow, output, console, shown.options(console), person, wait=shown.wait)
-        if still_open(output):
-            names = ", ".join(item.step_name or item.path for item in still_open(output))
-            raise Stop(Code.paused, f"run {run_id} waits for an answer: {names}")
-        return await _as_output(workflow.acontinue_run(run_id=output.run_id, stream=False), console)
+        names = ", ".join(item.step_name or item.path for item in still_open(output))
+        waiting = Stop(Code.paused, f"run {run_id} waits for an answer: {names}")
+        if any(item.kind != "receive" for item in still_open(output)):
+            raise waiting
+        try:
+            return await _as_output(workflow.acontinue_run(run_id=output.run_id, stream=False), console)
+        except Unanswered:  # no message has come
+            raise waiting from None
 
     return partial(_ended, workflow, work, person)
 

@@ -239,7 +239,7 @@ async def cancel(url: str | None, console: Console, run_id: str, *, wait: float,
 
 async def requeue(url: str | None, console: Console, run_id: str, *, as_json: bool) -> Code:
     """Let a run that was put aside be continued."""
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         output, _ = await load_run(db, run_id)
         assert output.run_id is not None
         try:

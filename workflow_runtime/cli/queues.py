@@ -22,7 +22,7 @@ __all__ = ["let_go_of_run", "park_run", "show_queues"]
 
 async def show_queues(url: str | None, console: Console, *, as_json: bool) -> Code:
     """One line for each queue that has runs."""
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         now = time.time()
         rows = await db.list_queues(now=now)
     if as_json:
@@ -45,7 +45,7 @@ async def show_queues(url: str | None, console: Console, *, as_json: bool) -> Co
 
 async def park_run(url: str | None, console: Console, run_id: str, *, as_json: bool) -> Code:
     """Let a queued run wait until somebody requeues it."""
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         row = await find_run(db, run_id)
         await _reschedule(db, row, math.inf)
     _tell(console, row, "parked", as_json)
@@ -54,7 +54,7 @@ async def park_run(url: str | None, console: Console, run_id: str, *, as_json: b
 
 async def let_go_of_run(url: str | None, console: Console, run_id: str, *, as_json: bool) -> Code:
     """Let a parked or delayed run be taken now."""
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         row = await find_run(db, run_id)
         await _reschedule(db, row, None)
     _tell(console, row, "requeued", as_json)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..model.text import with_article
 from .codes import Code, Stop
 from .source import load_all, named
 
@@ -42,7 +43,9 @@ def serve(
 
     who: Any = _jwt_auth() if jwt else named(auth) if auth is not None else None
     if who is not None and not callable(who):
-        raise Stop(Code.usage, f"--auth {auth} is a {type(who).__name__}, not something to call with a request")
+        raise Stop(
+            Code.usage, f"--auth {auth} is {with_article(type(who).__name__)}, not something to call with a request"
+        )
     authenticate: Any = who  # what it gives for a request, the request finds out
     limits = Limits()
     try:

@@ -16,7 +16,7 @@ from typing import Any
 from .. import BaseDb, Workflow
 from ..brokers.base import Broker
 from ..brokers.registry import as_broker
-from ..model.text import read_json
+from ..model.text import read_json, with_article
 from ..storage.registry import open_url
 from .codes import Code, Stop
 
@@ -60,7 +60,9 @@ def _workflow(target: str) -> Workflow:
     if not isinstance(found, Workflow) and callable(found):
         found = found()
     if not isinstance(found, Workflow):
-        raise Stop(Code.usage, f"{target} is a {type(found).__name__}, not a Workflow or a function that makes one")
+        raise Stop(
+            Code.usage, f"{target} is {with_article(type(found).__name__)}, not a Workflow or a function that makes one"
+        )
     return found
 
 
@@ -133,15 +135,15 @@ def parse_seconds(text: str) -> float:
 
 
 @asynccontextmanager
-async def database(url: str | None, *, existing: bool = False) -> AsyncIterator[BaseDb]:
-    """The database of ``--db`` or of the environment, open; Stop when neither names one, and, with ``existing``, when there
-    is none at that place: a misspelt name makes no new database."""
+async def database(url: str | None) -> AsyncIterator[BaseDb]:
+    """The database of ``--db`` or of the environment, open; Stop when neither names one, or there is none at that place: a
+    misspelt name makes no new database."""
     found = url or os.environ.get(ENV)
     if not found:
         raise Stop(Code.usage, f"which database? Pass --db sqlite:///runs.db, or set {ENV}")
     db = open_url(found)
     try:
-        if existing and not await db.exists():
+        if not await db.exists():
             raise Stop(Code.storage, f"there is no database at {found}, and this command makes none; check the name")
         await db.open()
         yield db

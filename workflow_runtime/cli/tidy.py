@@ -32,7 +32,7 @@ async def prune_runs(url: str | None, console: Console, *, seconds: float, event
     from ..model.codec import event_names
 
     gone = 0
-    async with database(url, existing=True) as db:
+    async with database(url) as db:
         before = time.time() - seconds
         while True:
             kinds = event_names() if events_only else None

@@ -11,6 +11,7 @@ import httpx2
 
 from ..model.run import WorkflowRunOutput
 from .run import RemoteRun
+from .sending import SendVerbs
 from .sessions import SessionVerbs
 from .starting import StartVerbs
 from .transport import Transport
@@ -20,7 +21,7 @@ from .wire import Wire, told
 __all__ = ["Client", "WorkflowClient"]
 
 
-class WorkflowClient(StartVerbs, RunVerbs, SessionVerbs):
+class WorkflowClient(StartVerbs, RunVerbs, SendVerbs, SessionVerbs):
     """One workflow of a server: ``client.workflow("support")``. Its verbs are those of ``Workflow`` that are async.
 
     A call that was lost on the way is made again, for ``reconnect`` seconds, and is never done twice: a run's id is chosen

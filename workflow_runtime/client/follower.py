@@ -1,8 +1,8 @@
-"""The events of a remote run, over as many connections as it takes: each once, in order. (D3)
+"""The events of a remote run, over any number of connections: each once, in order. (D3)
 
-The position that is sent with a new connection is that of the last event that was handed out, so it is right whatever had
-been received and not yet read when a connection ended. When another process took the run over after a crash, the server
-goes back to where its log parts from what was seen: events of the new attempt come under numbers that were seen before.
+A new connection sends the position of the last event that was returned to the caller, so events that had been received but
+not yet read are requested again. If another process took over the run after a crash, the server continues from the point
+where its log differs from what was seen: events of the new attempt reuse numbers that were seen before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _Stream = AbstractAsyncContextManager[AsyncIterator[httpx2.ServerSentEvent]]
 
 
 class _Ending(msgspec.Struct):
-    """What of a run says whether it has ended."""
+    """The part of a run that shows whether it has ended."""
 
     status: str | None = None
     last_seq: int = 0
@@ -41,10 +41,10 @@ class Follower:
 
     Args:
         path: The run's, from the server's root.
-        first: A request (method, path, body) whose answer is the beginning of the events; it starts or continues the run.
-            Once it was heard, the rest is read from the run's log, as it is without ``first``.
-        heard: Refusals of a repeated ``first`` which say that it was heard before; ``repeated``: it is one.
-        after: Where to begin: an event's id, or a seq, which counts in the attempt that the run is at when this begins.
+        first: A request (method, path, body) whose response is the beginning of the events; it starts or continues the run.
+            Once the server received it, the rest is read from the run's log, as without ``first``.
+        heard: Refusals of a repeated ``first`` which show that the server received it before; ``repeated``: it is one.
+        after: The start: an event's id, or a seq in the attempt that the run is at when this begins.
         query: ``kinds`` and ``path``, as the server takes them.
     """
 
@@ -73,22 +73,22 @@ class Follower:
         self._heard = heard
         self._tried = repeated
         self._query = dict(query or {})
-        self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
+        self._after: Position | int | None = parse_position(after)  # None once the cursor is there
         self._cursor = Cursor(Position(0, 0))
         self._position = str(after)
         self._backoff = Backoff(transport.reconnect)
         self._open: _Stream | None = None
         self._over = False  # whether the run was known to have ended before this connection was made
-        self._fruitful = True  # whether this connection has given an event, or could not have given all of them
+        self._fruitful = True  # whether this connection has delivered an event, or could not have delivered all of them
         self._frames: AsyncIterator[httpx2.ServerSentEvent] | None = None
 
     @property
     def last_event_id(self) -> str:
-        """Where another reader would go on."""
+        """Where another reader would continue."""
         return self._position
 
     async def begin(self) -> None:
-        """Connect; ``first`` was heard when this returns. Does nothing where it was."""
+        """Connect; the server has received ``first`` when this returns. Does nothing if it has it already."""
         while not self.started:
             try:
                 await self._connect()
@@ -100,7 +100,7 @@ class Follower:
 
         Raises:
             ConnectionLost: The server could not be reached for ``reconnect`` seconds.
-            WorkflowRuntimeError: What the server refused.
+            WorkflowRuntimeError: The server refused the request.
         """
         while not self.done:
             try:
@@ -132,8 +132,8 @@ class Follower:
         await self._backoff.pause(reason, lost)
 
     async def _begin(self, after: Position | int) -> None:
-        """Stand where the reader was. A plain number counts in the attempt that the run is at now, also when a connection
-        that is made later finds it at another one."""
+        """Set the position of the reader. A plain number counts in the run's current attempt, even if a later connection
+        finds the run at another one."""
         if isinstance(after, int):
             after = Position((await self._run()).get("epoch", 1), after) if after else Position(0, 0)
             self._position = str(after)
@@ -163,12 +163,12 @@ class Follower:
         except WorkflowRuntimeError as error:
             if not (self._tried and not self.started and isinstance(error, self._heard)):
                 raise
-            self.started = True  # the answer to an earlier try was lost, and that try was heard
+            self.started = True  # the response to an earlier try was lost, but the server had received it
             return
         finally:
             self._tried = True
         self._open, self._fruitful = stream, not self.started
-        self._cursor.mark()  # within one connection, merged text may overlap what stands between its parts
+        self._cursor.mark()  # within one connection, merged text may overlap events between its parts
         self.started = True
 
     async def _read(self) -> Event | None:
@@ -201,7 +201,7 @@ class Follower:
         found = told(await self._transport.call("GET", self.path), _Ending)
         status, newest = found.status, Position(found.epoch, found.last_seq)
         over = status in ("COMPLETED", "CANCELLED", "ERROR") or (status == "PAUSED" and "WorkflowPaused" in self._ends)
-        # Nothing came on a connection that was made after the end was known: the server has kept no more of this run.
+        # Nothing arrived on a connection that was made after the end was known: the server has no more events of this run.
         self.done = over and (self._cursor.position >= newest or (self._over and not self._fruitful))
         self._over = over
         if not self.done:

@@ -21,13 +21,13 @@ from .run import RemoteRun
 
 __all__ = ["RemoteOutput", "RemoteWorkflow"]
 
-# What the run says of itself as a whole is said here by the step: it pauses, fails, or is cancelled.
+# Events about the remote run as a whole are published by the step instead: it pauses, fails, or is cancelled.
 _OWN = ("WorkflowPaused", "WorkflowError", "WorkflowCancelled")
 
 
 class RemoteOutput(msgspec.Struct, kw_only=True):
-    """What a step keeps of its remote run. ``requirements`` are its open questions, one mapping each, as those of agents:
-    ``id``, what is asked, and after an answer ``confirmation`` or ``user_input``."""
+    """What a step stores about its remote run. ``requirements`` are its open questions, one mapping each, as those of
+    agents: ``id``, the question, and after an answer ``confirmation`` or ``user_input``."""
 
     content: Any = None
     run_id: str
@@ -45,15 +45,15 @@ class RemoteOutput(msgspec.Struct, kw_only=True):
 class RemoteWorkflow:
     """``Step(agent=RemoteWorkflow("https://flows.example.com", "research"))``, or just an item of ``steps``.
 
-    The remote run's events stand between the local ones, a level deeper and under the step's path. What it asks a person
-    the local run asks, and the answers go there. Cancelling the local run cancels it. It has an id made of the local
-    run's, the step's path and the attempt: started again after a lost answer, or by another process after a crash, it is
-    found and gone on with, not started twice. It has the input, the media and the session of the step, not the state.
+    The remote run's events appear among the local ones, one level deeper and under the step's path. The local run asks its
+    questions and sends the answers back. Cancelling the local run cancels it. Its id is derived from the local run's id,
+    the step's path and the attempt: after a lost response, or in another process after a crash, the run is found and
+    continued, not started twice. It has the input, the media and the session of the step, not the state.
 
     Args:
         url, token, headers, timeout, reconnect, types: As of ``Client``.
         workflow_id: Which workflow of that server.
-        name: The step's, if it is given none; default: ``workflow_id``.
+        name: The step's name, if it has no other; default: ``workflow_id``.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class RemoteWorkflow:
                 input,
                 run_id=f"remote_{hashlib.sha256(key.encode()).hexdigest()[:32]}",
                 session_id=session_id,
-                user_id=None if self._knows_user else user_id,  # the server knows by the token who asks
+                user_id=None if self._knows_user else user_id,  # the server identifies the caller by the token
                 images=images,
                 videos=videos,
                 audio=audio,
@@ -145,7 +145,7 @@ async def _followed(run: RemoteRun, run_context: Any) -> AsyncGenerator[Event | 
         output = await run.result()
         wanted = False
     finally:
-        # A process that lets go of the local run leaves the remote one to the process that goes on with both.
+        # A process that releases the local run leaves the remote one to the process that continues both.
         if wanted and not run_context.released:
             await run.acancel()
         await run.aclose()
@@ -171,7 +171,7 @@ def _as_output(output: WorkflowRunOutput) -> RemoteOutput:
 
 
 def _question(asked: StepRequirement | ErrorRequirement) -> dict[str, Any]:
-    """The remote question in the form of an executor's: what wants more than a yes or a no is a form."""
+    """The remote question in the form of an executor's: a question that needs more than a yes or a no is a form."""
     item: dict[str, Any] = {
         "id": asked.id,
         "kind": asked.kind,

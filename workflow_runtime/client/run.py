@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -13,6 +13,7 @@ import anyio
 
 from ..core.filters import Sieve
 from ..engine.loops import Loop, current_loop, spawn
+from ..engine.reading import AsyncReading, loop_left
 from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.events import Event
@@ -57,14 +58,16 @@ class RemoteRun:
         self._failed = False
         self._closed = False
         self._loop: Loop | None = None
+        self.is_unread = False  # a loop was left, and nobody has read since
 
     def __await__(self) -> Generator[Any, None, WorkflowRunOutput]:
         return self.result().__await__()
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return AsyncReading(self)
 
     async def __anext__(self) -> Event:
+        self.is_unread = False
         if self._closed:
             raise StopAsyncIteration
         if self._failed:
@@ -99,6 +102,7 @@ class RemoteRun:
             RemoteRunError: A step failed; or our own class where a local run raises one.
             ConnectionLost: The server could not be reached for long; the run is not touched by that.
         """
+        self.is_unread = False
         if self._follower is None and not self._closed:
             await self.begin(quietly=True)
         with suppress(EventsGone):  # it ended before it could be followed; how, the output says
@@ -108,6 +112,15 @@ class RemoteRun:
         if output.status is RunStatus.error:
             raise run_failure(output)
         return output
+
+    def loop_was_left(self) -> None:
+        """A loop over it has ended or was left; if nobody reads on, that leaves the run. From any thread."""
+        if self._owner and self._loop is not None and self._is_open():
+            loop_left(self._loop, self)
+
+    def leave_unread(self) -> None:
+        if self._is_open():
+            self._leave()
 
     async def acancel(self) -> None:
         """Cancel the run on the server, also from a task that is being cancelled; a few seconds are waited for that."""
@@ -165,15 +178,24 @@ class RemoteRun:
         except Exception as error:
             logger.warning("run %s was left, and the server could not be told to cancel it: %r", self.run_id, error)
 
-    def __del__(self) -> None:
+    def _is_open(self) -> bool:
         follower = self._follower
-        if self._closed or follower is None or follower.done or self._loop is None:
-            return
+        return not self._closed and follower is not None and not follower.done and self._loop is not None
+
+    def _leave(self) -> None:
+        """Nobody reads any more: the connection goes, and so does a run of one's own."""
+        follower, loop = self._follower, self._loop
+        assert follower is not None
+        assert loop is not None
+        self._closed = True
 
         async def leave() -> None:
             await follower.disconnect()
             if self._owner and follower.started:
                 await self._stop()
 
-        self._closed = True
-        self._loop.call(partial(spawn, leave, f"leaving run {self.run_id}"))
+        loop.call(partial(spawn, leave, f"leaving run {self.run_id}"))
+
+    def __del__(self) -> None:
+        if self._is_open():
+            self._leave()

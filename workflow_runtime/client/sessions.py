@@ -40,7 +40,7 @@ class SessionVerbs:
         return told(await self.transport.call("GET", f"{_of(session_id)}/state"), _State).session_state
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str) -> dict[str, Any]:
-        """Set these keys, whatever others are writing; the state after it."""
+        """Set these keys, also while others write; returns the state afterwards."""
         found = await self.transport.call(
             "PATCH", f"{_of(session_id)}/state", body={"session_state": builtins(updates)}
         )

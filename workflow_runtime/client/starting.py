@@ -1,4 +1,4 @@
-"""The verbs that set a run going on a server: starting, continuing, forking."""
+"""The methods that start execution on a server: starting, continuing, forking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .wire import Wire, told
 
 __all__ = ["StartVerbs"]
 
-_ENDS = FINAL | {"WorkflowPaused"}  # of what one call started
+_ENDS = FINAL | {"WorkflowPaused"}  # of the run that one call started
 
 
 class StartVerbs:
@@ -59,13 +59,13 @@ class StartVerbs:
     ) -> RemoteRun:
         """A run on the server: ``await`` it for its output, or ``async for`` over it for its events.
 
-        Nothing is asked of the server before that. The parameters are those of ``Workflow.arun``; values are sent as JSON.
-        With ``background=True`` leaving it early leaves the run alone. With ``if_exists="join"`` a run of ``run_id`` that is
-        there already is followed from its beginning, if workflow, user, session and input are the same; leaving it leaves it
-        alone. With ``attach=True`` any run of that id is followed.
+        No request is sent before that. The parameters are those of ``Workflow.arun``; values are sent as JSON. With
+        ``background=True``, leaving it early does not cancel the run. With ``if_exists="join"``, an existing run of
+        ``run_id`` is followed from its beginning, if workflow, user, session and input are the same; leaving it does not
+        cancel it. With ``attach=True``, any run of that id is followed.
 
         Raises:
-            RunExists: The server has a run of the ``run_id`` that was chosen, or one that cannot be joined.
+            RunExists: The server already has a run of that ``run_id``, or one that cannot be joined.
             InputError, SessionBusy, ...: As of a local run; nothing was started.
         """
         if if_exists == "join" and not run_id:
@@ -253,7 +253,8 @@ class StartVerbs:
         new_run_id: str | None = None,
         background: bool = False,
     ) -> WorkflowRunOutput:
-        """Start a new run that shares what another one had done before ``at``, and wait for it. See ``Workflow.fork``."""
+        """Start a new run that shares the recorded steps of another one before ``at``, and wait for it. See
+        ``Workflow.fork``."""
         chosen = new_run_id or make_id()
         body = {
             "at": at,
@@ -281,8 +282,9 @@ class StartVerbs:
         owner: bool,
         attach: bool = False,
     ) -> RemoteRun:
-        """A run that ``body`` sets going (None: it goes already). ``after``: its newest event before; None: ask.
-        ``heard`` are the refusals which say that it went already, by an earlier try or, with ``attach``, by any."""
+        """A run that ``body`` starts (None: it runs already). ``after``: its newest event before; None: request it.
+        ``heard`` are the refusals which show that it was started already, by an earlier try or, with ``attach``, by
+        anyone."""
         path = f"{self.path}/runs/{quote(run_id, safe='')}"
 
         async def read() -> WorkflowRunOutput:
@@ -313,7 +315,7 @@ _QUIET = {"kinds": "WorkflowPaused"}  # and the final event, which always comes
 
 
 def _newest(output: WorkflowRunOutput) -> str:
-    """The position behind all that the run has said up to this output."""
+    """The position after all events of the run up to this output."""
     return str(Position(output.epoch, output.last_seq))
 
 
@@ -328,7 +330,7 @@ def _sieve(stream_events: bool | None, stream_executor_events: bool | None) -> S
 
 
 def _body(fields: dict[str, Any]) -> dict[str, Any]:
-    """``fields`` as JSON that the server reads, for a run that goes on whether this client is connected or not."""
+    """``fields`` as JSON that the server reads, for a run that continues whether this client is connected or not."""
     try:
         plain = {name: builtins(value) for name, value in fields.items() if value is not None}
         msgspec.json.encode(plain)

@@ -12,10 +12,11 @@ __all__ = ["RemoteSubscription"]
 
 
 class RemoteSubscription:
-    """Async iterator over the events of a run behind a position; ends after its final event. Leaving touches nothing.
+    """Async iterator over the events of a run after a position; ends after its final event. Leaving does not affect the
+    run.
 
-    A lost connection is made again and the events go on where they were, each once and in order. ``last_event_id`` is
-    where another reader, or this one after a restart, would go on.
+    After a lost connection, it reconnects and the events continue, each once and in order. ``last_event_id`` is where
+    another reader, or this one after a restart, would continue.
     """
 
     def __init__(self, follower: Follower) -> None:

@@ -1,4 +1,4 @@
-"""Requests to one server: what is sent, which failures are worth another try, and the errors of the rest."""
+"""Requests to one server: sending, the failures that are retried, and the errors of the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .errors import ConnectionLost, refusal
 __all__ = ["Backoff", "Transport", "Unreachable"]
 
 _UNWELL = (502, 503, 504)  # a proxy that finds no server, a server that is ending or has no database
-_SILENCE = 60.0  # seconds without a byte; a server says something four times as often
+_SILENCE = 60.0  # seconds without a byte; a server sends something four times as often
 
 
 class Unreachable(Exception):
@@ -63,12 +63,12 @@ class Transport:
     """One server, and the connections to it.
 
     Args:
-        url: Where the server's routes begin, such as "https://flows.example.com" or "http://localhost:8000/api".
+        url: The base URL of the server's routes, such as "https://flows.example.com" or "http://localhost:8000/api".
         token: Sent as ``Authorization: Bearer``.
         headers: Sent with every request.
-        timeout: Seconds to connect, and for a short answer.
-        reconnect: Seconds without success after which a lost server is given up.
-        http: A client of one's own (proxies, certificates, a base path); it is not closed here.
+        timeout: Seconds to connect, and for a short response.
+        reconnect: Seconds without success after which the client gives up.
+        http: Your own HTTP client (proxies, certificates, a base path); it is not closed here.
     """
 
     def __init__(
@@ -118,13 +118,12 @@ class Transport:
         heard: tuple[type[WorkflowRuntimeError], ...] = (),
         repeated: bool = False,
     ) -> Any:
-        """The JSON of an answer. A lost connection is tried again, so the call must be safe to make twice: where the
-        first one may have been heard, a refusal of ``heard`` says just that, and gives None.
-        ``repeated``: this is not the first one.
+        """The JSON of a response. A lost connection is retried, so the call must be safe to repeat: if the server may have
+        received the first one, a refusal in ``heard`` shows that, and the result is None. ``repeated``: this is not the
+        first one.
 
         Raises:
-            ConnectionLost: No answer for ``reconnect`` seconds.
-            WorkflowRuntimeError: What the server refused.
+            ConnectionLost: No response for ``reconnect`` seconds. WorkflowRuntimeError: The server refused the request.
         """
         backoff = Backoff(self.reconnect)
         while True:
@@ -163,7 +162,7 @@ class Transport:
         body: Any = None,
         last: str | None = None,
     ) -> AsyncIterator[AsyncIterator[httpx2.ServerSentEvent]]:
-        """The server-sent events of an answer. One try: what follows a failure is the reader's business.
+        """The server-sent events of a response. One try: the reader handles failures.
 
         Raises:
             Unreachable: Here or while reading: the connection ended.
@@ -199,8 +198,8 @@ class Transport:
 
 
 async def _unwound(frames: AsyncIterator[Any]) -> None:
-    """End the reading from the inside, where it waits for the socket. Closing the outermost of its generators would
-    leave those inside to the garbage collector, which trio complains of."""
+    """End the reading at the innermost generator, which waits for the socket. Closing the outermost one would leave the
+    inner ones to the garbage collector, which trio reports."""
     with anyio.CancelScope() as scope, suppress(httpx2.TransportError):
         scope.cancel()
         async for _ in frames:

@@ -1,4 +1,4 @@
-"""The verbs about runs that are there: reading, cancelling, following, listing what waits for a person."""
+"""The methods for existing runs: reading, cancelling, following, listing open questions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Pending(msgspec.Struct):
 
 
 class Cancelled(msgspec.Struct):
-    """What the server says to a request to cancel."""
+    """The server's response to a request to cancel."""
 
     cancelled: bool
 

@@ -1,4 +1,4 @@
-"""What a server tells of runs, workflows and journals, as typed values. Contents are plain JSON here."""
+"""A server's views of runs, workflows and journals, as typed values. Contents are plain JSON here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's;
-    ``unreadable`` says what of the run the server cannot read, and why."""
+    ``unreadable`` names the part of the run that the server cannot read, and the reason."""
 
     run_id: str
     session_id: str

@@ -1,6 +1,6 @@
-"""From the server's JSON to typed events and outputs, without trusting it with this process.
+"""From the server's JSON to typed events and outputs, as untrusted data.
 
-Only classes that the client was given come back as themselves; a value of any other becomes the plain JSON of its fields.
+Only values of classes that the client was given are rebuilt; a value of any other class is the plain JSON of its fields.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 def told(found: Any, kind: type[_T]) -> _T:
-    """An answer as what it should be. ServerError where it is something else."""
+    """A response as the expected type. ServerError if it is something else."""
     try:
         return msgspec.convert(found, kind, strict=False)
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
@@ -33,7 +33,7 @@ def told(found: Any, kind: type[_T]) -> _T:
 
 
 class Wire:
-    """Reads what a server says. ``types`` are the classes of values and of custom events that may come back as they are."""
+    """Reads a server's responses. ``types`` are the classes of values and of custom events that may be rebuilt."""
 
     def __init__(self, types: Iterable[type] = ()) -> None:
         kinds = list(types)
@@ -46,17 +46,17 @@ class Wire:
         """The event with its type; UnknownEvent for one that only a newer version knows.
 
         Raises:
-            ServerError: It is no event at all.
+            ServerError: It is not an event.
         """
         try:
             fields = told(read_json(data), dict[str, Any])
             named = fields.get("type")
             if isinstance(named, str) and ":" in named and named not in self._reader.types:
-                del fields["type"]  # an event of the user's own, in a class that nobody named here
+                del fields["type"]  # a custom event, of a class that was not passed as a type
                 if fields.get("event") not in event_names():
                     fields["event"] = CustomEvent.event
             return event_of(fields, self._reader)
-        except Exception as error:  # whatever it says: this client goes on, or ends with an error of its own
+        except Exception as error:  # whatever it contains: this client continues, or ends with its own error
             raise ServerError(f"the server sent something that is no event: {data[:200]!r} ({error})") from error
 
     def output(self, data: Any) -> WorkflowRunOutput:

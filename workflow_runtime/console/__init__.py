@@ -1,7 +1,7 @@
-"""The terminal: ``print_response``, ``cli_app`` and what draws them. With prompt_toolkit lines can be edited.
+"""The terminal: ``print_response``, ``cli_app`` and their drawing. With prompt_toolkit, lines can be edited.
 
-This room uses the public API and ``view`` (what is seen of a run, as data) only, and the engine never imports it. From
-the inside out: ``render``, ``panels`` and ``gantt`` turn a view into what rich draws; ``live``, ``lines`` and
+This package uses only the public API and ``view`` (a run for display, as data), and the engine never imports it. From the
+inside out: ``render``, ``panels`` and ``gantt`` turn a view into objects that rich draws; ``live``, ``lines`` and
 ``notebook`` show it; ``follow`` reads the events of a run into them; ``ask`` and ``prompts`` answer a paused run;
 ``response`` is ``print_response``; ``app`` is ``cli_app``.
 """
@@ -30,7 +30,7 @@ async def acli_app(workflow: Any, input: str | None = None, **options: Any) -> N
 
 def cli_app(workflow: Any, call: Callable[[Callable[[], Any]], Any], **options: Any) -> None:
     """See ``Workflow.cli_app``. ``call`` runs a coroutine function on another thread's event loop and waits for it: Ctrl-C
-    comes to this thread, and is passed on."""
+    arrives in this thread, and is passed on."""
     from .app import Chat
     from .signals import on_ctrl_c
 

@@ -73,7 +73,7 @@ class Chat:
         self._interruptible = Interruptible()
 
     def interrupt(self) -> None:
-        """Cancel the run that is going on; nothing where none is."""
+        """Cancel the current run, if there is one."""
         self._interruptible.interrupt()
 
     async def run(self) -> None:
@@ -100,7 +100,7 @@ class Chat:
                 return
 
     async def _take(self, line: str) -> bool:
-        """Do what a line says; False when it ends the chat."""
+        """Execute a line; False if it ends the chat."""
         if not line:
             return True
         if line in self.exit_on:
@@ -117,7 +117,7 @@ class Chat:
         return True
 
     async def answer(self, text: str) -> None:
-        """Run the workflow on what was said; how it ended is shown, and the chat goes on."""
+        """Run the workflow on the line; show how the run ended, and continue the chat."""
         await self._shown(
             respond,
             self.workflow,
@@ -136,7 +136,7 @@ class Chat:
         )
 
     async def resume(self, output: WorkflowRunOutput) -> None:
-        """Ask what a paused run waits for, and go on with it."""
+        """Ask the questions of a paused run, and continue it."""
         if output in self._outputs:
             self._outputs.remove(output)
         await self._shown(continued, self.workflow, output, self.console, self.options, self._prompter)
@@ -145,7 +145,7 @@ class Chat:
         with self._interruptible.work() as scope:
             try:
                 self._outputs.append(await function(*args, **options))
-            except Exception as error:  # it was shown where it happened
+            except Exception as error:  # it was displayed before
                 output = getattr(error, "run_output", None)
                 if isinstance(output, WorkflowRunOutput):
                     self._outputs.append(output)
@@ -159,7 +159,7 @@ class Chat:
             await in_thread(partial(self.console.print, encodable(self.console, part)))
 
     async def _people(self) -> tuple[Prompter, Prompter]:
-        """Who says the lines, with the history of the session to go back to; and who answers questions, without."""
+        """The prompter for lines, with the session's history; and the one for answers, without."""
         if self._prompter is not None:
             return self._prompter, self._prompter
         if not (sys.stdin is not None and sys.stdin.isatty()):
@@ -169,7 +169,7 @@ class Chat:
         said = [question for question, _ in await self.exchanges(50)]
         return at_this_terminal(said), at_this_terminal()
 
-    # -- what the commands ask for -------------------------------------------------------------------------------------
+    # -- data for the commands -------------------------------------------------------------------------------------
 
     async def runs(self, count: int | None) -> list[WorkflowRunOutput]:
         """The session's runs, newest first."""
@@ -181,7 +181,7 @@ class Chat:
         return found[::-1][:count]
 
     async def exchanges(self, count: int | None) -> list[tuple[str, Any]]:
-        """(what was said, the answer) of the session's runs that have both, oldest first."""
+        """(input, answer) of the session's runs that have both, oldest first."""
         found = [(as_text(run.input), run.content) for run in (await self.runs(count))[::-1]]
         return [(said, answer) for said, answer in found if said and answer is not None]
 

@@ -1,6 +1,6 @@
-"""Answering the questions of a paused run: what is asked is shown, the answer is typed, and put into the requirement.
+"""Answering the questions of a paused run: show the question, read the answer, and put it into the requirement.
 
-What may be answered is ``requirement.schema()``; what is typed becomes plain JSON of that schema for ``answer()``.
+The schema of an answer is ``requirement.schema()``; the typed text becomes plain JSON of that schema for ``answer()``.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _REJECTED = {
 
 
 def form_of(item: StepRequirement) -> list[Blank]:
-    """The lines of the form that a person fills in; none where it names no fields."""
+    """The lines of the form that a person fills in; empty if it names no fields."""
     schema = item.schema()
     return blanks(schema["properties"].get("user_input", {}), schema.get("$defs", {}))
 
 
 def question(item: Requirement, console: Console, markdown: bool, number: str = "") -> RenderableType:
-    """The question as a panel: what for, and everything a person needs to decide."""
+    """The question as a panel, with everything that a person needs to decide."""
     parts: list[RenderableType] = []
     if isinstance(item, ErrorRequirement):
         parts.append(Text(f"{item.error_type}: {clean(item.error_message or '')}", style="red"))
@@ -95,7 +95,7 @@ async def ask(item: Requirement, prompter: Prompter) -> str:
 
 
 async def _parts(item: StepRequirement, prompter: Prompter) -> Said:
-    """Everything that is not a review: a confirmation first, then what has to be filled in or chosen."""
+    """Every question that is not a review: first a confirmation, then the values or choices."""
     if item.needs_confirmation and await _letter(prompter, "go on?", {"y": "yes", "n": "no"}) == "n":
         return await _reject(item, prompter)
     answer: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The commands of a chat: what may be typed after a slash."""
+"""The slash commands of a chat."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Command(NamedTuple):
 
 
 async def perform(chat: Chat, line: str) -> RenderableType | None:
-    """Do what ``line`` (with its slash) says; what is to be shown. Raises Leave."""
+    """Execute ``line`` (with its slash); returns the text to show. Raises Leave."""
     name, _, rest = line[1:].partition(" ")
     command = COMMANDS.get(name) or COMMANDS.get(_ALIASES.get(name, ""))
     begun = [known for known in COMMANDS if name and known.startswith(name)]

@@ -1,7 +1,7 @@
-"""What a person types, as the value of a form's field; and what may be typed, in words. Pure.
+"""Typed text as the value of a form's field, and a description of the accepted text. Pure.
 
-A form is a JSON Schema of an object (``requirement.schema()``); each ``Blank`` is one line to fill in. Objects that have to
-be there are asked for by their parts (``address.street``).
+A form is a JSON Schema of an object (``requirement.schema()``); each ``Blank`` is one line to fill in. Required objects are
+asked for by their parts (``address.street``).
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Blank:
 
     @property
     def kind(self) -> str:
-        """The JSON type; "" where any will do."""
+        """The JSON type; "" if any is accepted."""
         found = self.schema.get("type", "")
         kinds = [found] if isinstance(found, str) else [kind for kind in found if kind != "null"]
         return kinds[0] if len(kinds) == 1 else ""
 
     @property
     def enum(self) -> list[Any] | None:
-        """What may be chosen; None: anything of the type."""
+        """The allowed values; None: any of the type."""
         found = self.schema.get("enum", [self.schema["const"]] if "const" in self.schema else None)
         return None if found is None else [value for value in found if value is not None]
 
@@ -75,7 +75,7 @@ class Blank:
 
 
 def blanks(form: dict[str, Any], defs: dict[str, Any]) -> list[Blank]:
-    """The lines of a form in order; none where it names no fields."""
+    """The lines of a form in order; empty if it names no fields."""
     return list(_blanks(_meant(form, defs), defs, (), True))
 
 
@@ -91,7 +91,7 @@ def _blanks(form: dict[str, Any], defs: dict[str, Any], above: tuple[str, ...], 
 
 
 def _meant(part: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """The schema behind a reference, or of an optional value; what stands beside it goes along."""
+    """The schema of a reference, or of an optional value, with the keywords beside it."""
     beside = {key: value for key, value in part.items() if key not in ("$ref", "anyOf", "allOf")}
     if "$ref" in part:
         return {**_meant(defs.get(part["$ref"].rpartition("/")[2], {}), defs), **beside}
@@ -133,7 +133,7 @@ def _listed(values: Iterable[Any]) -> str:
 
 
 def default_text(blank: Blank) -> str:
-    """The field's default as it would be typed; "" where there is none."""
+    """The field's default as it would be typed; "" if there is none."""
     value = blank.schema.get("default")
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -148,7 +148,7 @@ def parse(blank: Blank, text: str) -> Any:
     """The typed text as a value of the field; None for an empty optional one.
 
     Raises:
-        ValueError: It does not fit; the message says what is wanted.
+        ValueError: It does not fit; the message describes the accepted text.
     """
     text = text.strip()
     if text == "":
@@ -239,7 +239,7 @@ def choice(text: str, offered: list[str]) -> str:
 
 
 def choices(text: str, offered: list[str]) -> list[str]:
-    """Several, separated by commas; without repeats, in the order given."""
+    """Several, separated by commas; without duplicates, in the typed order."""
     if text.strip() in offered:  # a name may have a comma in it
         return [text.strip()]
     found = [choice(part, offered) for part in text.split(",") if part.strip()]

@@ -24,10 +24,10 @@ async def follow(
 ) -> WorkflowRunOutput:
     """Show the run to its end or its pause; its output.
 
-    Cancelling this call cancels the run, and shows how that ended; without ``owns`` it only stops looking.
+    Cancelling this call cancels the run and shows its end; without ``owns``, it only stops following.
 
     Raises:
-        Exception: What the run failed with.
+        Exception: The exception of the failed run.
     """
     reader = _Reader(stream, view, surface)
     try:
@@ -58,7 +58,7 @@ async def _read_and_draw(workflow: Any, reader: _Reader, surface: Surface, owns:
 
 
 class Stream(Protocol):
-    """What can be followed: a RunStream, or a run that another process executes."""
+    """A source of events: a RunStream, or a run that another process executes."""
 
     @property
     def run_id(self) -> str: ...
@@ -68,7 +68,7 @@ class Stream(Protocol):
 
 
 class Elsewhere:
-    """A run that somebody else executes, read through the database to its end; or, if ``to_pause``, to its next pause."""
+    """A run that another process executes, read through the database to its end; or, if ``to_pause``, to its next pause."""
 
     def __init__(self, workflow: Any, run_id: str, after: int | str, *, to_pause: bool = True) -> None:
         self.run_id = run_id
@@ -96,7 +96,7 @@ class Elsewhere:
 
 
 class Known:
-    """A run that stands still: no events, only its output."""
+    """A run without new events: only its output."""
 
     def __init__(self, output: WorkflowRunOutput) -> None:
         self.run_id = str(output.run_id)

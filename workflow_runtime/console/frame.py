@@ -1,7 +1,7 @@
-"""What the live region shows at one moment: the tree, the ends of what is being streamed, a line of sums.
+"""The content of the live region at one moment: the tree, the ends of streamed texts, a line of totals.
 
-``snapshot`` copies what is needed out of the view (on the event loop, cheap); ``Painter`` turns it into lines (in a
-worker thread, while the view changes on).
+``snapshot`` copies the needed data out of the view (on the event loop, cheap); ``Painter`` turns it into lines (in a worker
+thread, while the view changes on).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from .render import ASCII, STYLES, UNICODE, Glyphs, Line, cropped, fit, tree_lin
 
 __all__ = ["Painter", "Snapshot", "Stream", "snapshot"]
 
-_BESIDE = 34  # cells that a streamed text needs to stand beside others
+_BESIDE = 34  # cells that a streamed text needs to be shown beside others
 _MOST_STREAMS = 4
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)(.*)$", re.MULTILINE)
 
 
 class Stream(NamedTuple):
-    """The end of a step's streamed text; ``size`` tells whether it has grown."""
+    """The end of a step's streamed text; ``size`` shows whether it has grown."""
 
     title: str
     text: str
@@ -108,7 +108,7 @@ class Painter:
         return [cropped(line, width) for line in found]
 
     def _streams(self, shot: Snapshot, width: int, room: int) -> list[Line]:
-        """The streamed texts side by side where there is width for it, else one above the other."""
+        """The streamed texts side by side if the width allows it, else one above the other."""
         streams = shot.streams
         if not streams or room < 2:
             return []
@@ -161,7 +161,7 @@ class Painter:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a plain ASCII text, broken between words where there are some. Much faster than rich's."""
+    """The lines of a plain ASCII text, broken between words if possible. Much faster than rich's."""
     found: list[str] = []
     for line in text.expandtabs(8).split("\n"):
         while len(line) > width:

@@ -18,7 +18,7 @@ _WIDEST = 140
 
 
 def gantt_lines(view: View, now: float, width: int, glyphs: Glyphs, limit: int | None = None) -> list[Line]:
-    """One line per step: name, bar, time; what failed is said below its step. A scale stands on top."""
+    """One line per step: name, bar, time; errors are shown below their step. The scale is at the top."""
     wide = min(width, _WIDEST)
     found = rows(view, now, limit)
     names = [_label(row, glyphs) for row in found]

@@ -1,6 +1,6 @@
 """A run as plain lines: for a pipe, a file, a terminal that cannot move its cursor. No control codes.
 
-Every line begins with a word of ours; the text of others stands behind a bar, so that it cannot pass for one of them.
+Every line begins with a word of the runtime; other text is behind a bar, so that it cannot imitate such a line.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def line(word: str, *parts: str) -> str:
 
 
 def bordered(text: str) -> list[str]:
-    """The text of others, every line of it behind a bar."""
+    """Untrusted text, every line of it behind a bar."""
     return [f"{_INDENT}| {part}" for part in clean(text).split("\n")]
 
 
@@ -135,7 +135,7 @@ class Lines:
         return None
 
     def _resumed(self, event: WorkflowResumedEvent) -> str:
-        """What stands here stays; what had not ended is done, and said, once more."""
+        """Printed lines stay; steps that had not ended run, and are printed, again."""
         inside = f"{event.path}/" if event.nested_depth else ""
         self._partial = {path: rest for path, rest in self._partial.items() if not path.startswith(inside)}
         return line("resumed", "by another process; steps that had not ended start again")
@@ -173,7 +173,7 @@ def _said(event: Any) -> str:
 
 
 def _print(console: Console, parts: Sequence[Any]) -> None:
-    """Without wrapping: a pipe has no width, and what reads it wants whole lines."""
+    """Without wrapping: a pipe has no width, and its reader needs whole lines."""
     with told_of_a_broken_pipe():
         for part in parts:
             console.print(encodable(console, part), soft_wrap=True, highlight=False, markup=False, emoji=False)

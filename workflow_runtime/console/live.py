@@ -1,7 +1,7 @@
-"""A run drawn in place on a terminal: at most 20 times a second, and never at the cost of the run.
+"""A run drawn in place on a terminal: at most 20 times a second, and without delaying the run.
 
-Drawing and writing happen in a worker thread. A redraw that finds the last one still under way is left out, so a slow
-terminal only sees fewer pictures; what is printed for good is waited for, so there the run's own buffer decides.
+Drawing and writing happen in a worker thread. A redraw is skipped while the last one is in progress, so a slow terminal
+only shows fewer frames; permanent output is awaited, so there the run's own buffer limits the speed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Live", "milestones"]
 FASTEST = 0.05  # seconds between two redraws
 _SLOWEST = 1.0
 _SHARE = 0.05  # of a core at most goes into drawing: a costly picture is drawn less often
-_FLOOD = 1000  # events a second: nobody can read that, so it is drawn five times a second and at a tenth of the share
+_FLOOD = 1000  # events a second: too fast to read, so it is drawn five times a second and with a tenth of the share
 _TREE_AT_A_PAUSE, _TREE_AT_THE_END = 12, 60  # rows
 _PATIENCE = 5.0  # seconds that a terminal gets which takes nothing
 _TURN = 0.1  # seconds per turn of the spinner
@@ -120,7 +120,7 @@ class Live:
 
 
 def milestones(batch: Sequence[Event], view: View, options: Options, held: Held, console: Console) -> list[Any]:
-    """What these events leave in the scrollback: the outputs of steps (the newest one is held back), and retries."""
+    """The permanent output of these events: the outputs of steps (the newest one is held back), and retries."""
     found: list[Any] = []
     for event in batch:
         if isinstance(event, StepCompletedEvent):

@@ -1,4 +1,4 @@
-"""A run in a notebook: one output that is replaced as the run goes on, what stays below it."""
+"""A run in a notebook: one output that is replaced during the run, permanent output below it."""
 
 from __future__ import annotations
 

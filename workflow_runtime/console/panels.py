@@ -1,4 +1,4 @@
-"""What stays in the scrollback: who runs, what a step left, how it ended. All text of others goes through ``clean``."""
+"""The permanent output: the header of a run, the outputs of steps, the end. All untrusted text goes through ``clean``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STATUS = {
 
 
 def panel(body: RenderableType, title: str | Text, color: str, console: Console, subtitle: str = "") -> RenderableType:
-    """A box as wide as the console (100 cells at most); plain corners where the encoding has no others."""
+    """A box as wide as the console (100 cells at most); plain corners if the encoding has no others."""
     return Panel(
         body,
         title=title if isinstance(title, Text) else Text(one_line(title)),
@@ -83,7 +83,7 @@ def _is_json(text: str) -> bool:
 
 
 def header(workflow: Any, input: Any, console: Console, run_id: str | None, session_id: str | None) -> RenderableType:
-    """Who runs, with what."""
+    """The workflow, the run and its input."""
     parts: list[RenderableType] = []
     if workflow.description:
         parts.append(Text(clean(workflow.description), style="dim"))
@@ -96,7 +96,7 @@ def header(workflow: Any, input: Any, console: Console, run_id: str | None, sess
 
 
 def step_output(node: Node, value: Any, console: Console, markdown: bool, time: str) -> RenderableType:
-    """What a step left, under its name; the containers it stands in are named before it."""
+    """A step's output, under its name; the containers around it are named first."""
     title = Text(where(node), style="bold")
     if time:
         title.append(f"  {time}", style="dim")
@@ -104,7 +104,7 @@ def step_output(node: Node, value: Any, console: Console, markdown: bool, time: 
 
 
 def retry_notice(node: Node, error: str, delay: float, discarded: bool) -> Text:
-    """One line: which attempt failed and what follows."""
+    """One line: the failed attempt and the next action."""
     text = Text("↻ ", style=STYLES["retrying"])
     text.append(where(node), style="bold")
     said = f"  attempt {node.attempt - 1} failed: {shorten(one_line(error), 200)}; again in {duration(delay)}"
@@ -115,7 +115,7 @@ def retry_notice(node: Node, error: str, delay: float, discarded: bool) -> Text:
 def final(
     view: View, value: Any, console: Console, *, markdown: bool, time: str, files: Sequence[str] = (), hint: str = ""
 ) -> RenderableType:
-    """The end: status and time in the title; the answer, or what went wrong and where; counts below."""
+    """The end: status and time in the title; the answer, or the error and its path; counts below."""
     word, state, color = _STATUS.get(view.status, (view.status.title(), "plain", "cyan"))
     title = Text(word, style=STYLES[state])
     if time:
@@ -135,7 +135,7 @@ def final(
 
 
 def problem(view: View) -> Text:
-    """Where it failed and with what; each failed place if there are several."""
+    """The path and the error of each failed step."""
     failed = [node for node in view.root.walk() if node.state == "failed" and node.error]
     text = Text()
     innermost = [node for node in failed if not any(child in failed for child in node.walk() if child is not node)]
@@ -162,7 +162,7 @@ def reason(view: View) -> str:
 
 
 def media_names(media: Iterable[Any] | None, kind: str) -> list[str]:
-    """One line per medium of a run: what it is and where it can be had."""
+    """One line per medium of a run: its kind and its location."""
     found = []
     for item in media or ():
         where = (

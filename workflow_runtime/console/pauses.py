@@ -1,4 +1,4 @@
-"""A pause while a person is there: each question is shown and asked, and one that somebody else answers is put away."""
+"""A pause with a person at the terminal: each question is shown and asked; one that is answered elsewhere disappears."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from .surface import Surface
 __all__ = ["Outcome", "answer_here", "answered_elsewhere", "newly_answered", "still_open"]
 
 Outcome = Literal["answered", "left", "elsewhere"]
-_LOOK = 0.5  # seconds between two looks at whether somebody else answered
+_LOOK = 0.5  # seconds between two checks for answers from elsewhere
 
 
 async def answer_here(
     workflow: Any, output: WorkflowRunOutput, view: View, surface: Surface, prompter: Prompter, markdown: bool
 ) -> Outcome:
-    """Ask all that is open.
+    """Ask all open questions.
 
     Returns:
-        "answered" (all, into ``output``), "left" (the person wants to do it later: Ctrl-D; what was answered counts), or
-        "elsewhere" (somebody else was faster; ``output`` is out of date).
+        "answered" (all, into ``output``), "left" (the person answers later: Ctrl-D; the answers so far count), or
+            "elsewhere" (another person was faster; ``output`` is out of date).
 
     Raises:
-        Interrupted: Ctrl-C: the person wants no more of this run.
+        Interrupted: Ctrl-C: the person cancels the run.
     """
     open_now = still_open(output)
     for position, item in enumerate(open_now, 1):
@@ -50,13 +50,13 @@ async def answer_here(
 
 
 def still_open(output: WorkflowRunOutput) -> list[Requirement]:
-    """What waits for an answer, in the order of the steps."""
+    """The open questions, in the order of the steps."""
     found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
     return sorted((item for item in found if not item.is_resolved), key=lambda item: natural(item.path))
 
 
 def newly_answered(output: WorkflowRunOutput) -> list[Requirement]:
-    """What was answered here and is not stored yet."""
+    """The answers that were given here and are not stored yet."""
     found: list[Requirement] = [*output.active_step_requirements, *output.active_error_requirements]
     return [item for item in found if item.is_resolved]
 
@@ -71,7 +71,7 @@ def take_back(item: Requirement) -> None:
 
 
 async def answered_elsewhere(workflow: Any, output: WorkflowRunOutput) -> None:
-    """Wait until nothing is open any more, or somebody went on with the run."""
+    """Wait until no question is open any more, or the run was continued elsewhere."""
     while True:
         await anyio.sleep(_LOOK)
         now = await workflow.aget_run(output.run_id)

@@ -1,4 +1,4 @@
-"""Whom a question is put to, as the rest of this room sees it, and who is at this terminal."""
+"""The protocol of a prompter, which asks a person, and the prompter of this terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Left(Exception):
 
 
 class Prompter(Protocol):
-    """Whom a question is put to."""
+    """Asks a person."""
 
     async def line(
         self,
@@ -31,7 +31,7 @@ class Prompter(Protocol):
         ...
 
     async def text(self, label: str, default: str, suffix: str) -> str:
-        """A text of several lines, edited in $EDITOR where there is one. ``suffix`` is that of its file."""
+        """A text of several lines, edited in $EDITOR if it is set. ``suffix`` is that of its file."""
         ...
 
 

@@ -26,7 +26,7 @@ __all__ = ["Terminal"]
 
 
 class _PutAway(Exception):
-    """Nobody waits for this prompt any more."""
+    """This prompt is not awaited any more."""
 
 
 class Terminal:

@@ -10,13 +10,14 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
+from ..model.kinds import shape_of
 from ..view.node import State
 from ..view.rows import Row
 
 __all__ = ["ASCII", "UNICODE", "Glyphs", "Line", "STYLES", "bar", "cropped", "fit", "row_lines", "tree_lines"]
 
 Line = list[Segment]
-WIDEST = 100  # times stand at this column at most: the eye does not travel further
+WIDEST = 100  # times are at this column at most, so that they stay close to the names
 
 
 class Glyphs(NamedTuple):
@@ -69,7 +70,6 @@ STYLES: dict[str, Style] = {
     "plain": Style(),
     "name": Style(bold=True),
 }
-_CONTAINERS = ("Parallel", "Loop", "Map", "Condition", "Router", "Steps", "Workflow")
 
 
 def fit(text: str, width: int, glyphs: Glyphs = UNICODE) -> str:
@@ -98,12 +98,12 @@ def tree_lines(found: Iterable[Row], width: int, glyphs: Glyphs = UNICODE, frame
 
 
 def row_lines(row: Row, width: int, glyphs: Glyphs = UNICODE, frame: int | None = None) -> list[Line]:
-    """The line of a row and, where something went wrong, the lines that say what."""
+    """The line of a row and, after a failure, the lines of the error."""
     wide = min(width, WIDEST)
     if row.is_gap:
         return [[Segment(f"{glyphs.gap} ", STYLES["guide"]), Segment(fit(row.name, wide - 2, glyphs), STYLES["facts"])]]
     guide = "".join(glyphs.guides[part] for part in row.guide)
-    if cell_len(guide) > wide // 2:  # nested deeper than the terminal is wide: what matters is at the end
+    if cell_len(guide) > wide // 2:  # nested deeper than the terminal is wide: the important part is at the end
         guide = glyphs.ellipsis + guide[-(wide // 2) + 1 :]
     style = STYLES[row.state]
     line: Line = [Segment(guide, STYLES["guide"])] if guide else []
@@ -130,15 +130,19 @@ def row_lines(row: Row, width: int, glyphs: Glyphs = UNICODE, frame: int | None 
 
 
 def _glyph(row: Row, glyphs: Glyphs, frame: int | None) -> str:
-    if row.state == "running" and frame is not None and row.kind not in _CONTAINERS:
+    if row.state == "running" and frame is not None and not _is_container(row):
         return glyphs.spinner[frame % len(glyphs.spinner)]
     return glyphs.states[row.state]
+
+
+def _is_container(row: Row) -> bool:
+    return row.kind == "Workflow" or shape_of(row.kind) is not None
 
 
 def _name_style(row: Row) -> Style:
     if row.state in ("pending", "unused"):
         return STYLES["pending"]
-    return STYLES["name"] if row.kind not in _CONTAINERS and row.kind not in ("iteration", "item") else STYLES["plain"]
+    return STYLES["name"] if not _is_container(row) and row.kind not in ("iteration", "item") else STYLES["plain"]
 
 
 def _problem_lines(row: Row, guide: str, wide: int, glyphs: Glyphs, most: int = 3) -> list[Line]:

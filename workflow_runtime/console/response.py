@@ -44,11 +44,11 @@ async def respond(
 ) -> WorkflowRunOutput:
     """Run the workflow and show it; the output. ``run`` are further arguments of ``arun``.
 
-    Where the run pauses: ``prompter`` is asked (made here if a person is at this terminal); with ``wait`` and nobody here
-    the answer may come from elsewhere, through the database.
+    If the run pauses, ``prompter`` asks (created here if there is a person at this terminal); with ``wait``, and without a
+    person here, the answer may come from elsewhere, through the database.
 
     Raises:
-        Exception: What the run failed with, after it was shown.
+        Exception: The exception of the failed run, after it was shown.
     """
     console = console or Console()
     if stream is None:
@@ -92,7 +92,7 @@ async def converse(
     *,
     wait: bool = False,
 ) -> WorkflowRunOutput:
-    """Show the run; where it waits for a person and one is here, ask and go on; show the end."""
+    """Show the run; if it waits for a person and one is here, ask and continue; show the end."""
     output: WorkflowRunOutput | None = None
     try:
         output = await follow(workflow, events, view, surface)
@@ -121,7 +121,7 @@ async def _onward(
     prompter: Prompter | None,
     wait: bool,
 ) -> Stream | None:
-    """How a paused run goes on once its questions are answered; None when it stays as it is."""
+    """The continuation of a paused run once its questions are answered; None if it stays paused."""
     assert output.run_id is not None
     outcome: Outcome = "answered"
     if still_open(output):
@@ -149,7 +149,7 @@ async def _onward(
     stream: Stream
     if workflow.db is None:
         stream = workflow.acontinue_run(output, stream=True, stream_events=True)
-    else:  # some answers may be stored already: only the new ones are given
+    else:  # some answers may be stored already: only the new ones are passed
         answers = newly_answered(output) or None
         stream = workflow.acontinue_run(
             run_id=output.run_id, step_requirements=answers, stream=True, stream_events=True
@@ -160,9 +160,9 @@ async def _onward(
 async def _followed(
     workflow: Any, events: Stream, view: View, surface: Surface, paused: WorkflowRunOutput
 ) -> WorkflowRunOutput:
-    """The same as ``follow``; where somebody else was faster in this moment, what came of that.
+    """The same as ``follow``; if another process was faster at this moment, its result.
 
-    Answers that are refused, because a model knows more than its schema says, are taken back: the run is paused as before.
+    Answers that a model's validator rejects are withdrawn: the run is paused as before.
     """
     given, seq = newly_answered(paused), view.seq
     try:
@@ -185,26 +185,26 @@ async def _followed(
 
 
 def person_at(console: Console, interactive: bool | None) -> Prompter | None:
-    """The person at this terminal; None if there is none or shall be none."""
+    """The person at this terminal; None if there is none, or if ``interactive`` is False."""
     if not can_ask(console, interactive):
         return None
     return at_this_terminal()
 
 
 def is_live(console: Console) -> bool:
-    """True where the cursor can be moved: a terminal that is not a dumb one."""
+    """True if the cursor can be moved: a terminal that is not a dumb one."""
     return (
         console.is_terminal and not console.is_dumb_terminal and not console.is_jupyter and not console.legacy_windows
     )
 
 
 def is_drawn(console: Console) -> bool:
-    """True where text can be shown while it is made, and be replaced."""
+    """True if text can be shown while it is generated, and be replaced."""
     return is_live(console) or console.is_jupyter
 
 
 def surface_for(console: Console, view: View, options: Options) -> Surface:
-    """What fits the console: drawn in place on a terminal, plain lines elsewhere."""
+    """The surface for the console: drawn in place on a terminal, plain lines elsewhere."""
     if is_live(console):
         return Live(console, view, options)
     if console.is_jupyter:
@@ -215,7 +215,7 @@ def surface_for(console: Console, view: View, options: Options) -> Surface:
 
 
 def can_ask(console: Console, interactive: bool | None) -> bool:
-    """Whether a person is there to answer: as the caller says, else if both ends are a terminal."""
+    """Whether there is a person to answer: the caller's choice, else True if input and output are a terminal."""
     if interactive is not None:
         return interactive
     return is_live(console) and sys.stdin is not None and sys.stdin.isatty()
@@ -261,7 +261,7 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
 
 
 def how_to_continue(view: View, options: Options) -> str:
-    """What a person may do with a run that did not complete."""
+    """The next steps for a run that did not complete."""
     if view.status in ("CANCELLED", "ERROR") and options.is_stored:
         return f"go on from the last finished step:  wfr fork MODULE:NAME {view.run_id}"
     if view.status != "PAUSED":

@@ -1,7 +1,7 @@
 """A region at the bottom of a terminal that is drawn over in place, while other things are printed above it.
 
-Built on rich's render hooks, like ``rich.live``, with three differences: only changed lines are written; after a resize
-the lines that the terminal wrapped anew are counted, so none is left behind; what steps print themselves is cleaned,
+Built on rich's render hooks, like ``rich.live``, with three differences: only changed lines are written; after a resize,
+lines that the terminal wrapped again are counted, so that none is left behind; text that steps print themselves is cleaned,
 so that it cannot move the cursor out of its lines.
 """
 
@@ -113,12 +113,13 @@ class Region(RenderHook):
         if not self._drawn:
             return []
         rows = len(self._drawn)
-        if width < self._width:  # the terminal has wrapped what became too long
+        if width < self._width:  # the terminal has wrapped lines that became too long
             rows = sum(max(1, -(-Segment.get_line_length(line) // max(1, width))) for line in self._drawn)
         return [_control("\r" + _up(rows - 1) + "\x1b[J")]
 
     def _changes(self, lines: list[Line]) -> list[Segment]:
-        """What turns the drawn lines into these, the cursor at the end of the last one before and after."""
+        """The control codes that turn the drawn lines into these, with the cursor at the end of the last line before and
+        after."""
         drawn = self._drawn
         if lines == drawn:
             return []
@@ -155,16 +156,16 @@ def _joined(lines: list[Line]) -> list[Segment]:
 
 
 class _Guard(io.TextIOBase):
-    """Stands for stdout or stderr while the region is open: whole lines are printed above it, colours kept.
+    """Replaces stdout or stderr while the region is open: whole lines are printed above it, colours kept.
 
-    ``print`` writes a line and its end by two calls, so each thread has an unfinished line of its own.
+    ``print`` writes a line and its end by two calls, so each thread has its own unfinished line.
     """
 
     def __init__(self, region: Region, file: TextIO) -> None:
         self._region = region
         self._partial: dict[int, str] = {}  # by thread
         self._decoder = AnsiDecoder()
-        self.rich_proxied_file = file  # where rich itself writes
+        self.rich_proxied_file = file  # the file that rich itself writes to
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rich_proxied_file, name)
@@ -188,7 +189,7 @@ class _Guard(io.TextIOBase):
         """A line is shown once it is whole."""
 
     def finish(self) -> None:
-        """Show what is left of lines that were never ended."""
+        """Show the rest of unfinished lines."""
         with self._region.lock:
             while self._partial:
                 self._region.print(self._shown(self._partial.pop(next(iter(self._partial)))))

@@ -1,4 +1,4 @@
-"""Ctrl-C while a run is shown: it ends the run, and the program goes on."""
+"""Ctrl-C while a run is shown: it ends the run, and the program continues."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["Interruptible", "on_ctrl_c"]
 
 @contextmanager
 def on_ctrl_c(callback: Callable[[], Any]) -> Iterator[None]:
-    """Call ``callback`` at Ctrl-C instead of raising KeyboardInterrupt. Does nothing beside the main thread, which alone
-    is told of signals: there the one who waits in the main thread has to use this."""
+    """Call ``callback`` at Ctrl-C instead of raising KeyboardInterrupt. Does nothing outside the main thread, which alone
+    gets signals: then the code that waits in the main thread has to use this."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -47,7 +47,7 @@ class Interruptible:
                 self._stop = None
 
     def interrupt(self) -> bool:
-        """Cancel the work, from anywhere; False when there is none."""
+        """Cancel the work, from any thread; False if there is none."""
         stop = self._stop
         if stop is None:
             return False

@@ -1,4 +1,4 @@
-"""What a place to show a run on has to offer, and what all of them share."""
+"""The protocol of a surface that shows a run, and the code that all surfaces share."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Options:
     markdown: bool
     show_time: bool
     show_step_details: bool
-    ctrl_c: str = "Ctrl-C cancels"  # what the last line of the live region says of it
-    show_hints: bool = True  # say at the end what can be done with a run that did not complete
+    ctrl_c: str = "Ctrl-C cancels"  # its text in the last line of the live region
+    show_hints: bool = True  # show at the end the next steps for a run that did not complete
     is_stored: bool = False  # the run can be forked and answered from elsewhere
 
     def time(self, seconds: float | None) -> str:
@@ -44,7 +44,7 @@ class Surface(Protocol):
     wants_deltas: bool
 
     async def run(self) -> None:
-        """Redraw until cancelled; what never redraws returns at once."""
+        """Redraw until cancelled; a surface that never redraws returns immediately."""
 
     async def events(self, batch: Sequence[Event]) -> None:
         """These were folded into the view just now."""
@@ -58,7 +58,7 @@ class Surface(Protocol):
 
 @contextmanager
 def told_of_a_broken_pipe() -> Iterator[None]:
-    """rich leaves the program when nobody reads its output; here the caller decides, and the run ends first."""
+    """rich exits the program if its output is not read; here the caller decides, and the run ends first."""
     try:
         yield
     except SystemExit:
@@ -76,7 +76,7 @@ class Held:
         self._held = new
 
     def take(self) -> tuple[Node, Any, float | None] | None:
-        """What was held; nothing is any more."""
+        """The held items, which are removed."""
         old, self._held = self._held, None
         return old
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a run's output: one small table, everything of others escaped."""
+"""A run's output in a notebook: one small table, with all untrusted text escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a user's callable is called: what kind it is and which parameters it asks for, found once when the plan is built."""
+"""How to call a user's callable: its kind and its parameters, inspected once when the plan is built."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FUNCTION, COROUTINE, GENERATOR, ASYNC_GENERATOR = "function", "coroutine", "gene
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
-    """``kind``: function, coroutine, generator or async_generator. ``first``: the name of what is passed positionally,
-    or None. ``names`` are injected by keyword; ``extra`` means that it takes any keyword."""
+    """``kind``: function, coroutine, generator or async_generator. ``first``: the name of the value that is passed
+    positionally, or None. ``names`` are injected by keyword; ``extra`` is True if it takes any keyword."""
 
     function: Callable[..., Any]
     kind: str
@@ -45,8 +45,8 @@ def callable_name(function: Any) -> str:
 
 
 def bind(function: Any, *, supplied: Iterable[str], default: str, where: str) -> Binding:
-    """Inspect ``function``. ``supplied`` can be injected by name; ``default`` is what a lone unknown positional
-    parameter gets. BuildError names a required parameter that nobody supplies."""
+    """Inspect ``function``. ``supplied`` can be injected by name; ``default`` is passed to a single positional parameter of
+    an unknown name. BuildError names a required parameter that cannot be injected."""
     if not callable(function):
         raise BuildError(f"{where}: {function!r} is not callable")
     supplied = frozenset(supplied)

@@ -311,4 +311,11 @@ def _same(one: Any, other: Any) -> bool:
     try:
         return encode_value(one) == encode_value(other)
     except UnserializableError:
-        return type(one) is type(other) and bool(one == other)
+        return type(one) is type(other) and _equal(one, other)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # of their own class: a field that is not set, for one
+        return one is other

@@ -62,7 +62,7 @@ def validate_cel_expression(source: str) -> bool:
 
 
 class _Variables(dict[str, Any]):
-    """What an expression can name. ``unreadable``: by key, what of the session state cannot be read."""
+    """The names that an expression can use. ``unreadable``: the values of the session state that cannot be read, by key."""
 
     def __init__(self, session_state: dict[str, Any], **variables: Any) -> None:
         super().__init__(**variables, session_state=builtins(session_state))
@@ -72,7 +72,7 @@ class _Variables(dict[str, Any]):
 def condition_variables(
     step_input: StepInput, session_state: dict[str, Any], step_choices: list[str] | None = None
 ) -> dict[str, Any]:
-    """What conditions and routers can name. spec: agno-behaviour 2.6."""
+    """The names that conditions and routers can use."""
     variables = _Variables(
         session_state,
         input=as_text(step_input.input) or "",
@@ -90,7 +90,7 @@ def condition_variables(
 def loop_variables(
     iteration: int, max_iterations: int, outputs: list[StepOutput], session_state: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a loop's end condition can name; ``iteration`` counts from 1 and has just finished."""
+    """The names that a loop's end condition can use; ``iteration`` counts from 1 and has just finished."""
     return _Variables(
         session_state,
         current_iteration=iteration,

@@ -48,7 +48,7 @@ def event_name(name: Any) -> str:
 
 
 def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | None:
-    """What the caller's stream shows; None when it shows everything. spec: agno-behaviour 1.2, 3.4."""
+    """The filter of the caller's stream; None if it shows everything."""
     if stream_events and stream_executor_events:
         return None
 
@@ -75,8 +75,8 @@ def stream_sieve(stream_events: bool, stream_executor_events: bool) -> Sieve | N
 
 
 def named_events(given: Iterable[Any] | None, what: str) -> list[Any] | None:
-    """``given`` as a list of event names, enum members and event classes. BuildError for what names no event: a typo
-    would skip, or show, nothing."""
+    """``given`` as a list of event names, enum members and event classes. BuildError for an unknown name, since a typo
+    would silently skip or show nothing."""
     if given is None:
         return None
     if isinstance(given, (str, type)) or not isinstance(given, Iterable):
@@ -107,14 +107,14 @@ def _known_names() -> frozenset[str]:
 
 
 def _among(names: frozenset[str]) -> Sieve:
-    """Events with one of these names; "CustomEvent" stands for all of the user's own, whatever they are called."""
+    """Events with one of these names; "CustomEvent" matches all custom events, whatever their names."""
     custom = CustomEvent.event in names
     return lambda event: event.event in names or (custom and isinstance(event, CustomEvent))
 
 
 def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
-    """What is stored: everything but the named events; None for everything. WorkflowResumed always is: it tells readers
-    what of their history is superseded."""
+    """The filter of stored events: all but the named ones; None for all. WorkflowResumed is always stored, because it shows
+    readers which of their events are superseded."""
     skipped = frozenset(map(event_name, events_to_skip or ())) - {"WorkflowResumed"}
     if not skipped:
         return None
@@ -124,7 +124,7 @@ def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
 
 def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve | None:
     """Events of these names (None: all) whose path matches the glob ``path``. The final event always passes, and so does
-    WorkflowResumed: it takes back events that had passed."""
+    WorkflowResumed, since it supersedes events that had passed."""
     wanted = named_events(kinds, "kinds")
     checks.text(path, "path")
     if wanted is None and path is None:
@@ -142,7 +142,7 @@ def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve |
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Match the path itself or, since nobody types indexes, the path with the indexes of its parts left out."""
+    """Match the path itself, or the path without the indexes of its parts, since people do not type indexes."""
     names = "/".join(part.split(".", 1)[-1] for part in path.split("/"))
     dotted = names.replace("/", ".")
     return any(fnmatchcase(text, pattern) for text in (path, names, dotted)) or (

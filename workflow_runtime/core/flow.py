@@ -1,4 +1,4 @@
-"""What flows along a sequence: the outputs so far and the media, from which each step's input is made."""
+"""The outputs and media so far in a sequence, from which each step's input is built."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Flow:
         self.files = list(files) if files else None
 
     def fork(self, input: Any = _SAME, additional: dict[str, Any] | None = None) -> Flow:
-        """The same state for the children of a container; what they add stays with them."""
+        """The same state for the children of a container; their additions do not reach the container."""
         child = Flow(
             self.input if input is _SAME else input,
             {**(self.additional_data or {}), **additional} if additional else self.additional_data,
@@ -73,7 +73,7 @@ class Flow:
         return child
 
     def step_input(self, additional: dict[str, Any] | None = None, history_runs: int | None = None) -> StepInput:
-        """What the next step of this sequence sees. ``additional`` is put over the run's additional data;
+        """The input of the next step of this sequence. ``additional`` is put over the run's additional data;
         ``history_runs`` stands in for the workflow's number of runs in the history."""
         last = self.last
         content = (self._content(last) if last.steps else last.content) if last is not None else None
@@ -103,7 +103,7 @@ class Flow:
         self.outputs[name] = output
         if not output.skipped and (output.steps is None or self._as_agno or not ran_nothing(output)):
             self.last = output
-        # New lists instead of extending: an earlier step's input keeps what that step saw.
+        # New lists instead of extending: an earlier step's input keeps its own lists.
         if output.images:
             self.images = [*(self.images or ()), *output.images]
         if output.videos:

@@ -1,4 +1,4 @@
-"""What an answered requirement means for the node that waits for it. spec: decisions 5, agno-behaviour 4.4.
+"""The action of a node for an answered requirement.
 
 Each phase is a table from (answer, policy) to an action; nothing here looks at a clock or a database.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..model.enums import OnReject
+from ..model.kinds import shape_of
 from ..model.requirements import ErrorRequirement, StepRequirement
 
 __all__ = ["Verdict", "after_error", "after_iteration", "after_output", "before_node", "on_deadline"]
@@ -60,7 +61,7 @@ def before_node(answer: StepRequirement) -> Verdict:
     """Confirmation, user input or route selection, asked before the node ran."""
     if answer.confirmed is False:
         action = _REJECTED_BEFORE[OnReject(answer.on_reject)]
-        if action == ELSE and answer.step_type != "Condition":
+        if action == ELSE and shape_of(answer.step_type) != "decision":
             action = SKIP
         additional: dict[str, Any] = {"rejection_feedback": answer.rejection_feedback} if action == PROCEED else {}
         reason = answer.rejection_feedback
@@ -107,8 +108,8 @@ def after_error(answer: ErrorRequirement) -> Verdict:
 
 
 def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement | ErrorRequirement:
-    """The answer that nobody gave: ``on_timeout`` applied to a copy. What a plain yes does not answer (a form with required
-    fields, a choice, the result of a tool) cannot be approved, so it cancels."""
+    """The answer after the deadline: ``on_timeout`` applied to a copy. A question that a plain yes does not answer (a form
+    with required fields, a choice, the result of a tool) cannot be approved, so it cancels."""
     if isinstance(answer, ErrorRequirement):
         decision = "retry" if answer.on_timeout == "approve" else answer.on_timeout
         return msgspec.structs.replace(answer, decision=decision, timed_out=True)

@@ -1,8 +1,8 @@
-"""The journal of a run: a stable path to what is known of that node. (D7)
+"""The journal of a run: by stable path, the recorded outcome of each node. (D7)
 
-To continue, retry, recover or fork a run is to walk the same tree with a journal that is not empty: a ``done`` path
-returns its outcome and publishes nothing; an ``open`` one was entered before, and its decision (branch, choice, items)
-stands. The journal knows nothing of events, so ``events_to_skip`` cannot hurt resuming.
+To continue, retry, recover or fork a run is to walk the same tree with a journal that is not empty: a ``done`` path returns
+its outcome and publishes nothing; an ``open`` one was entered before, and its decision (branch, choice, items) is kept. The
+journal does not contain events, so ``events_to_skip`` cannot affect resuming.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .state import Frozen
 __all__ = ["DONE", "FAILURE", "INPUT", "MEMO", "OPEN", "Journal", "Record", "within"]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
-INPUT = "!input"  # put behind the path of a step that a function called: the memo that tells its input from others
-FAILURE = "!failure"  # put behind a step's path: the memo of what its last attempt that failed had raised
+INPUT = "!input"  # suffix of the path of a step that a function called: the memo of its input
+FAILURE = "!failure"  # suffix of a step's path: the memo of the exception of its last failed attempt
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One entry. ``decision`` is what a container decided on entry; ``value`` a memoised result (``once``, ``ask``), and
-    ``changed`` what the session state was changed by with it (None removes a key)."""
+    """One entry. ``decision`` is a container's decision on entry; ``value`` a memoised result (``once``, ``ask``), and
+    ``changed`` the changes to the session state that belong to it (None removes a key)."""
 
     path: str
     position: int
@@ -90,7 +90,7 @@ class Journal:
         kind: str = MEMO,
         changed: dict[str, Frozen | None] | None = None,
     ) -> Record:
-        """Keep a value that must not be computed twice, and what else was done when it was."""
+        """Keep a value that must not be computed twice, and the state changes that were made with it."""
         record = Record(
             path=path,
             position=len(self.records),

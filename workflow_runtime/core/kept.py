@@ -1,4 +1,4 @@
-"""What steps returned, as it was then: later steps may change the objects, the record of the run stays. (D7)"""
+"""The contents of steps as they were returned: later steps may change the objects, but not the record of the run. (D7)"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model.step_io import StepOutput
 __all__ = ["UNCHANGING", "Kept", "copy_of"]
 
 UNCHANGING = frozenset({type(None), str, int, float, bool, bytes, complex})
-"""Types whose values nobody can change. Contents are mostly of these, and cost nothing here."""
+"""Types of immutable values. Most contents have one of them, and cost nothing here."""
 
 
 def copy_of(value: Any) -> Any:
@@ -41,13 +41,13 @@ def _copy_of(value: Any) -> Any:
     if isinstance(value, (list, dict, set, msgspec.Struct)) or is_dataclass(kind) or hasattr(kind, "model_copy"):
         try:
             return copy.deepcopy(value)
-        except Exception:  # it holds what cannot be copied
+        except Exception:  # it contains something that cannot be copied
             return value
     return value
 
 
 class Kept:
-    """The contents of a run's outputs that somebody could change, each as it was when its step ended."""
+    """The mutable contents of a run's outputs, each as it was when its step ended."""
 
     __slots__ = ("_contents",)
 
@@ -60,11 +60,11 @@ class Kept:
             self._contents[id(output)] = (output, copy_of(output.content))
 
     def as_kept(self, output: StepOutput) -> StepOutput:
-        """``output`` for an event: nobody changes its content any more."""
+        """``output`` for an event, with content that no step can change any more."""
         known = self._contents.get(id(output))
         return output if known is None else msgspec.structs.replace(output, content=known[1])
 
     def restore(self) -> None:
-        """Let every output have its content again, for the record; what steps are given from here on is another copy."""
+        """Put the recorded content back into every output; later steps get another copy."""
         for output, content in self._contents.values():
             output.content = copy_of(content)

@@ -1,8 +1,8 @@
 """The life of a run in one process, as a table: what may happen to it in each state, and the state that follows. (D15)
 
-``core/lifecycle.py`` says which status a run may have in its log; this table says what its process does. A cell is the
-next state (act), ``KEEP`` (remember it: the next state acts on it) or ``REFUSE`` (it comes too early or too late, and the
-caller is told so).
+``core/lifecycle.py`` defines which status a run may have in its log; this table defines what its process does. A cell is
+the next state (act), ``KEEP`` (remember it: the next state acts on it) or ``REFUSE`` (it comes too early or too late, and
+the caller learns that).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Life(IntEnum):
     WAKING = 4  # claimed again, on its way to its turn
     ENDING = 5  # its end is being stored
     ENDED = 6
-    GONE = 7  # given up here: the database, or another process, has it
+    GONE = 7  # not in this process any more: the database, or another process, has it
 
 
 class Happening(IntEnum):
@@ -74,5 +74,5 @@ TABLE: tuple[tuple[Cell, ...], ...] = (
 
 
 def next_life(life: Life, happening: Happening) -> Cell:
-    """What ``happening`` means for a run that is in ``life``."""
+    """The cell for ``happening`` in the state ``life``."""
     return TABLE[happening][life]

@@ -31,7 +31,7 @@ TERMINAL_EVENTS: dict[str, S] = {
 
 _MOVES = {name for _, name in TRANSITIONS}
 
-# The classes of those names. What a user's own event calls itself moves no run.
+# The classes of those names. A custom event of the same name does not change a run's status.
 MOVING: frozenset[type[Event]] = frozenset(
     {
         ev.WorkflowStartedEvent,

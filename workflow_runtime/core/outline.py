@@ -1,4 +1,4 @@
-"""The steps of a workflow as plain data, for whoever draws or lists them: names, kinds and places, no behaviour."""
+"""The steps of a workflow as plain data, for drawings and lists: names, kinds and positions, no behaviour."""
 
 from __future__ import annotations
 

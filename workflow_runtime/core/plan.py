@@ -55,7 +55,7 @@ class Node:
         self.top = top
 
     def execute(self, frame: Any, flow: Any) -> Coroutine[Any, Any, StepOutput]:
-        """Run this node at the place that ``frame`` stands at, with the input that ``flow`` has gathered."""
+        """Run this node at the position of ``frame``, with the input from ``flow``."""
         raise NotImplementedError
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Node]]:
@@ -67,7 +67,7 @@ class Node:
 
     @property
     def policies(self) -> HumanReview | None:
-        """Deadline and limits of the questions of this node, also of those that are no guards (a failed step, a tool)."""
+        """Deadline and limits of the questions of this node, also of those that are not guards (a failed step, a tool)."""
         return self.review
 
     def nested(self) -> Sequence[Node]:
@@ -92,7 +92,7 @@ class Plan:
         self.hosted = hosted
         self.nesting = nesting
         self.static: dict[str, Node] = {path: node for top in root for path, node in top.walk()}
-        import hashlib  # it loads OpenSSL: where a workflow is built, not where it is named
+        import hashlib  # it loads OpenSSL: only when a workflow is built, not when its class is imported
 
         self.names = frozenset(node.name for node in self.static.values())
         text = "\n".join(f"{path} {node.kind}" for path, node in self.static.items())
@@ -104,8 +104,8 @@ class Plan:
 
 
 def refuse_duplicates(nodes: Sequence[Node], prefix: str = "") -> None:
-    """BuildError when two steps of one sequence (or two branches, two choices) share a name: each is known by its name
-    there. Steps of different containers may; who looks such a name up is told. A nested workflow has names of its own.
+    """BuildError when two steps of one sequence (or two branches, two choices) share a name: each is looked up by its name
+    there. Steps of different containers may; looking such a name up raises. A nested workflow has its own names.
     """
     seen: dict[tuple[str, str], str] = {}
     for node in nodes:

@@ -1,12 +1,12 @@
-"""A reader's position in the log of a run, and what of its history a take-over leaves valid. Pure. (D3, D15)
+"""A reader's position in the log of a run, and the part of its history that stays valid after a take-over. Pure. (D3, D15)
 
 Events are numbered once for all attempts of a run, and the log has each number once. A process may publish more than it
-stores before it dies. The next attempt starts behind the last *stored* event, so it gives some numbers a second time; what
-readers had seen under these numbers is superseded. A number alone therefore does not say what a reader has seen: a
-position is the attempt (``epoch``) and the number (``seq``) of the last event, which together are an event's ``id``.
+stores before it dies. The next attempt starts after the last *stored* event, so it uses some numbers a second time; events
+that readers had seen under these numbers are superseded. A number alone therefore does not identify what a reader has seen:
+a position is the attempt (``epoch``) and the number (``seq``) of the last event, which together are an event's ``id``.
 
-``stored_end`` tells from the log where an attempt's stored events end; every reader that comes back with a position
-uses it. ``Cursor`` then tells new events from those that the reader has.
+``stored_end`` finds in the log where an attempt's stored events end; every reader that reconnects with a position uses it.
+``Cursor`` then separates new events from those that the reader has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..model.events import Event, StepContentEvent
 __all__ = ["Cursor", "Position", "Row", "content_after", "last_number", "parse_position", "stored_end"]
 
 
-_LARGEST = 2**63 - 1  # what databases count with
+_LARGEST = 2**63 - 1  # the largest integer of the databases
 
 
 class Position(NamedTuple):
@@ -68,15 +68,15 @@ def _is_number(text: str) -> bool:
 
 
 def stored_end(position: Position) -> Generator[int, Row | None, int]:
-    """Up to which number the history of a reader at ``position`` is what the log says: ``position.seq``, or the last
-    number that was stored of the reader's attempt and those before it, where that is smaller.
+    """The number up to which the history of a reader at ``position`` agrees with the log: ``position.seq``, or the last
+    stored number of the reader's attempt and those before it, if that is smaller.
 
-    Ask it only when the run is at a later attempt than the reader: until then the log may still grow under the reader's.
+    Call it only when the run is at a later attempt than the reader: until then the log may still grow under the reader's.
 
-    It yields numbers; send it the first row of the log whose ``last_seq`` is larger, or None where there is none. The
-    number of rows that it asks for grows with the logarithm of the distance.
+    It yields numbers; send it the first row of the log whose ``last_seq`` is larger, or None. The number of rows that it
+    needs grows with the logarithm of the distance.
     """
-    # Rows are in the order of numbers and of attempts. Before ``low`` they are of the reader's history, behind ``high`` not.
+    # Rows are in the order of numbers and attempts: up to ``low`` of the reader's history, after ``high`` not.
     low, high, step = -1, position.seq, 1
     while high - low > 1:
         probe = (low + high) // 2 if low >= 0 else max(high - step, 0)
@@ -89,15 +89,16 @@ def stored_end(position: Position) -> Generator[int, Row | None, int]:
 
 
 def last_number(event: Event) -> int:
-    """The last number that an event stands for: merged text stands for several."""
+    """The last number that an event covers: merged text covers several."""
     return getattr(event, "last_seq", None) or event.seq
 
 
 class Cursor:
-    """Tells the events that a reader has not seen from those that it has, and cuts merged text in which it stands.
+    """Separates the events that a reader has not seen from those that it has, and splits merged text at the reader's
+    position.
 
-    Events come in the order of the log. Within one batch (``mark`` begins one) merged texts may overlap, where no log is
-    kept: what is new is what lies behind ``position`` as it was at the last ``mark``.
+    Events come in the order of the log. Without a log, merged texts may overlap within one batch (``mark`` begins one):
+    text is new if its number is above the ``position`` at the last ``mark``.
     """
 
     __slots__ = ("_seen", "position")
@@ -115,8 +116,8 @@ class Cursor:
         self._seen = self.position
 
     def take(self, event: Event) -> Event | None:
-        """The event, or what is new of it; None for one that was seen. An event of a later attempt under a number that
-        was seen supersedes what the reader has from that number on."""
+        """The event, or its new part; None for one that was seen. An event of a later attempt under a number that was seen
+        supersedes what the reader has from that number on."""
         epoch, seq, last = event.epoch, event.seq, last_number(event)
         if epoch > self._seen.epoch:
             self._seen = Position(epoch, min(self._seen.seq, seq - 1))
@@ -130,7 +131,7 @@ class Cursor:
 
 
 def content_after(event: StepContentEvent, after: int) -> StepContentEvent:
-    """The part of a merged chunk whose numbers are larger than ``after``; there is one."""
+    """The part of a merged chunk whose numbers are larger than ``after``; it is not empty."""
     if event.lengths is None or after < event.seq:
         return event
     seqs = event.seqs

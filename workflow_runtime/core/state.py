@@ -68,6 +68,9 @@ def snapshot(state: dict[str, Any]) -> dict[str, bytes]:
             return {_key(key): encode_value(value, f"session_state[{key!r}]") for key, value in list(state.items())}
         except RuntimeError:  # a worker thread changed a nested dict under our feet: look again
             continue
+        except UnserializableError as error:
+            if not isinstance(error.__cause__, RuntimeError):  # a nested set, for one
+                raise
     return {_key(key): encode_value(copied(value), f"session_state[{key!r}]") for key, value in list(state.items())}
 
 

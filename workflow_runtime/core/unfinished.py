@@ -1,4 +1,4 @@
-"""What a run that ended early had made inside the steps that it did not finish. spec: decisions 6"""
+"""The outputs of a run that ended early, inside the steps that it did not finish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``run_context.ask``: a question in the middle of a step, waited for or looked up. spec: decisions 5."""
+"""``run_context.ask``: a question in the middle of a step, waited for or looked up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A branch's hold on the session state: a copy, made when it is first asked for, and how it is merged. spec: decisions 7."""
+"""A branch's hold on the session state: a copy, made when it is first asked for, and how it is merged."""
 
 from __future__ import annotations
 

@@ -25,8 +25,11 @@ async def run_branches(
     fail_fast: bool,
     wait_for: int | None,
     max_concurrency: int | None,
+    was_begun: Callable[[int], bool],
 ) -> list[StepOutput | None]:
-    """The outputs in the order of ``thunks``, None for a branch that was cancelled since enough others had succeeded.
+    """The outputs in the order of ``thunks``, None for a branch that was cancelled since enough others had succeeded, or
+    that did not begin before one said ``stop``. Of a branch that waits for a place, ``was_begun`` says whether it had begun
+    in a walk before this one.
 
     Raises:
         Exception: With ``fail_fast`` the first failure, the others as its notes. Without, the failure of the one branch
@@ -37,7 +40,7 @@ async def run_branches(
     """
     if not thunks:
         return []
-    branches = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency)
+    branches = _Branches(len(thunks), strands, fail_fast, wait_for, max_concurrency, was_begun)
     strands.change(len(thunks) - 1)
     try:
         async with anyio.create_task_group() as group:
@@ -60,7 +63,13 @@ class _Branches:
     leaves it, so that the group raises nothing else."""
 
     def __init__(
-        self, count: int, strands: Strands, fail_fast: bool, wait_for: int | None, max_concurrency: int | None
+        self,
+        count: int,
+        strands: Strands,
+        fail_fast: bool,
+        wait_for: int | None,
+        max_concurrency: int | None,
+        was_begun: Callable[[int], bool],
     ) -> None:
         self.outputs: list[StepOutput | None] = [None] * count
         self.failures: list[Exception] = []
@@ -71,15 +80,17 @@ class _Branches:
         self.left = count
         self.held = 0  # strands of a branch that has ended, and cut the others off
         self._is_cut = False
+        self._is_stopped = False  # a branch has said stop
+        self._was_begun = was_begun
         self.scope: anyio.CancelScope
         self._strands = strands
         self._fail_fast = fail_fast
         self._wait_for = wait_for
-        self._places = _Places(max_concurrency, strands) if max_concurrency is not None else None
+        self._places = _Places(max_concurrency, count, strands) if max_concurrency is not None else None
 
     async def run(self, position: int, thunk: Thunk) -> None:
         try:
-            output = await (thunk() if self._places is None else self._in_place(self._places, thunk))
+            output = await (thunk() if self._places is None else self._in_place(self._places, position, thunk))
         except Suspended:
             self.suspended += 1
         except Rejected as signal:
@@ -93,6 +104,8 @@ class _Branches:
         except BaseException as error:
             self._fail(_failure(position, error))
         else:
+            if output is None:
+                return
             self.outputs[position] = output
             self.succeeded += output.success
             if self._wait_for is not None and self._enough:
@@ -104,10 +117,15 @@ class _Branches:
             elif self.left:  # the last branch hands its strand back to the container
                 self._strands.change(-1)
 
-    async def _in_place(self, places: _Places, thunk: Thunk) -> StepOutput:
-        await places.take()
+    async def _in_place(self, places: _Places, position: int, thunk: Thunk) -> StepOutput | None:
+        """The output; None where another branch has said stop before there was a place."""
+        await places.take(position)
         try:
-            return await thunk()
+            if self._is_stopped and not self._was_begun(position):
+                return None
+            output = await thunk()
+            self._is_stopped = self._is_stopped or output.stop
+            return output
         finally:
             places.give()
 
@@ -160,20 +178,19 @@ def _failure(position: int, error: BaseException) -> Exception:
 
 
 class _Places:
-    """``max_concurrency`` places, first come, first served. A strand that is given one counts as busy from then on, not
-    only once its task runs, or the run could seem quiet in between."""
+    """``max_concurrency`` places, given in the order of the branches, whichever task is scheduled first. A strand that is
+    given one counts as busy from then on, not only once its task runs, or the run could seem quiet in between."""
 
-    def __init__(self, count: int, strands: Strands) -> None:
-        self._free = count
+    def __init__(self, places: int, branches: int, strands: Strands) -> None:
+        self._given = set(range(min(places, branches)))
+        self._without = deque(range(len(self._given), branches))
+        self._waiting: dict[int, anyio.Event] = {}
         self._strands = strands
-        self._queue: deque[anyio.Event] = deque()
 
-    async def take(self) -> None:
-        if self._free:
-            self._free -= 1
+    async def take(self, position: int) -> None:
+        if position in self._given:
             return
-        given = anyio.Event()
-        self._queue.append(given)
+        given = self._waiting[position] = anyio.Event()
         self._strands.change(-1)
         try:
             await given.wait()
@@ -182,13 +199,18 @@ class _Places:
             if given.is_set():
                 self.give()
             else:
-                self._queue.remove(given)
+                self._without.remove(position)
+                del self._waiting[position]
                 self._strands.busy += 1
             raise
 
     def give(self) -> None:
-        if self._queue:
+        """A branch has left its place: it is the next one's."""
+        if not self._without:
+            return
+        position = self._without.popleft()
+        self._given.add(position)
+        given = self._waiting.pop(position, None)
+        if given is not None:  # else its task has not run yet, and finds its place
             self._strands.busy += 1
-            self._queue.popleft().set()
-        else:
-            self._free += 1
+            given.set()

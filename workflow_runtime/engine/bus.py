@@ -249,6 +249,11 @@ class Buffer:
             if self._open.get(taken.key) is taken:
                 del self._open[taken.key]
 
+    @property
+    def is_awaited(self) -> bool:
+        """True while a reader waits for the next event."""
+        return self._wake is not None
+
     async def drained(self) -> None:
         """Wait until the reader has taken half of it, or has gone."""
         if self.full:

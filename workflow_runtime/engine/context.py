@@ -19,10 +19,12 @@ from ..core.life import PAUSED
 from ..core.plan import Node, segment
 from ..model import checks
 from ..model import events as ev
+from ..model.callback import Callback
 from ..model.enums import OnTimeout
 from ..model.errors import EngineError, InputError
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
+from ..model.text import with_article
 from ..steps.build import build_step
 from ..steps.signals import Suspended
 from ..steps.step import Step
@@ -30,6 +32,7 @@ from .asking import ask
 from .bus import stamp
 from .edits import edit, give_back_inside
 from .identity import Places, mark_of
+from .receiving import checked_topic, make_callback, messages, receive
 from .said import Said
 
 if TYPE_CHECKING:
@@ -199,7 +202,7 @@ class RunContext:
             made = event
         else:
             raise TypeError(
-                f"emit() takes a CustomEvent, a mapping or keywords, not a {type(event).__name__}: {event!r}"
+                f"emit() takes a CustomEvent, a mapping or keywords, not {with_article(type(event).__name__)}: {event!r}"
             )
         self._on_loop(self._publish, made)
 
@@ -392,6 +395,62 @@ class RunContext:
             return await ask(
                 self._frame, self._node, self.path, self.attempt, number, question, schema, timeout, on_timeout
             )
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    async def receive(self, topic: str, schema: Any = None, *, timeout: float | None = None) -> Any:
+        """The next message on ``topic`` that was sent to this run (``Workflow.send``), waited for if there is none.
+
+        ``schema`` is a pydantic model, a dataclass or another type that JSON can be converted to; None takes anything. The
+        run is PAUSED while all of its branches wait, as for ``ask``: it holds nothing but memory, and after ``evict_after``
+        seconds not that. Each message is received once: a step that is entered again gets the same one back, in the order
+        of its calls. Messages of a topic come in the order in which they were sent.
+
+        Raises:
+            MessageTimeout: None came within ``timeout`` seconds.
+            MessageRefused: It does not fit ``schema``. It counts as received: another call waits for the next one.
+            StepChanged: The step, entered again, asks for another topic than it did the first time.
+            EngineError: It is called in a condition, selector, end condition or ``over`` of a container.
+        """
+        checked_topic(topic, "receive(): ")
+        checks.seconds(timeout, "timeout", "receive(): ", error=InputError)
+        if self._said is None:
+            raise EngineError(
+                f"{self.path}: run_context.receive() works in a step and in a function that is a workflow, not in one that"
+                " decides; receive in a step before it"
+            )
+        number = self._place("receive")
+        await self._frame.run.going_on()
+        self._said.noting = True
+        self._mark()
+        with self._waiting_part():
+            return await receive(self._frame, self._node, self.path, self.attempt, number, topic, schema, timeout)
+
+    async def inbox(self, topic: str) -> list[Any]:
+        """The messages on ``topic`` that have come and that no step has received, without waiting: a long step, such as one
+        that runs an agent, can be steered by them. A step that is entered again gets the same ones back."""
+        checked_topic(topic, "inbox(): ")
+        number = self._place("messages")
+        await self._frame.run.going_on()
+        self._mark()
+        with self._part():
+            return await messages(self._frame, self.path, number, topic)
+
+    async def callback(self, topic: str, *, expires: float = 86_400.0) -> Callback:
+        """An address at which anybody who knows it can send one message on ``topic`` to this run, without credentials, in
+        the next ``expires`` seconds. ``callback.url("https://flows.example.com")`` is the address at a server
+        (``workflow_app``); ``receive`` then waits for the message. Needs a database."""
+        checked_topic(topic, "callback(): ")
+        checks.seconds(expires, "expires", "callback(): ", none=None, error=InputError)
+        if self._frame.definition.db is None:
+            raise EngineError(
+                "run_context.callback() needs a database, in which others find the run; give the workflow one"
+            )
+        number = self._place("callback")
+        await self._frame.run.going_on()
+        self._mark()
+        with self._part():
+            return await make_callback(self._frame, self.path, number, topic, expires)
 
     async def step(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Run a step inside a callable workflow: journalled, streamed and retried like a declared one; its content.

@@ -44,6 +44,7 @@ __all__ = [
     "PAUSED",
     "Cancelled",
     "Done",
+    "close_unsaved",
     "copy_output",
     "finish",
     "finish_whole",
@@ -257,6 +258,13 @@ def give_up_lost(run: Execution, error: Fenced) -> None:
     _close_unsaved(run, event)
 
 
+def close_unsaved(run: Execution, error: Exception) -> None:
+    """The run is over here, without an end that could be made: its caller gets ``error``, and the log has what is stored."""
+    logger.error("run %s could not be ended", run.id, exc_info=error)
+    run.raised = error
+    _close_unsaved(run, ev.WorkflowErrorEvent(**run.common(), error=error_text(error), error_type=error_name(error)))
+
+
 def _waits_for(run: Execution) -> frozenset[str]:
     return frozenset(item.id for item in run.pauses.open)
 
@@ -380,7 +388,7 @@ def _unwrapped(error: BaseException) -> BaseException:
 def _attach(error: BaseException, output: WorkflowRunOutput) -> None:
     raised: Any = getattr(error, "stands_for", error)
     try:
-        raised.run_output = output  # promised by decisions 1
+        raised.run_output = output
     except Exception:  # of a class that refuses attributes: the output is in the database and in the stream
         logger.debug("run %s: its output could not be attached to a %s", output.run_id, error_name(error))
 

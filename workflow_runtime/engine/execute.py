@@ -12,7 +12,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import CUT_OFF, Cancelled, Done, finish, finish_whole, give_up_lost
+from .ending import CUT_OFF, Cancelled, Done, close_unsaved, finish, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
@@ -61,7 +61,10 @@ async def execute_run(run: Execution) -> None:
         give_up_lost(run, outcome)
     elif run.life not in (Life.GONE, Life.ENDED) and not await put_aside(run, outcome):
         run.happen(Happening.FINISH)
-        cancelled_outside = await finish_whole(run, outcome) or cancelled_outside
+        try:
+            cancelled_outside = await finish_whole(run, outcome) or cancelled_outside
+        except Exception as error:  # a fault in how runs end: nobody shall wait for one that never comes
+            close_unsaved(run, error)
         run.happen(Happening.STORED)
     run.end()
     if cancelled_outside is not None:
@@ -95,6 +98,8 @@ async def _opened(run: Execution) -> Frame:
         await anyio.lowlevel.checkpoint()
     if not run.resumed:
         run.publish(ev.WorkflowStartedEvent)
+        if run.may_have_begun:
+            run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
         if run.recorder is not None:
             await (run.recorder.commit() if run.request.background else run.recorder.milestone())
     return frame

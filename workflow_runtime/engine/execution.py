@@ -25,7 +25,7 @@ from ..model.metrics import COUNTERS
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..model.step_io import StepOutput
-from ..storage.base import Fence
+from ..storage.base import Fence, MessageRow
 from . import pausing
 from .bus import Buffer, Bus
 from .canceller import Canceller
@@ -40,7 +40,7 @@ from .projector import Projector
 from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
-from .signals import Answered, Cancel, Evict, Fail, Release
+from .signals import Answered, Arrived, Cancel, Evict, Fail, Release
 
 if TYPE_CHECKING:
     from ..core.branch_state import Merges
@@ -79,6 +79,7 @@ class Execution:
         "life",
         "loop",
         "made_parking",
+        "may_have_begun",
         "merges",
         "opening",
         "output",
@@ -159,6 +160,7 @@ class Execution:
         self.tried: frozenset[str] = frozenset()  # answers that the walk under way, or the last one, began with
         self.end_is_lost = False  # it could not be stored: its caller is told, readers go on with the log
         self.opening: Callable[[], None] | None = None
+        self.may_have_begun = False  # in a process that died before it stored any of it; readers may have seen some
         self.forked_from: str | None = None
         self.deaths = 0  # of its processes, since its last outcome
         self.sleeping = 0  # how many of its branches sleep
@@ -345,6 +347,10 @@ class Execution:
     def answered(self, stored: list[Requirement]) -> None:
         """Answers are stored: take over those that are new here and go as far as they reach."""
         self.bus.signal(self, Answered(stored))
+
+    def arrived(self, messages: list[MessageRow]) -> None:
+        """Messages are stored: give those that are new here to the steps that wait for them."""
+        self.bus.signal(self, Arrived(messages))
 
     def withdraw(self, path: str) -> None:
         """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""

@@ -1,4 +1,4 @@
-"""An agent or team that stops to ask (a tool to approve): the question becomes the run's. spec: agno-behaviour 4.2."""
+"""An agent or team that stops to ask (a tool to approve): the question becomes the run's."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -397,23 +397,32 @@ class Frame:
 
     async def branches(
         self,
-        thunks: Sequence[Callable[[], Awaitable[StepOutput]]],
+        thunks: Mapping[str, Callable[[], Awaitable[StepOutput]]],
         *,
         fail_fast: bool = True,
         wait_for: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
+        paths = list(thunks)
         try:
             return await run_branches(
-                thunks,
+                list(thunks.values()),
                 self.run.parking.strands,
                 fail_fast=fail_fast,
                 wait_for=wait_for,
                 max_concurrency=max_concurrency,
+                was_begun=lambda position: self._was_begun(paths[position]),
             )
         finally:
             if self.branch is not None:
                 self.branch.forget_reads()
+
+    def _was_begun(self, path: str) -> bool:
+        """Whether the journal knows the node at ``path``, or it has asked something."""
+        run = self.run
+        return run.journal.get(path) is not None or (
+            run.has_questions and any(within(item.path, path) for item in run.pauses.by_id.values())
+        )
 
     # -- people --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The heartbeat: one timer per loop that keeps the leases of its runs and hears of cancel requests. spec: decisions 6."""
+"""The heartbeat: one timer per loop that keeps the leases of its runs and hears of cancel requests."""
 
 from __future__ import annotations
 
@@ -63,11 +63,12 @@ def _look_now(run: Execution) -> None:
 class Heart:
     """The runs of one loop that have a database."""
 
-    __slots__ = ("__weakref__", "runs", "stopped", "unread")
+    __slots__ = ("__weakref__", "runs", "stopped", "undelivered", "unread")
 
     def __init__(self) -> None:
         self.runs: dict[str, Execution] = {}
         self.unread: dict[str, Execution] = {}  # which have new answers in the database
+        self.undelivered: dict[str, Execution] = {}  # which have new messages there
         self.stopped = False
         later(LOOK_SECONDS, self._beat)
 
@@ -157,10 +158,16 @@ class Heart:
                 run.loop.call(partial(_cancel, run))
             elif signal.kind == "answered":
                 self.unread[run.id] = run
+            elif signal.kind == "message":
+                self.undelivered[run.id] = run
         for run_id, run in list(self.unread.items()):  # one that cannot be read now is read at the next beat
             answers = await requirements_of(db, run_id)
             del self.unread[run_id]
             run.loop.call(partial(run.answered, answers))
+        for run_id, run in list(self.undelivered.items()):
+            messages = await db.load_messages(run_id, after=run.people.messages_taken)
+            del self.undelivered[run_id]
+            run.loop.call(partial(run.arrived, messages))
 
 
 def _is_stored(run: Execution) -> bool:

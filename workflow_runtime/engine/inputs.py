@@ -1,4 +1,4 @@
-"""The input of a run against its schema. spec: agno-behaviour 1.3."""
+"""The input of a run against its schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ..model import checks
 from ..model.errors import BuildError, InputError
 from ..model.media import Audio, File, Image, Media, Video
-from ..model.text import is_model, read_json
+from ..model.text import is_model, read_json, with_article
 
 __all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
 
@@ -35,8 +35,8 @@ def _media(value: Any, name: str, *, error: type[Exception]) -> None:
     for item in value:
         if not isinstance(item, kind):
             raise error(
-                f"{name} holds a {type(item).__name__}; write {kind.__name__}(url=...), {kind.__name__}(filepath=...)"
-                f" or {kind.__name__}(content=...)"
+                f"{name} holds {with_article(type(item).__name__)}; write {kind.__name__}(url=...),"
+                f" {kind.__name__}(filepath=...) or {kind.__name__}(content=...)"
             )
 
 

@@ -20,7 +20,7 @@ __all__ = ["Pauses", "Requirement"]
 Requirement = StepRequirement | ErrorRequirement
 
 
-_MID_STEP = frozenset({"ask", "executor"})  # kinds of questions that a step asks once it has begun
+_MID_STEP = frozenset({"ask", "executor", "receive"})  # kinds of questions that a step asks once it has begun
 
 
 class Pauses:
@@ -68,6 +68,15 @@ class Pauses:
             new.append(item.id)
         return new
 
+    def answer(self, answered: Requirement) -> None:
+        """Take an answer that no caller gave, and that is not stored yet."""
+        self.add(answered)
+        self.fresh[answered.id] = None
+
+    def unused(self) -> list[Requirement]:
+        """Those whose answer no step has used yet."""
+        return [self.by_id[name] for name in self.fresh]
+
     def use(self, requirement_id: str, now: float) -> bool:
         """True the first time that an answer is used after it was given."""
         if requirement_id not in self.fresh:
@@ -81,7 +90,12 @@ class Pauses:
     def withdraw(self, path: str, now: float) -> list[Requirement]:
         """Withdraw the open questions at and below ``path`` ("" for all of the run's); those that were."""
         gone = [item for item in self.open if not path or within(item.path, path)]
-        for item in gone:
+        unreceived = [
+            item for item in self.unused() if item.kind == "receive" and (not path or within(item.path, path))
+        ]
+        for item in unreceived:  # its message is given to another wait
+            del self.fresh[item.id]
+        for item in [*gone, *unreceived]:
             item.withdrawn_at = now
             self.changed[item.id] = item
         return gone

@@ -119,12 +119,14 @@ def _deliver_and_open(run: Execution) -> None:
 
 def _untried(run: Execution) -> bool:
     """Whether there are answers that the walk under way did not begin with, and no step has used."""
+    run.people.take_messages(run)
     return bool(run.pauses.fresh) and frozenset(run.pauses.fresh) != run.tried
 
 
 def deliver(run: Execution) -> None:
     """Wake the steps that wait for the new answers. When none does and nothing else works, the tree is walked again."""
     parking = run.parking
+    run.people.take_messages(run)
     if parking.wake(run.pauses.fresh) or _works(run):
         return
     if _untried(run):

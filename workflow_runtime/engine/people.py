@@ -1,5 +1,7 @@
 """The people of a run: the subscriber of its bus that keeps what is asked of them and takes their answers. (D8)
 
+Messages are answers, too: to a step that waits for one (``inbox``).
+
 A question is opened beside the event that tells of it, and stored with the next commit. Answers are stored before they are
 signalled. A deadline is no signal: the Runtime continues a run whose deadline has passed, the answer that its policy gives
 is stored, and signalled as any other.
@@ -12,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.life import Happening, Life
 from . import pausing
+from .inbox import Inbox, waits_in
 from .pauses import Pauses, Requirement
-from .signals import Answered
+from .signals import Answered, Arrived
 from .step_events import question_withdrawn
 from .stored import requirements_of
 
@@ -26,10 +29,11 @@ __all__ = ["People"]
 class People:
     """The questions of one run, which most runs do not have."""
 
-    __slots__ = ("_pauses",)
+    __slots__ = ("_inbox", "_pauses")
 
     def __init__(self, pauses: Pauses | None) -> None:
         self._pauses = pauses
+        self._inbox: Inbox | None = None
 
     @property
     def pauses(self) -> Pauses:
@@ -60,6 +64,8 @@ class People:
         """The branch at ``path`` ("" for the whole run) was given up: its open questions need no answer any more."""
         if not self.has_questions:
             return
+        if self._inbox is not None:
+            self._inbox.give_back(self.pauses, path)
         for item in self.pauses.withdraw(path, run.clock.time()):
             if path:  # the end of the run says it of all that is left
                 run.bus.publish(question_withdrawn(run, item))
@@ -72,8 +78,50 @@ class People:
         return bool(new)
 
     async def read_answers(self, run: Execution) -> None:
-        """Signal all answers that the database has."""
+        """Signal all answers that the database has, and take in all messages."""
         if run.recorder is not None:
             run.answered(await requirements_of(run.recorder.db, run.id))
+            if waits_in(self.pauses.open):
+                await self.inbox(run).read(run)
+                self.take_messages(run)
 
-    handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {Answered: answered}
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def inbox(self, run: Execution) -> Inbox:
+        if self._inbox is None:
+            self._inbox = Inbox(run.id, run.journal, self.pauses)
+        return self._inbox
+
+    @property
+    def messages_seen(self) -> int | None:
+        """The number of the last message that the run has taken in; None where no step waits for one."""
+        if self._pauses is None or not waits_in(self._pauses.open):
+            return None
+        return self.messages_taken
+
+    @property
+    def messages_taken(self) -> int:
+        """The number of the last message that is known here."""
+        return self._inbox.seen if self._inbox is not None else 0
+
+    def take_messages(self, run: Execution) -> None:
+        """Let the messages that are here answer the steps that wait for them."""
+        if self._inbox is not None:
+            self._inbox.take_in(self.pauses, run.clock.time())
+
+    def arrived(self, run: Execution, signal: Arrived) -> bool:
+        """Keep the messages; a run that works on takes them in. While a pause is being stored they wait for what comes of
+        it: of a run that is paused then, a continue reads them again."""
+        if run.life in (Life.ENDING, Life.ENDED, Life.GONE):
+            return False
+        self.inbox(run).keep(signal.messages)
+        if run.happen(Happening.ANSWERED) is Life.RUNNING:
+            pausing.deliver(run)
+        elif run.life in (Life.WAITING, Life.WAKING):
+            self.take_messages(run)
+        return True
+
+    handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {
+        Answered: answered,
+        Arrived: arrived,
+    }

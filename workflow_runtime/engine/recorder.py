@@ -36,6 +36,7 @@ from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
 from .mutex import Mutex
+from .stored import stored_kind
 
 if TYPE_CHECKING:
     from .branch import Branch
@@ -362,6 +363,7 @@ class Recorder:
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
                     waits_for=waits_for,
+                    messages_seen=run.people.messages_seen if waits_for else None,
                 )
                 if batch.is_empty:
                     return
@@ -490,7 +492,7 @@ class Recorder:
             user_id=run.request.user_id,
             workflow_id=run.definition.id,
             path=item.path,
-            kind=item.kind,
+            kind=stored_kind(item),
             created_at=item.created_at or run.clock.time(),
             timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
             answered_at=item.answered_at,

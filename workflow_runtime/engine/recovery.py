@@ -1,4 +1,4 @@
-"""Taking over runs whose process died. spec: decisions 6."""
+"""Taking over runs whose process died."""
 
 from __future__ import annotations
 

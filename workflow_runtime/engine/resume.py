@@ -33,12 +33,13 @@ from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution
 from .fork import journal_of, load_journal, load_steps
 from .host import find_live, find_parked, register, run_awaited
+from .inbox import Inbox, waits_in
 from .joined import Joined
 from .loops import whole
 from .pauses import Pauses, Requirement
 from .process import current
 from .request import Definition, Input, RunRequest
-from .sessions import open_session, turn_before_claim
+from .sessions import open_session, turn_after_claim, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
@@ -85,9 +86,12 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
     requirements: list[Requirement] = [*(output.step_requirements or ()), *(output.error_requirements or ())]
     pauses = Pauses(requirements)
     check_plan(asked.definition.plan, output.journal, asked.allow_plan_change, pauses.open)
+    parked = find_parked(asked.run_id)
+    if parked is not None and parked.loop.is_here():
+        parked.people.take_messages(parked)
+        pauses.absorb(parked.pauses.unused())
     answers = answers_of(asked, pauses)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
-    parked = find_parked(asked.run_id)
     if parked is not None and parked.loop.is_here():
         parked.pauses.absorb(answers)
         return reopened(parked, parked.epoch + 1)
@@ -146,7 +150,10 @@ class _Taken(Exception):
 
 async def _claimed(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> Execution | None:
     claimed = await _claim_with_answers(asked, db, row, answered)
-    return await continued(asked, db, row, claimed) if claimed is not None else None
+    if claimed is None:
+        return None
+    async with turn_after_claim(asked.definition, row.session_id, current().owner, row.run_id):
+        return await continued(asked, db, row, claimed)
 
 
 async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answered: bool) -> RunRow | None:
@@ -156,6 +163,10 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     """
     pauses = Pauses(await requirements_of(db, row.run_id))
     journal = Journal(await load_journal(db, row))
+    if waits_in(pauses.open):
+        inbox = Inbox(row.run_id, journal, pauses)
+        inbox.keep(await db.load_messages(row.run_id))
+        inbox.take_in(pauses, asked.definition.clock.time())
     if row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
@@ -282,8 +293,11 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     if parked is not None and parked.loop.is_here():
         if parked.life is Life.PAUSING:
             await parked.completion.wait()
+        if waits_in(parked.pauses.open):
+            await parked.people.inbox(parked).read(parked)
         if parked.parked and parked.epoch == claimed.attempt - 1:
             parked.pauses.absorb(requirements)
+            parked.people.take_messages(parked)
             parked.goes_on(background=asked.background, keep_log=asked.keep_log)
             return _cancelled_if_asked(reopened(parked, claimed.attempt), asked, claimed)
         parked.evict()  # the run went on elsewhere meanwhile
@@ -304,6 +318,7 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     if before.status is RunStatus.pending or (before.queue is not None and not run.bus.seq and not steps):
         # It was claimed at most, and nothing of it was begun.
         run.resumed = False
+        run.may_have_begun = before.owner is not None
         run.output.status = RunStatus.pending
     else:
         run.opening = lambda: run.publish(ev.WorkflowResumedEvent, attempt=run.epoch, after_seq=run.bus.seq)
@@ -363,7 +378,8 @@ async def execution_of(
     if asked.store_events:
         output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
-    return new_execution(
+    messages = await db.load_messages(row.run_id) if waits_in(pauses.open) else ()
+    run = new_execution(
         asked,
         output,
         pauses,
@@ -374,6 +390,10 @@ async def execution_of(
         seq=max(row.seq, events[-1].last_seq if events else 0),
         was=was,
     )
+    if messages:
+        run.people.inbox(run).keep(messages)
+        run.people.take_messages(run)
+    return run
 
 
 def new_execution(

@@ -1,4 +1,4 @@
-"""Sessions: whose they are, what state a run starts with, and who may run when. spec: decisions 7."""
+"""Sessions: whose they are, what state a run starts with, and who may run when."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ __all__ = [
     "refresh",
     "refuse_other_user",
     "release_lock",
+    "turn_after_claim",
     "turn_before_claim",
 ]
 
@@ -403,6 +404,19 @@ class Turn:
             line.turns.remove(self)
             if line.turns and (moved := line.turns[0]._moved) is not None:
                 moved.set()
+
+
+@asynccontextmanager
+async def turn_after_claim(definition: Definition, session_id: str, process: str, run_id: str) -> AsyncIterator[None]:
+    """The run is claimed, and with policy "reject" has the session. What raises in the block, before the run's own turn goes
+    on with it, gives the session back."""
+    try:
+        yield
+    except BaseException:
+        if definition.session_policy == "reject" and definition.db is not None:
+            with anyio.CancelScope(shield=True):
+                await release_lock(definition.db, *turn_lock(session_id, process, run_id))
+        raise
 
 
 def storage_needed(db: BaseDb | None, what: str) -> BaseDb:

@@ -6,15 +6,16 @@ What must not be lost is stored before it is signalled; then a signal only says 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from ..storage.base import MessageRow
     from .execution import Execution
     from .pauses import Requirement
 
-__all__ = ["Answered", "Cancel", "Evict", "Fail", "Release", "Signal", "SignalSubscriber"]
+__all__ = ["Answered", "Arrived", "Cancel", "Evict", "Fail", "Release", "Signal", "SignalSubscriber"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,14 @@ class Answered:
     requirements: list[Requirement]
 
 
-Signal = Cancel | Fail | Evict | Release | Answered
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """These messages to the run are stored, among others that may be known."""
+
+    messages: Sequence[MessageRow]
+
+
+Signal = Cancel | Fail | Evict | Release | Answered | Arrived
 
 
 class SignalSubscriber(Protocol):

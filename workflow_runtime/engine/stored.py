@@ -6,10 +6,18 @@ from ..model import codec
 from ..model.enums import RunStatus
 from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.run import WorkflowRunOutput
-from ..storage.base import BaseDb, EventRow, RequirementRow, RunRow
+from ..storage.base import RECEIVES, BaseDb, EventRow, RequirementRow, RunRow
 from .pauses import Requirement
 
-__all__ = ["all_events", "load_output", "output_of", "requirement_of", "requirement_row", "requirements_of"]
+__all__ = [
+    "all_events",
+    "load_output",
+    "output_of",
+    "requirement_of",
+    "requirement_row",
+    "requirements_of",
+    "stored_kind",
+]
 
 _PAGE = 2000
 _ASKING = frozenset({RunStatus.paused, RunStatus.running})
@@ -57,6 +65,11 @@ def requirement_of(row: RequirementRow) -> Requirement:
     return item
 
 
+def stored_kind(item: Requirement) -> str:
+    """The kind of a question, by which the database finds those that wait for a message on a topic."""
+    return f"{RECEIVES}{item.topic}" if isinstance(item, StepRequirement) and item.kind == "receive" else item.kind
+
+
 def requirement_row(item: Requirement, run: RunRow) -> RequirementRow:
     """The row of a question of the stored ``run``."""
     return RequirementRow(
@@ -66,7 +79,7 @@ def requirement_row(item: Requirement, run: RunRow) -> RequirementRow:
         user_id=run.user_id,
         workflow_id=run.workflow_id,
         path=item.path,
-        kind=item.kind,
+        kind=stored_kind(item),
         created_at=item.created_at or 0.0,
         timeout_at=item.timeout_at.timestamp() if item.timeout_at else None,
         answered_at=item.answered_at,

@@ -5,7 +5,7 @@ The stream is an object fed by a hosted task; no scope or task group is open acr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -19,6 +19,7 @@ from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from .bus import Buffer, ReaderTooSlow
 from .failures import shorten
+from .reading import AsyncReading, loop_left
 
 if TYPE_CHECKING:
     from .completion import Completion
@@ -39,8 +40,9 @@ class RunStream:
     follow, from the log: WorkflowResumed, then what supersedes what was seen here. If it fails there, Fenced is raised, with
     ``run_output``.
 
-    Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end; a bare ``break`` drops
-    the last reference, and then the run is cancelled without anybody waiting. A background run goes on.
+    Leaving early cancels a foreground run: ``aclose()`` and ``async with`` also wait for its end. A bare ``break`` cancels
+    it without anybody waiting: at once where nothing else holds the stream, else if nobody reads on within a quarter of a
+    second (``result()``, another loop). A reader that takes its time reads with ``anext``. A background run goes on.
     After a failed run the iterator yields ``WorkflowError`` and then raises the step's exception. ``Fenced`` is raised
     without an end before it: another process has the run, and how it ends is said there.
     """
@@ -67,9 +69,10 @@ class RunStream:
         self._log: Subscription | None = None
         self._is_elsewhere = False  # another process has taken the run over, and what comes is of that one
         self._refused: Exception | None = None
+        self.is_unread = False  # a loop was left, and nobody has read since
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return AsyncReading(self)
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Itself: ``await acontinue_run(..., stream=True)`` and the same without ``await`` give one thing."""
@@ -90,6 +93,7 @@ class RunStream:
         """Nothing: a stream is left with ``aclose``."""
 
     async def __anext__(self) -> Event:
+        self.is_unread = False
         event, run = self._buffer.take_nowait(), self._run
         if event is not None and (run is None or not run.end_is_lost or not self._is_lost(event)):
             return event
@@ -168,6 +172,7 @@ class RunStream:
 
     async def take_some(self) -> list[Event]:
         """All events that are ready, at least one; empty at the end."""
+        self.is_unread = False
         try:
             if self._start is not None:
                 await self._begin()
@@ -267,6 +272,16 @@ class RunStream:
         run.detach(self._buffer)
         if self._owner:
             run.cancel(reason)
+
+    def loop_was_left(self) -> None:
+        """A loop over it has ended or was left; if nobody reads on, that leaves the run. From any thread."""
+        run = self._run
+        if run is not None and self._owner and not self._is_over():
+            loop_left(run.loop, self)
+
+    def leave_unread(self) -> None:
+        if not self._buffer.is_awaited:
+            self._leave(_LEFT)
 
     def _is_over(self) -> bool:
         """Whether the continuation that this stream began has ended; the run may be in a later one."""

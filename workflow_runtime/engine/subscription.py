@@ -1,4 +1,4 @@
-"""Following a run by its id: history from the log, then live, no gap or duplicate at the seam. spec: decisions 2.
+"""Following a run by its id: history from the log, then live, no gap or duplicate at the seam.
 
 Two sources have the events of a run: the log, and the bus of the process that executes it. The log is what counts. The bus
 is ahead of it, and of a process that has lost the run it is wrong from some number on; then the reader goes back to where

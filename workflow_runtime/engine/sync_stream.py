@@ -29,7 +29,8 @@ _of_main_thread: weakref.WeakSet[RunStream] = weakref.WeakSet()
 
 
 class SyncRunStream:
-    """Iterator over the events of one run. Leaving early (``close``, ``with``, Ctrl-C, or dropping it) cancels the run.
+    """Iterator over the events of one run. Leaving early (``close``, ``with``, Ctrl-C, or dropping it) cancels the run, and
+    so does leaving a ``for`` loop over it, if nobody reads on within a quarter of a second.
 
     ``close``, ``with`` and Ctrl-C wait for its end; after dropping it, the thread's next verb that reads waits, at most a
     few seconds. What is still open when the interpreter ends is closed then.
@@ -46,7 +47,7 @@ class SyncRunStream:
     def __iter__(self) -> Generator[Event, None, None]:
         # Not ``self``: Ctrl-C may fall on the first bytecode of a ``__next__``, before any ``try``. A generator goes on
         # inside its own.
-        return self._events
+        return _loop(self._events, self._stream)
 
     def __next__(self) -> Event:
         return next(self._events)
@@ -79,6 +80,21 @@ class SyncRunStream:
         self.close()
 
 
+def _loop(events: Generator[Event, None, None], stream: RunStream) -> Generator[Event, None, None]:
+    """What one ``for`` iterates over: it is closed when the loop is left, and ``events`` is not, to be read on."""
+    try:
+        for event in events:  # noqa: UP028  # ``yield from`` would close ``events``
+            yield event
+    except GeneratorExit:
+        stream.loop_was_left()
+        raise
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, between two events
+        _abandon(stream, wait=True)
+        raise
+
+
 def _events(stream: RunStream) -> Generator[Event, None, None]:
     if threading.current_thread() is threading.main_thread():
         _of_main_thread.add(stream)
@@ -91,12 +107,16 @@ def _events(stream: RunStream) -> Generator[Event, None, None]:
         shorten(error)
         raise
     except BaseException as error:
-        run = stream.abandon()
-        if run is not None:
-            portal.leave(partial(_ended, weakref.ref(run)))
-            if not isinstance(error, GeneratorExit):  # nobody waits in a finaliser
-                portal.settle()
+        _abandon(stream, wait=not isinstance(error, GeneratorExit))  # nobody waits in a finaliser
         raise
+
+
+def _abandon(stream: RunStream, *, wait: bool) -> None:
+    run = stream.abandon()
+    if run is not None:
+        portal.leave(partial(_ended, weakref.ref(run)))
+        if wait:
+            portal.settle()
 
 
 async def _ended(weak: weakref.ref[Execution]) -> None:

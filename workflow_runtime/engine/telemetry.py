@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span per run and per step, and three metrics, for whoever has configured an SDK. spec: decisions 9.
+"""OpenTelemetry: a span per run and per step, and three metrics, for whoever has configured an SDK.
 
 Nothing is sent anywhere by this package, and nothing of what a run reads, writes or says in its errors is recorded:
 names, ids, paths, kinds, states, error types and durations only. Without an SDK no observer is made at all.
@@ -12,8 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..model.events import Event
+from ..model.kinds import shape_of
 
 if TYPE_CHECKING:
+    from ..core.plan import Plan
     from .execution import Execution
 
 __all__ = ["measuring", "tracing"]
@@ -51,6 +53,13 @@ def _api(module: str) -> Any:
     return None if type(provider).__module__.startswith(module) else api
 
 
+def _kind(plan: Plan, event: Event) -> str:
+    """The kind of the step that started. One of the user's own publishes the events of a built-in kind."""
+    node = plan.find(event.path)
+    kind = _STARTS[event.event]
+    return node.kind if node is not None and shape_of(node.kind) == shape_of(kind) else kind
+
+
 def tracing(run: Execution) -> Callable[[Event], None] | None:
     """Spans for ``run``; None when no SDK is configured or the run is not sampled."""
     trace = _api("opentelemetry.trace")
@@ -60,7 +69,7 @@ def tracing(run: Execution) -> Callable[[Event], None] | None:
     attributes = {"workflow.id": definition.id, "workflow.run_id": run.id, "session.id": run.request.session_id}
     if run.request.user_id:
         attributes["user.id"] = run.request.user_id
-    spans = _Spans(trace, f"workflow {definition.name or definition.id}", attributes)
+    spans = _Spans(trace, f"workflow {definition.name or definition.id}", attributes, definition.plan)
     return spans.see if spans.root.is_recording() else None
 
 
@@ -68,12 +77,12 @@ class _Spans:
     """The open spans by path. While a node runs its span is the current one of its task, so that what a step function
     traces itself stands below it."""
 
-    def __init__(self, trace: Any, name: str, attributes: dict[str, str]) -> None:
+    def __init__(self, trace: Any, name: str, attributes: dict[str, str], plan: Plan) -> None:
         from opentelemetry import context
 
         self.trace, self.context = trace, context
         self.tracer = trace.get_tracer(_NAME)
-        self.name, self.attributes = name, attributes
+        self.name, self.attributes, self.plan = name, attributes, plan
         self.caller = context.get_current()
         self.root = self._begin()
         self.ended = False
@@ -94,7 +103,7 @@ class _Spans:
         if "" not in self.outside:
             self._enter("", self.root)
         if name in _STARTS:
-            self._start(event, _STARTS[name])
+            self._start(event, _kind(self.plan, event))
         elif name in _COMPLETES:
             self._end(event.path, None)
         elif name == "StepError":
@@ -197,7 +206,7 @@ def measuring(run: Execution) -> Callable[[Event], None] | None:
     def see(event: Event) -> None:
         name = event.event
         if name in _STARTS:
-            open_steps[event.path] = (clock.time(), _STARTS[name])
+            open_steps[event.path] = (clock.time(), _kind(run.definition.plan, event))
         elif (name in _COMPLETES or name == "StepError") and event.path in open_steps:
             started, kind = open_steps.pop(event.path)
             status = "ERROR" if name == "StepError" else "COMPLETED"

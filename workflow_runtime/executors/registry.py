@@ -24,6 +24,9 @@ _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
     "agents.RealtimeAgent": "workflow_runtime.executors.openai_agents:OpenAIAgentsAdapter",
     "agno.Agent": "workflow_runtime.executors.agno:AgnoAdapter",
     "agno.Team": "workflow_runtime.executors.agno:AgnoAdapter",
+    "google.App": "workflow_runtime.executors.adk:AdkAdapter",
+    "google.BaseNode": "workflow_runtime.executors.adk:AdkAdapter",
+    "google.Runner": "workflow_runtime.executors.adk:AdkAdapter",
     "langgraph.PregelProtocol": "workflow_runtime.executors.langgraph:LangGraphAdapter",
     "langgraph.StateGraph": "workflow_runtime.executors.langgraph:LangGraphAdapter",
     "llama_index.AgentWorkflow": "workflow_runtime.executors.llama_index:LlamaIndexAgentAdapter",
@@ -34,9 +37,12 @@ _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
 _MODULES = {
     "agents.Agent": "agents.agent",
     "agents.RealtimeAgent": "agents.realtime.agent",
+    "google.App": "google.adk.apps.app",
+    "google.BaseNode": "google.adk.workflow._base_node",
+    "google.Runner": "google.adk.runners",
     "workflows.Workflow": "workflows.workflow",
 }
-"""The module of a class whose package has a name that programs give to packages of their own."""
+"""The module of a class whose package has a name that programs give to packages of their own, or holds other libraries."""
 
 _made: dict[str, Adapter] = {}
 _installed: dict[str, str] | None = None

@@ -1,10 +1,11 @@
-"""The answer to a requirement as plain JSON: its schema, the check, and putting it in. spec: agno-behaviour 4.3.
+"""The answer to a requirement as plain JSON: its schema, the check, and putting it in.
 
 One vocabulary for terminals, pages, servers and tests: the names of the requirement's own fields. Which of them an answer
 has follows from what is asked:
 
     confirmation      confirmed, rejection_feedback
     user_input, ask   user_input
+    receive           user_input, with the one field value
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output
     iteration_review  confirmed, rejection_feedback, edited_output
@@ -31,6 +32,7 @@ __all__ = [
     "answer_schema",
     "checked",
     "confirm_executor",
+    "confirm_form",
     "defaults",
     "error_schema",
     "executor_answered",
@@ -190,6 +192,20 @@ def given(answered: StepRequirement) -> dict[str, Any]:
 
 
 # -- the questions of an executor --------------------------------------------------------------------------------------
+
+
+def confirm_form(asked: StepRequirement) -> None:
+    """Fill the form with what a yes says: True where it is one bool, else the defaults. ValueError where that is not all."""
+    properties: dict[str, Any] = _form(asked).get("properties") or {}
+    is_bool = [schema.get("type") for schema in properties.values()] == ["boolean"]
+    values = dict.fromkeys(properties, True) if is_bool else defaults(asked.user_input_schema)
+    if form_problems(asked, values):
+        arguments = ", ".join(f"{name}=..." for name in properties) or "..."
+        raise ValueError(
+            f"step {asked.step_name or asked.path!r} asks for input, and confirm() gives none: answer with"
+            f" set_user_input({arguments}), or say no with reject()"
+        )
+    asked.set_user_input(**values)
 
 
 def confirm_executor(asked: StepRequirement, yes: bool, note: str | None = None) -> None:

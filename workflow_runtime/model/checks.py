@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from functools import wraps
 from numbers import Integral, Real
@@ -23,6 +23,7 @@ __all__ = [
     "nearest",
     "number",
     "one_of",
+    "refuse_unknown",
     "required",
     "seconds",
     "storable_keys",
@@ -91,13 +92,18 @@ def suggesting(init: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenat
 
     @wraps(init)
     def checked(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
-        for name in kwargs:
-            if name not in names:
-                hint = nearest(name, names - {"self"})
-                raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {name!r}{hint}")
+        refuse_unknown(type(self).__name__, kwargs, names)
         init(self, *args, **kwargs)
 
     return checked
+
+
+def refuse_unknown(callee: str, keywords: Iterable[str], names: Collection[str]) -> None:
+    """TypeError for the first of ``keywords`` that is none of ``names``; it says which one was meant."""
+    for name in keywords:
+        if name not in names:
+            hint = nearest(name, [item for item in names if item != "self"])
+            raise TypeError(f"{callee}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def required(value: Any, what: str) -> str:

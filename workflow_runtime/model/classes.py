@@ -1,7 +1,7 @@
 """Classes by the names that are stored with values: only what is loaded is found, and looking runs no code.
 
 A name is looked up in ``sys.modules`` and then through the namespaces of modules and classes themselves. No module is
-imported, no ``__getattr__``, property or descriptor of theirs is asked, and no metaclass.
+imported, no ``__getattr__``, property or descriptor of theirs is used, and no metaclass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 _MAIN = ("__main__", "__mp_main__")  # another program in each process
 _OWN = __name__.partition(".")[0]
 _MODEL = __name__.rpartition(".")[0] + "."
-_EVENTS = f"{_OWN}.model.executor_events"  # makes its classes when they are first asked for
+_EVENTS = f"{_OWN}.model.executor_events"  # creates its classes on first access
 
 _T = TypeVar("_T")
 
@@ -50,7 +50,8 @@ _known: dict[str, tuple[ModuleType, Mapping[str, Any], type]] = {}  # by stored 
 
 
 class PerClass(Generic[_T]):
-    """What was found out of classes. Keyed by identity, since a metaclass may have a hash of its own; holds no class."""
+    """A cache of facts about classes. Keyed by identity, since a metaclass may have its own hash; holds no reference to a
+    class."""
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[weakref.ref[type], _T]] = {}
@@ -77,14 +78,14 @@ class Unfit(Exception):
 
 
 class Damaged(Unfit):
-    """What is stored of the value is at fault, and not what this process has of its class."""
+    """The stored value is damaged; the class in this process is not the reason."""
 
 
 def allow(*modules: str) -> None:
     """Import these modules, so that stored values of their classes can be read.
 
-    A stored value is only made again if the module of its class is loaded: nothing that is stored makes a process import
-    anything. Call this where a module is imported late (inside a step), or only by another program.
+    A stored value is only rebuilt if the module of its class is loaded: stored data never makes a process import anything.
+    Call this if a module is imported late (inside a step), or only by another program.
 
     Raises:
         ImportError: There is no such module, or importing it failed.
@@ -101,7 +102,7 @@ def loaded() -> tuple[int, int]:
 
 
 def declare(*modules: str) -> None:
-    """Note modules in which workflows are written: what their program stored while it was ``__main__`` is looked for
+    """Register modules that define workflows: classes that their program stored while it was ``__main__`` are looked up
     there. Imports nothing."""
     for name in modules:
         if name not in _MAIN and name.partition(".")[0] != _OWN:
@@ -109,13 +110,13 @@ def declare(*modules: str) -> None:
 
 
 def is_trusted(kind: type) -> bool:
-    """Whether the class is of a module that was allowed, or is one of the values of this package."""
+    """Whether the class is of an allowed module, or is a value class of this package."""
     module = namespace(kind).get("__module__")
     return isinstance(module, str) and (module in _allowed or module.startswith(_MODEL))
 
 
 def lookup(kind: type, name: str) -> Any:
-    """The attribute ``name`` of a class as it stands in its namespace or in a base's, unbound; None where there is none."""
+    """The attribute ``name`` from the namespace of a class or of a base, unbound; None if there is none."""
     for base in mro(kind):
         found = namespace(base)
         if name in found:
@@ -188,7 +189,7 @@ def _is_module(found: Any) -> TypeGuard[ModuleType]:
 
 
 def _is_real_name(name: str, main: Mapping[str, Any]) -> bool:
-    """Whether the program that runs here is the module ``name``: by ``python -m``, or by its file."""
+    """Whether the running program is the module ``name``: by ``python -m``, or by its file."""
     spec: Any = main.get("__spec__")
     if type(spec).__name__ == "ModuleSpec" and name == spec.name:
         return True

@@ -1,9 +1,9 @@
 """Events, step outputs and run outputs to bytes and back. One encoding serves the log and the database.
 
-The common fields are encoded by msgspec straight from the struct. Only the fields that hold the user's own values go
-through ``seal``, and only when such a value is not plain already, so a lifecycle event costs one C call.
+msgspec encodes the common fields directly from the struct. Only fields with the user's own values go through ``seal``, and
+only if such a value is not plain JSON already, so a lifecycle event costs one C call.
 
-What is decoded here are the database's own rows (``decoding``); bytes from elsewhere go through ``foreign``.
+Only the database's own rows are decoded here (``decoding``); bytes from elsewhere go through ``foreign``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _encode(value: Any, where: str) -> bytes:
 def encode_value(value: Any, where: str = "value") -> bytes:
     """Any value with its type, or UnserializableError naming ``where``."""
     if type(value) is Unreadable and isinstance(data := Unreadable.of(value).data, bytes):
-        return data  # as it was, though it is no JSON
+        return data  # unchanged, although it is not JSON
     return _encode(value if is_plain(value) else seal(value, where), where)
 
 
@@ -168,8 +168,8 @@ def encode_event(event: Event) -> bytes:
 
 
 def encode_logged(event: Event) -> bytes:
-    """The event for the log of its run. What an agent streams besides may hold raw objects of its library, which readers in
-    this process see and no database keeps: they are left out. Any other event is refused with UnserializableError."""
+    """The event for the log of its run. Events of an agent may contain raw objects of its library, which readers in this
+    process see: they are left out. Any other event that cannot be stored raises UnserializableError."""
     try:
         return encode_event(event)
     except UnserializableError:
@@ -180,7 +180,7 @@ def encode_logged(event: Event) -> bytes:
 
 
 def _storable(value: Any, name: str) -> Any:
-    """What can be stored of a field: of a dict the entries that can, of anything else all or nothing."""
+    """The storable part of a field: of a dict the storable entries, of any other value all or nothing."""
     if isinstance(value, dict):
         found = {key: kept for key, item in value.items() if (kept := _storable(item, str(key))) is not None}
         return found or None
@@ -205,7 +205,7 @@ def event_frame(event: Event, *, typed: bool = False) -> bytes:
 
 
 def _plain_event(event: Event) -> bytes | None:
-    """What ``to_json`` gives, in one call of the encoder; None for an event with values that are not JSON already."""
+    """The result of ``to_json``, in one call of the encoder; None for an event with values that are not JSON already."""
     if isinstance(event, (CustomEvent, UnknownEvent)):
         return None
     if all(is_plain(getattr(event, name)) for name in PAYLOADS[type(event)]):
@@ -217,7 +217,7 @@ def _plain_event(event: Event) -> bytes | None:
 
 
 def without_payload(event: Event, size: int) -> Event:
-    """``event`` with a mark of ``size`` bytes in the place of what the user put into it."""
+    """``event`` with a mark of ``size`` bytes instead of the user's values."""
     mark = {"truncated": size}
     if isinstance(event, CustomEvent):
         copy = CustomEvent.__new__(CustomEvent)
@@ -253,8 +253,8 @@ def _encode_custom(event: CustomEvent) -> bytes:
 
 
 def encode_run(output: WorkflowRunOutput) -> bytes:
-    """Everything of a run but its events and its journal, which have rows of their own. An empty list of events says
-    that they belong to the output; those of a run without ``store_events`` are there for readers and go."""
+    """All of a run except its events and its journal, which have their own rows. An empty list of events means that they
+    belong to the output; the events of a run without ``store_events`` are only kept for readers, and are deleted later."""
     changed: dict[str, Any] = {"events": None if output.events is None else [], "journal": None}
     for name in ("input", "content", "additional_data", "dependencies", "metadata", "session_state"):
         value = getattr(output, name)

@@ -1,7 +1,7 @@
 """The database's own rows back to values, events, outputs and questions. Bytes from elsewhere go through ``foreign``.
 
-Nothing here raises because of what is stored: a value that cannot be made is an Unreadable, and a row that is no JSON, or
-another structure than it should be, becomes the object of its kind that says so.
+Nothing here raises because of the stored data: a value that cannot be rebuilt is an Unreadable, and a row that is not JSON,
+or has another structure, becomes an object of its kind that reports it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _KEY, _ESCAPED = f'"{TAG}"'.encode(), b"\\u0024"
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {}  # made on first use: building all of them costs an import 10 ms
 _LARGEST = 2**63 - 1
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-# What is wrong with bytes; a struct with a __post_init__ of ours may refuse its fields by a ValueError.
+# The errors of damaged bytes; a struct of ours with a __post_init__ may refuse its fields by a ValueError.
 _WRONG = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 
 class EventPlace(Protocol):
-    """The columns of a stored event that say where it belongs, if its data does not."""
+    """The columns of a stored event that locate it, if its data does not."""
 
     run_id: str
     seq: int
@@ -93,7 +93,7 @@ _TAG_DECODER = msgspec.json.Decoder(_Tag)
 
 
 def has_tags(data: bytes) -> bool:
-    """Whether JSON may hold a tag. Never False where it does: these are the two ways to write the key."""
+    """Whether JSON may contain a tag. Never False if it does: these are the two ways to write the key."""
     return _KEY in data or _ESCAPED in data
 
 
@@ -105,7 +105,7 @@ def _damaged(data: bytes, error: Exception, place: Place) -> Unreadable:
 
 
 def decode_value(data: bytes, where: str = "value", run_id: str = "") -> Any:
-    """The value that ``encode_value`` was given; an Unreadable, whole or within, where it cannot be made."""
+    """The value that ``encode_value`` was given; an Unreadable for it, or inside it, where it cannot be rebuilt."""
     try:
         value = msgspec.json.decode(data)
         refuse_depth(data, value)
@@ -115,14 +115,14 @@ def decode_value(data: bytes, where: str = "value", run_id: str = "") -> Any:
 
 
 def refuse_depth(data: bytes, value: Any) -> None:
-    """ValueError for what is nested deeper than anything that is written."""
+    """ValueError for JSON that is nested deeper than anything we write."""
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _may_be_deep(data) and depth_of(value) > MAX_DEPTH:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH}")
 
 
 def _may_be_deep(data: bytes) -> bool:
-    """Whether the brackets of the JSON are nested deeper than that. Innermost pairs are taken away until nothing is left;
-    brackets in its texts may stop that, and then it may be."""
+    """Whether the brackets of the JSON are nested deeper than that. Innermost pairs are removed until none is left;
+    brackets inside strings may prevent that, and then the answer is True."""
     left = data.translate(None, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
         outer = left.replace(b"[]", b"").replace(b"{}", b"")
@@ -135,7 +135,7 @@ def _may_be_deep(data: bytes) -> bool:
 
 
 def decode_parts(data: bytes, where: str = "", run_id: str = "") -> dict[str, bytes | None] | Unreadable:
-    """A JSON object's values, still encoded; None for null. An Unreadable where it is damaged."""
+    """A JSON object's values, still encoded; None for null. An Unreadable if it is damaged."""
     try:
         found = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     except _WRONG as error:
@@ -167,14 +167,14 @@ def filled(value: Any, reader: Reader, place: Place) -> Any:
 
 
 def is_typed(value: Any) -> bool:
-    """Whether it is one of our own structs that hold values of the user's, or a list of them."""
+    """Whether it is one of our own structs with the user's values, or a list of them."""
     while isinstance(value, list) and value:
         value = value[0]
     return type(value) is StepOutput or type(value) in USER_FIELDS
 
 
 def decode_typed(data: bytes, kind: type[_T], where: str = "", run_id: str = "") -> _T:
-    """A struct of ``kind`` with all of its payload fields made. Of damaged bytes what ``kind.damaged`` makes of an
+    """A struct of ``kind`` with all of its payload fields decoded. For damaged bytes, the result of ``kind.damaged`` for an
     Unreadable, or the Unreadable itself."""
     try:
         value = msgspec.json.decode(data, type=kind)
@@ -192,7 +192,7 @@ def decode_typed(data: bytes, kind: type[_T], where: str = "", run_id: str = "")
 
 
 def decode_output(data: bytes, where: str = "", run_id: str = "") -> StepOutput:
-    """A step's output; of damaged bytes one whose content says so."""
+    """A step's output; for damaged bytes, one whose content reports it."""
     try:
         output = msgspec.json.decode(data, type=StepOutput)
         made: StepOutput = filled(output, STORED, (run_id, where)) if has_tags(data) else output
@@ -202,7 +202,7 @@ def decode_output(data: bytes, where: str = "", run_id: str = "") -> StepOutput:
 
 
 def decode_requirement(data: bytes, row: RequirementPlace | None = None) -> StepRequirement | ErrorRequirement:
-    """A question; of damaged bytes an UnreadableRequirement, with what the columns of ``row`` know of it."""
+    """A question; for damaged bytes, an UnreadableRequirement with the columns of ``row``."""
     try:
         found = msgspec.json.decode(data)
         kind: Any = ErrorRequirement if found.get("kind") == "error" else StepRequirement
@@ -230,13 +230,13 @@ def decode_requirement(data: bytes, row: RequirementPlace | None = None) -> Step
 
 
 def decode_event(data: bytes, row: EventPlace | None = None) -> Event:
-    """The event with its type; one that this version does not know becomes an UnknownEvent. Of damaged bytes an event of
-    the kind, number and place that the columns of ``row`` say, whose content says so."""
+    """The event with its type; one that this version does not know becomes an UnknownEvent. For damaged bytes, an event
+    with the kind, number and path from the columns of ``row``, whose content reports it."""
     return read_event(data, row)[0]
 
 
 def read_event(data: bytes, row: EventPlace | None = None) -> tuple[Event, Unreadable | None]:
-    """``decode_event``, and what is damaged of it: the event itself, if its bytes are."""
+    """``decode_event``, and the damaged part of it: the event itself, if its bytes are damaged."""
     try:
         event = _event(data, STORED)
         if row is not None and (event.seq, event.epoch) != (row.seq, row.epoch):
@@ -251,7 +251,7 @@ def read_event(data: bytes, row: EventPlace | None = None) -> tuple[Event, Unrea
 def _damaged_event(row: EventPlace | None, damaged: Unreadable) -> Event:
     if row is None:
         return UnknownEvent(name="UnreadableEvent", data={"content": damaged})
-    # For who reads on behind it, it has the last of its numbers.
+    # It has the last of its numbers, for readers that continue after it.
     place: dict[str, Any] = {"seq": row.last_seq, "epoch": row.epoch, "run_id": row.run_id, "path": row.path}
     kind = kind_of(row.kind)
     if kind is None:
@@ -289,7 +289,7 @@ def fill_event(event: WorkflowEvent, kind: type[WorkflowEvent], reader: Reader) 
 
 
 def refuse_odd_numbers(event: WorkflowEvent) -> None:
-    """ValueError for numbers that no event has, and that who counts with them would go wrong by."""
+    """ValueError for numbers that no event can have; calculations with them would go wrong."""
     if not (0 <= event.seq <= _LARGEST and 0 <= event.epoch <= _LARGEST):
         raise ValueError(f"no event has the number {event.epoch}-{event.seq}")
     if type(event) is not StepContentEvent or event.lengths is None:
@@ -310,7 +310,7 @@ _Common: Any = msgspec.defstruct(
     [(field.name, field.type, field.default) for field in msgspec.structs.fields(WorkflowEvent)],
     kw_only=True,
 )
-"""The fields that are counted and looked at whatever the event is."""
+"""The fields that are read and compared for every event."""
 
 
 _METHODS = ("to_dict", "to_json", "fields")
@@ -351,7 +351,7 @@ def made_custom(name: str, fields: dict[str, Any], reader: Reader) -> Event:
 
 
 def decode_run(data: bytes, row: RunPlace | None = None) -> WorkflowRunOutput:
-    """A run; of damaged bytes one whose input and content say so, with what the columns of ``row`` know of it."""
+    """A run; for damaged bytes, one whose input and content report it, with the columns of ``row``."""
     try:
         output = msgspec.json.decode(data, type=WorkflowRunOutput)
         if has_tags(data):

@@ -17,7 +17,7 @@ __all__ = [
 
 
 class RunStatus(StrEnum):
-    """Where a run stands. Both spellings of a member (``completed``, ``COMPLETED``) are the same object."""
+    """The status of a run. Both spellings of a member (``completed``, ``COMPLETED``) are the same object."""
 
     pending = "PENDING"
     running = "RUNNING"
@@ -42,7 +42,7 @@ class RunStatus(StrEnum):
 
 
 class StepType(StrEnum):
-    """What kind of node made a StepOutput."""
+    """The kind of node that produced a StepOutput."""
 
     FUNCTION = "Function"
     STEP = "Step"
@@ -56,7 +56,7 @@ class StepType(StrEnum):
 
 
 class OnReject(StrEnum):
-    """What a rejection by a person does."""
+    """The effect of a rejection by a person."""
 
     skip = "skip"
     cancel = "cancel"
@@ -65,7 +65,7 @@ class OnReject(StrEnum):
 
 
 class OnError(StrEnum):
-    """What a failing step does to its run."""
+    """The effect of a failing step on its run."""
 
     fail = "fail"
     skip = "skip"
@@ -73,7 +73,7 @@ class OnError(StrEnum):
 
 
 class OnTimeout(StrEnum):
-    """What happens when nobody answered in time."""
+    """The effect of a deadline without an answer."""
 
     cancel = "cancel"
     skip = "skip"
@@ -164,7 +164,7 @@ class RunEvent(StrEnum):
 
 
 class TeamRunEvent(StrEnum):
-    """The names of the events that a team executor streams inside a step: a RunEvent's name behind ``Team``."""
+    """The names of the events that a team executor streams inside a step: ``Team`` followed by a RunEvent's name."""
 
     run_started = "TeamRunStarted"
     run_content = "TeamRunContent"

@@ -10,13 +10,20 @@ __all__ = [
     "AnswerRejected",
     "BrokerError",
     "BuildError",
+    "CallbackExpired",
+    "CallbackNotFound",
     "CancelRequested",
     "ConcurrentWrite",
     "EngineError",
     "InputError",
+    "MessageConflict",
+    "MessageRefused",
+    "MessageTimeout",
+    "NotAwaited",
     "PlanChanged",
     "QuestionWithdrawn",
     "RunCancelledError",
+    "RunEnded",
     "RunExists",
     "RunNotFound",
     "RunNotPaused",
@@ -68,6 +75,40 @@ class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
 
 class RunNotPaused(WorkflowRuntimeError, ValueError):
     """The run is not waiting for an answer: it ended, it is running, or another caller continued it first."""
+
+
+class RunEnded(RunNotPaused):
+    """A message was sent to a run that has ended. It was not stored."""
+
+
+class NotAwaited(WorkflowRuntimeError, ValueError):
+    """A message was to be stored only if the run waits for its topic, and no step does. It was not stored."""
+
+
+class MessageConflict(WorkflowRuntimeError, ValueError):
+    """Another message with this id was sent to the run before. That one stands; choose another ``message_id``."""
+
+
+class MessageRefused(WorkflowRuntimeError, ValueError):
+    """A step received a message that does not fit its schema. It counts as received; ``message_id`` names it, ``value`` is
+    what was sent."""
+
+    def __init__(self, message: str, *, message_id: str = "", value: Any = None) -> None:
+        super().__init__(message)
+        self.message_id = message_id
+        self.value = value
+
+
+class MessageTimeout(WorkflowRuntimeError, TimeoutError):
+    """No message came within the ``timeout`` of ``run_context.receive``."""
+
+
+class CallbackNotFound(WorkflowRuntimeError, LookupError):
+    """No run has made a callback with this token."""
+
+
+class CallbackExpired(WorkflowRuntimeError, ValueError):
+    """The callback was used for the first time after it had expired. Nothing was stored."""
 
 
 class Unanswered(WorkflowRuntimeError, ValueError):

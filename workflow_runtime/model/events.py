@@ -1,4 +1,4 @@
-"""Every event a workflow publishes, as frozen typed structs. spec: agno-behaviour 3.1, design D3 and 5.
+"""Every event a workflow publishes, as frozen typed structs. (D3)
 
 ``seq`` numbers the events of a run from 1 without a gap; ``epoch`` is the attempt of the run that published it (1, and
 one more per take-over); ``path`` is the node's stable place in the plan; ``created_at`` is unix seconds.
@@ -65,7 +65,7 @@ __all__ = [
 
 
 class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event", tag=""):
-    """What all events carry."""
+    """The fields of all events."""
 
     seq: int = 0
     epoch: int = 1
@@ -108,7 +108,7 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Event:
-        """The event that ``to_dict`` described, by the name in it, or of this class where it has none."""
+        """The event that ``to_dict`` described, by the name in it, or of this class if it has none."""
         from .codec import event_from_dict
 
         return event_from_dict({"event": cls.__struct_config__.tag, **data})
@@ -119,7 +119,7 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return {key: value for key, value in data.items() if value is not None}
 
     def to_json(self, separators: tuple[str, str] | None = None, indent: int | None = None) -> str:
-        """``to_dict`` as text: one line of JSON, unless ``indent`` says otherwise."""
+        """``to_dict`` as text: one line of JSON, unless ``indent`` is given."""
         return _json(self.to_dict(), separators, indent)
 
 
@@ -142,8 +142,8 @@ class WorkflowStartedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaul
 
 
 class WorkflowResumedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowResumed"):
-    """Another process took the run over as attempt ``attempt``, after the last event that was stored, ``after_seq``. What
-    a reader had seen live beyond that is superseded; steps that had not ended start again."""
+    """Another process took the run over as attempt ``attempt``, after the last event that was stored, ``after_seq``. Events
+    that a reader had seen beyond that are superseded; steps that had not ended start again."""
 
     attempt: int = 1
     after_seq: int = 0
@@ -160,7 +160,7 @@ class WorkflowCompletedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defa
 
 class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowPaused"):
     """The run waits for people. The requirements are the open ones; ``step_results`` are the outputs that were finished
-    since the run began or last went on (the run's output has all of both)."""
+    since the run began or was last continued (the run's output has all of both)."""
 
     status: str = "PAUSED"  # pyright: ignore[reportIncompatibleMethodOverride]  # a stored field here
     paused_step_index: int | tuple[int, ...] | None = None
@@ -200,8 +200,8 @@ class WorkflowAgentCompletedEvent(
 class SessionStateConflictEvent(
     WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="SessionStateConflict"
 ):
-    """Two runs, or two branches of one, changed one key of the session's state: ``theirs`` was stored first, ``ours`` stands
-    now. ``our_path`` and ``their_path`` are the paths of the steps, where both are of this run."""
+    """Two runs, or two branches of one run, changed the same key of the session state: ``theirs`` was stored first,
+    ``ours`` is stored now. ``our_path`` and ``their_path`` are the paths of the steps, if both are of this run."""
 
     key: str = ""
     ours: Any = None
@@ -221,8 +221,8 @@ class StepContentEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True
     """One chunk that a generator yielded; ``attempt`` is the step's.
 
     A stored one, and one for a slow reader, may cover several chunks of text: those from ``seq`` to ``last_seq``, each of
-    ``lengths`` characters. For a slow reader of parallel branches whose run keeps no log, numbers of other events may lie
-    between them; then ``seqs`` are its own. ``id`` is that of its last chunk: a place to go on from.
+    ``lengths`` characters. For a slow reader of parallel branches whose run keeps no log, numbers of other events may be
+    between them; then ``seqs`` lists its own. ``id`` is that of its last chunk: a position to continue from.
     """
 
     delta: Any = None
@@ -300,7 +300,7 @@ class StepOutputEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True,
 
 
 class StepErrorEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepError"):
-    """The step failed for good; what follows is its policy: the run fails, the step is skipped, or a person decides."""
+    """The step failed for good; then its policy applies: the run fails, the step is skipped, or a person decides."""
 
     error: str | None = None
     error_type: str | None = None
@@ -330,7 +330,7 @@ class StepContinuedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=Tr
 class StepQuestionWithdrawnEvent(
     _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepQuestionWithdrawn"
 ):
-    """The question needs no answer any more: the branch that asked was given up."""
+    """The question needs no answer any more, because its branch was abandoned."""
 
     requirement_id: str | None = None
 
@@ -510,7 +510,7 @@ class CustomEvent:
         return f"{self.epoch}-{self.seq}"
 
     def fields(self) -> dict[str, Any]:
-        """What the user and the bus have set, by name."""
+        """The fields that the user and the bus have set, by name."""
         return dict(self.__dict__)
 
     def to_dict(self) -> dict[str, Any]:

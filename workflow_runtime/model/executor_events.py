@@ -14,7 +14,7 @@ __all__ = ["EXECUTOR_EVENTS", "ExecutorEvent", "RunContentEvent", "executor_even
 
 
 class ExecutorEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ExecutorEvent"):
-    """What an executor said of itself. ``extra`` holds its own fields that have no name here."""
+    """An event that an executor published. ``extra`` holds its fields that this class does not have."""
 
     step_name: str | None = None
     step_index: int | tuple[int, ...] | None = None
@@ -48,7 +48,7 @@ def _kind(name: str) -> type[ExecutorEvent]:
 
 
 class _Kinds(Mapping[str, type[ExecutorEvent]]):
-    """The class of each name, made when it is first asked for: few workflows need any, and there are seventy."""
+    """The class of each name, created on first use: few workflows need any, and there are seventy."""
 
     def __init__(self, *names: str) -> None:
         self._names = dict.fromkeys(names)
@@ -91,9 +91,9 @@ _RENAMED = {
 
 
 def executor_event(raw: Any, *, executor_type: str | None = None, executor_name: str | None = None) -> Event | None:
-    """``raw`` (an object or mapping with an ``event`` name) as a typed event; None when it is no event at all.
+    """``raw`` (an object or mapping with an ``event`` name) as a typed event; None if it is not an event.
 
-    A name that no enum knows becomes a CustomEvent with the same fields.
+    A name that is in no enum becomes a CustomEvent with the same fields.
     """
     if isinstance(raw, (WorkflowEvent, CustomEvent)):
         return raw

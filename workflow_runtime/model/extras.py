@@ -1,4 +1,4 @@
-"""What to install where a package is missing."""
+"""The extra to install if a package is missing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _MISSING = (
 
 
 def missing(what: str, error: ModuleNotFoundError, extra: str, more: str = "") -> ModuleNotFoundError:
-    """The error that names the extra to install; ``error`` itself when one of our own modules is what is missing.
+    """The error that names the extra to install; ``error`` itself if one of our own modules is missing.
 
     Args:
-        what: What was asked for.
-        error: Of the import that failed.
-        extra: Which brings the package.
-        more: Packages of no extra that are needed too.
+        what: The feature that needs it.
+        error: The error of the import.
+        extra: The extra that contains the package.
+        more: Further packages that are needed and are in no extra.
     """
     name = (error.name or "").partition(".")[0]
     if name == "workflow_runtime":

@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from .json_schema import problems
+from .keywords import Suggesting
 from .text import builtins
 
 __all__ = ["UserInputField", "fields_schema", "form_fields"]
@@ -23,7 +24,7 @@ _JSON_TYPES = {
 _FIELD_TYPES = {name: field_type for field_type, name in _JSON_TYPES.items()}
 
 
-class UserInputField(msgspec.Struct, omit_defaults=True):
+class UserInputField(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
     """One value that a person fills in.
 
     Attributes:

@@ -1,7 +1,7 @@
-"""What others wrote, read without trusting it with this process: a server, a client, a file, a caller's mapping.
+"""Decoding of untrusted data: from a server, a client, a file, a caller's mapping.
 
-Of it values of builtin types are made, and of classes that the caller gave as ``types``. Everything is decided on the
-decoded value: JSON has more than one way to write a key.
+The results are builtin types, and the classes that the caller lists as ``types``. Everything is decided on the decoded
+value, because JSON has more than one way to write a key.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def event_of(fields: Mapping[str, Any], reader: Reader) -> Event:
 def event_from_dict(data: Mapping[str, Any], types: Iterable[type] | None = ()) -> Event:
     """The event that ``to_dict`` described.
 
-    Tagged values of builtin types become those; ``types`` are the classes of values, and of custom events, that may come
-    back as what they are. With ``types=None`` all values are plain JSON.
+    Tagged values of builtin types become those; ``types`` are the classes of values, and of custom events, that may be
+    rebuilt. With ``types=None`` all values are plain JSON.
 
     Raises:
         ValueError: There is no event name, or a field does not fit.

@@ -1,6 +1,6 @@
-"""What is wrong with a JSON value by a JSON Schema (2020-12), one sentence per field. Pure.
+"""Validation of a JSON value against a JSON Schema (2020-12): one sentence per wrong field. Pure.
 
-It knows the keywords that forms and pydantic models use, and keeps to sentences that a person reads in a form.
+It supports the keywords that forms and pydantic models use, and its sentences are made for people who fill in forms.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORMATS: dict[str, Callable[[str], Any]] = {
 
 
 def _is_multiple(value: Any, bound: Any) -> bool:
-    from fractions import Fraction  # rarely asked for; exact, where the remainder of two floats is not
+    from fractions import Fraction  # rarely used; exact, unlike the remainder of two floats
 
     return Fraction(str(value)) % Fraction(str(bound)) == 0
 
@@ -185,7 +185,7 @@ def _text(value: str, schema: dict[str, Any], path: str) -> Iterator[str]:
 def _matches(pattern: str, value: str) -> bool:
     try:
         return re.search(pattern, value) is not None
-    except re.error:  # of another dialect, such as that of pydantic; who made the schema checks it as well
+    except re.error:  # of another dialect, such as that of pydantic; the maker of the schema checks it as well
         return True
 
 

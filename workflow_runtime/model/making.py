@@ -1,4 +1,4 @@
-"""Values of a user's classes made of their stored fields, without running anything of the class.
+"""Rebuilding values of a user's classes from their stored fields, without running code of the class.
 
 | tag | the class must be | it is made by |
 |---|---|---|
@@ -47,7 +47,7 @@ _NONE: Any = dataclasses.MISSING
 _BUILTIN: tuple[Any, ...] = tuple(kind for kind in vars(builtins).values() if isinstance(kind, type))
 _EMPTY = (list, dict, set, frozenset, tuple, str, bytes, bytearray, int, float, bool)
 _STRUCT: Any = type(msgspec.Struct)
-_LATE: Any = vars(sys.modules["msgspec._core"])["Factory"]  # what a field's default_factory stands as
+_LATE: Any = vars(sys.modules["msgspec._core"])["Factory"]  # the type of a field's default_factory
 _set_class: Any = object.__dict__["__class__"].__set__
 
 
@@ -74,13 +74,14 @@ def make_dataclass(kind: type, fields: Mapping[str, Any]) -> Any:
     return value
 
 
-# Those that can be made: their fields, and whether all can be set as an object sets them.
+# The classes that can be rebuilt: their fields, and whether all can be set as ``object`` sets them.
 _dataclasses: PerClass[tuple[list[str], bool]] = PerClass()
 _set: Any = object.__setattr__
 
 
 def _is_quiet(found: Any) -> bool:
-    """Whether setting an attribute for which this stands in the class runs nothing of it: a slot, a default, nothing."""
+    """Whether setting an attribute runs no code of the class, given the class's entry for it: a slot, a default,
+    nothing."""
     return type(found) is MemberDescriptorType or lookup(type(found), "__set__") is None
 
 
@@ -90,7 +91,7 @@ def _dataclass_default(kind: type, name: str) -> tuple[Any, Any]:
 
 
 def dataclass_fields(kind: type) -> list[str] | None:
-    """The names of the fields that are stored of a dataclass; None where it is none."""
+    """The names of the stored fields of a dataclass; None if it is not a dataclass."""
     declared = lookup(kind, "__dataclass_fields__")
     return [name for name, field in declared.items() if _is_stored(field)] if type(declared) is dict else None
 
@@ -131,7 +132,7 @@ def make_model(kind: type, fields: Mapping[str, Any]) -> Any:
 
 
 class _Model(NamedTuple):
-    """What is known of a model that can be made."""
+    """A model that can be rebuilt."""
 
     names: tuple[str, ...]
     is_open: bool
@@ -161,7 +162,7 @@ def _undefined() -> Any:
 
 
 class _Private(dict[str, Any]):
-    """The private attributes of a model; a default that is a call is called when the attribute is first asked for."""
+    """The private attributes of a model; a default factory is called when the attribute is first read."""
 
     def __init__(self, declared: Mapping[str, Any], own: dict[str, Any], undefined: Any) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ def make_struct(kind: type, fields: Mapping[str, Any]) -> Any:
     return _past_post_init(kind, whole)
 
 
-_structs: PerClass[bool] = PerClass()  # those that can be made: whether they have a __post_init__
+_structs: PerClass[bool] = PerClass()  # those that can be rebuilt: whether they have a __post_init__
 
 
 def _struct_default(kind: type, name: str) -> tuple[Any, Any]:
@@ -242,8 +243,8 @@ _twins: dict[tuple[Any, ...], Any] = {}
 
 
 def _past_post_init(kind: type, fields: dict[str, Any]) -> Any:
-    """A struct whose ``__post_init__`` does not run: an object of a class with the same fields, which Python then makes
-    one of ``kind`` if the two are laid out alike. msgspec has no constructor that leaves ``__post_init__`` out."""
+    """A struct whose ``__post_init__`` does not run: an object of a class with the same fields, whose class Python then
+    changes to ``kind``, if the two have the same layout. msgspec has no constructor that skips ``__post_init__``."""
     config = _STRUCT.__dict__["__struct_config__"].__get__(kind)
     names = ("frozen", "gc", "weakref", "dict", "cache_hash")
     options = {name: getattr(config, name) for name in names if hasattr(config, name)}
@@ -290,7 +291,8 @@ MAKERS: dict[str, Callable[[type, Mapping[str, Any]], Any]] = {
 def _whole(
     kind: type, fields: Mapping[str, Any], names: Iterable[str], default_of: Callable[[type, str], tuple[Any, Any]]
 ) -> dict[str, Any]:
-    """The fields that the class has now, each with its stored value, or else its default: a value, or what makes one."""
+    """The fields that the class has now, each with its stored value or its default (a value, or a factory of an empty
+    container)."""
     try:
         return {name: fields[name] for name in names}
     except KeyError:  # the class has another one since
@@ -322,7 +324,7 @@ def _copied(default: Any) -> Any:
 
 
 def refuse_hooks(kind: type) -> None:
-    """What is made is shown, and thrown away some day."""
+    """Refuse classes whose instances run code when they are displayed or deleted."""
     if lookup(kind, "__del__") is not None and not is_trusted(kind):
         raise Unfit(f"its __del__ would run; {_allowing(kind)} accepts that")
     if type(lookup(kind, "__getattribute__")) is not WrapperDescriptorType and not is_trusted(kind):
@@ -342,7 +344,7 @@ def field_of(value: Any, name: str, *default: Any) -> Any:
 
 
 def put(value: Any, kind: type, name: str, item: Any) -> None:
-    """Set an attribute in its slot, or in the object's dict. Unfit where a descriptor of the class would run."""
+    """Set an attribute in its slot, or in the object's dict. Unfit if a descriptor of the class would run."""
     found = _ABSENT
     for base in mro(kind):
         found = namespace(base).get(name, _ABSENT)
@@ -357,7 +359,7 @@ def put(value: Any, kind: type, name: str, item: Any) -> None:
 
 
 def instance_dict(value: Any, kind: type) -> dict[str, Any]:
-    """The dict of an object, whatever its class says ``__dict__`` is."""
+    """The dict of an object, even if its class redefines ``__dict__``."""
     is_plain = _plain_dicts.get(kind)
     if is_plain is None:
         is_plain = _plain_dicts.put(kind, type(lookup(kind, "__dict__")) is GetSetDescriptorType)
@@ -376,7 +378,7 @@ _plain_dicts: PerClass[bool] = PerClass()
 
 
 def contents(value: Any) -> Iterator[Any]:
-    """What an object holds in its slots and its dict, without asking it."""
+    """The attributes in an object's slots and dict, without running code of its class."""
     for base in mro(type(value)):
         for name, found in namespace(base).items():
             if type(found) is MemberDescriptorType:
@@ -431,7 +433,7 @@ _ALLOWED = (None, repr, hex, oct, bin)
 
 
 def _is_combined_by_enum(kind: type) -> bool:
-    """Whether only the standard library runs when flags of this class are put together."""
+    """Whether only the standard library runs when flags of this class are combined."""
     if type(kind) is not enum.EnumMeta:
         return False
     for name in _COMBINING:

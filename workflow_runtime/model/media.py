@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from .keywords import Suggesting
+
 __all__ = ["Audio", "File", "Image", "Media", "Video"]
 
 _M = TypeVar("_M", bound="Media")
 
 
-class Media(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Media(msgspec.Struct, metaclass=Suggesting, kw_only=True, omit_defaults=True):
     """What images, audio, videos and files share. Exactly one source; ``content`` is raw bytes (text is encoded)."""
 
     url: str | None = None

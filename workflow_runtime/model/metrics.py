@@ -23,7 +23,7 @@ COUNTERS = (
 
 
 class RunMetrics(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What one executor run used. A total that is not given is the sum of its parts."""
+    """The usage of one executor run. A total that is not given is the sum of its parts."""
 
     input_tokens: int = 0
     output_tokens: int = 0

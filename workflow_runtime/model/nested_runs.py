@@ -1,4 +1,5 @@
-"""Runs of nested workflows in ``step_executor_runs``: stored without what the step results say already, and read with it."""
+"""Runs of nested workflows in ``step_executor_runs``: stored without the data that is also in the step results, and
+completed when they are read."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def _without_results(run: WorkflowRunOutput) -> WorkflowRunOutput:
 
 
 def complete(runs: Iterable[Any] | None, results: Iterable[StepOutput] | None) -> None:
-    """Give the runs of nested workflows what their steps' outputs say, which name them by ``step_run_id``."""
+    """Complete the runs of nested workflows from their steps' outputs, which name them by ``step_run_id``."""
     nested = [run for run in _all(runs) if isinstance(run, WorkflowRunOutput)]
     if not nested:
         return

@@ -1,8 +1,8 @@
 """From JSON with tags back to values: the reverse of ``values.seal``.
 
-A ``Reader`` decides what a tag may make. ``STORED`` reads the database's own rows: classes of modules that are loaded, and
-an Unreadable in the place of what cannot be made. ``Given`` reads what comes from elsewhere: builtin types, and no class
-but those that it was given. ``PLAIN`` reads JSON in which there are no tags.
+A ``Reader`` decides which values tags may produce. ``STORED`` reads the database's own rows: classes of loaded modules, and
+an Unreadable for each value that cannot be rebuilt. ``Given`` reads untrusted data: builtin types, and only the classes
+that it was given. ``PLAIN`` reads JSON without tags.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .values import TAG
 
 __all__ = ["PLAIN", "STORED", "Given", "Reader", "Strict"]
 
-# A container that was opened: its parts, how each is named in a place (None: by its number), and what makes the container
+# An opened container: its parts, how each is named in a path (None: by number), and the builder of the container
 # of the parts once these are made (None: there is nothing to wait for, and the first is the value itself).
 Opened = tuple[Any, Sequence[Any] | None, Callable[[list[Any]], Any] | None]
 
 
 class Reader:
-    """``value`` makes what the tags say: ``quick`` of what is whole, and ``careful`` where a tag cannot be followed."""
+    """``value`` rebuilds the value: ``quick`` if all tags can be followed, else ``careful``."""
 
     def value(self, found: Any, place: Place) -> Any:
         if type(found) is not list and type(found) is not dict:
             return found
         try:
             return self.quick(found)
-        except Exception:  # whatever is wrong with it: it is told by its place
+        except Exception:  # whatever is wrong with it: it is reported with its path
             return self.careful(found, place)
 
     def quick(self, found: Any) -> Any:
-        """The value; raises where one in it cannot be made, or is nested too deeply for it."""
+        """The value; raises if a part of it cannot be rebuilt, or is nested too deeply."""
         kind = type(found)
         if kind is list:
             return self._each(found)
@@ -77,7 +77,7 @@ class Reader:
         return {key: quick(item) if type(item) is dict or type(item) is list else item for key, item in found.items()}
 
     def careful(self, found: Any, place: Place) -> Any:
-        """The value, whatever is wrong with parts of it, and however deeply it is nested."""
+        """The value, even if parts of it are damaged, and however deeply it is nested."""
         top: list[Any] = [None]
         waiting: list[tuple[Any, Place, list[Any], int]] = [(found, place, top, 0)]
         opened: list[tuple[Callable[[list[Any]], Any], list[Any], list[Any], int]] = []
@@ -91,7 +91,7 @@ class Reader:
                 if type(part) is list or type(part) is dict:
                     waiting.append((part, (where, (number,) if names is None else names[number]), values, number))
             opened.append((make, values, target, index))
-        for make, values, target, index in reversed(opened):  # the inner ones come behind the outer ones
+        for make, values, target, index in reversed(opened):  # the inner ones come after the outer ones
             target[index] = make(values)
         return top[0]
 
@@ -151,11 +151,11 @@ class Reader:
         raise NotImplementedError
 
     def _refused(self, found: dict[str, Any], name: str, error: Exception, place: Place) -> Opened:
-        """What stands for a tag that cannot be followed."""
+        """The replacement for a tag that cannot be followed."""
         raise NotImplementedError
 
     def _unmade(self, found: dict[str, Any], name: str, error: Exception, place: Place, values: list[Any]) -> Any:
-        """What stands for a container that cannot be made of its ``values``."""
+        """The replacement for a container that cannot be built from its ``values``."""
         raise NotImplementedError
 
 
@@ -175,8 +175,8 @@ class _Stored(Reader):
 
 
 class Given(Reader):
-    """For what comes from elsewhere. ``types`` are the only classes that are made; a value of any other becomes the plain
-    JSON of its fields, and what is no tag of ours stays the JSON that it is."""
+    """For untrusted data. Only the classes in ``types`` are built; a value of any other becomes the plain JSON of its
+    fields, and JSON that is not one of our tags stays as it is."""
 
     def __init__(self, types: Iterable[type] = ()) -> None:
         self.types = {f"{kind.__module__}:{kind.__qualname__}": kind for kind in types}
@@ -204,7 +204,7 @@ class Given(Reader):
 
 
 class Strict(Given):
-    """As ``Given``, with an Unreadable in the place of what cannot be made."""
+    """Like ``Given``, with an Unreadable for each value that cannot be rebuilt."""
 
     _refused: Any = _Stored._refused
     _unmade: Any = _Stored._unmade
@@ -228,7 +228,7 @@ def _called(tag: Any, name: Any) -> str:
 
 
 def _unread(name: str, error: Exception, found: Any, place: Place) -> Unreadable:
-    """An error that is none of ours is one of the class, if there is one."""
+    """An error that is not ours comes from the class, if there is one."""
     is_of_class = type(found[TAG]) is str and found[TAG] in _CLASSES
     is_damaged = isinstance(error, Damaged) or not (is_of_class or isinstance(error, Unfit))
     return unread(name, str(error) or type(error).__name__, found, place, is_damaged=is_damaged)

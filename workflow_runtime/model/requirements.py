@@ -1,4 +1,4 @@
-"""The open questions of a paused run, and the answers put into them. spec: agno-behaviour 4.3."""
+"""The open questions of a paused run, and the answers put into them."""
 
 from __future__ import annotations
 
@@ -96,8 +96,10 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
     ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
     one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is what is asked:
-    confirmation, user_input, route, output_review, iteration_review, executor or ask. Of a form that is a pydantic model,
-    ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by that.
+    confirmation, user_input, route, output_review, iteration_review, executor, ask or receive. Of a form that is a
+    pydantic model, ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by
+    that. A step that waits for a message (receive) names its ``topic``, and ``message_id`` once one came; a person may
+    answer it, too, with the message's content as the field ``value``.
     """
 
     always = (
@@ -156,6 +158,8 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     rejection_feedback: str | None = None
     edited_output: Any = None
     is_edited: bool = False
+    topic: str | None = None
+    message_id: str | None = None
     retry_count: int = 0
     max_retries: int | None = 3
 
@@ -192,7 +196,15 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     # -- one kind of question ------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Say yes; to an executor, to all of its tools that wait for a yes."""
+        """Say yes; to an executor, to all of its tools that wait for a yes; to a form of one bool, True.
+
+        Raises:
+            ValueError: What is asked for is a form, and fields of it have no default. Nothing has changed.
+        """
+        if self.needs_user_input and not (
+            self.requires_confirmation or self.requires_output_review or self.requires_route_selection
+        ):
+            answers.confirm_form(self)
         self.confirmed = True
         answers.confirm_executor(self, yes=True)
 

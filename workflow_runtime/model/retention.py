@@ -1,4 +1,4 @@
-"""How long what is stored is kept."""
+"""How long stored data is kept."""
 
 from __future__ import annotations
 

@@ -8,11 +8,12 @@ import msgspec
 
 from . import checks
 from .errors import BuildError
+from .keywords import Suggesting
 
 __all__ = ["Retry"]
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class Retry(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
     """At most ``attempts`` tries in all; between two of them a pause of ``delay * backoff**(n-1)`` seconds.
 
     ``jitter`` is the fraction of the pause that is random (0 none, 1 all of it); ``max_delay`` bounds the pause;

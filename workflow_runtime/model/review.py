@@ -9,6 +9,7 @@ import msgspec
 
 from . import checks
 from .enums import OnError, OnReject, OnTimeout
+from .keywords import Suggesting
 from .step_io import StepOutput
 
 __all__ = ["HumanReview", "pause"]
@@ -16,7 +17,7 @@ __all__ = ["HumanReview", "pause"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class HumanReview(msgspec.Struct, omit_defaults=True):
+class HumanReview(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
     """Where a person is asked about a node. ``timeout`` is seconds; ``max_retries`` bounds reject-with-retry rounds."""
 
     requires_confirmation: bool = False

@@ -1,4 +1,4 @@
-"""The output of a run: what ``run`` returns, what the database keeps, what ``continue_run`` takes."""
+"""The output of a run: ``run`` returns it, the database keeps it, ``continue_run`` takes it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _APART = (*_PRIVATE, "events")
 
 
 class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakref=True):
-    """Everything a run left behind. Times are unix seconds; ``last_seq`` is the number of its newest event.
+    """The output of a run. Times are unix seconds; ``last_seq`` is the number of its newest event.
 
     ``step_results`` holds the outputs of the top-level steps in execution order; ``events`` only with ``store_events``.
-    ``failed_steps``, of a failed run: what failed it, each with its ``path`` and ``error``; several if several branches did.
+    ``failed_steps``, of a failed run: the steps that made it fail, each with its ``path`` and ``error``; several if several
+    branches failed.
     """
 
     run_id: str | None = None
@@ -49,7 +50,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     dependencies: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     metrics: WorkflowMetrics | None = None
-    events: list[Any] | None = None  # of Event; Any, since a CustomEvent is no struct
+    events: list[Any] | None = None  # of Event; Any, since a CustomEvent is not a struct
     error: str | None = None
     error_type: str | None = None
     failed_steps: list[StepOutput] | None = None
@@ -70,7 +71,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
         return f"WorkflowRunOutput(run_id={self.run_id!r}, status={self.status.value}, content={self.content!r})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML for a notebook."""
         from ..console.tables import run_table  # upwards, and only when a notebook asks
 
         return run_table(self)
@@ -84,18 +85,18 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
         return self.status == RunStatus.cancelled
 
     def has_completed(self) -> bool:
-        """True when the run came to an end by itself, well or badly."""
+        """True if the run ended by itself, with or without success."""
         return self.status in (RunStatus.completed, RunStatus.error)
 
     def get_content_as_string(self) -> str:
-        """The content as text, JSON for models, dicts and lists; "" where there is none."""
+        """The content as text, JSON for models, dicts and lists; "" if there is none."""
         return as_text(self.content) or ""
 
     # -- open questions -----------------------------------------------------------------------------------------------
 
     @property
     def active_step_requirements(self) -> list[StepRequirement]:
-        """The questions that nobody has answered yet, in the order they were asked."""
+        """The unanswered questions, in the order in which they were asked."""
         return [item for item in self.step_requirements or () if item.is_open]
 
     @property

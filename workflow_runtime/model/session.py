@@ -79,8 +79,7 @@ class SessionData(dict[str, Any]):
 
 
 class WorkflowSession(msgspec.Struct, kw_only=True):
-    """What the database knows of a session. ``runs`` are the runs that were loaded with it, oldest first;
-    times are unix seconds."""
+    """A session as it is stored. ``runs`` are the runs that were loaded with it, oldest first; times are unix seconds."""
 
     session_id: str
     user_id: str | None = None
@@ -95,14 +94,14 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
     created_at: int | None = None
     updated_at: int | None = None
     version: int = 0
-    loaded_state: dict[str, bytes] | None = None  # what was stored when it was read; saving writes the difference
+    loaded_state: dict[str, bytes] | None = None  # the stored values when it was read; saving writes the difference
     loaded: tuple[bytes, tuple[int | None, int | None], list[str]] | None = None  # metrics, times, ids of runs: as read
     more_data: dict[str, Any] = msgspec.field(default_factory=dict)  # of the user's, in ``session_data``
 
     @property
     def session_data(self) -> SessionData:
-        """State, name and metrics under the keys that agno uses, and ``more_data``. What is put in is the session's;
-        ``save_session`` stores it."""
+        """State, name and metrics under the keys that agno uses, and ``more_data``. Changes to this dict belong to the
+        session; ``save_session`` stores them."""
         return SessionData(self)
 
     @session_data.setter
@@ -132,7 +131,7 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         return [(as_text(run.input) or "", as_text(run.content) or "") for run in chosen]
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
-        """The history as one text for a prompt; None when there is none."""
+        """The history as one text for a prompt; None if there is none."""
         history = self.get_workflow_history(num_runs)
         if not history:
             return None
@@ -148,8 +147,8 @@ class WorkflowSession(msgspec.Struct, kw_only=True):
         return "\n".join(parts)
 
     def get_chat_history(self, last_n_runs: int | None = None) -> list[WorkflowChatInteraction]:
-        """Input and content of the loaded runs that have both, oldest first, whatever their status. Of a cancelled run the
-        content is what its last step had said when it was cut off, if it had."""
+        """Input and content of the loaded runs that have both, oldest first, whatever their status. For a cancelled run,
+        the content is the unfinished text of its last step, if there is any."""
         if last_n_runs is not None and last_n_runs <= 0:
             return []
         runs = [run for run in self.runs or () if is_something(run.input) and is_something(run.content)]

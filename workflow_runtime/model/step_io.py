@@ -1,4 +1,4 @@
-"""What a step is given and what it leaves behind."""
+"""The input and the output of a step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from .checks import nearest
 from .errors import StepNotFound
+from .kinds import shape_of
 from .media import Audio, File, Image, Video
 from .metrics import RunMetrics
 from .text import as_text, is_something, shown
@@ -30,15 +31,12 @@ __all__ = [
 ]
 
 
-CONTAINERS = frozenset({"Steps", "Parallel", "Loop", "Condition", "Router", "Map"})
-
-
 class StepOutput(msgspec.Struct, omit_defaults=True):
-    """The outcome of one node. ``content`` is whatever the step returned, with its type; ``steps`` are a container's
-    inner outputs; ``stop=True`` ends the enclosing workflow after this step.
+    """The outcome of one node. ``content`` is the step's return value, with its type; ``steps`` are a container's inner
+    outputs; ``stop=True`` ends the enclosing workflow after this step.
 
-    ``skipped``: a person said no, so nothing was made here: what follows goes on from what was before. ``path`` is only
-    set in a run's ``failed_steps``.
+    ``skipped``: a person declined, so this step has no output, and later steps continue from the output before it. ``path``
+    is only set in a run's ``failed_steps``.
     """
 
     content: Any = None
@@ -62,7 +60,7 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able builtins; ``steps`` and ``skipped`` only where they say something."""
+        """The fields as JSON-able builtins; ``steps`` and ``skipped`` only if they are set."""
         data: dict[str, Any] = {
             name: shown(getattr(self, name))
             for name in self.__struct_fields__
@@ -96,9 +94,9 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
 
 
 def deepest(output: StepOutput | None) -> Any:
-    """The content of the last leaf: of a container's last inner output, and so on down. spec: agno-behaviour 1.10.
+    """The content of the last leaf: of a container's last inner output, and so on down.
 
-    A nested workflow has a content of its own: where it is a function, not that of its last step.
+    A nested workflow has its own content: if it is a function, that is not the content of its last step.
     """
     while output is not None and output.steps and output.step_type != "Workflow":
         output = last_made(output.steps)
@@ -115,8 +113,8 @@ def last_made(outputs: Iterable[StepOutput]) -> StepOutput | None:
 
 
 def ran_nothing(output: StepOutput) -> bool:
-    """True for a container none of whose steps ran: a false Condition, a Map over no items."""
-    return output.steps is not None and output.step_type in CONTAINERS and all(map(ran_nothing, output.steps))
+    """True for a container of which no step ran: a false Condition, a Map over no items."""
+    return output.steps is not None and shape_of(output.step_type) is not None and all(map(ran_nothing, output.steps))
 
 
 def last_effective(outputs: Iterable[StepOutput]) -> StepOutput | None:
@@ -127,24 +125,24 @@ def last_effective(outputs: Iterable[StepOutput]) -> StepOutput | None:
 
 def branching(output: StepOutput) -> StepOutput:
     """Where ``output`` ends: the last of its steps, and so on down to a Parallel, a Map or a leaf."""
-    while output.steps and output.step_type in CONTAINERS and output.step_type not in ("Parallel", "Map"):
+    while output.steps and shape_of(output.step_type) not in (None, "branches", "items"):
         output = last_effective(output.steps) or output
     return output
 
 
 def handed_on(output: StepOutput) -> Any:
-    """What later steps get of it: of a Parallel a dict of branch name -> content, of a Map a dict of the step's name ->
-    list of contents, of another container what its last step hands on. Contents have their types."""
+    """The value that later steps get: for a Parallel a dict of branch name -> content, for a Map a dict of the step's name
+    -> list of contents, for another container the value of its last step. Contents have their types."""
     end = branching(output)
-    if end.step_type == "Parallel" and end.steps:
+    if shape_of(end.step_type) == "branches" and end.steps:
         return {inner.step_name or f"branch_{i}": handed_on(inner) for i, inner in enumerate(end.steps)}
-    if end.step_type == "Map" and end.steps:
+    if shape_of(end.step_type) == "items" and end.steps:
         return {end.steps[0].step_name or "step": [handed_on(inner) for inner in end.steps]}
     return end.content
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """How the steps of a workflow look up what ran before them. ``names``: of all steps; None: not known before they run.
+    """How the steps of a workflow look up earlier outputs. ``names``: of all steps; None: not known before they run.
     ``as_agno``: branches are texts, a name that does not exist has no output, a container that ran nothing has its text."""
 
     names: frozenset[str] | None = None
@@ -152,7 +150,7 @@ class Lookup(msgspec.Struct, frozen=True):
 
 
 class StepInput(msgspec.Struct):
-    """What a step sees: the run's input, what the steps before it made, and the media so far.
+    """The input of a step: the run's input, the outputs of earlier steps, and the media so far.
 
     ``previous_step_outputs`` maps step names to outputs in execution order. It is shared by the steps of one
     sequence: read it, do not change it.
@@ -171,7 +169,7 @@ class StepInput(msgspec.Struct):
     lookup: Lookup | None = None
 
     def get_input_as_string(self) -> str | None:
-        """The run's input as text; JSON for models, dicts and lists; None where there is none."""
+        """The run's input as text; JSON for models, dicts and lists; None if there is none."""
         return as_text(self.input)
 
     def get_step_output(self, step_name: str) -> StepOutput | None:
@@ -218,7 +216,7 @@ class StepInput(msgspec.Struct):
             return None
         if not self._as_agno:
             return handed_on(output)
-        if output.step_type == "Parallel" and output.steps:
+        if shape_of(output.step_type) == "branches" and output.steps:
             return {inner.step_name or f"branch_{i}": as_text(deepest(inner)) for i, inner in enumerate(output.steps)}
         return deepest(output) if output.steps else output.content
 
@@ -242,15 +240,15 @@ class StepInput(msgspec.Struct):
     def get_workflow_history(self, num_runs: int | None = None) -> list[tuple[str, str]]:
         """(input, response) of the last completed runs of the session, oldest first.
 
-        ``num_runs`` None: as many as the step's ``num_history_runs`` says, else the workflow's, else all. There are none
-        unless the step (``add_workflow_history``) or the workflow (``add_workflow_history_to_steps``) wants the history,
-        and never more than the largest of these numbers.
+        ``num_runs`` None: the step's ``num_history_runs``, else the workflow's, else all. The list is empty unless the step
+        (``add_workflow_history``) or the workflow (``add_workflow_history_to_steps``) requests the history, and never
+        longer than the largest of these numbers.
         """
         session: WorkflowSession | None = self.workflow_session
         return session.get_workflow_history(self._runs(num_runs)) if session else []
 
     def get_workflow_history_context(self, num_runs: int | None = None) -> str | None:
-        """The same as one text for a prompt; None when there is none."""
+        """The same as one text for a prompt; None if there is none."""
         session: WorkflowSession | None = self.workflow_session
         return session.get_workflow_history_context(self._runs(num_runs)) if session else None
 

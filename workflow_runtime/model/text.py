@@ -20,6 +20,7 @@ __all__ = [
     "printable",
     "read_json",
     "shown",
+    "with_article",
 ]
 
 _DEEPEST = 200
@@ -62,6 +63,11 @@ def error_text(error: BaseException) -> str:
         return printable(str(error))
     except Exception as second:
         return f"<no message: {type(error).__name__}.__str__ raised {type(second).__name__}>"
+
+
+def with_article(name: str) -> str:
+    """``a str``, ``an int``."""
+    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
 def error_name(error: BaseException) -> str:

@@ -1,6 +1,6 @@
-"""Unreadable: what stands where a stored value cannot be made again.
+"""Unreadable: the placeholder for a stored value that cannot be rebuilt.
 
-It can be passed on, listed, shown and stored again, which writes the same bytes; using it in any other way raises.
+It can be passed on, listed, displayed and stored again, which writes the same bytes; any other use raises.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ __all__ = [
     "unreadables",
 ]
 
-DAMAGED = "damaged bytes"  # in the place of the class of what is not even JSON
+DAMAGED = "damaged bytes"  # instead of the class, for data that is not even JSON
 
 Place = tuple[
     Any, ...
-]  # where a value is: (run id, text) at the top, (the place it is in, what is shown of the way) below
+]  # the position of a value: (run id, text) at the top, (the position of its container, its own part of the path) below
 
 
 class Unread(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an Unreadable: ``type(value).of(value)`` gives it.
+    """The details of an Unreadable: ``type(value).of(value)`` returns them.
 
     Attributes:
         class_name: ``module:qualname``, or "damaged bytes".
-        reason: Why it cannot be made, and what to do.
-        run_id: The run that it was read for; "" where it is a session's.
-        path: The place in the run: a step's path or the name of a field, then keys, indexes and attributes.
-        data: The stored form: tagged JSON, or the bytes that are none.
-        is_damaged: What is stored is at fault; False where this process lacks the class, or has another one of that name.
+        reason: Why it cannot be rebuilt, and what to do.
+        run_id: The run that it was read for; "" if it is a session's.
+        path: The position in the run: a step's path or the name of a field, then keys, indexes and attributes.
+        data: The stored form: tagged JSON, or bytes that are not JSON.
+        is_damaged: The stored data is damaged; False if this process lacks the class, or has another one of that name.
     """
 
     class_name: str
@@ -78,7 +78,7 @@ class Unreadable:
 
     @staticmethod
     def of(value: Unreadable) -> Unread:
-        """What is known of ``value``."""
+        """The details of ``value``."""
         found: Unread = object.__getattribute__(value, "__unread__")
         return found
 
@@ -111,7 +111,7 @@ class Unreadable:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name.startswith(("_repr_", "_ipython_")):
-            raise AttributeError(name)  # a library that asks what this object can do
+            raise AttributeError(name)  # a library that checks the features of this object
         _refuse(self, f"asked for .{name}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -141,7 +141,7 @@ def _refusing(name: str) -> Any:
     return method
 
 
-# Not __await__ and __aiter__, by which a value is told to be a coroutine or a stream: those are errors of Python anyway.
+# Not __await__ and __aiter__, which mark coroutines and streams: without them Python raises anyway.
 _TOUCHES = """
     bool len length_hint iter next reversed contains getitem setitem delitem call enter exit aenter aexit index int float
     complex bytes fspath lt le gt ge neg pos abs invert round trunc floor ceil add sub mul matmul truediv floordiv mod
@@ -161,7 +161,7 @@ def unread(class_name: str, reason: str, data: Any, place: Place, *, is_damaged:
 
 
 def plain(value: Unreadable) -> dict[str, Any]:
-    """``value`` as people and programs see it in JSON: the class, the reason, and what is legible of it."""
+    """``value`` as people and programs see it in JSON: the class, the reason, and its legible part."""
     known = Unreadable.of(value)
     told: dict[str, Any] = {"unreadable": known.class_name, "reason": known.reason}
     if isinstance(known.data, dict):
@@ -197,7 +197,7 @@ def _parts(item: Any, kind: type) -> Iterable[Any]:
 
 
 def problem_of(value: Any) -> str | None:
-    """What of ``value`` cannot be read and why, in a line that names the first; None where all of it can."""
+    """Which part of ``value`` cannot be read, and why, in a line that names the first; None if all of it can."""
     return told(unreadables(value))
 
 

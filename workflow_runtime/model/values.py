@@ -21,7 +21,7 @@ import msgspec
 from .classes import PerClass, class_of, has, lookup, name_of
 from .errors import UnserializableError
 from .making import dataclass_fields, field_of, instance_dict, struct_fields
-from .text import is_model
+from .text import error_name, error_text, is_model
 from .unreadable import Unreadable
 
 __all__ = ["MAX_DEPTH", "TAG", "depth_of", "is_plain", "seal", "store_as_dict"]
@@ -60,10 +60,20 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
         ]
         return {TAG: "dict", "v": pairs}
     writer = _WRITERS.get(kind) if type(kind) is type else None  # another metaclass may have a hash of its own
-    if writer is not None:
-        tag, write = writer
-        return {TAG: tag, "v": write(value, where, depth + 1)}
-    return _seal_object(value, where, depth + 1)
+    try:
+        if writer is not None:
+            tag, write = writer
+            return {TAG: tag, "v": write(value, where, depth + 1)}
+        return _seal_object(value, where, depth + 1)
+    except UnserializableError:
+        raise
+    except Exception as error:  # what the value's own class raises
+        raise UnserializableError(
+            f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored, since reading it raised"
+            f" {error_name(error)}: {error_text(error)}; set all its fields first, or give them defaults",
+            where=where,
+            value=value,
+        ) from error
 
 
 def _digits(value: int, where: str) -> str:

@@ -23,7 +23,7 @@ from .http.operations import OPERATIONS
 __all__ = ["Guard"]
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_OPEN = frozenset(operation.path for operation in OPERATIONS if operation.is_open)
+_OPEN = tuple((operation.method, operation.path) for operation in OPERATIONS if operation.is_open)
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -108,9 +108,19 @@ class Guard:
 
 
 def _is_open(scope: Scope) -> bool:
-    """Whether anybody may ask this: a load balancer has no credentials, and calls the server by its address."""
+    """Whether anybody may ask this: a load balancer has no credentials, and calls the server by its address; who calls
+    back shows a token in the address."""
     path = scope["path"].removeprefix(scope.get("root_path", ""))
-    return scope["type"] == "http" and scope["method"] in _SAFE and path in _OPEN
+    return scope["type"] == "http" and any(
+        (scope["method"] == method or (method in _SAFE and scope["method"] in _SAFE)) and _is_at(path, known)
+        for method, known in _OPEN
+    )
+
+
+def _is_at(path: str, known: str) -> bool:
+    """Whether ``path`` is ``known``, whose last part may be a parameter."""
+    before, parameter, _ = known.partition("{")
+    return path.startswith(before) and "/" not in path[len(before) :] if parameter else path == known
 
 
 def _mounted(scope: Scope) -> Scope:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import StepOutput
+from ..model.kinds import shape_of
 
 __all__ = ["rejected_step", "rejection"]
 
@@ -17,7 +18,7 @@ def rejected_step(results: Sequence[StepOutput]) -> StepOutput | None:
     last = results[-1]
     if last.skipped:
         return last
-    if last.step_type in ("Parallel", "Map"):
+    if shape_of(last.step_type) in ("branches", "items"):
         found = [rejected_step([step]) for step in last.steps or ()]
         return found[-1] if found and None not in found else None
     return rejected_step(last.steps or ())

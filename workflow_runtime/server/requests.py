@@ -20,6 +20,7 @@ __all__ = [
     "RunId",
     "RunQuery",
     "RunsQuery",
+    "SendMessage",
     "SessionId",
     "SessionsQuery",
     "StartRun",
@@ -114,6 +115,16 @@ class AnswerRun(Body, frozen=True, kw_only=True):
     background: bool = False
     session_id: Identifier | None = None
     user_id: Identifier | None = None
+
+
+class SendMessage(Body, frozen=True, kw_only=True):
+    """A message to a run. ``message_id`` is the sender's own name for it: sent again with the same id it counts once.
+    ``only_if_awaited``: refuse it unless a step waits for a message on the topic now."""
+
+    topic: Identifier
+    value: Any = None
+    message_id: Identifier | None = None
+    only_if_awaited: bool = False
 
 
 class ForkRun(Body, frozen=True, kw_only=True):

@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 
 from .auth import User
 from .verbs.forks import ForkVerbs
+from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
 __all__ = ["Service"]
 
 
-class Service(ForkVerbs, SessionVerbs):
+class Service(ForkVerbs, SendVerbs, SessionVerbs):
     """The verbs of a server over some workflows. ``stop()`` is called once, when the process is told to end.
 
     Every verb takes the ``User`` who asks. What belongs to another user is not there: RunNotFound, SessionNotFound.

@@ -10,10 +10,8 @@ from typing import Any
 from ..core.binding import callable_name
 from ..core.plan import Node, Plan, refuse_duplicates, segment
 from ..model.errors import BuildError
-from .condition import Condition
-from .loop import Loop
-from .parallel import Map, Parallel
-from .router import Router
+from ..model.text import with_article
+from .kinds import kind_of, registered_kinds
 from .step import Step, StepNode
 from .steps import Steps
 
@@ -106,16 +104,13 @@ class _Builder:
             return step
         place["review"] = declared.human_review if declared.human_review.asked else None
         place["timeout"] = declared.timeout
-        if isinstance(declared, Condition):
-            yes = self.children(declared.steps, index, "if")
-            no = self.children(declared.else_steps, index, "else", offset=len(yes))
-            return declared.node_class(declared, len(yes), children=[*yes, *no], **place)
-        if isinstance(declared, Map):
-            inside = [declared.step]
-        else:
-            inside = declared.choices if isinstance(declared, Router) else declared.steps
+        kind = kind_of(type(declared))
+        assert kind is not None
+        children: list[Node] = []
+        for side, inside in kind.inside(declared):
+            children += self.children(inside, index, side, offset=len(children))
         make: Any = declared.node_class
-        node: Node = make(declared, children=self.children(inside, index), **place)
+        node: Node = make(declared, children=children, **place)
         return node
 
     def children(self, items: Sequence[Any], index: Any, branch: str = "", offset: int = 0) -> list[Node]:
@@ -126,7 +121,7 @@ class _Builder:
 
     def declaration(self, item: Any, position: int) -> Any:
         """``item`` as one of the public step classes."""
-        if isinstance(item, (Step, Steps, Parallel, Loop, Condition, Router, Map)):
+        if isinstance(item, Step) or kind_of(type(item)) is not None:
             return item
         if self.is_workflow(item):
             return self.step_class(workflow=item)
@@ -138,19 +133,23 @@ class _Builder:
             )
         if is_executor(item):
             return self.step_class(
-                name=getattr(item, "name", None) or f"step_{position + 1}", **{executor_kind(item): item}
+                name=getattr(item, "name", None) or self.default_name(f"step_{position + 1}"),
+                **{executor_kind(item): item},
             )
         if callable(item):
             name = callable_name(item)
-            return self.step_class(name=f"step_{position + 1}" if name == "<lambda>" else None, executor=item)
+            unnamed = self.default_name(f"step_{position + 1}") if name == "<lambda>" else None
+            return self.step_class(name=unnamed, executor=item)
         if inspect.iscoroutine(item):
             item.close()
             raise BuildError(
                 f"{self.where}: step {position} is a coroutine; pass the async function without calling it"
             )
+        kind = with_article(type(item).__name__)
         raise BuildError(
-            f"{self.where}: step {position} is a {type(item).__name__} ({item!r}); a step is a function, Step, Steps,"
-            " Parallel, Loop, Condition, Router, Map, Workflow, or an object with arun()"
+            f"{self.where}: step {position} is {kind} ({item!r}); a step is a function, Step,"
+            f" {', '.join(registered_kinds())}, Workflow, or an object with arun()"
+            + ("; register_kind() makes a class of your own a container" if hasattr(item, "node_class") else "")
         )
 
     def default_name(self, kind: str) -> str:

@@ -28,12 +28,12 @@ __all__ = ["Condition", "ConditionNode"]
 class Condition:
     """Runs ``steps`` if ``evaluator`` holds, ``else_steps`` (or nothing) otherwise.
 
-    ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result is taken by
-    its truth) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for the evaluator and for what the branch
-    raises.
+    ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result counts by its
+    truth value) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for failures of the evaluator and of the
+    branch.
     """
 
-    node_class: ClassVar[type[ConditionNode]]  # what it becomes in a plan; a subclass may name another
+    node_class: ClassVar[type[ConditionNode]]  # its node class in a plan; a subclass may set another
 
     @checks.suggesting
     def __init__(
@@ -77,10 +77,10 @@ class ConditionNode(ContainerNode):
     kind = "Condition"
     completed = ev.ConditionExecutionCompletedEvent
 
-    def __init__(self, declared: Condition, split: int, **place: Any) -> None:
+    def __init__(self, declared: Condition, **place: Any) -> None:
         super().__init__(**place)
         self.declared = declared
-        self.split = split
+        self.split = len(declared.steps)
         self.on_error = declared.on_error
         evaluator = declared.evaluator
         where = f"Condition {self.name!r}"
@@ -135,7 +135,7 @@ class ConditionNode(ContainerNode):
                 return self._given_up(text, holds)
 
     def policy_for(self, error: Exception) -> str:
-        """What follows a failure: fail, skip or pause. For subclasses with another rule than the declared one."""
+        """The policy after a failure: fail, skip or pause. For subclasses with another rule than the declared one."""
         return self.on_error
 
     async def _evaluate(self, frame: Frame, flow: Flow, path: str, verdict: Verdict | None) -> bool:
@@ -149,7 +149,7 @@ class ConditionNode(ContainerNode):
         return self.holds(evaluate)
 
     def holds(self, found: Any) -> bool:
-        """Whether the evaluator's result means yes: its truth."""
+        """The truth value of the evaluator's result."""
         return bool(found)
 
     async def _branch(self, frame: Frame, flow: Flow, path: str, holds: bool) -> tuple[StepOutput, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What all containers share: the order of replay, review, timeout, outcome and completion event."""
+"""The base of all containers: the order of replay, review, timeout, outcome and completion event."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class ContainerNode(Node):
         return output
 
     def ask(self, frame: Frame, path: str, flow: Flow) -> Verdict | None:
-        """The verdict of the question that stands before this node; Suspended while nobody answered."""
+        """The verdict of the question before this node; raises Suspended while it is open."""
         review = self.review
         if review is None or not review.requires_confirmation:
             return None
@@ -97,12 +97,13 @@ class ContainerNode(Node):
     async def body(
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
     ) -> tuple[StepOutput, dict[str, Any]]:
-        """Publish the start (unless ``record`` says that it was), run the children; the output and the fields of the
-        completion event."""
+        """Publish the start (unless ``record`` shows that it was published), run the children; returns the output and the
+        fields of the completion event."""
         raise NotImplementedError
 
     def stand_in(self, child: Node, error: Exception) -> StepOutput | None:
-        """What a failing child leaves in this container. None (always, here): its failure is the container's.
+        """The output of a failing child in this container. None (always, in this class): its failure is the container's
+        failure.
 
         For subclasses with another policy, such as those of ``compat.agno``; they let a StorageError pass.
         """

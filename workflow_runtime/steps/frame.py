@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from ..core.binding import Binding
@@ -126,13 +126,14 @@ class Frame(Protocol):
 
     async def branches(
         self,
-        thunks: Sequence[Callable[[], Awaitable[StepOutput]]],
+        thunks: Mapping[str, Callable[[], Awaitable[StepOutput]]],
         *,
         fail_fast: bool = True,
         wait_for: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
-        """Run the branches at once; outputs in their order, None for a loser that was cancelled."""
+        """Run the branches, by path, at once; outputs in their order, None for a loser that was cancelled and for one that
+        had no place before another said ``stop``."""
         ...
 
     def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:

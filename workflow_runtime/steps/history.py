@@ -11,9 +11,9 @@ __all__ = ["history_wanted"]
 
 
 def history_wanted(nodes: Iterable[Node], default: bool, num_runs: int | None) -> tuple[bool, int | None]:
-    """(whether a step of these wants the history, the most runs that one of them wants; None: all).
+    """(whether one of these steps needs the history, the largest number of runs that one of them needs; None: all).
 
-    ``default`` and ``num_runs`` are the workflow's, for steps that do not say; a nested workflow has its own.
+    ``default`` and ``num_runs`` are the workflow's, for steps without a setting; a nested workflow has its own.
     """
     limits = list(_limits(nodes, default, num_runs))
     return bool(limits), None if not limits or None in limits else max(limit or 0 for limit in limits)

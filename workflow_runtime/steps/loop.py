@@ -40,10 +40,11 @@ class Loop:
 
     ``end_condition`` gets the outputs of the iteration that just ended (and, by name, ``iteration`` from 1,
     ``run_context``, ``session_state``), or is a CEL expression, or a plain bool. With ``forward_iteration_output`` an
-    iteration starts where the last one ended, otherwise from the loop's own input. ``timeout``: seconds for all of it.
+    iteration starts from the output of the previous one, otherwise from the loop's own input. ``timeout``: seconds for all
+    of it.
     """
 
-    node_class: ClassVar[type[LoopNode]]  # what it becomes in a plan; a subclass may name another
+    node_class: ClassVar[type[LoopNode]]  # its node class in a plan; a subclass may set another
 
     @checks.suggesting
     def __init__(

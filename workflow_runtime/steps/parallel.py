@@ -16,7 +16,7 @@ from ..model import events as ev
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
-from ..model.text import as_text
+from ..model.text import as_text, with_article
 from .container import ContainerNode
 from .frame import Frame
 from .step import allow_guards
@@ -143,7 +143,10 @@ class ParallelNode(ContainerNode):
             await frame.settle()
         inner = frame.below(path)
         found = await frame.branches(
-            [self._branch(child, inner.apart(shared=self.shares_state), flow) for child in self.children],
+            {
+                inner.prefix + child.segment: self._branch(child, inner.apart(shared=self.shares_state), flow)
+                for child in self.children
+            },
             fail_fast=declared.fail_fast,
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
@@ -174,7 +177,7 @@ class ParallelNode(ContainerNode):
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
-    """The summary that a Parallel leaves as its content, with each branch's own. spec: agno-behaviour 2.5."""
+    """The summary that a Parallel leaves as its content, with each branch's own."""
     parts = ["## Parallel Execution Results\n"]
     for result in results:
         mark = "✅ SUCCESS" if result.success else "❌ FAILURE"
@@ -206,15 +209,14 @@ class MapNode(ContainerNode):
         else:
             items = record.decision
         step = self.children[0]
+        inner = [frame.below(f"{path}#{i}", path) for i in range(len(items))]
         found = await frame.branches(
-            [
-                partial(
-                    step.execute,
-                    frame.below(f"{path}#{i}", path).apart(),
-                    flow.fork(input=item, additional={"item_index": i}),
+            {
+                inner[i].prefix + step.segment: partial(
+                    step.execute, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
                 )
                 for i, item in enumerate(items)
-            ],
+            },
             fail_fast=self.declared.fail_fast,
             max_concurrency=self.declared.max_concurrency,
         )
@@ -257,7 +259,9 @@ def look_up(dotted: str, step_input: StepInput, state: dict[str, Any]) -> Any:
         try:
             value = value[int(part)] if isinstance(value, (list, tuple)) else _member(value, part)
         except (KeyError, IndexError, AttributeError, ValueError) as error:
-            raise LookupError(f"Map over {dotted!r}: there is no {part!r} in a {type(value).__name__}") from error
+            raise LookupError(
+                f"Map over {dotted!r}: there is no {part!r} in {with_article(type(value).__name__)}"
+            ) from error
     return value
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ..core.gate import Verdict
 from ..core.plan import Node
+from ..model.kinds import shape_of
 from ..model.step_io import StepOutput, last_effective
 from .frame import Frame
 from .signals import Rejected
@@ -24,10 +25,10 @@ async def reviewed(
     again: Callable[[str, Verdict], Awaitable[StepOutput]],
     **question: Any,
 ) -> StepOutput:
-    """Ask about ``output`` until it is accepted, edited, thrown away or was tried too often.
+    """Ask about ``output`` until it is accepted, edited, discarded or was retried too often.
 
-    ``again`` makes it once more at a path of its own, so that each round is in the journal. ``question`` are further
-    fields of the requirement.
+    ``again`` produces it again at its own path, so that each round is in the journal. ``question`` are further fields of
+    the requirement.
     """
     review = node.review
     assert review is not None
@@ -51,12 +52,12 @@ async def reviewed(
 
 
 def edited(output: StepOutput, content: Any) -> StepOutput:
-    """A copy that hands ``content`` on to later steps, instead of what ``output`` handed on."""
+    """A copy that passes ``content`` to later steps, instead of the content of ``output``."""
     if not output.steps or output.step_type == "Workflow":
         return msgspec.structs.replace(output, content=content)
-    if output.step_type in ("Parallel", "Map"):
+    if shape_of(output.step_type) in ("branches", "items"):
         names = [inner.step_name for inner in output.steps]
-        if output.step_type == "Map" or not isinstance(content, dict) or list(content) != names:
+        if shape_of(output.step_type) == "items" or not isinstance(content, dict) or list(content) != names:
             return msgspec.structs.replace(output, content=content, steps=None)
         branches = [edited(inner, content[inner.step_name]) for inner in output.steps]
         return msgspec.structs.replace(output, steps=branches)
@@ -66,7 +67,7 @@ def edited(output: StepOutput, content: Any) -> StepOutput:
 
 
 def _told(node: Node, frame: Frame, path: str, verdict: Verdict, output: StepOutput) -> StepOutput:
-    """The output, published the first time: who follows the run has seen the one before it."""
+    """The output, published the first time, because readers have seen the one before it."""
     if verdict.is_first:
         frame.revised(node, path, output)
     return output

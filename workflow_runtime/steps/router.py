@@ -25,15 +25,15 @@ __all__ = ["Router", "RouterNode"]
 
 
 class Router:
-    """Runs the chosen ones of ``choices``, one after the other.
+    """Runs the selected ones of ``choices``, one after the other.
 
     ``selector`` gets the step input (and, by name, ``run_context``, ``session_state``, ``step_choices``) and returns a
-    name, one of the choices, a list of such, or None for nothing; or it is a CEL expression that gives a name. A step that
-    the selector makes itself stands for the choice of its name. A choice that is not offered is an error. With
+    name, one of the choices, a list of these, or None for nothing; or it is a CEL expression for a name. A step that the
+    selector creates itself selects the choice of the same name. A selection that is not among the choices is an error. With
     ``requires_user_input`` a person chooses.
     """
 
-    node_class: ClassVar[type[RouterNode]]  # what it becomes in a plan; a subclass may name another
+    node_class: ClassVar[type[RouterNode]]  # its node class in a plan; a subclass may set another
 
     @checks.suggesting
     def __init__(
@@ -82,7 +82,7 @@ class Router:
         self.check()
 
     def check(self) -> None:
-        """BuildError: nothing to choose from, or nobody to choose."""
+        """BuildError: no choices, or no selector."""
         if not self.choices:
             raise BuildError(f"Router {self.name!r} has no choices; give it at least one step")
         if self.selector is None and not self.human_review.requires_user_input:
@@ -112,7 +112,7 @@ class RouterNode(ContainerNode):
         review = self.review
         if review is None:
             return None
-        rejected = "!" in path.rpartition("/")[2]  # what was chosen before: now a person chooses, whoever did then
+        rejected = "!" in path.rpartition("/")[2]  # the earlier selection: now a person chooses, whoever did so before
         if not (review.requires_user_input or rejected):
             return frame.ask_before(self, path, flow) if review.requires_confirmation else None
         return frame.ask_before(
@@ -159,8 +159,8 @@ class RouterNode(ContainerNode):
         }
 
     def _places(self, frame: Frame, path: str, chosen: Sequence[str]) -> list[tuple[Node, Frame]]:
-        """The chosen nodes with the frames that they run in. What is chosen again gets a path of its own, with ``#1`` at
-        the router, as the second iteration of a loop: each execution has its own outcome in the journal. (D7)"""
+        """The selected nodes with their frames. A choice that is selected again gets its own path, with ``#1`` at the
+        router, like the second iteration of a loop: each execution has its own outcome in the journal. (D7)"""
         inner = frame.below(path)
         places: list[tuple[Node, Frame]] = []
         times: dict[str, int] = {}
@@ -181,7 +181,7 @@ class RouterNode(ContainerNode):
         return [name for name in names if name is not None]
 
     def step_choices(self) -> list[Any]:
-        """What a selector gets as ``step_choices``: the names."""
+        """The names of the choices, which a selector gets as ``step_choices``."""
         return list(self.offered)
 
     def name_of(self, item: Any) -> str | None:
@@ -190,7 +190,7 @@ class RouterNode(ContainerNode):
             if item == name or _is_choice(item, self.declared.choices, node, self.children):
                 return name
         own = getattr(item, "name", None)
-        if isinstance(own, str) and own in self.offered:  # a step made anew in the selector
+        if isinstance(own, str) and own in self.offered:  # a step that the selector created
             return own
         wanted = item if isinstance(item, str) else own or repr(item)
         raise ValueError(f"Router {self.name!r} chose {wanted!r}, which is not offered; choices: {list(self.offered)}")

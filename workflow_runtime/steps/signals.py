@@ -1,4 +1,4 @@
-"""How a node tells the run that it cannot go on. No ``Exception``, so that a user's ``except`` keeps out."""
+"""How a node reports that it cannot continue. Not an ``Exception``, so that a user's ``except`` does not catch it."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ..model import checks
 from ..model import events as ev
 from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput, branching, deepest, handed_on, last_effective, last_made
@@ -40,22 +41,22 @@ class Step:
         max_retries: Further attempts after the first, with exponential back-off and jitter.
         retry: All of the retry policy; replaces ``max_retries``.
         timeout: Seconds for all attempts together; ends as StepTimeoutError.
-        on_error: "fail" (the run fails), "skip" (recorded as failed, the run goes on) or "pause" (a person decides).
+        on_error: "fail" (the run fails), "skip" (recorded as failed, the run continues) or "pause" (a person decides).
         offload: Run a synchronous function in a worker thread (True) or on the event loop (False).
         add_workflow_history: Give this step the session's earlier runs: an agent before its message, a function through
-            ``step_input.get_workflow_history()``; None: as the workflow says.
-        num_history_runs: The last so many of them; None: as the workflow says.
+            ``step_input.get_workflow_history()``; None: the workflow's setting.
+        num_history_runs: How many of them, the newest ones; None: the workflow's setting.
         human_review: All guards at once; replaces the flat ``requires_*`` arguments.
-        durable: Record each model request and tool call of an agent, so that a recovery repeats none of them. None: where
-            the run has a database, its durability is not "exit", and the agent's library allows it. True: refuse to build
-            where that is not so.
+        durable: Record each model request and tool call of an agent, so that a recovery repeats none of them. None: if the
+            run has a database, its durability is not "exit", and the agent's library allows it. True: refuse to build if
+            that is not so.
         executor_options: Further keywords for the call of an agent's library, such as ``{"deps": ...}``.
 
     Raises:
-        BuildError: No executor or two, an unknown policy, a guard that a step cannot honour.
+        BuildError: No executor or two, an unknown policy, a guard that a step does not support.
     """
 
-    node_class: ClassVar[type[StepNode]]  # what it becomes in a plan; a subclass may name another
+    node_class: ClassVar[type[StepNode]]  # its node class in a plan; a subclass may set another
 
     @checks.suggesting
     def __init__(
@@ -251,7 +252,7 @@ class StepNode(Node):
 
     @property
     def is_durable_inside(self) -> bool:
-        """Whether the model requests and tool calls of its agent are recorded, where the run has a database."""
+        """Whether the model requests and tool calls of its agent are recorded, if the run has a database."""
         return self.adapter is not None and self.adapter.durable and self.declared.durable is not False
 
     def nested(self) -> tuple[Node, ...]:
@@ -302,7 +303,7 @@ class StepNode(Node):
             if frame.ask_error(self, path, record.decision).action == "skip":
                 return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
             frame.try_again(self, path, attempt)
-        else:  # it asked, or what it holds did: the attempt that it was in goes on
+        else:  # it asked, or something inside it did: the same attempt continues
             frame.refuse_blocked(path)
             attempt = record.attempt
         if frame.replaying and frame.is_watched:
@@ -358,7 +359,7 @@ class StepNode(Node):
     async def _failed(
         self, frame: Frame, path: str, error: Exception, attempt: int, started: float
     ) -> StepOutput | None:
-        """The policy: raise (fail), the failed output (skip), None to try again (a person said so)."""
+        """Apply the policy: raise (fail), return the failed output (skip), or None to try again (a person chose that)."""
         text, kind = error_text(error), error_name(error)
         frame.note_failure(self, path, error, attempt)
         frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
@@ -377,7 +378,8 @@ class StepNode(Node):
         return await self._skipped(frame, path, text, attempt, started)
 
     def policy_for(self, error: Exception) -> str:
-        """What follows the last attempt: fail, skip or pause. For subclasses with another rule than the declared one."""
+        """The policy after the last attempt: fail, skip or pause. For subclasses with another rule than the declared
+        one."""
         return self.on_error
 
     async def _skipped(self, frame: Frame, path: str, error: str, attempt: int, started: float) -> StepOutput:
@@ -441,8 +443,7 @@ class StepNode(Node):
         return await reviewed(self, frame, path, output, again)
 
     def message(self, step_input: StepInput) -> Any:
-        """What an agent or a nested workflow is given: the last content, or the run's input where nothing ran before.
-        spec: agno-behaviour 2.2."""
+        """The input of an agent or a nested workflow: the last content, or the run's input if nothing ran before."""
         outputs = (step_input.previous_step_outputs or {}).values()
         as_agno = step_input.lookup is not None and step_input.lookup.as_agno
         last = last_made(outputs) if as_agno else last_effective(outputs)
@@ -450,7 +451,7 @@ class StepNode(Node):
             return step_input.input
         if not as_agno:
             last = branching(last)
-        if last.step_type in ("Parallel", "Map") and last.steps:
+        if shape_of(last.step_type) in ("branches", "items") and last.steps:
             content_of = deepest if as_agno else handed_on
             return "\n\n".join(f"=== {step.step_name} ===\n{as_text(content_of(step))}" for step in last.steps)
         content = step_input.previous_step_content

@@ -22,7 +22,7 @@ __all__ = ["Steps", "StepsNode"]
 class Steps:
     """A sequence of steps under one name. ``timeout`` is seconds for all of it."""
 
-    node_class: ClassVar[type[StepsNode]]  # what it becomes in a plan; a subclass may name another
+    node_class: ClassVar[type[StepsNode]]  # its node class in a plan; a subclass may set another
 
     @checks.suggesting
     def __init__(

@@ -11,18 +11,20 @@ each checked by ``workflow_runtime.testing.DbContract``:
 4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
    A user of None was not said: it is no other user, and takes nobody's session away.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
-6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It and
-   ``request_cancel`` leave a signal for the run in the same transaction.
+6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It,
+   ``request_cancel`` and ``send`` leave a signal for the run in the same transaction.
 7. ``claim`` succeeds for one caller only; it raises the attempt by one.
 8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled
    has either happened wholly or not at all.
 9. Every call may come from any task of any event loop, also from several loops in several threads.
 10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
    somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
-   one of the questions it ``waits_for`` is answered (``AnswersArrived``).
+   one of the questions it ``waits_for`` is answered, or a message has come that it has not seen (``AnswersArrived``).
 11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
    now, and it alone says whether a lease has run out. A server uses its own clock, a file or memory the clock it was
    given. All other times are those of the caller, and are only stored and compared with each other.
+12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which
+   they are stored: whoever has read up to a number finds all later ones behind it.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ __all__ = [
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "MessageRow",
     "Pruned",
     "QueueRow",
     "RequirementRow",
@@ -52,6 +55,7 @@ __all__ = [
     "RunRow",
     "SessionPatch",
     "SessionRow",
+    "Sent",
     "SignalRow",
     "StepRow",
 ]
@@ -172,7 +176,7 @@ class RequirementRow(msgspec.Struct, kw_only=True):
 class SignalRow(msgspec.Struct, kw_only=True):
     """What another process wants of a run: a reason to look, never the only place where a fact is stored.
 
-    ``kind`` is "cancel" or "answered". ``number`` is given by the database and grows with each signal.
+    ``kind`` is "cancel", "answered" or "message". ``number`` is given by the database and grows with each signal.
     """
 
     run_id: str
@@ -180,6 +184,36 @@ class SignalRow(msgspec.Struct, kw_only=True):
     created_at: float
     data: bytes = b"{}"
     number: int = 0
+
+
+RECEIVES = "receive:"
+"""The beginning of the ``kind`` of a requirement that waits for a message; behind it stands the topic."""
+
+
+class MessageRow(msgspec.Struct, kw_only=True):
+    """A message to a run. Key (run_id, message_id). ``data`` is the encoded value. The database gives ``number``.
+
+    ``expires_at`` and ``only_if_awaited`` are not stored: they are conditions under which ``send`` refuses a new message.
+    """
+
+    run_id: str
+    message_id: str
+    topic: str
+    created_at: float
+    data: bytes
+    number: int = 0
+    expires_at: float | None = None
+    only_if_awaited: bool = False
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``send`` did. ``number`` is the message's place among those of its run, ``created_at`` when it was stored first;
+    ``repeated``: it had been stored before, and nothing has changed. ``awaited``: the run was waiting for its topic."""
+
+    number: int
+    created_at: float
+    repeated: bool = False
+    awaited: bool = False
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -231,7 +265,9 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, kw_only=True):
     """What is committed together. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
     otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of
-    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written."""
+    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
+    ``messages_seen``: the number of the last message that the run has seen (None: it waits for none); if there is a later
+    one, likewise."""
 
     fence: Fence | None = None
     run: RunRow | None = None
@@ -242,6 +278,7 @@ class Batch(msgspec.Struct, kw_only=True):
     requirements: Sequence[RequirementRow] = ()
     session: SessionPatch | None = None
     waits_for: frozenset[str] = frozenset()
+    messages_seen: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -357,6 +394,20 @@ class BaseDb(ABC):
         """
 
     @abstractmethod
+    async def send(self, row: MessageRow) -> Sent:
+        """Store a message for a run that has not ended, and a signal "message" for the run, unless it is PAUSED and no open
+        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message whose id is stored
+        with the same topic and data is stored no second time, also where the run has ended since.
+
+        Raises:
+            RunNotFound: There is no such run.
+            MessageConflict: Another message of this id is stored.
+            RunEnded: The run has ended.
+            CallbackExpired: ``created_at`` is later than ``expires_at``.
+            NotAwaited: ``only_if_awaited``, and no open requirement waits for the topic.
+        """
+
+    @abstractmethod
     async def claim(
         self,
         run_id: str,
@@ -459,8 +510,12 @@ class BaseDb(ABC):
     async def load_run(self, run_id: str) -> RunRow | None: ...
 
     @abstractmethod
-    async def load_steps(self, run_id: str) -> list[StepRow]:
-        """The journal in the order of first writes."""
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
+        """The journal in the order of first writes; with ``path`` that entry alone."""
+
+    @abstractmethod
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        """The messages to a run with a larger ``number`` than ``after``, in their order."""
 
     @abstractmethod
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:

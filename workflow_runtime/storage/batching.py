@@ -1,15 +1,15 @@
-"""Calls that wait go to the database together: one transaction, one round trip and one flush for all of them.
+"""Group commit: waiting calls are sent to the database together, in one transaction, one round trip and one flush.
 
-Theory of operation. A call that comes while nothing is under way goes at once. Those that come meanwhile go together
-when the group is back (group commit), so the more there are the less each costs, and a call alone waits for nobody.
+Theory of operation. If no group is in progress, a call is sent immediately. Calls that arrive meanwhile are sent together
+when the group is done, so the cost per call falls with their number, and a single call waits for nothing.
 
 A database that takes several groups at once (``groups``) gets a second one as soon as ``ENOUGH`` calls wait, so that the
-server has work while this process prepares more. A group that takes longer than ``PATIENCE`` (somebody has locked a row
-of it) holds no other up: the next one goes beside it, except calls with a common key (the same run), which keep their
-order.
+server has work while this process prepares more. A group that takes longer than ``PATIENCE`` (for example because a row of
+it is locked) does not delay others: the next one is sent beside it, except calls with a common key (the same run), which
+keep their order.
 
-Each call has an outcome of its own. Refusals are values. Any other error undoes the whole group, whose calls are then
-made one by one, so that one bad call does not fail its neighbours. An error that every call would meet fails them all.
+Each call has its own outcome. Refusals are values. Any other error rolls the whole group back, and its calls are then sent
+one by one, so that one bad call does not fail its neighbours. An error that every call would get fails them all.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ..model.errors import StorageError
 __all__ = ["ENOUGH", "PATIENCE", "Batching", "Call"]
 
 ENOUGH = 8
-"""So many calls that wait are a group, though another one is under way."""
+"""This many waiting calls are sent as a group, even if another group is in progress."""
 
 PATIENCE = 0.02
 """Seconds after which the next group no longer waits for the one before it."""
 
 
 class Call(Protocol):
-    """What a backend sends."""
+    """A call that a backend sends."""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -44,7 +44,7 @@ class Call(Protocol):
 
     @property
     def given_up(self) -> bool:
-        """Nobody waits for the outcome, and the call need not be made."""
+        """The outcome is not awaited any more, and the call need not be sent."""
         ...
 
     def settle(self, error: Exception | None, value: Any) -> None:
@@ -59,15 +59,15 @@ class Batching(Generic[C]):
     """Groups calls. Every method is for one event loop.
 
     Args:
-        send: Makes these calls in one transaction and settles each, but for those that were given up; or raises, and
-            then none has been made or settled. It may append calls to the list, which are then of the group. With True
-            there is one call, which may be tried until it succeeds; with False an error that may be one call's only is
-            raised at once.
-        is_common: Whether this error of a group fails the call without a try of its own.
-        groups: The most groups that are under way at once.
-        limit: The most calls of one transaction: it bounds how long the first of them waits for the last.
-        more: Asked when a group is over for calls that were not added yet.
-        done: Receives each call that is over.
+        send: Sends these calls in one transaction and settles each, except abandoned ones; or raises, and then none was
+            sent or settled. It may append calls to the list, which then belong to the group. With True there is one call,
+            which may be retried until it succeeds; with False, an error that may concern one call only is raised
+            immediately.
+        is_common: Whether this error of a group fails a call without sending it alone.
+        groups: The maximum number of groups in progress.
+        limit: The maximum number of calls in one transaction: it bounds how long the first of them waits for the last.
+        more: Called when a group is done, for calls that were not added yet.
+        done: Receives each call that is done.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Batching(Generic[C]):
 
     @property
     def is_idle(self) -> bool:
-        """No call waits or is under way."""
+        """No call is waiting or in progress."""
         return not (self._waiting or self._under_way)
 
     def add(self, calls: Sequence[C]) -> None:
@@ -109,7 +109,7 @@ class Batching(Generic[C]):
             self._be_patient()
 
     def withdraw(self, call: C) -> None:
-        """Forget a call that was given up. A group that has been sent goes on unless all of its calls were given up."""
+        """Forget an abandoned call. A group that has been sent continues unless all of its calls were abandoned."""
         if call in self._waiting:
             self._waiting.remove(call)
             return
@@ -118,7 +118,7 @@ class Batching(Generic[C]):
                 task.cancel()
 
     async def idle(self) -> None:
-        """Return when no call waits or is under way."""
+        """Return when no call is waiting or in progress."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 

@@ -1,4 +1,5 @@
-"""An event loop in a daemon thread, which lasts as long as the process: for what outlives the loops of its callers."""
+"""An event loop in a daemon thread, which lives as long as the process, for objects that outlive the loops of their
+callers."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ class LoopThread:
         return self._loop
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, started at first use (and again in a forked child). RuntimeError where no thread can be started."""
+        """The loop, started at first use (and again in a forked child). RuntimeError if no thread can be started."""
         return self._loop or self._start()
 
     def is_here(self) -> bool:
@@ -57,7 +58,7 @@ class LoopThread:
             try:
                 thread.start()
             finally:
-                if thread.ident is not None:  # it runs, also where waiting for its start was interrupted
+                if thread.ident is not None:  # it runs, even if waiting for its start was interrupted
                     self._loop, self._thread = loop, thread
                 else:
                     loop.close()
@@ -70,7 +71,7 @@ class LoopThread:
                 asyncio.run_coroutine_threadsafe(work(), loop).result(EXIT_GRACE)
 
     def _forked(self) -> None:
-        # The child has no such thread, and whoever held the lock is not in it.
+        # The child process has no such thread, and the holder of the lock does not exist there.
         self._lock = threading.Lock()
         self._loop = self._thread = None
 
@@ -83,7 +84,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             loop.run_forever()
             ended = True  # stopped
         except (SystemExit, KeyboardInterrupt):
-            # Of a step. Its task has it too, and hands it to the caller; the loop, which let it out, goes on for all others.
+            # Raised by a step. Its task has it too, and passes it to the caller; the loop continues for all others.
             continue
 
 

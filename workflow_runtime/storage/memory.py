@@ -23,11 +23,13 @@ from .base import (
     Fence,
     LeaseClock,
     LeaseState,
+    MessageRow,
     Pruned,
     QueueRow,
     RequirementRow,
     RunFilter,
     RunRow,
+    Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
@@ -97,6 +99,7 @@ class InMemoryDb(BaseDb):
             session=session,
             state={} if session is None else session.state,
             answered=self._answered(batch, run_id),
+            has_unseen=self._has_unseen(batch, run_id),
             deleted_at=None if batch.run is None else self._deletions.get(batch.run.session_id),
             now=self._clock.time(),
         )
@@ -119,6 +122,10 @@ class InMemoryDb(BaseDb):
         run = self._runs.by_id.get(run_id) if batch.waits_for and run_id is not None else None
         known = {} if run is None else run.requirements
         return [name for name in batch.waits_for if name in known and known[name].answered_at is not None]
+
+    def _has_unseen(self, batch: Batch, run_id: str | None) -> bool:
+        run = self._runs.by_id.get(run_id) if batch.messages_seen is not None and run_id is not None else None
+        return run is not None and len(run.messages) > (batch.messages_seen or 0)
 
     def _put_session(self, row: SessionRow, patch: SessionPatch) -> None:
         old = self._sessions.get(row.session_id)
@@ -163,6 +170,23 @@ class InMemoryDb(BaseDb):
             self._open.pop(key, None)
             run = self._runs.by_id[row.run_id]
             run.touched = 0 if run.row is None else run.row.seq
+
+    async def send(self, row: MessageRow) -> Sent:
+        with self._lock:
+            run = self._runs.by_id.get(row.run_id)
+            status = None if run is None or run.row is None else run.row.status
+            known = {} if run is None else run.messages
+            stored = known.get(row.message_id)
+            awaited = run is not None and any(rules.awaits(item, row.topic) for item in run.requirements.values())
+            if rules.check_message(row, status=status, stored=stored, awaited=awaited):
+                assert status is not None
+                stored = known[row.message_id] = copy(row)
+                stored.number = len(known)
+                if rules.signals_message(status, awaited):
+                    self._runs.signal(SignalRow(run_id=row.run_id, kind="message", created_at=row.created_at))
+                return Sent(number=stored.number, created_at=row.created_at, awaited=awaited)
+            assert stored is not None
+            return Sent(number=stored.number, created_at=stored.created_at, repeated=True)
 
     async def claim(
         self,
@@ -359,11 +383,16 @@ class InMemoryDb(BaseDb):
         new.expired = rules.expired(row, self._clock.time())
         return new
 
-    async def load_steps(self, run_id: str) -> list[StepRow]:
+    async def load_steps(self, run_id: str, *, path: str | None = None) -> list[StepRow]:
         with self._lock:
             run = self._runs.by_id.get(run_id)
-            rows = [] if run is None else [copy(row) for row in run.steps.values()]
+            rows = [] if run is None else [copy(row) for row in run.steps.values() if path in (None, row.path)]
         return sorted(rows, key=lambda row: (row.position, row.path))
+
+    async def load_messages(self, run_id: str, *, after: int = 0) -> list[MessageRow]:
+        with self._lock:
+            run = self._runs.by_id.get(run_id)
+            return [] if run is None else [copy(row) for row in run.messages.values() if row.number > after]
 
     async def load_events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[EventRow]:
         with self._lock:

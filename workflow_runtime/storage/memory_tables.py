@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 
 from . import rules
-from .base import EventRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
+from .base import EventRow, MessageRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
 from .rules import ACTIVE, CANCELLABLE, matches, requirement_to_store
 
 __all__ = ["Ordered", "RunTable", "StoredRun"]
@@ -50,7 +50,7 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "mark", "requirements", "row", "signals", "steps", "touched")
+    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
@@ -60,6 +60,7 @@ class StoredRun:
         self.events: list[EventRow] = []
         self._seqs: list[int] = []
         self.requirements: dict[str, RequirementRow] = {}
+        self.messages: dict[str, MessageRow] = {}  # by id, in the order of their numbers
         self.signals: list[SignalRow] = []  # that nobody has taken
 
     @property

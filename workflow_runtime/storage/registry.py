@@ -15,7 +15,7 @@ GROUP = "workflow_runtime.backends"
 
 
 def _installed() -> Any:
-    from importlib.metadata import entry_points  # a seventh of what importing a Workflow costs without it
+    from importlib.metadata import entry_points  # costs a seventh of importing Workflow without it
 
     return entry_points(group=GROUP)
 
@@ -27,7 +27,7 @@ def backend_names() -> list[str]:
 
 @cache
 def load_backend(scheme: str) -> Any:
-    """The class behind ``scheme``, imported now. BuildError lists what is installed when there is none."""
+    """The class behind ``scheme``, imported now. BuildError, with the installed ones, if there is none."""
     for point in _installed():
         if point.name == scheme:
             return point.load()

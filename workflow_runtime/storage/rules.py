@@ -15,16 +15,33 @@ from ..model.enums import RunStatus
 from ..model.errors import (
     AlreadyAnswered,
     AnswersArrived,
+    CallbackExpired,
     CancelRequested,
     ConcurrentWrite,
     Fenced,
+    MessageConflict,
+    NotAwaited,
     QuestionWithdrawn,
+    RunEnded,
     RunExists,
+    RunNotFound,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
 )
-from .base import Batch, Fence, LeaseState, QueueRow, RequirementRow, RunFilter, RunRow, SessionPatch, SessionRow
+from .base import (
+    RECEIVES,
+    Batch,
+    Fence,
+    LeaseState,
+    MessageRow,
+    QueueRow,
+    RequirementRow,
+    RunFilter,
+    RunRow,
+    SessionPatch,
+    SessionRow,
+)
 
 __all__ = [
     "ACTIVE",
@@ -36,8 +53,10 @@ __all__ = [
     "REMEMBERED",
     "Verdict",
     "add_metrics",
+    "awaits",
     "cancel_requested",
     "check_answers",
+    "check_message",
     "claimed",
     "decide",
     "discardable",
@@ -59,6 +78,7 @@ __all__ = [
     "requirement_to_store",
     "run_ids",
     "session_to_load",
+    "signals_message",
     "subject",
     "wake_after",
     "wakes",
@@ -182,6 +202,7 @@ def decide(
     session: SessionRow | None,
     state: Mapping[str, bytes],
     answered: Collection[str] = (),
+    has_unseen: bool = False,
     deleted_at: float | None = None,
     now: float = 0.0,
 ) -> Verdict:
@@ -194,6 +215,7 @@ def decide(
         session: The stored row of ``session_to_load(...)``; its ``state`` is not looked at.
         state: The session's stored values, at least those of the patch's keys.
         answered: Which of ``batch.waits_for`` are stored as answered.
+        has_unseen: Whether the run has a message after ``batch.messages_seen``.
         deleted_at: When the session of a run that is not stored was last deleted, if that is remembered.
         now: The database's time, from which a new lease is counted.
 
@@ -204,7 +226,7 @@ def decide(
         StorageError: A batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
         CancelRequested: The run is to be cancelled, and the batch would end or pause it otherwise.
-        AnswersArrived: The run would wait for a question that is answered.
+        AnswersArrived: The run would wait for a question that is answered, or for a message that may have come.
         ConcurrentWrite: The session's keys are not as expected.
     """
     row = batch.run
@@ -235,6 +257,11 @@ def decide(
         raise AnswersArrived(
             f"run {subject(batch)!r} cannot wait for {names}: answered meanwhile; read the answers and go on",
             requirement_ids=frozenset(answered),
+        )
+    if has_unseen:
+        raise AnswersArrived(
+            f"run {subject(batch)!r} cannot wait for messages: some came after message {batch.messages_seen}; read them",
+            requirement_ids=frozenset(),
         )
     changed = None if row is None else _next_run(run, row, now)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
@@ -421,6 +448,39 @@ def check_answers(
                 answered_at=at,
             )
         answered[key] = row.answered_at
+
+
+def awaits(row: RequirementRow, topic: str) -> bool:
+    """Whether the question waits for a message on ``topic``."""
+    return is_open(row) and row.kind == RECEIVES + topic
+
+
+def check_message(row: MessageRow, *, status: RunStatus | None, stored: MessageRow | None, awaited: bool) -> bool:
+    """Whether the message is to be stored; False where it has been before. ``status`` is that of its run (None: there is no
+    such run), ``stored`` the stored message of its id, ``awaited``: an open requirement waits for its topic.
+
+    Raises as ``BaseDb.send`` does.
+    """
+    if status is None:
+        raise RunNotFound(f"no run {row.run_id!r}; check the id and the workflow's db")
+    if stored is not None:
+        if (stored.topic, stored.data) == (row.topic, row.data):
+            return False
+        raise MessageConflict(
+            f"run {row.run_id!r} has another message with the id {row.message_id!r}; it stands. Choose another message_id"
+        )
+    if status.is_final:
+        raise RunEnded(f"run {row.run_id!r} has ended as {status}; it takes no more messages")
+    if row.expires_at is not None and row.created_at > row.expires_at:
+        raise CallbackExpired("this callback has expired; nothing was stored")
+    if row.only_if_awaited and not awaited:
+        raise NotAwaited(f"no step of run {row.run_id!r} waits for a message on {row.topic!r} now; nothing was stored")
+    return True
+
+
+def signals_message(status: RunStatus, awaited: bool) -> bool:
+    """Whether a new message leaves a signal: a run that is worked on looks at it, a paused one only if it waits for it."""
+    return status in ACTIVE or awaited
 
 
 def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:

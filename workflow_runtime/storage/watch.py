@@ -1,4 +1,4 @@
-"""Who waits for a run to change: an event per waiter, set from whichever thread and loop the change comes from."""
+"""The waiters for changes of runs: one event per waiter, which any thread or loop may set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Waiter:
         self._soon = native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon
 
     def wake(self) -> None:
-        # The loop is gone, and with it whoever waited on it.
+        # The loop is closed, and its waiters with it.
         with suppress(RuntimeError):
             self._soon(self.event.set)
 
@@ -36,14 +36,14 @@ class Watch:
         self._waiting: dict[str, list[_Waiter]] = {}
 
     def runs(self) -> list[str]:
-        """The runs that somebody waits for now."""
+        """The runs that have waiters now."""
         if not self._waiting:
             return []
         with self._lock:
             return list(self._waiting)
 
     def wake(self, run_ids: Iterable[str]) -> None:
-        """Wake everybody who waits for one of these runs. Call it after the change can be read."""
+        """Wake all waiters for one of these runs. Call it after the change can be read."""
         # Without the lock: a waiter registers before it reads, so one that is missed here reads the change itself.
         if not self._waiting:
             return
@@ -67,8 +67,8 @@ class Watch:
                     del self._waiting[run_id]
 
     async def wait(self, run_id: str, *, timeout: float, look: Callable[[], Awaitable[float | None]]) -> bool:
-        """Wait for ``wake``, at most ``timeout`` seconds; ``look`` is asked once the waiter is registered, and
-        answers as ``rules.wake_after`` does. False on time-out."""
+        """Wait for ``wake``, at most ``timeout`` seconds; ``look`` is called once the waiter is registered, and returns as
+        ``rules.wake_after`` does. False on time-out."""
         with self._registered(run_id) as event:
             after = await look()
             if after == 0:

@@ -1,4 +1,4 @@
-"""A model server on this machine that plays a script: the chat-completions protocol, streamed or not.
+"""A model server on this machine that plays a script: the chat-completions protocol and Gemini's, streamed or not.
 
     with ChatServer(reply) as server:
         client = OpenAI(base_url=server.url, api_key="none")
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from . import gemini
 from .executor_script import Script, ToolCall, Turn
 
 __all__ = ["ChatServer", "calling_each_tool", "served"]
@@ -23,13 +24,14 @@ Reply = Callable[[list[dict[str, Any]], list[dict[str, Any]]], Turn]
 
 
 class ChatServer:
-    """Serves while the ``with`` block runs. ``url`` is what clients take as ``base_url``."""
+    """Serves while the ``with`` block runs. ``url`` is what clients take as ``base_url``; ``origin`` those of Gemini."""
 
     def __init__(self, reply: Reply) -> None:
         self._ended = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply, self._ended))
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{self.origin}/v1"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -70,6 +72,9 @@ def _handler(reply: Reply, ended: threading.Event) -> type[BaseHTTPRequestHandle
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if gemini.is_gemini(self.path):
+                self._answer_gemini(body, "stream" in self.path)
+                return
             turn = reply(body["messages"], body.get("tools") or [])
             if turn.error is not None:
                 self._send(500, "application/json", [json.dumps({"error": {"message": str(turn.error)}})])
@@ -84,6 +89,20 @@ def _handler(reply: Reply, ended: threading.Event) -> type[BaseHTTPRequestHandle
                 if turn.hangs:
                     ended.wait()
                 self._send(200, "application/json", [json.dumps(_whole(turn))])
+
+        def _answer_gemini(self, body: dict[str, Any], streamed: bool) -> None:
+            turn = reply(*gemini.asked(body))
+            if turn.error is not None:
+                self._send(500, "application/json", [json.dumps({"error": {"code": 500, "message": str(turn.error)}})])
+                return
+            parts = [json.dumps(item) for item in gemini.responses(turn, _content(turn), streamed)]
+            if streamed:
+                chunks = [f"data: {part}\r\n\r\n" for part in parts]
+                self._send(200, "text/event-stream", chunks[: len(turn.text)] if turn.hangs else chunks)
+            if turn.hangs:
+                ended.wait()
+            if not streamed:
+                self._send(200, "application/json", parts)
 
         def _send(self, status: int, kind: str, parts: list[str]) -> None:
             self.send_response(status)

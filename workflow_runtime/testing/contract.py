@@ -22,6 +22,7 @@ from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
 from .contract_lives import LifeContract
+from .contract_messages import MessageContract
 from .contract_queues import QueueContract
 from .contract_reads import ListContract, LogContract
 from .contract_watch import ConcurrencyContract, WatchContract
@@ -36,6 +37,7 @@ class DbContract(
     AnswerContract,
     DeleteContract,
     LifeContract,
+    MessageContract,
     QueueContract,
     LogContract,
     ListContract,

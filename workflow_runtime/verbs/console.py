@@ -34,7 +34,7 @@ class ConsoleVerbs(Verbs):
         interactive: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        """Run the workflow and show it: a live tree on a terminal, plain lines in a pipe. spec: aprint_response.
+        """Run the workflow and show it: a live tree on a terminal, plain lines in a pipe.
 
         Args:
             stream: Show text while it is made; None: as the workflow says, else on a terminal.
@@ -75,7 +75,7 @@ class ConsoleVerbs(Verbs):
         interactive: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        """The same as ``aprint_response`` for code that is not async. Ctrl-C cancels the run. spec: print_response."""
+        """The same as ``aprint_response`` for code that is not async. Ctrl-C cancels the run."""
         options = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
         engine.portal.call(lambda: self.aprint_response(**options, **kwargs))
 
@@ -93,7 +93,7 @@ class ConsoleVerbs(Verbs):
         exit_on: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """A conversation with the workflow over one session, until the person leaves. spec: acli_app.
+        """A conversation with the workflow over one session, until the person leaves.
 
         Ctrl-C cancels the run that is going on, Ctrl-D leaves; ``/help`` lists the commands.
 
@@ -123,7 +123,7 @@ class ConsoleVerbs(Verbs):
         exit_on: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """The same as ``acli_app`` for code that is not async. spec: cli_app."""
+        """The same as ``acli_app`` for code that is not async."""
         self._refuse_options(kwargs)
         from ..console import cli_app
 

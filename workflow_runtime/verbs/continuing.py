@@ -1,4 +1,4 @@
-"""Verbs that go on with a paused run. spec: continue_run, acontinue_run, decisions 5."""
+"""Verbs that go on with a paused run."""
 
 from __future__ import annotations
 

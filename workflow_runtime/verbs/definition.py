@@ -1,4 +1,4 @@
-"""A workflow as data: ``to_dict`` and ``from_dict``. spec: to_dict, agno-behaviour 1.8."""
+"""A workflow as data: ``to_dict`` and ``from_dict``."""
 
 from __future__ import annotations
 

@@ -11,12 +11,8 @@ from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.text import builtins
 from ..steps.build import executor_kind, is_executor
-from ..steps.condition import Condition
-from ..steps.loop import Loop
-from ..steps.parallel import Map, Parallel
-from ..steps.router import Router
+from ..steps.kinds import Kind, kind_of
 from ..steps.step import Step
-from ..steps.steps import Steps
 from .base import Verbs
 from .registry import qualified_name
 
@@ -31,11 +27,12 @@ def describe(item: Any) -> dict[str, Any]:
         return {"type": "Workflow", **item.to_dict()}
     if isinstance(item, (list, tuple)):
         return {"type": "List", "steps": _all(item)}
-    if isinstance(item, (Steps, Parallel, Loop, Condition, Router, Map)):
-        return _container(item)
+    kind = kind_of(type(item))
+    if kind is not None:
+        return _container(item, kind)
     if is_executor(item):
-        kind = executor_kind(item).capitalize()
-        return {"type": kind, f"{kind.lower()}_ref": qualified_name(item)}
+        word = executor_kind(item).capitalize()
+        return {"type": word, f"{word.lower()}_ref": qualified_name(item)}
     return {"type": "Function", "executor_ref": qualified_name(item)}
 
 
@@ -82,32 +79,22 @@ def _is_json(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, bool))
 
 
-def _container(item: Steps | Parallel | Loop | Condition | Router | Map) -> dict[str, Any]:
-    kind = item.node_class.kind
-    data: dict[str, Any] = {"type": kind, "name": item.name, "description": item.description, "timeout": item.timeout}
-    if not isinstance(item, Map):
-        data["choices" if isinstance(item, Router) else "steps"] = _all(
-            item.choices if isinstance(item, Router) else item.steps
-        )
-    if isinstance(item, Parallel):
-        data["max_concurrency"], data["fail_fast"] = item.max_concurrency, item.fail_fast
-        data["wait_for"] = "all" if item.wait_for is None else item.wait_for
-    elif isinstance(item, Loop):
-        data["max_iterations"], data["forward_iteration_output"] = item.max_iterations, item.forward_iteration_output
-        data |= _callable("end_condition", item.end_condition)
-    elif isinstance(item, Condition):
-        data["else_steps"], data["on_error"] = _all(item.else_steps), item.on_error
-        data |= _callable("evaluator", item.evaluator)
-    elif isinstance(item, Router):
-        data["allow_multiple_selections"] = item.allow_multiple_selections
-        data |= _callable("selector", item.selector)
-    elif isinstance(item, Map):
-        data["step"], data["max_concurrency"], data["fail_fast"] = (
-            describe(item.step),
-            item.max_concurrency,
-            item.fail_fast,
-        )
-        data |= _callable("over", item.over, text="path")
+def _container(item: Any, kind: Kind) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "type": item.node_class.kind,
+        "name": item.name,
+        "description": item.description,
+        "timeout": item.timeout,
+    }
+    for name in kind.children or ():
+        value = getattr(item, name)
+        data[name] = _all(value) if isinstance(value, (list, tuple)) else describe(value)
+    for name in kind.fields:
+        data[name] = getattr(item, name)
+    if kind.shape == "branches" and data.get("wait_for", "") is None:
+        data["wait_for"] = "all"
+    for name in kind.callables:
+        data |= _callable(name, getattr(item, name), text=kind.text_is)
     data["human_review"] = describe_review(item.human_review)
     return data
 

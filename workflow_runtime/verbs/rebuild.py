@@ -8,18 +8,19 @@ from typing import Any
 from ..model.errors import BuildError
 from ..model.retry import Retry
 from ..model.review import HumanReview
+from ..steps.kinds import kind_of, registered_kinds
 from .registry import Registry
 
 __all__ = ["Rebuild"]
 
-_SAME = ("type", "steps", "choices", "step", "else_steps", "human_review", "retry", "workflow")
+_SAME = ("type", "human_review", "retry", "workflow")
 
 
 class Rebuild:
     """``kinds`` are the classes to build, by ``type``; ``workflow`` makes a nested workflow of its data."""
 
     def __init__(self, kinds: Mapping[str, Any], registry: Registry, workflow: Any) -> None:
-        self.kinds = kinds
+        self.kinds = {**registered_kinds(), **kinds}
         self.registry = registry
         self.workflow = workflow
 
@@ -37,28 +38,32 @@ class Rebuild:
             name = data["executor_ref" if kind == "Function" else f"{kind.lower()}_ref"]
             return self.registry.find(name, f"from_dict: a {kind.lower()} among the steps")
         if kind not in self.kinds:
-            raise BuildError(f"from_dict: {kind!r} is no type of step; known: {', '.join(sorted(self.kinds))}")
+            raise BuildError(
+                f"from_dict: {kind!r} is not a type of step; known: {', '.join(sorted(self.kinds))}."
+                " register_kind() adds one of your own"
+            )
         where = f"from_dict: {kind} {data.get('name')!r}"
         fields = {name: value for name, value in data.items() if name not in _SAME}
         fields["human_review"] = self.review(data.get("human_review"), where)
         if kind == "Step":
             self._executor(fields, data, where)
         else:
-            for name in ("steps", "choices", "else_steps"):
-                if name in data:
-                    fields[name] = self.all(data[name])
-            if "step" in data:
-                fields["step"] = self.one(data["step"])
-            for name in ("evaluator", "selector", "end_condition", "over"):
-                if fields.pop(f"{name}_type", None) == "function":
-                    fields[name] = self.registry.find(fields[name], f"{where} ({name})")
-        made = self.kinds[kind]
-        try:
-            if kind == "Parallel":
-                return made(*fields.pop("steps"), **fields)
-            return made(**fields)
-        except TypeError as error:
-            raise BuildError(f"{where}: {error}") from error
+            return self._container(fields, self.kinds[kind], where)
+        return _called(self.kinds[kind], (), fields, where)
+
+    def _container(self, fields: dict[str, Any], made: type, where: str) -> Any:
+        kind = kind_of(made)
+        assert kind is not None
+        assert kind.children is not None
+        for name in kind.children:
+            if name in fields:
+                value = fields[name]
+                fields[name] = self.all(value) if isinstance(value, (list, tuple)) else self.one(value)
+        for name in kind.callables:
+            if fields.pop(f"{name}_type", None) == "function":
+                fields[name] = self.registry.find(fields[name], f"{where} ({name})")
+        placed = fields.pop(kind.children[0], ()) if kind.positional else ()
+        return _called(made, placed, fields, where)
 
     def _executor(self, fields: dict[str, Any], data: Mapping[str, Any], where: str) -> None:
         for name in ("executor", "agent", "team"):
@@ -86,3 +91,10 @@ class Rebuild:
         if isinstance(schema, dict):
             fields["user_input_schema"] = self.registry.find(schema["model"], f"{where} (form)")
         return HumanReview(**fields)
+
+
+def _called(made: Any, placed: Sequence[Any], fields: Mapping[str, Any], where: str) -> Any:
+    try:
+        return made(*placed, **fields)
+    except TypeError as error:
+        raise BuildError(f"{where}: {error}") from error

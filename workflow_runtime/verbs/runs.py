@@ -25,8 +25,7 @@ _PAGE = 500
 
 class RunVerbs(Verbs):
     async def aget_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
-        """The run as it is now, running ones included; None if it is unknown, or not of the session that was named.
-        spec: get_run."""
+        """The run as it is now, running ones included; None if it is unknown, or not of the session that was named."""
         _check_run(run_id, session_id)
         found = await self.read_run(run_id)
         return found if found is None or session_id in (None, found.session_id) else None
@@ -42,12 +41,13 @@ class RunVerbs(Verbs):
         return await self._load(run_id, events=events)
 
     def get_run(self, run_id: str, session_id: str | None = None) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_run``."""
         return engine.portal.call(lambda: self.aget_run(run_id, session_id))
 
     async def aget_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
-        """The stored output of a run; None (and a warning) if there is none. spec: get_run_output."""
+        """The stored output of a run; None (and a warning) if there is none."""
         _check_run(run_id, session_id)
         if self.db is None:
             logger.warning("get_run_output(%r): the workflow has no db, so nothing is stored", run_id)
@@ -80,12 +80,13 @@ class RunVerbs(Verbs):
     def get_run_output(
         self, run_id: str, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_run_output``."""
         return engine.portal.call(lambda: self.aget_run_output(run_id, session_id, user_id))
 
     async def aget_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
-        """The newest run of the session; None if it has none. Reads one row. spec: get_last_run_output."""
+        """The newest run of the session; None if it has none. Reads one row."""
         if self.db is None:
             return None
         chosen = self.resolve_session(session_id, user_id or self.user_id)
@@ -98,6 +99,7 @@ class RunVerbs(Verbs):
     def get_last_run_output(
         self, session_id: str | None = None, user_id: str | None = None
     ) -> WorkflowRunOutput | None:
+        """The synchronous form of ``aget_last_run_output``."""
         return engine.portal.call(lambda: self.aget_last_run_output(session_id, user_id))
 
     async def alist_pending(
@@ -147,6 +149,7 @@ class RunVerbs(Verbs):
         limit: int | None = None,
         after: Any = None,
     ) -> list[Any]:
+        """The synchronous form of ``alist_pending``."""
         return engine.portal.call(lambda: self.alist_pending(session_id, user_id, limit=limit, after=after))
 
     # -- following, looking back, going elsewhere ----------------------------------------------------------------------

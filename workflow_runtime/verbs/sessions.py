@@ -1,4 +1,4 @@
-"""Verbs about sessions: reading, naming, saving, deleting. spec: get_session ... delete_session, decisions 2."""
+"""Verbs about sessions: reading, naming, saving, deleting."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class SessionVerbs(Verbs):
     def get_session(
         self, session_id: str | None = None, user_id: str | None = None, last_n_runs: int | None = None
     ) -> WorkflowSession | None:
+        """The synchronous form of ``aget_session``."""
         return engine.portal.call(lambda: self.aget_session(session_id, user_id, last_n_runs))
 
     async def aget_session_state(self, session_id: str | None = None) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class SessionVerbs(Verbs):
         return {key: engine.sessions.decode_state(row, key) for key in row.state}
 
     def get_session_state(self, session_id: str | None = None) -> dict[str, Any]:
+        """The synchronous form of ``aget_session_state``."""
         return engine.portal.call(lambda: self.aget_session_state(session_id))
 
     async def aget_session_name(self, session_id: str | None = None) -> str:
@@ -77,6 +79,7 @@ class SessionVerbs(Verbs):
         return (await self._row(session_id)).name or ""
 
     def get_session_name(self, session_id: str | None = None) -> str:
+        """The synchronous form of ``aget_session_name``."""
         return engine.portal.call(lambda: self.aget_session_name(session_id))
 
     async def aget_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
@@ -84,6 +87,7 @@ class SessionVerbs(Verbs):
         return engine.sessions.decode_session(await self._row(session_id)).session_metrics
 
     def get_session_metrics(self, session_id: str | None = None) -> SessionMetrics | None:
+        """The synchronous form of ``aget_session_metrics``."""
         return engine.portal.call(lambda: self.aget_session_metrics(session_id))
 
     async def aset_session_name(
@@ -105,6 +109,7 @@ class SessionVerbs(Verbs):
     def set_session_name(
         self, session_id: str | None = None, autogenerate: bool = False, session_name: str | None = None
     ) -> WorkflowSession:
+        """The synchronous form of ``aset_session_name``."""
         return engine.portal.call(lambda: self.aset_session_name(session_id, autogenerate, session_name))
 
     async def aupdate_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
@@ -115,6 +120,7 @@ class SessionVerbs(Verbs):
         return await self.aget_session_state(row.session_id)
 
     def update_session_state(self, updates: dict[str, Any], session_id: str | None = None) -> dict[str, Any]:
+        """The synchronous form of ``aupdate_session_state``."""
         return engine.portal.call(lambda: self.aupdate_session_state(updates, session_id))
 
     async def aget_chat_history(
@@ -142,6 +148,7 @@ class SessionVerbs(Verbs):
     def get_chat_history(
         self, session_id: str | None = None, last_n_runs: int | None = None
     ) -> list[WorkflowChatInteraction]:
+        """The synchronous form of ``aget_chat_history``."""
         return engine.portal.call(lambda: self.aget_chat_history(session_id, last_n_runs))
 
     async def asave_session(self, session: WorkflowSession) -> None:
@@ -174,6 +181,7 @@ class SessionVerbs(Verbs):
         session.loaded_state = after
 
     def save_session(self, session: WorkflowSession) -> None:
+        """The synchronous form of ``asave_session``."""
         engine.portal.call(lambda: self.asave_session(session))
 
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
@@ -193,6 +201,7 @@ class SessionVerbs(Verbs):
         return await self.db.delete_session(session_id, now=self.clock.time())
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        """The synchronous form of ``adelete_session``."""
         return engine.portal.call(lambda: self.adelete_session(session_id, user_id))
 
     async def aread_or_create_session(
@@ -206,6 +215,7 @@ class SessionVerbs(Verbs):
         )
 
     def read_or_create_session(self, session_id: str | None = None, user_id: str | None = None) -> WorkflowSession:
+        """The synchronous form of ``aread_or_create_session``."""
         return engine.portal.call(lambda: self.aread_or_create_session(session_id, user_id))
 
     # -- writing -------------------------------------------------------------------------------------------------------

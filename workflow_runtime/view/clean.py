@@ -1,7 +1,7 @@
-"""Text of others made safe to show: whatever a step returns, it can neither move the cursor nor forge a line of ours.
+"""Untrusted text made safe to show: a step's output can neither move the cursor nor imitate a line of the runtime.
 
 Everything stays visible: a control character is shown by its picture (ESC as ``␛``), a character that reorders or hides
-text by its code point (``<U+202E>``). Nothing is dropped in silence, and nothing is taken for markup.
+text by its code point (``<U+202E>``). Nothing is dropped silently, and nothing is interpreted as markup.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def one_line(text: object) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``, with an ellipsis where some are missing."""
+    """At most ``limit`` characters of ``text``, with an ellipsis if some are missing."""
     return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"

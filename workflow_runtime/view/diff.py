@@ -1,4 +1,4 @@
-"""What changed between two values, place by place. Pure."""
+"""The differences between two values, path by path. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["GONE", "Change", "differences", "same"]
 
 
 class _Gone:
-    """Stands where there is no value; None is one."""
+    """Marks a missing value; None is a value."""
 
     def __repr__(self) -> str:
         return "GONE"
@@ -21,7 +21,7 @@ GONE: Any = _Gone()
 
 
 class Change(NamedTuple):
-    """``place`` is the way to it, as ``cart.items[2]``; ``before`` or ``after`` is GONE where it was not there."""
+    """``place`` is the path to it, as ``cart.items[2]``; ``before`` or ``after`` is GONE if it did not exist."""
 
     place: str
     before: Any
@@ -44,7 +44,7 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[Change]:
 
 
 def same(before: Any, after: Any) -> bool:
-    """Whether two values are equal; those that cannot be compared are where they are one."""
+    """Whether two values are equal; values that cannot be compared are equal only if they are the same object."""
     if isinstance(before, Unreadable) and isinstance(after, Unreadable):
         return bool(Unreadable.of(before).data == Unreadable.of(after).data)
     try:

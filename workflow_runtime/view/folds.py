@@ -1,11 +1,12 @@
-"""What each event does to the view: one short function per event, one table. Pure."""
+"""The effect of each event on the view: one short function per event, one table. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .node import Attempt, Progress
+from ..model.kinds import shape_of
+from .node import Attempt, Node, Progress
 
 if TYPE_CHECKING:
     from .tree import View
@@ -28,8 +29,8 @@ def workflow_started(view: View, event: Any, now: float) -> None:
 
 
 def workflow_resumed(view: View, event: Any, now: float) -> None:
-    """Another process took over: what was seen beyond ``after_seq`` did not happen. A nested run has its own numbers: of
-    it, what had not ended is done again."""
+    """Another process took over: events beyond ``after_seq`` are superseded. A nested run has its own numbers: its steps
+    that had not ended run again."""
     if not event.nested_depth:
         view.status = "RUNNING"
     inside = f"{event.path}/" if event.nested_depth else ""
@@ -92,7 +93,7 @@ def _finish(view: View, now: float) -> None:
 
 
 def _innermost(view: View) -> Any:
-    """Where an error came from that no step owned up to: the deepest place that was at work."""
+    """The source of an error that no step reported: the deepest running node."""
     found = None
     for node in view.root.walk():
         if node is not view.root and node.state in ("running", "retrying"):
@@ -145,7 +146,8 @@ def step_completed(view: View, event: Any, now: float) -> None:
 
 
 def step_output(view: View, event: Any, now: float) -> None:
-    """What came of a review, behind the completion of the step; before it, the completion says the same."""
+    """The result of a review, if it comes after the completion of the step; before it, the completion has the same
+    result."""
     node = view.at(event.path, event.step_name)
     output = event.step_output
     if node.is_ended and output is not None and output.skipped:
@@ -182,17 +184,23 @@ def step_continued(view: View, event: Any, now: float) -> None:
 # -- containers -------------------------------------------------------------------------------------------------------
 
 
+def _container(view: View, event: Any) -> Node:
+    """Its node. A kind of the user's own publishes the events of a built-in one, and keeps the name that it is known by."""
+    kind = event.event.partition("Execution")[0]
+    known = view.at(event.path, event.step_name)
+    return known if known.shape == shape_of(kind) else view.at(event.path, event.step_name, kind)
+
+
 def container_started(view: View, event: Any, now: float) -> None:
-    kind = event.event.removesuffix("ExecutionStarted")
-    node = view.at(event.path, event.step_name, kind)
+    node = _container(view, event)
     node.total = getattr(event, "max_iterations", None) or getattr(event, "item_count", None)
     outline = node.outline.children if node.outline is not None else ()
-    if kind == "Condition":
+    if node.shape == "decision":
         holds = bool(event.condition_result)
         branches = {part.branch for part in outline}
         node.note = "if" if holds else "else" if not outline or "else" in branches else "not met"
         view.seed(node, outline, "if" if holds else "else")
-    elif kind == "Router":
+    elif node.shape == "choice":
         chosen = event.selected_steps or []
         node.note = ", ".join(chosen) if chosen else "nothing chosen"
         view.seed(node, [part for part in outline if part.name in chosen])
@@ -200,12 +208,12 @@ def container_started(view: View, event: Any, now: float) -> None:
 
 
 def container_completed(view: View, event: Any, now: float) -> None:
-    node = view.at(event.path, event.step_name, event.event.removesuffix("ExecutionCompleted"))
+    node = _container(view, event)
     for child in node.children.values():
         if not child.is_ended and child.state != "pending":  # a loser of a race: its siblings were enough
             child.ended_at = now
             child.state = "skipped" if child.state == "waiting" else "cancelled"
-    if node.kind == "Condition" and getattr(event, "branch", "") is None and not event.condition_result:
+    if node.shape == "decision" and getattr(event, "branch", "") is None and not event.condition_result:
         node.note = "not met"
     view.end(node, "done", event.seq, now)
 

@@ -1,4 +1,4 @@
-"""When each step ran, as shares of the run's time: what every timeline draws. Pure."""
+"""The times of each step as shares of the run's time, for every timeline. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The graph of one run: the declared steps where nothing has run yet, what really ran where it has. Pure.
+"""The graph of one run: the steps that ran, and the declared steps that have not run yet. Pure.
 
-A loop shows its last iterations, a Map some of its items, a Condition and a Router also what was not taken. A run of ten
-thousand items has the graph of a few: ``graph`` narrows what it shows until it is no larger than a picture that helps.
+A loop shows its last iterations, a Map some of its items, a Condition and a Router also the branches that were not taken. A
+run of ten thousand items shows only a few: ``graph`` reduces the content until the drawing is small enough to be useful.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class _Maker:
     def below(self, node: Node, row: Row | None) -> Iterable[Outline]:
         children = node.ordered()
         if node.kind in ("iteration", "item") and len(children) == 1 and not children[0].children:
-            return []  # its only step stands in its row
-        if not children or node.kind in ("Condition", "Router"):
+            return []  # its only step is in its row
+        if not children or node.shape in ("decision", "choice"):
             return self.declared(node, _outline(node))
-        if node.kind == "Loop":
+        if node.shape == "rounds":
             return self.some(node, children, children[-self.budget.rounds :], "earlier")
-        if node.kind == "Map" and (len(children) > self.budget.items or node.dropped):
+        if node.shape == "items" and (len(children) > self.budget.items or node.dropped):
             live = [child for child in children if child.is_live or child.state == "failed"]
             rest = [child for child in reversed(children) if child not in live]
             chosen = {child.path for child in [*live, *rest][: self.budget.items]}
@@ -100,20 +100,20 @@ class _Maker:
         return Outline(path=path, name=f"… {name}", kind="gap")
 
     def declared(self, node: Node, outline: Sequence[Any]) -> list[Outline]:
-        """The declared parts, each as it ran if it did; what ran without being declared stands behind them."""
+        """The declared parts, each as it ran if it did; undeclared parts that ran come after them."""
         found, seen = [], set()
-        over = node.is_ended or (node.kind in ("Condition", "Router") and node.state != "pending")
+        over = node.is_ended or (node.shape in ("decision", "choice") and node.state != "pending")
         for part in outline:
             path = f"{node.path}/{part.path.rpartition('/')[2]}"
             seen.add(path)
             ran = node.children.get(path)
             found.append(self.part(ran, part.branch) if ran is not None else self.static(part, path, over))
-        side = ("if" if node.note == "if" else "else") if node.kind == "Condition" else ""
+        side = ("if" if node.note == "if" else "else") if node.shape == "decision" else ""
         found += [self.part(child, side) for path, child in node.children.items() if path not in seen]
         return found
 
     def static(self, part: Any, path: str, over: bool) -> Outline:
-        """A part that nothing was heard of."""
+        """A part without any events."""
         self.states[path] = "unused" if over else "pending"
         children = [self.static(child, f"{path}/{child.path.rpartition('/')[2]}", over) for child in part.children]
         return Outline(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from ..model.kinds import Shape, shape_of
+
 __all__ = ["ENDED", "Attempt", "Node", "Progress", "State", "Tail"]
 
 State = Literal[
@@ -23,7 +25,7 @@ _KEPT = 16_384  # characters of a stream that are kept for showing its end
 
 
 class Progress(NamedTuple):
-    """``done`` of ``total`` in any unit; None where the total is unknown."""
+    """``done`` of ``total`` in any unit; None if the total is unknown."""
 
     done: float
     total: float | None
@@ -36,7 +38,7 @@ class Progress(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt that failed and was followed by another. Seconds: how long it took, and the pause behind it."""
+    """An attempt that failed and was followed by another. Seconds: how long it took, and the pause after it."""
 
     seconds: float
     delay: float
@@ -44,7 +46,7 @@ class Attempt(NamedTuple):
 
 
 class Tail:
-    """The end of a streamed text, in bounded memory. ``size`` counts all characters that came."""
+    """The end of a streamed text, in bounded memory. ``size`` counts all characters that arrived."""
 
     __slots__ = ("_kept", "_parts", "size")
 
@@ -126,6 +128,11 @@ class Node:
         self.seq = 0
 
     @property
+    def shape(self) -> Shape | None:
+        """How its children run; None if it is not a container of the workflow."""
+        return shape_of(self.kind)
+
+    @property
     def is_ended(self) -> bool:
         return self.state in ENDED
 
@@ -143,7 +150,7 @@ class Node:
     def ordered(self) -> list[Node]:
         """The children as they are shown: items by their number, whichever began first."""
         children = list(self.children.values())
-        return sorted(children, key=lambda child: child.number or 0) if self.kind == "Map" else children
+        return sorted(children, key=lambda child: child.number or 0) if self.shape == "items" else children
 
     def above(self) -> Iterator[Node]:
         """The containers around this node, innermost first; the root is not among them."""
@@ -168,7 +175,7 @@ class Node:
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
     def restart(self) -> None:
-        """Forget what it did: another process does it again."""
+        """Reset it: another process runs it again."""
         self.state, self.started_at, self.ended_at = "pending", None, None
         self.attempt, self.progress, self.tail = 1, None, None
         self.attempts = []

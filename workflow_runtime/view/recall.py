@@ -1,4 +1,4 @@
-"""A view of a run that is stored: from its journal, and from its events where they were kept. Pure."""
+"""A view of a stored run: from its journal, and from its events if they were kept. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .. import Event, HistoryEntry, RunStatus, StepOutput, WorkflowRunOutput
+from ..model.kinds import shape_of
 from .node import Node, State
 from .tree import View
 
@@ -14,7 +15,7 @@ __all__ = ["natural", "recall"]
 
 
 def natural(path: str) -> list[tuple[int, str]]:
-    """A sort key that puts step 10 behind step 9."""
+    """A sort key that puts step 10 after step 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]
 
 
@@ -27,7 +28,7 @@ def recall(
     created_at: float | None = None,
 ) -> None:
     """Fill an empty view. ``offset`` is added to the stored times (unix seconds) to get those of the view's clock;
-    ``created_at`` is when the run began, where that is known better than by the output's whole seconds."""
+    ``created_at`` is the start of the run, if it is known more exactly than by the output's whole seconds."""
     for event in events:
         view.fold(event, event.created_at + offset)
     view.run_id, view.session_id = output.run_id, output.session_id
@@ -55,7 +56,7 @@ def recall(
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
-    is_over = RunStatus(output.status).is_final  # what was asked in it waits no more
+    is_over = RunStatus(output.status).is_final  # its questions are not open any more
     asked: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
     open_now = [] if is_over else asked
     view.questions = [item for item in open_now if not item.is_resolved]
@@ -73,7 +74,7 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
         if "!review" in entry.path:  # the step was done over: its place shows the last round
             view.at(entry.path).round += 1
         return
-    is_round = entry.path.rpartition("/")[2].rpartition("#")[1] == "#" and entry.kind == "Loop"
+    is_round = entry.path.rpartition("/")[2].rpartition("#")[1] == "#" and shape_of(entry.kind) == "rounds"
     name = entry.output.step_name if entry.output is not None else None
     node = view.at(entry.path, name, "iteration" if is_round else entry.kind if entry.kind != "Step" else None)
     if entry.started_at is not None:
@@ -81,9 +82,9 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
     if entry.finished_at is not None:
         node.ended_at = entry.finished_at + offset
     node.attempt = max(node.attempt, entry.attempt)
-    if isinstance(entry.decision, list) and node.kind == "Router":
+    if isinstance(entry.decision, list) and node.shape == "choice":
         node.note = ", ".join(map(str, entry.decision)) or "nothing chosen"
-    elif node.kind == "Condition" and isinstance(entry.decision, bool):
+    elif node.shape == "decision" and isinstance(entry.decision, bool):
         node.note = "if" if entry.decision else "else"
     if entry.status == "open":
         node.state = "running"
@@ -96,7 +97,7 @@ def _node(view: View, entry: HistoryEntry, offset: float) -> None:
 
 
 def _failures(view: View, output: WorkflowRunOutput) -> None:
-    """Steps that failed the run: the journal has outcomes only. Where the events are known, they told already."""
+    """Steps that failed the run: the journal has outcomes only. If the events are known, they have reported them."""
     for step in output.failed_steps or ():
         assert step.path is not None
         kind = step.step_type if step.step_type not in ("Step", "Workflow") else None
@@ -112,13 +113,13 @@ def _failures(view: View, output: WorkflowRunOutput) -> None:
         node.ended_at = view.root.ended_at
         if view.failed is None or step.error == output.error:
             view.failed = node
-        if node.parent is not None and node.parent.kind == "Parallel":  # it was added behind those that ended
+        if node.parent is not None and node.parent.shape == "branches":  # it was added after those that ended
             around = node.parent
             around.children = {child.path: child for child in sorted(around.children.values(), key=_place)}
 
 
 def _failed(view: View, entry: HistoryEntry, offset: float) -> None:
-    """A step whose failure did not fail the run: the function that called it went on."""
+    """A step whose failure did not fail the run: the function that called it continued."""
     if not entry.path:
         return
     name = entry.output.step_name if entry.output is not None else None
@@ -133,7 +134,7 @@ def _failed(view: View, entry: HistoryEntry, offset: float) -> None:
 
 
 def _thrown_away(view: View, requirement: Any) -> None:
-    """The journal has what the step made; that a person did not want it, only the answer says."""
+    """The journal has the step's output; only the answer shows that a person rejected it."""
     node = view.nodes.get(requirement.path.partition("!")[0])
     if node is not None and requirement.confirmed is False and requirement.on_reject == "skip":
         node.state, node.note = "skipped", requirement.rejection_feedback or "rejected"
@@ -144,7 +145,7 @@ def _place(node: Node) -> list[tuple[int, str]]:
 
 
 def state_of(output: StepOutput, is_round: bool = False) -> State:
-    """Done, failed, or skipped by a person. An iteration's own record only says whether another one follows."""
+    """Done, failed, or skipped by a person. An iteration's own record only shows whether another one follows."""
     if is_round:
         return "done"
     if output.skipped:
@@ -169,7 +170,7 @@ def _times(
 
 
 def _fit_into_parents(view: View, known: set[str]) -> None:
-    """Steps that never ended are not in the journal, and events tell whole seconds only: put them into their containers."""
+    """Steps that never ended are not in the journal, and events only have whole seconds: fit them into their containers."""
     for node in view.root.walk():
         if node.kind == "item" and node.path not in known:  # an item has no entry of its own: its steps have
             starts = [child.started_at for child in node.children.values() if child.started_at is not None]
@@ -185,9 +186,9 @@ def _fit_into_parents(view: View, known: set[str]) -> None:
 
 
 def _follows(node: Node) -> float:
-    """When the step before it was done, where steps follow each other."""
+    """The end of the step before it, in a sequence."""
     around = node.parent
-    if around is None or around.kind in ("Parallel", "Map"):
+    if around is None or around.shape in ("branches", "items"):
         return 0.0
     before = 0.0
     for sibling in around.children.values():

@@ -1,4 +1,4 @@
-"""The tree as lines of words: what stands in a row, which rows there is room for. Pure; knows no widths."""
+"""The tree as lines of words: the content of each row, and which rows there is room for. Pure, without widths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def duration(seconds: float | None) -> str:
-    """A time as a person says it: ``0.42s``, ``3.1s``, ``2m 05s``, ``1h 03m``. Empty for None."""
+    """A duration for people: ``0.42s``, ``3.1s``, ``2m 05s``, ``1h 03m``. Empty for None."""
     if seconds is None:
         return ""
     if seconds < 0.0995:
@@ -81,7 +81,7 @@ def where(node: Node, arrow: str = "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MAR
 
 
 def rows(view: View, now: float, limit: int | None = None, *, times: bool = True) -> list[Row]:
-    """The rows of all steps, at most ``limit`` of them: what is live or failed is kept, runs of others become a gap."""
+    """The rows of all steps, at most ``limit`` of them: live and failed ones are kept, sequences of others become a gap."""
     flat = _flat(view.root)
     shown = _choose([node for node, _ in flat], limit)
     clock = view.clock(now)
@@ -119,7 +119,7 @@ class _Hidden:
             self.other += 1
 
     def tell(self, found: list[Row]) -> None:
-        """Put a row with the counts, if there are any, and begin anew."""
+        """Add a row with the counts, if there are any, and start again."""
         parts = [f"{count:,} {word}" for count, word in ((self.done, "done"), (self.live, "running")) if count]
         if self.other:
             parts.append(f"{self.other:,} more")
@@ -192,7 +192,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         if node.kind in ("iteration", "item") and not _below(node) and node.children
         else node
     )
-    if node.kind in ("Loop", "Map", "Parallel") and node.state != "pending":
+    if node.shape in ("rounds", "items", "branches") and node.state != "pending":
         facts.extend(_counts(node))
     if only.attempt > 1:
         facts.append(f"attempt {only.attempt}")
@@ -208,7 +208,7 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         share = progress.share
         total = f"/{number(progress.total)}" if progress.total else ""
         facts.append(f"{number(progress.done)}{total}" + (f" {one_line(progress.text)}" if progress.text else ""))
-    elif node.kind in ("Loop", "Map") and node.total and node.state == "running":
+    elif node.shape in ("rounds", "items") and node.total and node.state == "running":
         share = (sum(child.is_ended for child in node.children.values()) + node.dropped) / node.total
     if only.error and node.state in ("failed", "retrying", "skipped"):
         problem = one_line(f"{only.error_type}: {only.error}" if only.error_type else only.error)
@@ -228,15 +228,15 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
 
 def _counts(node: Node) -> list[str]:
     children = [child for child in node.children.values() if child.state != "pending"]
-    if node.kind == "Parallel":
+    if node.shape == "branches":
         ended = sum(child.is_ended for child in children)
         return [f"{ended}/{len(node.children)}"] if node.state == "running" else []
     count = len(children) + node.dropped
     if not count and node.is_ended:
-        return [counted(node.total or 0, "item")] if node.kind == "Map" else []
+        return [counted(node.total or 0, "item")] if node.shape == "items" else []
     if node.is_ended:
-        return [counted(count, "iteration" if node.kind == "Loop" else "item")]
-    if node.kind == "Loop":
+        return [counted(count, "iteration" if node.shape == "rounds" else "item")]
+    if node.shape == "rounds":
         return [f"iteration {count:,}" + (f" of {node.total:,}" if node.total else "")] if count else []
     ended = sum(child.is_ended for child in children) + node.dropped
     return [f"{ended:,}/{node.total or count:,} items"]

@@ -1,7 +1,7 @@
-"""What a person sees of a run: its steps as a tree with their states, folded from the events and nothing else. (D15)
+"""A run for display: its steps as a tree with their states, folded from the events only. (D15)
 
 Pure: the time comes in as an argument (seconds, any origin), so recorded and live events are folded alike. Time that a
-person took to answer is not counted: the view's clock stands while the run is paused.
+person took to answer is not counted: the view's clock stops while the run is paused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from .. import CustomEvent, Event, ExecutorEvent, StepContentEvent, StepInput, StepProgressEvent
+from ..model.kinds import shape_of
 from .folds import HANDLERS
 from .node import Node, State, Tail
 
@@ -21,7 +22,7 @@ _MEDIA = ("images", "videos", "audio", "files")
 
 
 class OutlineLike(Protocol):
-    """A node of ``Workflow.outline()``: what is known of the steps before any has run."""
+    """A node of ``Workflow.outline()``: the steps before any has run."""
 
     @property
     def path(self) -> str: ...
@@ -59,7 +60,7 @@ class View:
         self.tokens: Counter[str] = Counter()
         self.failed: Node | None = None
         self.version = 0
-        self.seq = 0  # of the last event that is no text, and
+        self.seq = 0  # of the last event that is not text, and
         self.epoch = 0  # the attempt that published it
         self._paused_at: float | None = None
         self._waited = 0.0
@@ -72,12 +73,12 @@ class View:
         return (now if self._paused_at is None else self._paused_at) - self._waited
 
     def elapsed(self, now: float) -> float:
-        """Seconds that the run has been at work."""
+        """Seconds that the run has worked."""
         return self.root.elapsed(self.clock(now)) or 0.0
 
     @property
     def position(self) -> str:
-        """Where another reader goes on, as ``subscribe(after=...)`` takes it."""
+        """The position from which another reader continues, for ``subscribe(after=...)``."""
         return f"{self.epoch}-{self.seq}"
 
     def pause(self, now: float) -> None:
@@ -87,7 +88,7 @@ class View:
     # -- folding -------------------------------------------------------------------------------------------------------
 
     def fold_all(self, events: Iterable[Event], now: float) -> list[Event]:
-        """Take several events, in the order of publication; those among them that are no deltas."""
+        """Take several events, in the order of publication; returns those that are not deltas."""
         told: list[Event] = []
         parts: list[str] = []
         path, attempt = "", 0
@@ -138,7 +139,7 @@ class View:
             self._paused_at = now
 
     def answered(self, requirement: Any) -> None:
-        """Note how a person answered, for what no event will tell: a rejected step publishes nothing."""
+        """Record a person's answer if no event will show it: a rejected step publishes nothing."""
         node = self.nodes.get(_place(requirement.path))
         self.questions = [item for item in self.questions if item.id != requirement.id]
         self.version += 1
@@ -164,13 +165,13 @@ class View:
     # -- places --------------------------------------------------------------------------------------------------------
 
     def at(self, path: str, name: str | None = None, kind: str | None = None) -> Node:
-        """The node at ``path``; it, and what must be around it, is made if nothing was heard of it yet."""
+        """The node at ``path``; it and the nodes around it are created if there was no event of it yet."""
         path = _place(path)
         node = self.nodes.get(path)
         if node is None:
             return self._make(path, name, kind)
         if node.kind not in ("iteration", "item"):
-            if name is not None and not node.is_named:  # it was made for something in it that was heard of first
+            if name is not None and not node.is_named:  # it was created for a node inside it, whose event came first
                 node.name, node.is_named = name, True
             node.kind = kind or node.kind
         return node
@@ -183,14 +184,14 @@ class View:
             holder = path[: -len(number) - 1]
             known = self.nodes.get(holder)
             # ``name#1`` is an iteration of a container, or the second step of that name in a callable workflow.
-            if name is None or kind == "iteration" or (known is not None and known.kind in ("Loop", "Map")):
+            if name is None or kind == "iteration" or (known is not None and known.shape in ("rounds", "items")):
                 around, number_of = holder, int(number) + 1
-                kind = kind or ("item" if known is not None and known.kind == "Map" else "iteration")
+                kind = kind or ("item" if known is not None and known.shape == "items" else "iteration")
                 part = base
             elif known is not None:
                 name = f"{name} ({int(number) + 1})"
         parent = self.at(around) if around else self.root
-        if path in self.nodes:  # what is around it was made just now, and showed what is known to come
+        if path in self.nodes:  # the nodes around it were created just now, with their declared children
             return self.at(path, name, kind)
         plain = part.partition(".")
         node = Node(path, name or (plain[2] if plain[0].isdigit() else part), kind or "Step", parent, number_of)
@@ -202,7 +203,7 @@ class View:
         return node
 
     def seed(self, parent: Node, outline: Iterable[OutlineLike], branch: str | None = None) -> None:
-        """Show what is known to come: down to the first container whose children are decided as it runs."""
+        """Show the declared steps, down to the first container whose children are decided at run time."""
         for part in outline:
             if branch is not None and part.branch != branch:
                 continue
@@ -213,7 +214,7 @@ class View:
             node.outline, node.is_named = part, True
             parent.children[path] = node
             self.nodes[path] = node
-            if part.kind not in ("Loop", "Map", "Condition", "Router"):
+            if shape_of(part.kind) in (None, "sequence", "branches"):
                 self.seed(node, part.children)
 
     def _tail(self, path: str, attempt: int) -> Tail:
@@ -265,7 +266,7 @@ class View:
         return node
 
     def close(self, running: State, waiting: State) -> None:
-        """The run has ended: what had not, did so with it."""
+        """The run has ended, and its unfinished steps with it."""
         now = self.root.ended_at
         for node in self.root.walk():
             if node is self.root or node.is_ended:
@@ -307,7 +308,7 @@ class View:
 
 
 def _place(path: str) -> str:
-    """The path without the part behind ``!``: work that is done over stands in its step's own place."""
+    """The path without the part after ``!``: a repeated round is shown at its step's own position."""
     return path.partition("!")[0]
 
 

@@ -14,6 +14,7 @@ from workflow_runtime.testing.chat_server import ChatServer, calling_each_tool
 
 ROOT = Path(__file__).parents[3]
 SECTIONS = {
+    "adk": ["docs/agents.md#Google ADK"],
     "agno": ["docs/agents.md#agno"],
     "agno3": ["docs/agents.md#agno"],
     "langgraph": ["docs/agents.md#LangGraph"],
@@ -38,6 +39,7 @@ def test_the_program_of_the_page_prints_what_the_page_says(place: str, tmp_path:
     (tmp_path / "program.py").write_text(program)
     with ChatServer(calling_each_tool) as server:
         environment = {**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none", "AGNO_TELEMETRY": "false"}
+        environment |= {"GOOGLE_GEMINI_BASE_URL": server.origin, "GOOGLE_API_KEY": "none"}
         done = subprocess.run(
             [sys.executable, "program.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

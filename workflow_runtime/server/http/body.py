@@ -1,4 +1,4 @@
-"""Bodies: JSON, and the form fields and files that agno's clients send. spec: agno-behaviour 5.4."""
+"""Bodies: JSON, and the form fields and files that agno's clients send."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from ..requests import (
     PendingQuery,
     RunQuery,
     RunsQuery,
+    SendMessage,
     SessionsQuery,
     StartRun,
 )
-from . import protocols, runs, sessions, workflows
+from . import messages, protocols, runs, sessions, workflows
 from .call import Endpoint
 
 __all__ = ["OPERATIONS", "Operation"]
@@ -108,6 +109,22 @@ OPERATIONS: tuple[Operation, ...] = (
         forms=True,
         answers=_STARTED,
         refusals=(404, 409, 413, 415, 429),
+    ),
+    Operation(
+        "POST",
+        f"{_RUN}/messages",
+        messages.send_message,
+        "Send a message to a run, for a step that waits for its topic now or later",
+        body=SendMessage,
+        refusals=(404, 409, 413, 415),
+    ),
+    Operation(
+        "POST",
+        "/callbacks/{token}",
+        messages.call_back,
+        "Send the one message of a callback that a step has made: JSON, a form or text",
+        refusals=(404, 409, 410, 413, 415),
+        is_open=True,
     ),
     Operation(
         "POST",

@@ -1,4 +1,4 @@
-"""The socket ``/workflows/ws``: start, follow, answer and cancel runs over one connection. spec: agno-behaviour 5.3.
+"""The socket ``/workflows/ws``: start, follow, answer and cancel runs over one connection.
 
 A client sends JSON objects with an ``action``; the server sends JSON objects with an ``event``: the events of runs, each
 as ``arun(websocket=...)`` sends it, and a few of its own in lower case (connected, subscribed, pong, error ...). A run

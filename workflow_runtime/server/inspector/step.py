@@ -115,15 +115,19 @@ def _before(run: Loaded, node: Node, entries: dict[str, HistoryEntry]) -> tuple[
     at = node
     while at.parent is not None:
         around = at.parent
-        if around.kind in ("Steps", "Condition", "Router", "Workflow", "iteration", "item"):
+        if around.shape in ("sequence", "decision", "choice") or around.kind in ("Workflow", "iteration", "item"):
             siblings = list(around.children.values())
             for sibling in reversed(siblings[: siblings.index(at)]):
                 entry = entries.get(sibling.path)
                 if entry is not None and entry.output is not None and not entry.output.skipped:
                     return sibling.label, _passed_on(entry.output)
-        if around.kind in ("Map", "item") or (around.kind == "Workflow" and around.parent is not None):
+        if (
+            around.shape == "items"
+            or around.kind == "item"
+            or (around.kind == "Workflow" and around.parent is not None)
+        ):
             return None, None
-        if around.kind == "Loop" and at.number != 1:
+        if around.shape == "rounds" and at.number != 1:
             return None, None
         at = around
     return "", run.output.input

@@ -1,4 +1,4 @@
-"""A workflow drawn with characters: boxes and arrows, or an indented list where there is no room for them."""
+"""A workflow drawn with characters: boxes and arrows, or an indented list if there is no room for them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _line(lines: list[list[int]], arrow: Arrow) -> None:
     points = list(arrow.points)
     for (x1, y1), (x2, y2) in pairwise(points):
         is_last = (x2, y2) == points[-1]
-        # An arrow ends above what it points at, and begins below what it leaves: the borders are drawn already.
+        # An arrow ends above its target and begins below its source, since the borders are drawn already.
         if x1 == x2:
             _stroke(
                 lines, x1, y1, x2, y2 - 1 if is_last and arrow.head else y2 if not is_last else min(y2, len(lines) - 1)

@@ -1,4 +1,4 @@
-"""A mark for each state, for who does not tell colours apart: paths in a box of 16 by 16, drawn as lines."""
+"""A mark for each state, for people who cannot distinguish the colours: paths in a box of 16 by 16, drawn as lines."""
 
 from __future__ import annotations
 

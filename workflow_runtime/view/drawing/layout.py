@@ -1,7 +1,7 @@
-"""Where everything stands: boxes, frames and arrows of an outline, in the units of whoever draws them. Pure.
+"""The layout of a drawing: boxes, frames and arrows of an outline, in the units of the renderer. Pure.
 
-A sequence goes down; branches stand beside each other between a fork and a join. Each part has one entry at the middle of
-its top and one exit at the middle of its bottom, so parts fit together whatever is in them.
+A sequence runs downwards; branches are side by side between a fork and a join. Each part has one entry at the middle of its
+top and one exit at the middle of its bottom, so parts fit together whatever they contain.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ... import Outline
+from ...model.kinds import shape_of
 
 __all__ = ["Arrow", "Box", "Frame", "Picture", "Units", "lay_out"]
 
 
 class Units(NamedTuple):
-    """What a drawing is measured in. ``text`` gives the width of a text."""
+    """The units of a drawing. ``text`` returns the width of a text."""
 
     text: Callable[[str], int]
     box_height: int
@@ -23,9 +24,9 @@ class Units(NamedTuple):
     pad: int  # beside a text, within its box
     gap: int  # between branches
     down: int  # the length of an arrow
-    stub: int  # the length of a line between a frame and a fork or the end of what is in it
+    stub: int  # the length of a line between a frame and a fork, or the end of its content
     title: int  # the height of a frame's title
-    inside: int  # between a frame and what is in it
+    inside: int  # between a frame and its content
 
 
 class Box(NamedTuple):
@@ -45,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class Arrow(NamedTuple):
-    """A line through these points, with a head at the last one if ``head``; ``label`` stands at its beginning."""
+    """A line through these points, with a head at the last one if ``head``; ``label`` is at its beginning."""
 
     points: tuple[tuple[int, int], ...]
     head: bool = True
@@ -77,7 +78,7 @@ def lay_out(outline: Sequence[Outline], units: Units) -> Picture:
 
 
 def title_of(part: Outline) -> str:
-    """A frame's title: what kind of container it is, its name, and what is to know of it."""
+    """A frame's title: the kind of container, its name, and its options."""
     name = part.name if part.name.partition(" ")[0] == part.kind else f"{part.kind} {part.name}"
     return ", ".join((name, *part.facts))
 
@@ -85,10 +86,10 @@ def title_of(part: Outline) -> str:
 def _node(part: Outline, units: Units) -> _Part:
     if not part.children:
         return _box(part, units)
-    many_items = part.kind == "Map" and len(part.children) > 1  # of a run; declared is one step
-    if part.kind in ("Parallel", "Router") or many_items:
+    many_items = shape_of(part.kind) == "items" and len(part.children) > 1  # of a run; declared is one step
+    if shape_of(part.kind) in ("branches", "choice") or many_items:
         return _frame(part, _beside([([child], "") for child in part.children], units), units, forks=True)
-    if part.kind == "Condition":
+    if shape_of(part.kind) == "decision":
         sides = [([child for child in part.children if child.branch == side], side) for side in ("if", "else")]
         return _frame(part, _beside(sides, units), units, forks=True)
     return _frame(part, _sequence(part.children, units), units, forks=False)

@@ -47,10 +47,11 @@ def svg(
     states: Mapping[str, str],
     link: Callable[[str], str | None] | None = None,
 ) -> str:
-    """``states`` (path to state) draws what has run in its colour, with a mark, and names the state in the tooltip.
+    """``states`` (path to state) draws the steps that have run in their colours, with a mark, and names the state in the
+    tooltip.
 
-    With ``link`` (a path to an address) the element has no style of its own: it is for a page whose style knows the
-    classes ``b`` (box), ``r`` (frame), ``l`` (line), ``h`` (arrow head), ``i`` (mark), ``t`` and ``f`` (small texts).
+    With ``link`` (a path to an address) the element has no style: it is for a page whose style defines the classes ``b``
+    (box), ``r`` (frame), ``l`` (line), ``h`` (arrow head), ``i`` (mark), ``t`` and ``f`` (small texts).
     """
     picture = lay_out([_short(part) for part in outline], _UNITS)
     width, height = picture.width + 2 * _MARGIN, picture.height + 2 * _MARGIN

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ... import Outline
+from ...model.kinds import shape_of
 from ..clean import one_line
 from .layout import title_of
 
@@ -82,7 +83,7 @@ class _Writer:
         inner = indent + "  "
         entries: list[tuple[str, str]] = []
         exits: list[tuple[str, str]] = []
-        if part.kind in ("Parallel", "Router", "Condition"):
+        if shape_of(part.kind) in ("branches", "choice", "decision"):
             fork = f"{group}s"
             self.point(fork, part.kind, inner)
             for branch, label in _branches(part):
@@ -95,7 +96,7 @@ class _Writer:
             entries = [(fork, "")]
         else:
             entries, exits = self.sequence(part.children, inner)
-            if part.kind == "Loop" and entries and exits:
+            if shape_of(part.kind) == "rounds" and entries and exits:
                 self.edge(exits[-1][0], entries[0][0], "again", inner)
         self.close(indent)
         return entries, exits
@@ -122,7 +123,9 @@ class _Mermaid(_Writer):
         self.lines.append(f'{indent}{node}["{text}"]')
 
     def point(self, node: str, kind: str, indent: str) -> None:
-        self.lines.append(f'{indent}{node}{{"?"}}' if kind in ("Condition", "Router") else f'{indent}{node}(("+"))')
+        self.lines.append(
+            f'{indent}{node}{{"?"}}' if shape_of(kind) in ("decision", "choice") else f'{indent}{node}(("+"))'
+        )
 
     def open(self, group: str, part: Outline, indent: str) -> None:
         self.lines.append(f'{indent}subgraph {group}["{_mermaid_text(title_of(part))}"]')
@@ -143,7 +146,7 @@ class _Dot(_Writer):
         self.lines.append(f"{indent}{node} [label={_dot_text(part.name, *part.facts)}{more}];")
 
     def point(self, node: str, kind: str, indent: str) -> None:
-        shape = "diamond" if kind in ("Condition", "Router") else "point"
+        shape = "diamond" if shape_of(kind) in ("decision", "choice") else "point"
         self.lines.append(f'{indent}{node} [shape={shape}, label=""];')
 
     def open(self, group: str, part: Outline, indent: str) -> None:
@@ -159,7 +162,7 @@ class _Dot(_Writer):
 
 
 def _branches(part: Outline) -> Iterator[tuple[Sequence[Outline], str]]:
-    if part.kind == "Condition":
+    if shape_of(part.kind) == "decision":
         for side in ("if", "else"):
             yield [child for child in part.children if child.branch == side], side
     else:

@@ -1,4 +1,4 @@
-"""How many cells of a terminal a text takes, without a library: pictures must work where rich is not installed."""
+"""How many cells of a terminal a text takes, without a library: drawings must work without rich."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["cells"]
 
 
 def cells(text: str) -> int:
-    """0 for what is drawn over the character before it, 2 for wide characters, 1 for the rest."""
+    """0 for characters that are drawn over the one before, 2 for wide characters, 1 for the rest."""
     if text.isascii():
         return len(text)
     return sum(map(_width, text))
