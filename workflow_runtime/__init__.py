@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from .model.retry import Retry
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
+    from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
@@ -131,6 +132,7 @@ if TYPE_CHECKING:
     from .steps.steps import Steps
     from .storage.base import BaseDb
     from .storage.memory import InMemoryDb
+    from .verbs.listing import BulkReport
     from .verbs.registry import Registry
     from .workflow import Workflow
 
@@ -197,6 +199,8 @@ __all__ = [
     "WebSocketHandler",
     "Callback",
     "MessageReceipt",
+    "RunSummary",
+    "BulkReport",
     # events
     "Event",
     "WorkflowEvent",
@@ -332,6 +336,8 @@ _HOMES = {
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
         "model.run": "WorkflowRunOutput",
+        "model.run_summary": "RunSummary",
+        "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",

@@ -59,6 +59,7 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_events(batch.events),
         *_requirements(batch.requirements),
         batch.messages_seen,
+        list(row.tags) if row is not None and row.tags else None,
     )
 
 

@@ -89,7 +89,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
-    p_messages_seen bigint,
+    p_messages_seen bigint, p_tags text[],
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -200,6 +200,10 @@ BEGIN
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
+        END IF;
+        IF p_tags IS NOT NULL THEN
+            INSERT INTO @.tags (tag, status, created_at, run_id, workflow_id)
+                SELECT DISTINCT tag, p_status, p_created, p_subject, p_workflow FROM unnest(p_tags) AS tag;
         END IF;
     END IF;
     IF p_run AND p_status = ANY (p_final) THEN
@@ -587,6 +591,7 @@ BEGIN
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
     DELETE FROM @.messages WHERE run_id = ANY (p_runs);
+    DELETE FROM @.tags WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;

@@ -237,6 +237,25 @@ CREATE TABLE @.messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 );
+-- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
+CREATE TABLE @.tags (
+    tag text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    created_at float8 NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    workflow_id text COLLATE "C",
+    PRIMARY KEY (run_id, tag)
+) WITH (fillfactor = 70);
+CREATE INDEX tags_by_status ON @.tags (tag, status, created_at, run_id);
+CREATE INDEX tags_of_workflow ON @.tags (workflow_id, tag, status, created_at, run_id);
+CREATE FUNCTION @.keep_tags_3() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE @.tags SET status = NEW.status WHERE run_id = NEW.run_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER keep_tags AFTER UPDATE OF status ON @.runs FOR EACH ROW WHEN (OLD.status <> NEW.status)
+    EXECUTE FUNCTION @.keep_tags_3();
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX @.runs_queued;
 CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)

@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(78)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(79)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -131,7 +131,18 @@ QUEUES = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
-TABLES = ("runs", "steps", "events", "requirements", "signals", "messages", "sessions", "session_values", "locks")
+TABLES = (
+    "runs",
+    "steps",
+    "events",
+    "requirements",
+    "signals",
+    "messages",
+    "tags",
+    "sessions",
+    "session_values",
+    "locks",
+)
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -139,5 +150,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals", "messages")
+    for table in ("steps", "events", "requirements", "signals", "messages", "tags")
 )

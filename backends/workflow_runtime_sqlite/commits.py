@@ -141,6 +141,8 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
             with _deleting(connection):
                 _delete_rows(connection, [row.run_id])  # of a deleted run that had the same id
         connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
+        about = (row.status.value, row.created_at, row.run_id, row.workflow_id)
+        connection.executemany(sql.TAG_PUT, [(tag, *about) for tag in dict.fromkeys(row.tags)])
         return
     if row.seq <= old.seq:
         touched = row.seq

@@ -26,6 +26,7 @@ def marks(count: int) -> str:
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
+TAG_PUT = "INSERT INTO workflow_tags (tag, status, created_at, run_id, workflow_id) VALUES (?, ?, ?, ?, ?)"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
     f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(22)}, 1, ?, ?)"
@@ -76,6 +77,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_messages WHERE run_id = ?",
+    "DELETE FROM workflow_tags WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).

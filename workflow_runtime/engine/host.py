@@ -176,6 +176,7 @@ async def _built(request: RunRequest) -> Execution:
         additional_data=given.additional_data,
         dependencies=given.dependencies,
         metadata=given.metadata,
+        tags=list(request.tags) or None,
         images=list(given.images) if given.images else None,
         videos=list(given.videos) if given.videos else None,
         audio=list(given.audio) if given.audio else None,

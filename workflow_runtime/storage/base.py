@@ -87,6 +87,8 @@ class RunRow(msgspec.Struct, kw_only=True):
     (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
     when the row was read.
 
+    ``tags`` is written only, by the commit that creates the run; ``RunFilter.tags`` finds it by them.
+
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
@@ -111,6 +113,7 @@ class RunRow(msgspec.Struct, kw_only=True):
     forked_from: str | None = None
     deaths: int = 0
     reserved: bool = False
+    tags: Sequence[str] = ()
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
@@ -335,7 +338,9 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock, and
-    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that was not taken yet."""
+    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that was not taken yet.
+    ``tags``: only runs that have all of these. ``since`` and ``until``: ``created_at`` from the one on, and before the
+    other."""
 
     session_id: str | None = None
     user_id: str | None = None
@@ -345,6 +350,9 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool = False
     expired_within: float | None = None
     signalled: bool = False
+    tags: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
 
 
 class BaseDb(ABC):

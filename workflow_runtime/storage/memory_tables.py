@@ -50,11 +50,12 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None if only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "touched")
+    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "tags", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
         self.touched = 0
+        self.tags: frozenset[str] = frozenset()
         self.mark = 0  # the kinds of events that ``prune`` has deleted
         self.steps: dict[str, StepRow] = {}
         self.events: list[EventRow] = []
@@ -136,6 +137,9 @@ class RunTable:
         """Store ``row`` (the caller gives it away)."""
         run = self.ensure(row.run_id)
         old, run.row = run.row, row
+        if old is None:
+            run.tags = frozenset(row.tags)
+        row.tags = ()
         if old is None or row.seq <= old.seq:
             run.touched = row.seq
         if old is not None:
@@ -269,7 +273,9 @@ class RunTable:
         listed = (self._live if live else self._all).get(where.session_id)
         for run_id in () if listed is None else listed.newest_first(before):
             row = self.by_id[run_id].row
-            if row is not None and matches(row, where, now) and (not where.signalled or run_id in self._signalled):
+            if row is None or not matches(row, where, now) or not where.tags <= self.by_id[run_id].tags:
+                continue
+            if not where.signalled or run_id in self._signalled:
                 yield row
 
     def _list(self, row: RunRow) -> None:

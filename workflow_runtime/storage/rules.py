@@ -503,8 +503,8 @@ def is_open(row: RequirementRow) -> bool:
 
 
 def matches(row: RunRow, where: RunFilter, now: float) -> bool:
-    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals are not looked
-    at."""
+    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals and tags are not
+    looked at."""
     wanted: Iterable[tuple[str | None, str | None]] = (
         (where.session_id, row.session_id),
         (where.user_id, row.user_id),
@@ -514,6 +514,10 @@ def matches(row: RunRow, where: RunFilter, now: float) -> bool:
     if any(want is not None and want != have for want, have in wanted):
         return False
     if where.statuses is not None and row.status not in where.statuses:
+        return False
+    if not (where.since is None or row.created_at >= where.since) or not (
+        where.until is None or row.created_at < where.until
+    ):
         return False
     if not where.expired:
         return True

@@ -94,6 +94,9 @@ async def list_runs(call: Call) -> Response:
         call.path("workflow_id"),
         session_id=query.session_id,
         statuses=[query.status] if query.status is not None else None,
+        tags=[tag for tag in (query.tags or "").split(",") if tag],
+        since=query.since,
+        until=query.until,
         limit=query.limit,
         before=query.before,
     )

@@ -76,7 +76,17 @@ class RunVerbs(Verbs):
         for item in (*(start.images or ()), *(start.videos or ()), *(start.audio or ()), *(start.files or ())):
             if item.filepath is not None:
                 raise Refused(400, "bad_media", "filepath names a file of the server; send url or content")
-        named = ("images", "videos", "audio", "files", "session_state", "additional_data", "metadata", "dependencies")
+        named = (
+            "images",
+            "videos",
+            "audio",
+            "files",
+            "session_state",
+            "additional_data",
+            "metadata",
+            "dependencies",
+            "tags",
+        )
         return {
             "input": start.input,
             "user_id": user_id,
@@ -101,6 +111,9 @@ class RunVerbs(Verbs):
         *,
         session_id: str | None = None,
         statuses: Iterable[RunStatus] | None = None,
+        tags: Iterable[str] = (),
+        since: float | None = None,
+        until: float | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page:
@@ -110,7 +123,15 @@ class RunVerbs(Verbs):
         found: list[RunSummary] = []
         for workflow in self.chosen(workflow_id):
             if workflow.db is not None:
-                where = RunFilter(workflow_id=workflow.id, user_id=user.scope, session_id=session_id, statuses=wanted)
+                where = RunFilter(
+                    workflow_id=workflow.id,
+                    user_id=user.scope,
+                    session_id=session_id,
+                    statuses=wanted,
+                    tags=frozenset(tags),
+                    since=since,
+                    until=until,
+                )
                 rows = await workflow.db.list_runs(where, limit=limit + 1, before=key)
                 found.extend(run_summary(row, workflow.left_alone(row.run_id)) for row in rows)
         return page_of(found, limit)
