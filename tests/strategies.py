@@ -130,7 +130,7 @@ class _Builder:
         if node.kind == "steps":
             return Steps(name=name, steps=children)
         if node.kind == "parallel":
-            return Parallel(*children, name=name, max_concurrency=node.n or None)
+            return Parallel(*children, name=name, max_concurrency=None if _stops(node) else node.n or None)
         if node.kind == "loop":
             # Of three iterations at most, the condition ends it after n: as a function or as an expression.
             end: Any = f"current_iteration >= {node.n}" if node.n == 2 else _ends_after(node.n)
@@ -142,8 +142,18 @@ class _Builder:
             return Router(children, selector=_chooses(node.n), name=name)
         if node.kind == "map":
             items = [f"item{i}" for i in range(node.n)]
-            return Map(children[0], over=lambda step_input: items, name=name, max_concurrency=2)
+            return Map(
+                children[0], over=lambda step_input: items, name=name, max_concurrency=None if _stops(node) else 2
+            )
         return Step(name=name, workflow=Workflow(name=f"inner {name}", steps=children))
+
+
+def _stops(node: Leaf | Branch) -> bool:
+    """Whether a step in the branches of ``node`` says stop. Which of them have begun by then depends on the time that each
+    takes, if they wait for places; tests/steps/test_stop_in_a_branch.py is about that."""
+    if isinstance(node, Leaf):
+        return node.does == "stop"
+    return any(_stops(child) for child in (*node.children, *node.other))
 
 
 def _ends_after(n: int) -> Callable[..., bool]:
