@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.budget import Budget
     from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         AlreadyAnswered,
         AnswerRejected,
         AnswersArrived,
+        BudgetExceeded,
         BuildError,
         CallbackExpired,
         CallbackNotFound,
@@ -243,6 +245,8 @@ __all__ = [
     "RouterPausedEvent",
     # errors
     "WorkflowRuntimeError",
+    "Budget",
+    "BudgetExceeded",
     "BuildError",
     "InputError",
     "EngineError",
@@ -295,8 +299,9 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BuildError CallbackExpired CallbackNotFound CancelRequested
-            ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited RunEnded
+            AlreadyAnswered AnswerRejected AnswersArrived BudgetExceeded BuildError CallbackExpired CallbackNotFound
+            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited
+            RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
@@ -317,6 +322,7 @@ _HOMES = {
         """,
         "model.executor_events": "ExecutorEvent",
         "model.media": "Audio File Image Video",
+        "model.budget": "Budget",
         "model.message": "Message",
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",

@@ -4,7 +4,7 @@ One vocabulary for terminals, pages, servers and tests: the names of the require
 has follows from what is asked:
 
     confirmation      confirmed, rejection_feedback
-    user_input, ask   user_input
+    user_input, ask, budget   user_input
     receive           user_input, with the one field value
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output

@@ -96,7 +96,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
     ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
     one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is what is asked:
-    confirmation, user_input, route, output_review, iteration_review, executor, ask or receive. Of a form that is a
+    confirmation, user_input, route, output_review, iteration_review, executor, ask, budget or receive. Of a form that is a
     pydantic model, ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by
     that. A step that waits for a message (receive) names its ``topic``, and ``message_id`` once one came; a person may
     answer it, too, with the message's content as the field ``value``.

@@ -13,8 +13,9 @@ from ..core.kept import UNCHANGING
 from ..core.plan import Node, Plan
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.enums import OnError
-from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.errors import BudgetExceeded, BuildError, StepTimeoutError, StorageError
 from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
@@ -51,6 +52,7 @@ class Step:
             run has a database, its durability is not "exit", and the agent's library allows it. True: refuse to build if
             that is not so.
         executor_options: Further keywords for the call of an agent's library, such as ``{"deps": ...}``.
+        budget: What the step may use each time that it runs, all attempts together.
 
     Raises:
         BuildError: No executor or two, an unknown policy, a guard that a step does not support.
@@ -92,6 +94,7 @@ class Step:
         offload: bool = True,
         durable: bool | None = None,
         executor_options: Mapping[str, Any] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
@@ -113,6 +116,7 @@ class Step:
         self.durable = checks.flag(durable, "durable", where)
         self.executor_options = checks.mapping(executor_options, "executor_options", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
+        self.budget = checks.budget(budget, where)
         if retry is not None and not isinstance(retry, Retry):
             raise BuildError(f"{where}retry={retry!r} must be a Retry; write retry=Retry(attempts=...)")
         checks.number(max_retries, "max_retries", where, least=0, whole=True)
@@ -223,6 +227,7 @@ class StepNode(Node):
             review=review,
             step_id=declared.step_id,
             timeout=declared.timeout,
+            budget=declared.budget,
             children=inner.root if inner else (),
             **place,
         )
@@ -336,6 +341,8 @@ class StepNode(Node):
 
     def _retries(self, error: Exception) -> bool:
         assert self.retry is not None
+        if isinstance(error, BudgetExceeded):
+            return False
         return isinstance(error, self.retry.on) or isinstance(getattr(error, "stands_for", None), self.retry.on)
 
     async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
