@@ -15,6 +15,7 @@ from workflow_runtime.testing.chat_server import ChatServer, calling_each_tool
 ROOT = Path(__file__).parents[3]
 SECTIONS = {
     "adk": ["docs/agents.md#Google ADK"],
+    "agent-framework": ["docs/agents.md#Microsoft Agent Framework"],
     "agno": ["docs/agents.md#agno"],
     "agno3": ["docs/agents.md#agno"],
     "langgraph": ["docs/agents.md#LangGraph"],
