@@ -65,7 +65,18 @@ def start_postgres(stack: ExitStack, folder: Path) -> str:
     data.mkdir()
     if USER:
         shutil.chown(data, "nobody")
-    made = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"]
+    made: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+    ]
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=folder, **USER)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **USER}
     server = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", ""]
