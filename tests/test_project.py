@@ -167,6 +167,8 @@ ADAPTERS = {
     "adk": {"google", "pydantic"},
     "adk_records": {"google", "pydantic_core"},
     "adk_sessions": {"google"},
+    "agent_framework": {"agent_framework"},
+    "agent_framework_records": {"agent_framework"},
     "agno": {"agno"},
     "agno_records": {"agno"},
     "langgraph": {"langgraph", "langchain_core"},

@@ -42,9 +42,11 @@ if TYPE_CHECKING:
         MessageConflict,
         MessageRefused,
         MessageTimeout,
+        NeverRetry,
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        RetryAfter,
         RunCancelledError,
         RunEnded,
         RunExists,
@@ -117,6 +119,7 @@ if TYPE_CHECKING:
     from .model.retry import Retry
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
+    from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
@@ -129,6 +132,7 @@ if TYPE_CHECKING:
     from .steps.steps import Steps
     from .storage.base import BaseDb
     from .storage.memory import InMemoryDb
+    from .verbs.listing import BulkReport
     from .verbs.registry import Registry
     from .workflow import Workflow
 
@@ -195,6 +199,8 @@ __all__ = [
     "WebSocketHandler",
     "Callback",
     "MessageReceipt",
+    "RunSummary",
+    "BulkReport",
     # events
     "Event",
     "WorkflowEvent",
@@ -260,6 +266,8 @@ __all__ = [
     "StepChanged",
     "StepNotFound",
     "StepTimeoutError",
+    "RetryAfter",
+    "NeverRetry",
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
@@ -298,10 +306,11 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound
-            CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict MessageRefused
-            MessageTimeout NotAwaited PlanChanged QuestionWithdrawn RunCancelledError RunEnded RunExists RunNotFound
-            RunNotPaused RunPutAside SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound
-            StepTimeoutError StorageError Unanswered UnreadableError UnserializableError WorkflowRuntimeError
+            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout
+            NeverRetry NotAwaited RetryAfter RunEnded
+            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
+            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -327,6 +336,8 @@ _HOMES = {
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
         "model.run": "WorkflowRunOutput",
+        "model.run_summary": "RunSummary",
+        "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",

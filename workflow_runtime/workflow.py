@@ -35,7 +35,7 @@ from .verbs.console import ConsoleVerbs
 from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
-from .verbs.runs import RunVerbs
+from .verbs.listing import ListVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
@@ -45,7 +45,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -338,6 +338,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
                 dependencies=dependencies or None,
                 metadata=metadata or None,
             ),
+            tags=tuple(dict.fromkeys(call["tags"] or ())),
             state=call["session_state"],
             store_events=self.store_events,
             keep_log=background and self.db is not None,
@@ -381,6 +382,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
@@ -409,6 +411,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
@@ -437,6 +440,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
@@ -464,6 +468,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         metadata: dict[str, Any] | None = None,
         *,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
@@ -474,6 +479,8 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
         a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its
         beginning. Then workflow, user and input must be the same, and the session if the call names one.
+
+        ``tags`` are texts by which ``list_runs`` and the verbs for many runs find the run.
 
         With ``background=True`` and one of ``queue``, ``delay``, ``priority``, or a workflow that has a broker, the run is
         stored and a worker, or a Runtime of a process that shares the database, runs it: from ``queue`` ("default"), not

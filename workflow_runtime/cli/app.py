@@ -318,6 +318,9 @@ def runs(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="Only runs with this status; may be repeated.")
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only runs with this tag; repeated: with all of them.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 20,
     db: Db = None,
     as_json: AsJson = False,
@@ -325,7 +328,9 @@ def runs(
     """List stored runs, newest first."""
     from .runs import list_runs
 
-    where = partial(list_runs, session=session, user=user, workflow=workflow, status=status or (), limit=limit)
+    where = partial(
+        list_runs, session=session, user=user, workflow=workflow, status=status or (), tags=tag or (), limit=limit
+    )
     perform(lambda: partial(where, db, _console(), as_json=as_json), as_json=as_json)
 
 

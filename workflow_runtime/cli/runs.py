@@ -73,13 +73,18 @@ async def list_runs(
     user: str | None,
     workflow: str | None,
     status: Sequence[str],
+    tags: Sequence[str] = (),
     limit: int,
     as_json: bool,
 ) -> Code:
     """The newest runs."""
     async with database(url) as db:
         where = RunFilter(
-            session_id=session, user_id=user, workflow_id=workflow, statuses=frozenset(map(_status, status)) or None
+            session_id=session,
+            user_id=user,
+            workflow_id=workflow,
+            statuses=frozenset(map(_status, status)) or None,
+            tags=frozenset(tags),
         )
         rows = await db.list_runs(where, limit=limit)
     if as_json:

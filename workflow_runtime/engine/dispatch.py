@@ -210,6 +210,7 @@ class Dispatcher:
             return None
         definitions = [home.definition for home in homes.values()]
         now, lease = definitions[0].clock.time(), max(definition.lease for definition in definitions)
+        row: RunRow | None = None
         # Not cut off in between: a run that was claimed and is not begun would wait for its lease to run out.
         row: RunRow | None = None
         with anyio.CancelScope(shield=True):

@@ -457,6 +457,7 @@ class Recorder:
             priority=place.priority if place is not None else 0,
             not_before=place.not_before if place is not None else None,
             forked_from=run.forked_from,
+            tags=output.tags or () if not self.created else (),
             deaths=run.deaths - run.is_idle,
             lease=run.definition.lease
             if place is None and not status.is_final and status is not RunStatus.paused

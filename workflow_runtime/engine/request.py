@@ -77,6 +77,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     user_id: str | None = None
     input: Input = Input()
+    tags: tuple[str, ...] = ()
     state: dict[str, Any] | None = None
     parent_run_id: str | None = None
     store_events: bool = False

@@ -20,6 +20,8 @@ GROUP = "workflow_runtime.executors"
 """The entry-point group of other packages' adapters: ``"shop_agents.Agent" = "shop_adapter:ShopAdapter"``."""
 
 _ADAPTERS: dict[str, str | Callable[[], Adapter]] = {
+    "agent_framework.BaseAgent": "workflow_runtime.executors.agent_framework:AgentFrameworkAdapter",
+    "agent_framework.Workflow": "workflow_runtime.executors.agent_framework:AgentFrameworkAdapter",
     "agents.Agent": "workflow_runtime.executors.openai_agents:OpenAIAgentsAdapter",
     "agents.RealtimeAgent": "workflow_runtime.executors.openai_agents:OpenAIAgentsAdapter",
     "agno.Agent": "workflow_runtime.executors.agno:AgnoAdapter",

@@ -73,7 +73,7 @@ class BrokerContract:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.queue, broker, ticket())
             hint = await _next(hints)
-        await hint.done()
+            await hint.done()
         await hints.aclose()
 
     async def test_a_ticket_waits_for_a_worker(self, broker: Broker, other: Broker) -> None:

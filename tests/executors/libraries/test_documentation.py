@@ -1,4 +1,4 @@
-"""The programs of the README and of ``docs/agents.md``, in their libraries' environments, against a local model server."""
+"""The programs of ``docs/agents.md`` and of the tutorial, in their libraries' environments, against a local model server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from workflow_runtime.testing.chat_server import ChatServer, calling_each_tool
 ROOT = Path(__file__).parents[3]
 SECTIONS = {
     "adk": ["docs/agents.md#Google ADK"],
+    "agent-framework": ["docs/agents.md#Microsoft Agent Framework"],
     "agno": ["docs/agents.md#agno"],
     "agno3": ["docs/agents.md#agno"],
     "langgraph": ["docs/agents.md#LangGraph"],
     "llama-index": ["docs/agents.md#LlamaIndex"],
     "openai-agents": ["docs/agents.md#OpenAI Agents SDK"],
-    "pydantic-ai": ["docs/agents.md#pydantic-ai", "README.md#Agents"],
+    "pydantic-ai": ["docs/agents.md#pydantic-ai", "docs/tutorial/7-agent.md#The refund desk"],
 }
 LIBRARY = os.environ["WORKFLOW_RUNTIME_LIBRARY"]
 
