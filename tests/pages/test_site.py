@@ -29,7 +29,7 @@ HIDDEN_CODE = """() => [...document.querySelectorAll(".md-content pre > code")]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the test says what is wrong."""
 
 
