@@ -19,10 +19,15 @@ from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
 
-__all__ = ["ENVIRONMENT", "NatsServer", "nats_cluster", "nats_server", "new_prefix"]
+import pytest
+
+__all__ = ["ENVIRONMENT", "NatsServer", "left_to_the_collector", "nats_cluster", "nats_server", "new_prefix"]
 
 ENVIRONMENT = "WORKFLOW_RUNTIME_TEST_NATS"
 STARTS_WITHIN = 60.0
+
+left_to_the_collector = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""For a test that stops a server: the client drops the sockets of reconnections that failed halfway. Collect them in it."""
 
 _numbers = count()
 

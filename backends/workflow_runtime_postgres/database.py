@@ -467,9 +467,11 @@ class PostgresDb(BaseDb):
 
         async def look() -> float | None:
             if queue is not None:
-                return None if await self._fetchrow(sql.QUEUE_WAITING, queue) is None else rules.RECHECK
-            seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
-            after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
+                waiting = await self._fetchrow(sql.QUEUE_WAITING, queue)
+                after = None if waiting is None else rules.RECHECK
+            else:
+                seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
+                after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
             if after is None:
                 scope.deadline = anyio.current_time() + pause
             # If the first check found nothing, everything that is there now has happened since.
@@ -477,10 +479,7 @@ class PostgresDb(BaseDb):
 
         with pool.listener.waiting(run_id):
             while True:
-                listens = await pool.listener.ensure(run_id)
-                if queue is not None and not listens and not first:
-                    return True  # without notifications, a waiter checks by itself
-                pause = POLL if listens else min(2 * pause, POLL_DEAF[1])
+                pause = POLL if await pool.listener.ensure(run_id) else min(2 * pause, POLL_DEAF[1])
                 left = max(0.0, end - anyio.current_time())
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import anyio
 import pytest
-from nats_servers import NatsServer, nats_server, new_prefix
+from nats_servers import NatsServer, left_to_the_collector, nats_cluster, nats_server, new_prefix
 
 from workflow_runtime import BrokerError, BuildError, InMemoryDb, Workflow
 from workflow_runtime.brokers.base import Broker, Ticket
@@ -69,6 +70,7 @@ async def test_a_server_that_is_not_there_is_said() -> None:
     await broker.aclose()
 
 
+@left_to_the_collector
 @pytest.mark.anyio
 async def test_a_restarted_server_is_used_again_also_without_what_it_kept(tmp_path: Path) -> None:
     with nats_server(tmp_path / "first", own=True) as server:
@@ -98,3 +100,40 @@ async def test_a_restarted_server_is_used_again_also_without_what_it_kept(tmp_pa
         await found.done()
         await hints.aclose()
         await broker.aclose()
+    gc.collect()
+
+
+@left_to_the_collector
+@pytest.mark.anyio
+async def test_a_cluster_that_loses_a_server_keeps_its_hints(tmp_path: Path) -> None:
+    """Three servers that keep the stream together: one of them may go, whichever it is."""
+    with nats_cluster(tmp_path) as servers:
+        urls = ",".join(server.url.removeprefix("nats://") for server in servers)
+        broker = NatsBroker(f"nats://{urls}?replicas=3")
+        with anyio.fail_after(120):
+            while True:  # until the three have found each other
+                try:
+                    await broker.open()
+                    break
+                except BrokerError:
+                    await anyio.sleep(0.1)
+            hints = await broker.hints(["default"], ["wf"])
+            await broker.offer(TICKET)
+            servers[0].kill()
+            found = 0
+            offered = False
+            while found < 2:
+                try:
+                    if not offered:
+                        await broker.offer(TICKET)
+                        offered = True
+                    hint = await hints.next(1.0)
+                except BrokerError:
+                    await anyio.sleep(0.1)
+                    continue
+                if hint is not None:
+                    await hint.done()
+                    found += 1
+        await hints.aclose()
+        await broker.aclose()
+    gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
-from nats_servers import NatsServer, nats_server, new_prefix
+from nats_servers import NatsServer, left_to_the_collector, nats_server, new_prefix
 from servers import TestServer
 
-from workflow_runtime import RunStatus, Workflow
+from workflow_runtime import RunStatus, Runtime, Workflow
 from workflow_runtime.backends import PostgresDb
 from workflow_runtime_nats import NatsBroker
 
@@ -269,6 +270,7 @@ def url(postgres: TestServer) -> str:
     return postgres.new_database()
 
 
+@left_to_the_collector
 async def test_a_broker_that_dies_and_comes_back_loses_nothing(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,3 +298,20 @@ async def test_a_broker_that_dies_and_comes_back_loses_nothing(
                 await item.aclose()
             for worker in pool.workers:
                 worker.kill()
+            gc.collect()
+
+
+async def test_a_service_leaves_the_runs_of_a_pool_to_its_workers(pool: Pool) -> None:
+    """Its Runtime takes no queues: of a worker that died it takes nothing over."""
+    if pool.broker is None:
+        return  # there the processes that share the database are the workers
+    first = await pool.worker("flows.py:gated")
+    workflow = pool.workflow(flows.gated)
+    run_id = await queued(workflow)
+    await pool.wait_for(lambda: any("gate" in line for line in pool.bodies()))
+    async with Runtime(workflow, interval=0.05) as runtime:
+        first.kill()
+        pool.open()
+        await pool.worker("flows.py:gated")
+        check_log(await events_of(workflow, run_id))
+        assert (runtime.report.recovered, runtime.report.taken) == ([], [])

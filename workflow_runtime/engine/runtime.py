@@ -72,8 +72,8 @@ class Runtime:
         recover_at_once: How many of the runs that it has recovered may work at the same time; those that sleep, or wait for
             a person or their turn, do not count. None: any number.
         queues: The queues whose runs it takes; of several the first that has one goes first. None: "default" of workflows
-            without a broker, whose queued runs are for the processes that share their database, and none of the others,
-            whose runs are for workers.
+            without a broker, whose queued runs are for the processes that share their database. Runs of the others are for
+            workers: without ``queues`` they are not taken, recovered or continued here.
         concurrency: How many runs that it has taken from queues may work at the same time.
     """
 
@@ -239,13 +239,23 @@ class Runtime:
                 found.append(workflow.db)
         return found
 
+    def _served(self) -> list[Any]:
+        """The workflows whose runs belong here. With a broker, they belong to processes that take its queues."""
+        return [workflow for workflow in self.workflows if self._serves(workflow)]
+
+    def _serves(self, workflow: Any) -> bool:
+        return workflow.broker is None or bool(self.queues)
+
     async def _recover(self) -> bool:
         more = False
         for db in self._databases():
             recovery = self._recoveries.setdefault(id(db), Recovery(db, self.recover_at_once))
             homes = {
                 workflow.id: Home(
-                    self._definition(workflow), workflow.store_events, skip_sieve(workflow.events_to_skip)
+                    self._definition(workflow),
+                    workflow.store_events,
+                    skip_sieve(workflow.events_to_skip),
+                    serves=self._serves(workflow),
                 )
                 for workflow in self.workflows
                 if workflow.db is db
@@ -261,7 +271,7 @@ class Runtime:
 
     async def _go_on_with_ready(self) -> None:
         """Paused runs whose answers, or whose cancel, were stored by a process that did not get any further."""
-        for workflow in self.workflows:
+        for workflow in self._served():
             for row in await ready_runs(workflow.db, workflow.id) if workflow.db is not None else ():
                 await self._continue(workflow, row.run_id, row if row.cancel_requested else None)
 
@@ -291,7 +301,7 @@ class Runtime:
         return True
 
     async def _fire_deadlines(self) -> None:
-        for workflow in self.workflows:
+        for workflow in self._served():
             if workflow.db is None:
                 continue
             fired: set[str] = set()

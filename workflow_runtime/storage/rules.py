@@ -60,6 +60,7 @@ __all__ = [
     "check_message",
     "claimed",
     "decide",
+    "deleted",
     "discardable",
     "expired",
     "is_due",
@@ -195,6 +196,13 @@ def queue_rows(runs: Iterable[RunRow], now: float) -> list[QueueRow]:
     return [found[name] for name in sorted(found)]
 
 
+def deleted(session_id: str, run_id: str) -> Fenced:
+    """What a run is refused with whose session was deleted while it was at work."""
+    return Fenced(
+        f"session {session_id!r} was deleted after run {run_id!r} began, so the run is not stored; start it again"
+    )
+
+
 def decide(
     batch: Batch,
     *,
@@ -242,10 +250,7 @@ def decide(
         if row is not None and run is not None and run.status.is_final:
             raise Fenced(f"run {row.run_id!r} has ended as {run.status}; its end stands")
     if row is not None and run is None and deleted_at is not None and row.created_at < deleted_at:
-        raise Fenced(
-            f"session {row.session_id!r} was deleted after run {row.run_id!r} began, so the run is not stored;"
-            " start it again"
-        )
+        raise deleted(row.session_id, row.run_id)
     if batch.statuses is not None and (run is None or run.status not in batch.statuses):
         found = "is not stored" if run is None else f"is {run.status}"
         wanted = " or ".join(sorted(str(status) for status in batch.statuses))
