@@ -206,8 +206,9 @@ BEGIN
                 SELECT DISTINCT tag, p_status, p_created, p_subject, p_workflow FROM unnest(p_tags) AS tag;
         END IF;
     END IF;
-    IF p_run AND p_status = ANY (p_final) THEN
-        UPDATE @.signals SET taken_at = p_updated WHERE run_id = p_subject AND taken_at IS NULL;
+    IF p_run AND (p_status = ANY (p_final) OR p_status = 'PAUSED') THEN
+        UPDATE @.signals SET taken_at = p_updated
+            WHERE run_id = p_subject AND taken_at IS NULL AND (p_status <> 'PAUSED' OR kind = 'message');
     END IF;
 
     IF p_patch AND old_version IS NOT NULL THEN

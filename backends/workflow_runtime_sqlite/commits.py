@@ -90,6 +90,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         _put_run(connection, verdict.run, stored, touched)
         if verdict.run.status.is_final:
             connection.execute(sql.SIGNALS_TAKE, (verdict.run.updated_at, run_id))
+        elif verdict.run.status is RunStatus.PAUSED:
+            connection.execute(sql.SIGNALS_OF_MESSAGES_TAKE, (verdict.run.updated_at, run_id))
     if batch.steps:
         connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
     if batch.events:

@@ -157,6 +157,8 @@ SIGNALS = """
     CROSS JOIN workflow_runs AS run ON run.run_id = signal.run_id
     WHERE taken_at IS NULL AND owner = ? AND status IN ('PENDING', 'RUNNING') ORDER BY number"""
 SIGNAL_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE number = ?"
+SIGNALS_OF_MESSAGES_TAKE = """
+    UPDATE workflow_signals SET taken_at = ? WHERE run_id = ? AND taken_at IS NULL AND kind = 'message'"""
 SIGNALS_TAKE = "UPDATE workflow_signals SET taken_at = ? WHERE run_id = ? AND taken_at IS NULL"
 
 # -- messages ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
+from workflow_runtime.engine.recovery import ready_runs
+from workflow_runtime.storage.base import MessageRow
 from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -225,6 +227,39 @@ async def test_a_message_nobody_waits_for_leaves_a_paused_run_alone(db: BaseDb) 
     found = await workflow.aget_run("r1")
     assert found is not None
     assert (found.status, found.epoch, body.done) == (RunStatus.paused, 1, ["entered"])
+
+
+async def test_a_run_that_pauses_for_a_person_is_not_continued_for_messages_that_it_did_not_wait_for(
+    db: BaseDb,
+) -> None:
+    came, go = anyio.Event(), anyio.Event()
+    entered: list[str] = []
+
+    async def asks(run_context: RunContext) -> Any:
+        entered.append("entered")
+        came.set()
+        await go.wait()
+        return [await run_context.ask("Well?", int), await run_context.receive("t")]
+
+    workflow = build(asks, db, evict_after=0.0)
+    outputs: list[WorkflowRunOutput] = []
+
+    async def run() -> None:
+        outputs.append(await workflow.arun("x", run_id="r1"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await came.wait()
+        assert workflow.db is not None
+        await workflow.db.send(MessageRow(run_id="r1", message_id="m", topic="t", created_at=1.0, data=b"5"))
+        go.set()
+    assert await ready_runs(db, workflow.id) == []
+    async with Runtime(workflow):
+        pass
+    assert entered == ["entered"]
+    (question,) = outputs[0].active_step_requirements
+    question.answer({"user_input": {"value": 1}})
+    assert (await workflow.acontinue_run(run_id="r1", step_requirements=[question])).content == [1, 5]
 
 
 # -- schemas -----------------------------------------------------------------------------------------------------------

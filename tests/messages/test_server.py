@@ -226,3 +226,14 @@ async def test_the_typed_client_sends_as_a_local_workflow_does(served: Callable[
                 await remote.asend("r1", "payment", {"amount": 1})
             with pytest.raises(InputError):
                 await remote.asend("r1", "x" * 300, 1)
+
+
+@pytest.mark.parametrize("schema", [Payment, None, int])
+def test_the_inspector_shows_a_wait_with_a_form_for_its_message(
+    served: Callable[..., Served], tmp_path: Path, schema: Any
+) -> None:
+    with httpx.Client(base_url=served(paying(tmp_path, schema)).url) as http:
+        opened(http)
+        page = http.get("/inspector/runs/r1")
+        assert page.status_code == 200
+        assert "Waits for a message on" in page.text

@@ -390,7 +390,8 @@ class BaseDb(ABC):
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
         (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), StorageError (driver errors);
-        after each of them nothing has changed. The signals of a run that ends are taken."""
+        after each of them nothing has changed. The signals of a run that ends are taken, and those that
+        tell of messages of a run that pauses: it has seen them, or waits for none."""
 
     @abstractmethod
     async def answer(self, rows: Sequence[RequirementRow]) -> None:

@@ -107,6 +107,8 @@ class InMemoryDb(BaseDb):
             self._runs.put(verdict.run)
             if verdict.run.status.is_final:
                 self._runs.take_signals(verdict.run.run_id)
+            elif verdict.run.status is RunStatus.PAUSED:
+                self._runs.take_signals(verdict.run.run_id, "message")
         for step in batch.steps:
             self._runs.ensure(step.run_id).put_step(step)
         for event in batch.events:

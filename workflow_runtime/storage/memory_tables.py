@@ -220,13 +220,15 @@ class RunTable:
         self.by_id[signal.run_id].signals.append(signal)
         self._signalled[signal.run_id] = None
 
-    def take_signals(self, run_id: str) -> list[SignalRow]:
-        """The signals of one run that were not taken yet; each is returned once."""
-        self._signalled.pop(run_id, None)
+    def take_signals(self, run_id: str, kind: str | None = None) -> list[SignalRow]:
+        """The signals of one run, or those of one kind, that were not taken yet; each is returned once."""
         run = self.by_id.get(run_id)
         if run is None:
             return []
-        taken, run.signals = run.signals, []
+        taken = [signal for signal in run.signals if kind in (None, signal.kind)]
+        run.signals = [signal for signal in run.signals if kind not in (None, signal.kind)]
+        if not run.signals:
+            self._signalled.pop(run_id, None)
         return taken
 
     def signalled(self, owner: str) -> list[str]:

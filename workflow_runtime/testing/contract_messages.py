@@ -138,6 +138,16 @@ class MessageContract:
         assert stored is not None
         assert stored.status is RunStatus.PAUSED
 
+    async def test_a_pause_takes_the_signals_of_messages_and_no_others(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(started())
+        await other.send(message())
+        await db.commit(Batch(fence=fence(), run=run(status=RunStatus.PAUSED)))
+        where = RunFilter(statuses=_PAUSED, signalled=True)
+        assert await other.list_runs(where) == []
+        await other.request_cancel("r1", now=1.0)
+        assert [row.run_id for row in await other.list_runs(where)] == ["r1"]
+        assert [row.message_id for row in await other.load_messages("r1")] == ["m1"]
+
     async def test_messages_go_with_their_run(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(started())
         await db.send(message())
