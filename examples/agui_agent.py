@@ -1,4 +1,4 @@
-"""A workflow as an agent of AG-UI: what its front end would send and get, here with the protocol's own models."""
+"""A workflow as an agent of AG-UI: the messages of its front end, here with the protocol's own models."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def build() -> Workflow:
 
 
 async def post_order(workflow: Workflow, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """What a web framework's handler would do: start the run, and give its id."""
+    """The handler of a web framework: start the run, and return its id."""
     run = await workflow.arun(body, background=True)
     return 202, {"run_id": run.run_id}
 

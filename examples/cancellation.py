@@ -1,6 +1,6 @@
 """Three ways to end a run early: by its id, by leaving its stream, and by a time limit.
 
-In each case the run is stored as it stands, with the finished steps, and no task is left behind.
+In each case the run is stored with its finished steps, and no task is left running.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A FastAPI service whose refunds wait for an approval: its own users, its own routes, the workflows' routes beside them.
 
-    python examples/fastapi_approvals.py serve      # http://127.0.0.1:8000/docs
-    python examples/fastapi_approvals.py            # starts it, and asks and answers as two of its users
+    python examples/fastapi_approvals.py serve      # http://127.0.0.1:8000/docs python examples/fastapi_approvals.py
+    # starts it, and uses it as two of its users
 
 Needs: pip install 'workflow-runtime[server]' fastapi httpx2
 """
@@ -42,7 +42,7 @@ refunds = Workflow(
 
 
 def current_user(connection: HTTPConnection) -> User:
-    """The app's own way to tell who asks; the workflows' routes ask it too."""
+    """The app's own authentication; the workflows' routes use it too."""
     user = USERS.get(connection.headers.get("authorization", "").removeprefix("Bearer "))
     if user is None:
         raise HTTPException(401, "Who are you?")

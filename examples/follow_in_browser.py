@@ -78,7 +78,7 @@ def build(db: str = "sqlite:///stories.db") -> Starlette:
 
 
 async def once() -> None:
-    """What the browser does, said with the library's own client."""
+    """The same as in the browser, with the library's own client."""
     from workflow_runtime.client import Client
 
     listening = socket.create_server(("127.0.0.1", 0))

@@ -20,7 +20,7 @@ def pay(step_input: StepInput) -> str:
 
 
 def build() -> Workflow:
-    """What both processes share: the code and the database."""
+    """The code and the database, which both processes share."""
     approval = Step(
         "pay", executor=pay, requires_confirmation=True, confirmation_message="Pay this?", on_reject="cancel"
     )
@@ -36,7 +36,7 @@ def ask() -> str:
 
 
 def answer(run_id: str, decision: str) -> None:
-    """The second process: finds what waits, answers, and goes on where the run stood."""
+    """The second process: lists the open questions, answers, and continues the run."""
     workflow = build()
     (requirement,) = workflow.list_pending()
     print(f"{requirement.confirmation_message} {requirement.step_input.previous_step_content}: {decision}")

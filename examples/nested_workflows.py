@@ -1,4 +1,4 @@
-"""A workflow as a step of another: one run, one log, one place to cancel; events say how deep they are."""
+"""A workflow as a step of another: one run, one log, one place to cancel; events have their depth."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     name = (await reader.readline()).decode().strip()
     asked[name] += 1
     if name == "slow":
-        await reader.read()  # until the client gives up
+        await reader.read()  # until the client times out
     elif name == "steady" or (name == "flaky" and asked[name] == 3):
         writer.write(f"hello from {name}".encode())
     writer.close()

@@ -26,7 +26,7 @@ def pay(step_input: StepInput) -> str:
 
 
 def build() -> list[Workflow]:
-    """What the server offers; usually ``wfr serve module:counting module:paying`` in a process of its own."""
+    """The server; usually ``wfr serve module:counting module:paying`` in its own process."""
     approval = Step("pay", executor=pay, requires_confirmation=True, confirmation_message="Pay this?")
     return [Workflow(name="Counting", steps=[count]), Workflow(name="Paying", steps=[approval])]
 
@@ -59,7 +59,7 @@ async def follow(client: Client) -> None:
 
 
 async def approve(client: Client) -> None:
-    """The run pauses on the server; the answer is given here."""
+    """The run pauses on the server; the answer comes from here."""
     paying = client.workflow("paying")
     paused = await paying.run(120)
     (asked,) = paused.active_step_requirements

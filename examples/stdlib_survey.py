@@ -1,8 +1,8 @@
 """A survey of the installed Python standard library: streamed to the terminal, stored in SQLite, read back.
 
-The steps: find the packages; parse and measure each of them, several at a time (Map); look closer if few functions have
-a docstring (Condition); raise the bar until only a handful of functions counts as complex (Loop); write the report in
-the format that was asked for (Router). Nothing is fetched and nothing but the standard library is read.
+The steps: find the packages; parse and measure each of them, several at a time (Map); look closer if few functions have a
+docstring (Condition); raise the bar until only a handful of functions counts as complex (Loop); write the report in the
+requested format (Router). Nothing is fetched and nothing but the standard library is read.
 
 Run it as ``python examples/stdlib_survey.py [--format table|markdown] [--db sqlite:///stdlib_survey.db]``.
 """
@@ -45,7 +45,7 @@ from workflow_runtime import (
 
 SESSION = "stdlib"
 SKIPPED = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "lib-dynload"}
-WANTED = 10  # the loop goes on until at most so many functions count as complex
+WANTED = 10  # the loop continues until at most this many functions count as complex
 BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.IfExp, ast.BoolOp, ast.comprehension, ast.match_case)
 
 # -- the steps ---------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def measure(step_input: StepInput) -> dict[str, Any]:
 
 
 def measured(step_input: StepInput) -> list[dict[str, Any]]:
-    """What ``measure`` found, by package."""
+    """The results of ``measure``, by package."""
     output = step_input.get_step_output("packages")
     return [inner.content for inner in output.steps or ()] if output else []
 
@@ -109,7 +109,7 @@ def well_documented(step_input: StepInput) -> list[str]:
 
 
 def raise_the_bar(step_input: StepInput) -> dict[str, Any]:
-    """The functions that branch at least as often as the bar says; the bar rises with each iteration."""
+    """The functions with at least as many branches as the threshold, which rises with each iteration."""
     before = step_input.get_step_output("raise_the_bar")
     bar = before.content["bar"] * 3 // 2 if before else 20
     functions = [row for package in measured(step_input) for row in package["branching"] if row[0] >= bar]

@@ -1,6 +1,6 @@
-"""A chat that streams: each word is shown as it is made, and the next turn knows what was said before.
+"""A chat that streams: each word is shown as it is generated, and the next turn knows the conversation so far.
 
-The "model" is an async generator, as a client library's stream would be; put yours in its place.
+The "model" is an async generator, as a client library's stream would be; replace it with yours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ async def model(prompt: str) -> AsyncIterator[str]:
 
 
 async def answer(step_input: StepInput) -> AsyncIterator[str]:
-    """What a generator yields is streamed at once, and joined it is the step's content."""
+    """The chunks of a generator are streamed immediately, and joined they are the step's content."""
     history = step_input.get_workflow_history()
     if history:
         yield f"(after {len(history)} earlier: {history[-1][0]!r}) "

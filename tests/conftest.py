@@ -12,6 +12,7 @@ import blockbuster.blockbuster as blocking
 import hypothesis
 import pytest
 from blockbuster import blockbuster_ctx
+from nats_servers import NatsServer, nats_server
 from servers import TestServer, postgres_server
 
 from workflow_runtime import BaseDb, InMemoryDb
@@ -58,6 +59,13 @@ def postgres() -> Iterator[TestServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A real NATS server with JetStream, started when the first test asks for it. Tests use prefixes of their own."""
+    with nats_server(tmp_path_factory.mktemp("nats")) as server:
+        yield server
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseDb]:
     """Each behaviour that stores something is shown on both databases."""
@@ -97,7 +105,9 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             caught.append(function)
 
     monkeypatch.setattr(blocking, "BlockingError", Caught)
-    with blockbuster_ctx(["workflow_runtime", "workflow_runtime_sqlite", "workflow_runtime_postgres"]) as watch:
+    with blockbuster_ctx(
+        ["workflow_runtime", "workflow_runtime_sqlite", "workflow_runtime_postgres", "workflow_runtime_nats"]
+    ) as watch:
         for function in watch.functions.values():
             # The driver looks for ~/.pgpass and for certificates there, once per connection.
             function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})

@@ -153,7 +153,8 @@ def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
             yield node
 
 
-EXTRA_OF_PACKAGE = {"workflow_runtime_postgres": {"asyncpg"}}  # whole packages behind an extra
+# whole packages behind an extra
+EXTRA_OF_PACKAGE = {"workflow_runtime_postgres": {"asyncpg"}, "workflow_runtime_nats": {"nats"}}
 EXTRA_OF_ROOM = {
     "console": {"rich", "prompt_toolkit", "markdown_it"},
     "cli": {"rich", "typer"},

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "Durability": "durability.md",
     "Sessions and state": "sessions-and-state.md",
-    "People in the loop": "human-in-the-loop.md",
+    "Human in the loop": "human-in-the-loop.md",
     "Cancellation": "cancellation.md",
 }
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")

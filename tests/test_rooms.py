@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "core": {"model"},
     "steps": {"core", "model"},
     "storage": {"model"},
+    "brokers": {"storage", "model"},
     "executors": {"model"},
-    "engine": {"steps", "core", "storage", "executors", "model"},
+    "engine": {"steps", "core", "storage", "brokers", "executors", "model"},
 }
 ABOVE = {
     "bench",
@@ -87,9 +88,10 @@ def test_nothing_below_knows_the_rooms_above() -> None:
             assert not rooms_of(path) & ABOVE, path.relative_to(PACKAGE)
 
 
-def test_backends_know_storage_and_model_only() -> None:
+def test_backends_know_contracts_and_model_only() -> None:
     for path in BACKENDS.rglob("*.py"):
-        assert rooms_of(path) <= {"storage", "model"}, path.relative_to(BACKENDS)
+        contract = "brokers" if path.relative_to(BACKENDS).parts[0] == "workflow_runtime_nats" else "storage"
+        assert rooms_of(path) <= {contract, "model"}, path.relative_to(BACKENDS)
 
 
 def test_the_core_has_no_clock_no_ids_and_no_waiting() -> None:
@@ -144,7 +146,7 @@ BELOW = {
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
 OPTIONAL_TELEMETRY = {"opentelemetry"}  # looked for by each run, and loaded where it is installed
 OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]
-OPTIONAL += ["starlette", "uvicorn", "jwt", "httpx2", "ag_ui", "mcp"]
+OPTIONAL += ["starlette", "uvicorn", "jwt", "httpx2", "ag_ui", "mcp", "nats"]
 
 
 def test_importing_the_package_loads_nothing_that_only_some_need() -> None:

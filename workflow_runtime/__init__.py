@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         AlreadyAnswered,
         AnswerRejected,
         AnswersArrived,
+        BrokerError,
         BudgetExceeded,
         BuildError,
         CallbackExpired,
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
         MessageConflict,
         MessageRefused,
         MessageTimeout,
+        NeverRetry,
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        RetryAfter,
         RunCancelledError,
         RunEnded,
         RunExists,
@@ -118,6 +121,7 @@ if TYPE_CHECKING:
     from .model.retry import Retry
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
+    from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
@@ -130,6 +134,7 @@ if TYPE_CHECKING:
     from .steps.steps import Steps
     from .storage.base import BaseDb
     from .storage.memory import InMemoryDb
+    from .verbs.listing import BulkReport
     from .verbs.registry import Registry
     from .workflow import Workflow
 
@@ -196,6 +201,8 @@ __all__ = [
     "WebSocketHandler",
     "Callback",
     "MessageReceipt",
+    "RunSummary",
+    "BulkReport",
     # events
     "Event",
     "WorkflowEvent",
@@ -245,6 +252,7 @@ __all__ = [
     "RouterPausedEvent",
     # errors
     "WorkflowRuntimeError",
+    "BrokerError",
     "Budget",
     "BudgetExceeded",
     "BuildError",
@@ -262,6 +270,8 @@ __all__ = [
     "StepChanged",
     "StepNotFound",
     "StepTimeoutError",
+    "RetryAfter",
+    "NeverRetry",
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
@@ -299,9 +309,9 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BudgetExceeded BuildError CallbackExpired CallbackNotFound
-            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout NotAwaited
-            RunEnded
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
+            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout
+            NeverRetry NotAwaited RetryAfter RunEnded
             InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
             SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
@@ -331,6 +341,8 @@ _HOMES = {
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
         "model.run": "WorkflowRunOutput",
+        "model.run_summary": "RunSummary",
+        "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",

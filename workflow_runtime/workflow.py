@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Literal, overload
 
 from . import engine
+from .brokers.base import Broker
+from .brokers.registry import as_broker
 from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
 from .core.state import copied, merged, storable
@@ -33,7 +36,7 @@ from .verbs.console import ConsoleVerbs
 from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
-from .verbs.runs import RunVerbs
+from .verbs.listing import ListVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
@@ -43,7 +46,7 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -66,6 +69,8 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         max_recoveries: How often a run is recovered whose process dies while the same step is executing; after that it is
             put aside as ERROR.
         retention: How long a Runtime keeps what is stored.
+        broker: Who runs what is called with ``background=True``: a Broker or its URL, such as "nats://127.0.0.1:4222":
+            workers. None: this process, at once, unless the call names a queue, a delay or a priority.
         num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
     Raises:
@@ -116,6 +121,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         max_recoveries: int = 5,
         buffer_size: int = 256,
         retention: Retention | None = None,
+        broker: Broker | str | None = None,
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
@@ -172,6 +178,9 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         if retention is not None and not isinstance(retention, Retention):
             raise BuildError(f"{where}retention={retention!r} must be a Retention; write retention=Retention(runs=...)")
         self.retention = retention
+        self.broker: Broker | None = as_broker(broker)
+        if self.broker is not None and self.db is None:
+            raise BuildError(f"{where}broker= needs a database that its workers share; give the workflow a db, too")
         self.clock: engine.clock.Clock = clock or engine.clock.SystemClock()
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
@@ -239,6 +248,8 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
             observers.append(engine.observers.debug_log)
         if self.telemetry:
             observers.extend((engine.telemetry.tracing, engine.telemetry.measuring))
+        if self.broker is not None and self.broker.relays:
+            observers.append(engine.relayed.relaying(self.broker))
         steps = [{"name": node.name, "type": node.kind} for node in plan.root]
         outline = {"workflow_id": self.id, "name": self.name, "steps": steps}
         return engine.request.Definition(
@@ -249,6 +260,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
             lookup=Lookup(None if function is not None or self.is_lenient else plan.names, self.is_lenient),
             function=function,
             db=self.db,
+            broker=self.broker,
             clock=self.clock,
             session_state=self.session_state,
             overwrite_session_state=self.overwrite_db_session_state,
@@ -351,6 +363,7 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
                 dependencies=dependencies or None,
                 metadata=metadata or None,
             ),
+            tags=tuple(dict.fromkeys(call["tags"] or ())),
             state=call["session_state"],
             store_events=self.store_events,
             keep_log=background and self.db is not None,
@@ -394,6 +407,10 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | datetime | None = None,
+        priority: int | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream: ...
 
@@ -419,6 +436,10 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | datetime | None = None,
+        priority: int | None = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -444,6 +465,10 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | datetime | None = None,
+        priority: int | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -468,6 +493,10 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         metadata: dict[str, Any] | None = None,
         *,
         if_exists: Literal["error", "join"] = "error",
+        tags: Sequence[str] | None = None,
+        queue: str | None = None,
+        delay: float | timedelta | datetime | None = None,
+        priority: int | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Run the workflow.
@@ -475,6 +504,13 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
         One ``run_id`` runs once, over all processes that share the database. ``if_exists`` says what happens where there is
         a run of that id: "error" raises RunExists; "join" waits for the output of that run, or streams it from its
         beginning. Then workflow, user and input must be the same, and the session if the call names one.
+
+        ``tags`` are texts by which ``list_runs`` and the verbs for many runs find the run.
+
+        With ``background=True`` and one of ``queue``, ``delay``, ``priority``, or a workflow that has a broker, the run is
+        stored and a worker, or a Runtime of a process that shares the database, runs it: from ``queue`` ("default"), not
+        before ``delay`` (seconds, a timedelta, or a datetime with a time zone), and before runs of a lower ``priority``
+        (whole numbers, 0 by default).
 
         Returns:
             Without streaming a coroutine of the output (of the PENDING output with ``background``). With ``stream=True``
@@ -485,12 +521,18 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
             RunExists: There is a run of ``run_id``, or one that differs from this call (``if_exists="join"``).
             Exception: What a failing step raised, with ``run_output`` attached.
         """
-        request = self._request(locals(), bool(background))
+        call = {name: value for name, value in locals().items() if name != "self"}
+        request = self._request(call, bool(background))
         handler = engine.websocket.as_handler(websocket) or engine.websocket.as_handler(self.websocket_handler)
         prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
         prepare = partial(engine.host.prepare_new, request)
-        if request.run_id_chosen:
-            named = bool(session_id or self.session_id)
+        named = bool(session_id or self.session_id)
+        place = engine.queued.place_of(call, request.definition, bool(background))
+        if place is not None:
+            prepare = partial(
+                engine.queued.prepare_queued, request, place, join=if_exists == "join", session_chosen=named
+            )
+        elif request.run_id_chosen:
             prepare = partial(engine.named.prepare_named, request, join=if_exists == "join", session_chosen=named)
         return self._launch(
             prepare,
@@ -540,7 +582,13 @@ class Workflow(RunVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, G
 
             def follow(after: str) -> engine.subscription.Subscription:
                 return engine.subscription.Subscription(
-                    self.db, run_id, after=after, sieve=buffer.sieve, policy=policy, size=self.buffer_size
+                    self.db,
+                    run_id,
+                    after=after,
+                    sieve=buffer.sieve,
+                    policy=policy,
+                    size=self.buffer_size,
+                    broker=self.broker,
                 )
 
             return engine.stream.RunStream(

@@ -1,4 +1,4 @@
-"""What a commit and an answer send, as the arguments of the functions on the server, and why one was refused."""
+"""Commits and answers as arguments of the functions on the server, and the reason of a refusal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def never(batch: Batch) -> bool:
 
 
 def lock_order(batch: Batch) -> tuple[str, str]:
-    """Where a commit stands among those of its transaction: by session, and within one by run."""
+    """The order of a commit in its transaction: by session, and within a session by run."""
     part = batch.run if batch.session is None else batch.session
     return "" if part is None else part.session_id, rules.subject(batch) or ""
 
@@ -59,6 +59,7 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_events(batch.events),
         *_requirements(batch.requirements),
         batch.messages_seen,
+        list(row.tags) if row is not None and row.tags else None,
     )
 
 

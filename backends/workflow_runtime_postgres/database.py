@@ -47,13 +47,13 @@ from .schema import migrate, qualify
 __all__ = ["PostgresDb"]
 
 POLL = 5.0
-"""Seconds between two looks at a run that is waited for, where notifications come."""
+"""Seconds between two checks of an awaited run, with notifications."""
 
 POLL_DEAF = (0.005, 0.25)
-"""The same where none come: half of the first pause, and the longest."""
+"""The same without notifications: half of the first pause, and the longest."""
 
 REFUSALS = 20
-"""How often a commit is tried whose refusal had gone when its reason was asked for."""
+"""How often a commit is retried whose refusal no longer applied when its reason was read."""
 
 _FINAL = names(rules.FINAL)
 _ACTIVE = names(rules.ACTIVE)
@@ -63,35 +63,36 @@ _CANCELLABLE = names(rules.CANCELLABLE)
 class PostgresDb(BaseDb):
     """A database in one schema of a PostgreSQL server (14 or newer).
 
-    A ``commit`` is one round trip, and commits that wait for each other share it, and its transaction. What ``commit``
-    returned from is on the server's disk (``synchronous_commit`` is as the server has it). Any number of processes may
-    share the schema; the first one makes it, later versions migrate it forward. Each event loop gets a pool of its own,
-    which closes with the loop. Nothing is connected before first use.
+    A ``commit`` is one round trip, and waiting commits share it, and its transaction. When ``commit`` returns, the data is
+    on the server's disk (``synchronous_commit`` is the server's setting). Any number of processes may share the schema; the
+    first one creates it, later versions migrate it forward. Each event loop has its own pool, which closes with the loop.
+    Nothing is connected before first use.
 
-    A lost connection or a restarting server is waited for: each call is tried again for ``retry_for`` seconds, and
-    happens once however often it was sent. After that it raises a StorageError, and works again when the server does.
+    After a lost connection or a restart of the server, each call is retried for ``retry_for`` seconds, and takes effect
+    once however often it was sent. After that it raises a StorageError; later calls work when the server is back.
 
     Behind a pooler that hands out connections per transaction (PgBouncer) pass ``statement_cache_size=0`` and
-    ``listen=False``: prepared statements and LISTEN belong to a connection, and there is no hold of one. A call is then
+    ``listen=False``: prepared statements and LISTEN belong to a connection, and a client does not keep one. A call is then
     a transaction of four round trips, and watchers poll, soon after a change and in the end four times a second.
 
     Args:
         url: ``postgresql://user:password@host:port/database``; its query may name ``schema``, ``min_size`` and
-            ``max_size``. None: the environment says where (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD).
+            ``max_size``. None: the environment variables are used (PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD).
         db_url: The same.
-        schema: Where the tables are; "workflow_runtime" by default. Two schemas are two databases.
+        schema: The schema of the tables; "workflow_runtime" by default. Two schemas are two databases.
         db_schema: The same.
-        min_size: Connections per event loop that are made at once; by default they are made when needed.
-        max_size: The most connections of an event loop, 10 by default; one more listens while somebody watches a run.
+        min_size: Connections per event loop that are made immediately; by default they are made when needed.
+        max_size: The maximum number of connections of an event loop, 10 by default; one more listens while a run is
+            watched.
         retry_for: Seconds.
         command_timeout: Seconds after which a statement counts as lost.
-        listen: Whether to be told of other processes' commits.
+        listen: Whether to receive notifications of other processes' commits.
         statement_cache_size: Prepared statements per connection; 0: none.
-        options: More arguments for ``asyncpg.connect``, such as ``ssl``.
-        id: What the database is called in listings.
+        options: Further arguments for ``asyncpg.connect``, such as ``ssl``.
+        id: The name of the database in listings.
 
     Raises:
-        BuildError: The URL is of another kind, a size cannot be, or an argument is given twice.
+        BuildError: The URL is of another kind, a size is not valid, or an argument is given twice.
     """
 
     contract = CONTRACT
@@ -146,16 +147,16 @@ class PostgresDb(BaseDb):
         return f"PostgresDb({self.settings.server!r}, schema={self.settings.schema!r})"
 
     async def open(self) -> None:
-        """Connect, and bring the schema to this version. StorageError says what to do when that cannot be."""
+        """Connect, and bring the schema to this version. StorageError with the fix if that is not possible."""
         await self._ready()
 
     async def aclose(self) -> None:
-        """Finish what was submitted, from whichever loop, and close all connections. The next call connects again."""
+        """Finish the submitted calls of every loop, and close all connections. The next call connects again."""
         self._is_open = False
         await self._loops.close()
 
     async def check(self) -> DbReport:
-        """What the server says, and whether rows have lost their run. Damage of its files is the server's to find."""
+        """The server's version, and whether rows have lost their run. The server itself looks for damage of its files."""
         server, version, size = await self._fetchrow(sql.ABOUT, self.settings.schema)
         problems = [rules.orphaned(count, table) for table, count in await self._fetch(sql.ORPHANS) if count]
         place = f"{self.settings.server}, schema {self.settings.schema}"
@@ -164,8 +165,8 @@ class PostgresDb(BaseDb):
         )
 
     async def vacuum(self) -> int | None:
-        """VACUUM of the tables, which lets new rows use the space of deleted ones; nobody waits. What went back to the disk
-        is mostly little."""
+        """VACUUM of the tables, which lets new rows use the space of deleted ones; other calls do not wait. Mostly little
+        is returned to the disk."""
         before = (await self._fetchrow(sql.ABOUT, self.settings.schema))[2]
         pool = await self._ready()
         for table in sql.TABLES:
@@ -217,7 +218,7 @@ class PostgresDb(BaseDb):
         raise StorageError(f"{self.settings.server}: a commit of run {rules.subject(batch)!r} was refused; try again")
 
     async def _explain(self, batch: Batch) -> None:
-        """Raise what the rules say of ``batch`` and what is stored; return if they now let it pass."""
+        """Raise the refusal of the rules for ``batch`` and the stored rows; return if they now accept it."""
         run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
         wanted = [name for name in (run_id, None if fence is None else fence.run_id) if name is not None]
         rows = {row.run_id: row for row in map(run_row, await self._fetch(sql.RUNS, wanted))}
@@ -263,7 +264,7 @@ class PostgresDb(BaseDb):
         raise StorageError(f"{self.settings.server}: an answer to run {rows[0].run_id!r} was refused; try again")
 
     async def _explain_answers(self, rows: Sequence[RequirementRow]) -> None:
-        """Raise what the rules say of these answers and what is stored; return if they now let them pass."""
+        """Raise the refusal of the rules for these answers and the stored rows; return if they now accept them."""
         runs, ids, *_ = answer_values(rows)
         found = await self._fetch(sql.ANSWERED_AT, runs, ids)
         times = {(run_id, name): (at, withdrawn) for run_id, name, at, withdrawn, _ in found}
@@ -466,20 +467,19 @@ class PostgresDb(BaseDb):
 
         async def look() -> float | None:
             if queue is not None:
-                return None if await self._fetchrow(sql.QUEUE_WAITING, queue) is None else rules.RECHECK
-            seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
-            after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
+                waiting = await self._fetchrow(sql.QUEUE_WAITING, queue)
+                after = None if waiting is None else rules.RECHECK
+            else:
+                seq, touched, tail = await self._fetchrow(sql.MOVED, run_id)
+                after = rules.wake_after(seq=seq, touched=touched or 0, tail=tail or 0, seen=seen)
             if after is None:
                 scope.deadline = anyio.current_time() + pause
-            # When the first look had nothing to tell, whatever there is now has happened since.
+            # If the first check found nothing, everything that is there now has happened since.
             return after if first or after is None else 0.0
 
         with pool.listener.waiting(run_id):
             while True:
-                listens = await pool.listener.ensure(run_id)
-                if queue is not None and not listens and not first:
-                    return True  # nobody tells: who waits looks for himself
-                pause = POLL if listens else min(2 * pause, POLL_DEAF[1])
+                pause = POLL if await pool.listener.ensure(run_id) else min(2 * pause, POLL_DEAF[1])
                 left = max(0.0, end - anyio.current_time())
                 with anyio.CancelScope() as scope:
                     return await self._watch.wait(run_id, timeout=left, look=look)

@@ -1,22 +1,23 @@
-"""The code that runs on the server: a write is one call, so one round trip, and what it checks cannot change under it.
+"""The code that runs on the server: a write is one call, so one round trip, and the rows that it checks cannot change
+meanwhile.
 
-Theory of operation. The rules of ``storage.rules`` are the authority. A function here repeats their *conditions* on
-locked rows and either writes all or answers "refused" and writes nothing; the caller then reads what is stored and lets
-the rules raise the error that says why. The model test holds both to the same behaviour.
+Theory of operation. The rules of ``storage.rules`` are the authority. A function here repeats their *conditions* on locked
+rows and either writes all or answers "refused" and writes nothing; the caller then reads the stored rows and lets the rules
+raise the error with the reason. The model test holds both to the same behaviour.
 
-A call whose connection broke may have been committed or not, and is repeated. So that a repetition changes nothing,
-each call carries a ``writer`` (one caller at a time uses it) and a ``number`` that grows with the writer's calls. What
-a call writes first is that number; a call that finds its own number there, or a later one, has been done. The lock on
-the number's row makes a repetition wait for its twin, should the server still be busy with that one.
+A call whose connection broke may have been committed or not, and is repeated. So that a repetition changes nothing, each
+call carries a ``writer`` (one caller at a time uses it) and a ``number`` that grows with the writer's calls. A call writes
+that number first; a call that finds its own number there, or a later one, has been done. The lock on the number's row makes
+a repetition wait for its twin, should the server still be busy with that one.
 
-Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses against another
-reports a serialization failure (40001), and the caller tries again as after any other.
+Locks are taken in one order: runs by id, their rows, the session, the writer. A creator that loses to another reports a
+serialization failure (40001), and the caller retries as after any other.
 
 Leases are counted from the server's now, never from a time that a client sends.
 
-What a process of an earlier version calls must not do half of what is needed now. So the names end in the version of
-the schema that they were made for: a migration that changes them makes new ones and puts a refusal in the place of the
-old ones (``schema``), which such a process meets at its next write.
+A function that a process of an earlier version calls must not do half of what is needed now. So the names end in the
+version of their schema: a migration that changes them creates new ones and replaces the old ones with a refusal
+(``schema``), which such a process gets at its next write.
 
 ``@.`` stands for the schema, ``@channel`` for its name as a literal.
 """
@@ -88,7 +89,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
-    p_messages_seen bigint,
+    p_messages_seen bigint, p_tags text[],
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -200,6 +201,10 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
         END IF;
+        IF p_tags IS NOT NULL THEN
+            INSERT INTO @.tags (tag, status, created_at, run_id, workflow_id)
+                SELECT DISTINCT tag, p_status, p_created, p_subject, p_workflow FROM unnest(p_tags) AS tag;
+        END IF;
     END IF;
     IF p_run AND p_status = ANY (p_final) THEN
         UPDATE @.signals SET taken_at = p_updated WHERE run_id = p_subject AND taken_at IS NULL;
@@ -310,7 +315,7 @@ END
 $$;
 """
 
-# Both call it with the runs locked. What is refused whatever is stored is refused here too.
+# Both call it with the runs locked. Batches that are refused whatever is stored are refused here too.
 _ANSWERS = """
 CREATE FUNCTION @.store_answers_3(
     p_runs text[], p_ids text[], p_data bytea[], p_answered float8[], p_final text[]
@@ -437,7 +442,7 @@ END
 $$;
 """
 
-# Runs whose time has come join those that wait. What another claim is just taking is passed over, not waited for.
+# Runs whose time has come join those that wait. Rows that another claim is taking are skipped, not awaited.
 _QUEUES = """
 CREATE FUNCTION @.claim_next_3(
     p_writer uuid, p_number bigint, p_queues text[], p_workflows text[], p_owner text, p_now float8, p_lease float8
@@ -584,6 +589,7 @@ BEGIN
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
     DELETE FROM @.messages WHERE run_id = ANY (p_runs);
+    DELETE FROM @.tags WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
@@ -637,7 +643,7 @@ END
 $$;
 """
 
-# Of each workflow ("" for runs without one) and mark, the runs that ended first. Rows that somebody has locked are left
+# Of each workflow ("" for runs without one) and mark, the runs that ended first. Locked rows are left
 # to the next call, also those of a run that is being deleted elsewhere.
 _PRUNE = """
 CREATE FUNCTION @.old_runs_3(p_workflow text, p_marks int[], p_before float8, p_limit bigint) RETURNS SETOF text

@@ -67,10 +67,16 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
         found.add("leased_until <= extract(epoch FROM now())::float8")
         if where.expired_within is not None:
             found.add(f"leased_until > extract(epoch FROM now())::float8 - {found.mark(where.expired_within)}")
+    if where.since is not None:
+        found.add(f"created_at >= {found.mark(float(where.since))}")
+    if where.until is not None:
+        found.add(f"created_at < {found.mark(float(where.until))}")
     if where.signalled:
         # Few signals wait at any time, so it is their runs that are looked up.
         found.add("run_id = ANY (ARRAY(SELECT run_id FROM @.signals WHERE taken_at IS NULL))")
     order = f"ORDER BY created_at DESC, run_id DESC LIMIT {found.mark(limit)}"
+    if where.tags:
+        return _tagged(where, found, order, before), found.values
     if _leads_with_status(where):
         text = f"""
             SELECT newest.* FROM unnest($1::text[]) AS wanted (name) CROSS JOIN LATERAL (
@@ -82,7 +88,32 @@ def list_runs(where: RunFilter, limit: int, before: Key | None) -> Query:
     return text, found.values
 
 
+def _tagged(where: RunFilter, found: _Where, order: str, before: Key | None) -> str:
+    """Runs with all of the tags, from the index of one of them; ``found`` is what their rows must fulfil as well."""
+    first, *others = sorted(where.tags)
+    tagged = f"tag = {found.mark(first)} AND status = wanted.name"
+    if where.workflow_id is not None:
+        tagged += f" AND workflow_id = {found.mark(where.workflow_id)}"
+    for bound, sign in ((where.since, ">="), (where.until, "<")):
+        if bound is not None:
+            tagged += f" AND created_at {sign} {found.mark(float(bound))}"
+    if before is not None:
+        tagged += f" AND (created_at, run_id) < ({found.mark(float(before[0]))}, {found.mark(before[1])})"
+    for other in others:
+        mark = found.mark(other)
+        tagged += f" AND EXISTS (SELECT FROM @.tags AS other WHERE other.run_id = tagged.run_id AND other.tag = {mark})"
+    return f"""
+        SELECT {sql.RUN_COLUMNS} FROM @.runs WHERE run_id = ANY (ARRAY(
+            SELECT newest.run_id FROM unnest($1::text[]) AS wanted (name) CROSS JOIN LATERAL (
+                SELECT run_id, created_at FROM @.tags AS tagged
+                WHERE {tagged} AND EXISTS (SELECT FROM @.runs WHERE run_id = tagged.run_id{found}) {order}
+            ) AS newest {order}
+        )) {order}"""
+
+
 def _leads_with_status(where: RunFilter) -> bool:
+    if where.tags:
+        return True
     if where.expired or where.parent_run_id is not None or where.signalled:
         return False
     if where.session_id is not None:

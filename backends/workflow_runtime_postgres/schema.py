@@ -1,8 +1,8 @@
-"""The tables, and the steps from each version of them to the next. The table ``versions`` says where a schema is.
+"""The tables, and the steps from each version of them to the next. The table ``versions`` has the version of a schema.
 
-A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so
-a schema is at one version or another, never between, and of several processes that start at once one migrates. Only the
-functions of the last version are kept here: nobody meets a schema between two of them.
+A released migration is never edited: append one. All that are missing run in one transaction under an advisory lock, so a
+schema is always at a version, never between two, and if several processes start at the same time, one migrates. Only the
+functions of the last version are kept here, because no process sees a schema between two versions.
 """
 
 from __future__ import annotations
@@ -237,6 +237,25 @@ CREATE TABLE @.messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 );
+-- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
+CREATE TABLE @.tags (
+    tag text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    created_at float8 NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    workflow_id text COLLATE "C",
+    PRIMARY KEY (run_id, tag)
+) WITH (fillfactor = 70);
+CREATE INDEX tags_by_status ON @.tags (tag, status, created_at, run_id);
+CREATE INDEX tags_of_workflow ON @.tags (workflow_id, tag, status, created_at, run_id);
+CREATE FUNCTION @.keep_tags_3() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE @.tags SET status = NEW.status WHERE run_id = NEW.run_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER keep_tags AFTER UPDATE OF status ON @.runs FOR EACH ROW WHEN (OLD.status <> NEW.status)
+    EXECUTE FUNCTION @.keep_tags_3();
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX @.runs_queued;
 CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)
@@ -260,7 +279,7 @@ _FIND = """
             WHERE nspname = $1 AND relname = 'versions'
         ) AS versioned"""
 _SCRUB = "DELETE FROM @.writers WHERE used_at < now() - interval '1 hour'"
-"""A call is repeated for seconds; whose last one is this old repeats nothing any more."""
+"""A call is repeated for seconds; a writer whose last call is this old repeats nothing any more."""
 
 # Several statements sent as one text are one transaction, which a cancelled caller cannot leave open.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(@channel, 7770));"

@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(77)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(79)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -46,7 +46,7 @@ DISCARD = "SELECT @.discard_3($1)"
 PRUNE_RUNS = f"SELECT went, more FROM @.prune_runs_3({marks(5)})"
 PRUNE_EVENTS = f"SELECT went, more FROM @.prune_events_3({marks(7)})"
 
-# These come to the same when they are repeated.
+# These are idempotent.
 # A row that a commit has locked is left to the next call, so that one run that waits keeps no other from its lease.
 RENEW = """
     WITH wanted AS (
@@ -94,7 +94,7 @@ MESSAGE_FACTS = """
         WHERE run_id = $1 AND kind = $2 AND answered_at IS NULL AND withdrawn_at IS NULL
     ) AS awaited"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM @.steps WHERE run_id = $1 ORDER BY position, path"
-# Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
+# Rows do not overlap, so of those that start at or before ``after`` only the last can end after it.
 EVENTS = f"""
     SELECT {EVENT_COLUMNS} FROM @.events WHERE run_id = $1 AND last_seq > $2
     AND seq >= coalesce((SELECT max(seq) FROM @.events WHERE run_id = $1 AND seq <= $2), 0)
@@ -131,7 +131,18 @@ QUEUES = """
 
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
-TABLES = ("runs", "steps", "events", "requirements", "signals", "messages", "sessions", "session_values", "locks")
+TABLES = (
+    "runs",
+    "steps",
+    "events",
+    "requirements",
+    "signals",
+    "messages",
+    "tags",
+    "sessions",
+    "session_values",
+    "locks",
+)
 ABOUT = """
     SELECT current_setting('server_version'), (SELECT max(version)::int FROM @.versions),
         (SELECT sum(pg_total_relation_size(pg_class.oid)) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -139,5 +150,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals", "messages")
+    for table in ("steps", "events", "requirements", "signals", "messages", "tags")
 )

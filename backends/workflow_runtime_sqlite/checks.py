@@ -1,4 +1,4 @@
-"""Looking for damage in the file: what ``wfr db check`` asks for."""
+"""Looking for damage in the file, for ``wfr db check``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from .location import Location
 __all__ = ["check", "vacuum"]
 
 _MOST = 20
-_TABLES = ("workflow_steps", "workflow_events", "workflow_requirements", "workflow_signals", "workflow_messages")
+_TABLES = (
+    "workflow_steps",
+    "workflow_events",
+    "workflow_requirements",
+    "workflow_signals",
+    "workflow_messages",
+    "workflow_tags",
+)
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
 _SWEPT = " AND run_id NOT IN (SELECT run_id FROM workflow_garbage)"
 

@@ -141,6 +141,8 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
             with _deleting(connection):
                 _delete_rows(connection, [row.run_id])  # of a deleted run that had the same id
         connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
+        about = (row.status.value, row.created_at, row.run_id, row.workflow_id)
+        connection.executemany(sql.TAG_PUT, [(tag, *about) for tag in dict.fromkeys(row.tags)])
         return
     if row.seq <= old.seq:
         touched = row.seq
@@ -298,7 +300,7 @@ def claim_next(
 
 
 def put_back(connection: sqlite3.Connection, fence: Fence, not_before: float | None) -> RunRow | None:
-    """``BaseDb.put_back``: the row as it is now, None where nothing has changed."""
+    """``BaseDb.put_back``: the new row, None if nothing has changed."""
     row = rules.put_back(_head(connection, fence.run_id)[0], fence, not_before)
     if row is not None:
         connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, row.run_id))
@@ -306,7 +308,7 @@ def put_back(connection: sqlite3.Connection, fence: Fence, not_before: float | N
 
 
 def reschedule(connection: sqlite3.Connection, run_id: str, not_before: float | None) -> RunRow | None:
-    """``BaseDb.reschedule``: the row as it was, None where nothing has changed."""
+    """``BaseDb.reschedule``: the old row, None if nothing has changed."""
     row = _head(connection, run_id)[0]
     if row is None or not rules.is_queued(row):
         return None
@@ -382,8 +384,8 @@ def discard(connection: sqlite3.Connection, run_id: str, now: float) -> bool:
 
 
 def delete_session(connection: sqlite3.Connection, session_id: str, now: float | None, gone: list[str]) -> bool:
-    """``BaseDb.delete_session``, but for the rows of its runs, which nobody finds any more: ``sweep`` deletes them.
-    ``gone`` is filled with the ids of the runs that went."""
+    """``BaseDb.delete_session``, except the rows of its runs, which are not visible any more: ``sweep`` deletes them.
+    ``gone`` is filled with the ids of the deleted runs."""
     gone[:] = [run_id for (run_id,) in connection.execute(sql.RUNS_OF_SESSION, (session_id,))]
     with _deleting(connection):
         _delete_runs(connection, gone)

@@ -50,7 +50,7 @@ __all__ = ["SqliteDb"]
 T = TypeVar("T")
 
 SLICE = 100
-"""Runs of a deleted session whose rows one transaction deletes."""
+"""The number of runs of a deleted session whose rows one transaction deletes."""
 
 READERS = 2
 """Connections for listings and other large reads; the second is made when the first is busy."""
@@ -59,11 +59,11 @@ READERS = 2
 class SqliteDb(BaseDb):
     """A database in one SQLite file.
 
-    What ``commit`` returned from is on the disk and survives a crash of the process (kill -9) and of the machine.
-    ``synchronous="NORMAL"`` is faster alone, and keeps the first promise only: a power cut may then take back the last
-    commits, though it never damages the file.
+    When ``commit`` returns, the data is on the disk and survives a crash of the process (kill -9) and of the machine.
+    ``synchronous="NORMAL"`` is faster for a single run, and keeps the first promise only: a power failure may then lose the
+    last commits, though it never damages the file.
 
-    Several processes may use one file on a local disk at once; on a network share SQLite cannot keep them apart.
+    Several processes may use one file on a local disk at the same time; on a network share SQLite cannot lock it reliably.
     Writes of all tasks share transactions. Nothing is opened before the first use. A database in memory
     (``SqliteDb(":memory:")``) is gone after ``aclose``.
 
@@ -74,9 +74,9 @@ class SqliteDb(BaseDb):
         db_url: The same as a URL.
         synchronous: ``"FULL"`` (every commit is flushed to the disk), ``"NORMAL"``, or ``"EXTRA"``.
         busy_timeout: Seconds to wait for another process's transaction before a StorageError.
-        max_pages: The most 4 KiB pages that the file may grow to; None is no limit.
-        id: What the database is called in messages and listings.
-        clock: What leases are measured with; None is the machine's clock, which all processes of a file share.
+        max_pages: The maximum size of the file in 4 KiB pages; None is no limit.
+        id: The name of the database in messages and listings.
+        clock: The clock of leases; None is the machine's clock, which all processes of a file share.
 
     Raises:
         BuildError: More than one place is given, or the URL is none of these.
@@ -136,12 +136,12 @@ class SqliteDb(BaseDb):
         return [self._writer, *self._readers]
 
     async def open(self) -> None:
-        """Open the file and bring its schema to this version. StorageError says what to do when it cannot be."""
+        """Open the file and bring its schema to this version. StorageError with the fix if it cannot be opened."""
         if not self._writer.is_open:
             await self._read(_nothing)
 
     async def aclose(self) -> None:
-        """Finish what was submitted, from whichever loop, and close the file. The next call opens it again."""
+        """Finish the submitted calls of every loop, and close the file. The next call opens it again."""
         for connection in self._connections:
             if connection.is_in_use:
                 thread = await on_the_databases_loop(connection.close)
@@ -150,7 +150,7 @@ class SqliteDb(BaseDb):
                     await to_thread.run_sync(thread.join, limiter=CapacityLimiter(1))
 
     async def exists(self) -> bool:
-        """Whether there is a file; ``open`` makes one where there is none. A database in memory always exists."""
+        """Whether there is a file; ``open`` creates a missing one. A database in memory always exists."""
         return self.location.in_memory or await to_thread.run_sync(os.path.exists, self.location.path)
 
     async def check(self) -> DbReport:
@@ -158,8 +158,8 @@ class SqliteDb(BaseDb):
         return await self._read_aside(checks.check, self.location)
 
     async def vacuum(self) -> int | None:
-        """Write the file anew without its free pages; others wait meanwhile, as for a long commit. A database in memory
-        has none to give back."""
+        """Rewrite the file without its free pages; others wait meanwhile, as for a long commit. A database in memory has
+        none."""
         if self.location.in_memory:
             return None
         await self.open()
@@ -171,7 +171,7 @@ class SqliteDb(BaseDb):
         return await self._on(self._writer, call, arguments, writes=True, wakes=wakes)
 
     async def _read(self, call: Callable[..., T], *arguments: Any) -> T:
-        # A small read goes behind the writes that were submitted before it.
+        # A small read is executed after the writes that were submitted before it.
         return await self._on(self._writer, call, arguments)
 
     async def _read_aside(self, call: Callable[..., T], *arguments: Any) -> T:
@@ -286,7 +286,7 @@ class SqliteDb(BaseDb):
         workflow_id: str | None = None,
         mark: int = 0,
     ) -> Pruned:
-        # What to delete is searched beside the writer, which then looks again whether it still may.
+        # The rows to delete are searched beside the writer, which then checks again whether it may delete them.
         bounded = kinds is None or mark > 0
         marks = rules.levels(kinds, mark)
         if kinds is None and await self._read_aside(queries.has_garbage):
@@ -357,4 +357,4 @@ class SqliteDb(BaseDb):
 
 
 def _nothing(connection: object) -> None:
-    """To open the file is all that is asked."""
+    """A job that only opens the file."""

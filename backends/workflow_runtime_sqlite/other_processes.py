@@ -21,7 +21,8 @@ Standing = tuple[int, int, int] | None
 
 
 class OtherProcesses:
-    """Lives in the writing connection's thread. It looks only while somebody waits, so an idle database costs nothing."""
+    """Lives in the writing connection's thread. It checks only while there are waiters, so an idle database costs
+    nothing."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -31,13 +32,13 @@ class OtherProcesses:
         self._next = 0.0
 
     def look(self, connection: sqlite3.Connection, run_id: str, seen: int) -> float | None:
-        """What a new waiter on ``run_id`` is told, as ``rules.wake_after``; from here on a change wakes it."""
+        """The reply to a new waiter on ``run_id``, as ``rules.wake_after``; from now on a change wakes it."""
         row = _moved(connection, run_id)
         seq, touched, changes = row or (None, 0, 0)
         tail = _tail(connection, run_id)
         standing = (changes, seq or 0, tail)
         if self._known.get(run_id, standing) != standing:
-            # Who waits already was not told yet, and would not be: this waiter's standing replaces the one they had.
+            # Earlier waiters were not woken yet, and would not be: this waiter's position replaces theirs.
             self._watch.wake((run_id,))
         self._known[run_id] = standing
         if (queue := rules.queue_of(run_id)) is not None:
@@ -46,7 +47,7 @@ class OtherProcesses:
         return rules.wake_after(seq=seq, touched=touched, tail=tail, seen=seen)
 
     def tick(self, connection: sqlite3.Connection) -> float | None:
-        """Look if it is time to. Seconds until the next look, or None when nobody waits."""
+        """Check if it is time to. Seconds until the next check, or None if there are no waiters."""
         waiting = self._watch.runs()
         if not waiting:
             self._known.clear()
@@ -72,7 +73,7 @@ class OtherProcesses:
         for run_id in waiting:
             seq, _, changes = _moved(connection, run_id) or (0, 0, 0)
             self._known[run_id] = (changes, seq, _tail(connection, run_id))
-            # A run that is not known yet belongs to a waiter whose first look is still in the queue.
+            # A run that is not known yet belongs to a waiter whose first check is still in the queue.
             if run_id in before and before[run_id] != self._known[run_id]:
                 changed.append(run_id)
         self._watch.wake(changed)

@@ -1,6 +1,6 @@
 """The reads of the contract: functions that a reading (or the writing) thread runs on its connection.
 
-Listings look at no more rows than they return, whatever a session holds; a test counts SQLite's instructions.
+Listings read no more rows than they return, however large a session is; a test counts SQLite's instructions.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ __all__ = [
 
 Key = tuple[float, str]
 
+_TAGS_OF_WORKFLOW = "INDEXED BY workflow_tags_of_workflow"
+
 
 def load_run(connection: sqlite3.Connection, run_id: str, now: float) -> RunRow | None:
     values = connection.execute(sql.RUN, (run_id,)).fetchone()
@@ -75,12 +77,12 @@ def load_requirements(connection: sqlite3.Connection, run_id: str) -> list[Requi
 
 
 def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
-    """Whether ``take_signals`` would give any."""
+    """Whether ``take_signals`` would return any."""
     return connection.execute(sql.SIGNALS, (owner,)).fetchone() is not None
 
 
 def has_queued(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> bool:
-    """Whether ``claim_next`` might give a run of one of ``queues``, whatever its workflow."""
+    """Whether ``claim_next`` might return a run of one of ``queues``, of any workflow."""
     for queue in queues:
         if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
             return True
@@ -198,14 +200,60 @@ def list_runs(
         condition, values = f"{condition} AND (created_at, run_id) < (?, ?)", [*values, *before]
     if where.signalled:
         condition += " AND run_id IN (SELECT run_id FROM workflow_signals WHERE taken_at IS NULL)"
+    if where.since is not None:
+        condition, values = f"{condition} AND created_at >= ?", [*values, where.since]
+    if where.until is not None:
+        condition, values = f"{condition} AND created_at < ?", [*values, where.until]
     order = "ORDER BY created_at DESC, run_id DESC LIMIT ?"
-    # The statuses are always said: SQLite then reads the newest of each from the index and stops at the limit.
+    if where.tags:
+        return _list_tagged(connection, where, statuses, condition, values, limit, before, now)
+    # The statuses are always given: SQLite then reads the newest of each from the index and stops at the limit.
     text = f"""
         SELECT {sql.RUN_COLUMNS}, data FROM workflow_runs WHERE run_id IN (
             SELECT run_id FROM workflow_runs {"" if where.signalled else f"INDEXED BY {_index(where)}"}
             WHERE status IN ({sql.marks(len(statuses))}){condition} {order}
         ) {order}"""
     return [_run(found, now) for found in connection.execute(text, (*statuses, *values, limit, limit))]
+
+
+def _list_tagged(
+    connection: sqlite3.Connection,
+    where: RunFilter,
+    statuses: list[str],
+    condition: str,
+    values: list[Any],
+    limit: int,
+    before: Key | None,
+    now: float,
+) -> list[RunRow]:
+    """Runs with all of the tags, from the index of one of them; ``condition`` is what their rows must fulfil as well."""
+    first, *others = sorted(where.tags)
+    order = "ORDER BY created_at DESC, run_id DESC LIMIT ?"
+    tagged, found, index = "tag = ?", [first], ""
+    if where.workflow_id is not None:
+        tagged, found, index = "workflow_id = ? AND tag = ?", [where.workflow_id, first], _TAGS_OF_WORKFLOW
+    tagged += f" AND status IN ({sql.marks(len(statuses))})"
+    keys: list[Any] = [*found, *statuses]
+    for bound, sign in ((where.since, ">="), (where.until, "<")):
+        if bound is not None:
+            tagged, keys = f"{tagged} AND created_at {sign} ?", [*keys, bound]
+    if before is not None:
+        tagged, keys = f"{tagged} AND (created_at, run_id) < (?, ?)", [*keys, *before]
+    for other in others:
+        tagged += (
+            " AND EXISTS (SELECT 1 FROM workflow_tags AS other WHERE other.run_id = tagged.run_id AND other.tag = ?)"
+        )
+        keys.append(other)
+    if where != RunFilter(
+        workflow_id=where.workflow_id, statuses=where.statuses, tags=where.tags, since=where.since, until=where.until
+    ):
+        tagged += f" AND EXISTS (SELECT 1 FROM workflow_runs WHERE run_id = tagged.run_id{condition})"
+        keys += values
+    text = f"""
+        SELECT {sql.RUN_COLUMNS}, data FROM workflow_runs WHERE run_id IN (
+            SELECT run_id FROM workflow_tags AS tagged {index} WHERE {tagged} {order}
+        ) {order}"""
+    return [_run(row, now) for row in connection.execute(text, (*keys, limit, limit))]
 
 
 def _index(where: RunFilter) -> str:

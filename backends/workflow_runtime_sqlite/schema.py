@@ -1,4 +1,4 @@
-"""The tables, and the steps from each version of them to the next. ``PRAGMA user_version`` says where a file is.
+"""The tables, and the steps from each version of them to the next. ``PRAGMA user_version`` is the version of a file.
 
 A released migration is never edited: append one. Each runs in one transaction, so a file is at one version or the next.
 """
@@ -240,6 +240,19 @@ CREATE TABLE workflow_messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 ) WITHOUT ROWID;
+-- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
+CREATE TABLE workflow_tags (
+    tag TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    run_id TEXT NOT NULL,
+    workflow_id TEXT,
+    PRIMARY KEY (tag, status, created_at, run_id)
+) WITHOUT ROWID;
+CREATE INDEX workflow_tags_of_workflow ON workflow_tags (workflow_id, tag, status, created_at, run_id);
+CREATE INDEX workflow_tags_of_run ON workflow_tags (run_id, tag);
+CREATE TRIGGER workflow_tags_status AFTER UPDATE OF status ON workflow_runs WHEN NEW.status <> OLD.status
+    BEGIN UPDATE workflow_tags SET status = NEW.status WHERE run_id = NEW.run_id; END;
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX workflow_runs_queued;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)

@@ -26,6 +26,7 @@ def marks(count: int) -> str:
 
 RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
+TAG_PUT = "INSERT INTO workflow_tags (tag, status, created_at, run_id, workflow_id) VALUES (?, ?, ?, ?, ?)"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
     f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(22)}, 1, ?, ?)"
@@ -76,6 +77,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_messages WHERE run_id = ?",
+    "DELETE FROM workflow_tags WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).
@@ -117,7 +119,7 @@ STEP_PUT = f"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
 STEP = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? AND path = ?"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
-# Rows do not overlap, so of those that start at or before ``after`` only the last can end behind it.
+# Rows do not overlap, so of those that start at or before ``after`` only the last can end after it.
 EVENTS = f"""
     SELECT {EVENT_COLUMNS} FROM workflow_events WHERE run_id = :run_id AND last_seq > :after
     AND seq >= ifnull((SELECT max(seq) FROM workflow_events WHERE run_id = :run_id AND seq <= :after), 0)
@@ -127,7 +129,7 @@ EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY se
 
 # -- requirements ------------------------------------------------------------------------------------------------------
 
-# A question that was answered is not opened again by a late write of the row that asked it.
+# A late write of a question's row does not reopen the question if it was answered.
 REQUIREMENT_PUT = f"""
     INSERT INTO workflow_requirements ({REQUIREMENT_COLUMNS}) VALUES ({marks(13)})
     ON CONFLICT (run_id, requirement_id) DO UPDATE SET session_id = excluded.session_id, user_id = excluded.user_id,

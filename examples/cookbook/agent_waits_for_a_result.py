@@ -21,7 +21,7 @@ def build() -> Workflow:
 
 run_id = build().run("how full is the disk?").run_id
 
-waiting = build().list_pending()  # the program that may run commands finds what there is to do
+waiting = build().list_pending()  # the program that may run commands lists the open questions
 for question in waiting:
     for asked in question.executor_requirements or []:
         print("to do:", asked["tool_execution"]["tool_args"]["command"])

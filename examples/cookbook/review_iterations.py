@@ -9,7 +9,7 @@ def improve(step_input: StepInput) -> str:
     return f"{step_input.previous_step_content or step_input.input}!"
 
 
-# A yes takes what is there; a no asks for another round.
+# A yes accepts the output; a no starts another iteration.
 loop = Loop(
     [Step("improve", executor=improve)],
     name="polish",

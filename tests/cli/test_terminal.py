@@ -107,7 +107,7 @@ def test_text_is_seen_while_it_is_made_and_ctrl_c_cancels_the_run(terminal: Open
 
 def test_a_question_is_answered_and_the_run_goes_on(terminal: Open) -> None:
     wfr = terminal("run", "flows:ask", "hi")
-    wfr.sees("Publish it?", "go on? [y/n]")
+    wfr.sees("Publish it?", "continue? [y/n]")
     wfr.types("y\r")
     wfr.sees("publish: yes", "✔ publish", "Completed in")
     assert wfr.ends() == 0
@@ -138,26 +138,26 @@ def test_an_output_is_edited_in_the_persons_editor(terminal: Open, tmp_path: Pat
 
 def test_ctrl_d_leaves_the_run_paused_and_ctrl_c_cancels_it(terminal: Open) -> None:
     wfr = terminal("run", "flows:ask", "hi")
-    wfr.sees("go on? [y/n]")
+    wfr.sees("continue? [y/n]")
     wfr.types("\x04")
     wfr.sees("Paused after", "wfr answer")
     assert wfr.ends() == 3
     wfr = terminal("run", "flows:ask", "hi")
-    wfr.sees("go on? [y/n]")
+    wfr.sees("continue? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
     assert wfr.ends() == 130
     wfr = terminal("run", "flows:ask", "hi", "--run-id", "r1")
-    wfr.sees("go on? [y/n]")
+    wfr.sees("continue? [y/n]")
     wfr.types("\x04")
     assert wfr.ends() == 3
     wfr = terminal("continue", "flows:ask", "r1")
-    wfr.sees("go on? [y/n]")
+    wfr.sees("continue? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
     assert wfr.ends() == 130
     wfr = terminal("fork", "flows:ask", "r1", "--at", "0.shout")
-    wfr.sees("go on? [y/n]")
+    wfr.sees("continue? [y/n]")
     wfr.types("\x03")
     wfr.sees("Cancelled")
     assert wfr.ends() == 130
@@ -186,7 +186,7 @@ def test_a_resize_in_the_middle_leaves_one_whole_picture(terminal: Open, before:
 
 def test_one_terminal_runs_another_follows_and_a_third_answers(terminal: Open) -> None:
     runs = terminal("run", "flows:ask", "hi", "--run-id", "r1")
-    runs.sees("go on? [y/n]")
+    runs.sees("continue? [y/n]")
     follows = terminal("tail", "r1")
     follows.sees("✔ shout", "waiting for you", "Ctrl-C stops looking")
     answers = terminal("answer", "r1", "--yes")
@@ -226,7 +226,7 @@ def test_to_stop_looking_does_not_touch_the_run(terminal: Open) -> None:
     follows = terminal("tail", "r1")
     follows.sees("word", "Ctrl-C stops looking")
     follows.child.sendintr()
-    follows.sees("the run goes on")
+    follows.sees("the run continues")
     assert follows.ends() == 130
     runs.sees("word100 ")
     runs.child.kill(signal.SIGINT)
@@ -283,7 +283,7 @@ def test_in_a_chat_ctrl_c_ends_the_run_and_ctrl_d_the_chat(terminal: Open) -> No
 
 HOSTILE = r"""
 from workflow_runtime import Step, UserInputField, Workflow
-text = "\x1b[2J\x1b[H\x1b]0;owned\x07go on? [y/n] y\r\nCompleted in 0s\x9b5A"
+text = "\x1b[2J\x1b[H\x1b]0;owned\x07continue? [y/n] y\r\nCompleted in 0s\x9b5A"
 steps = [Step(name="evil\x1b[31m\n" + "x" * 200, executor=lambda step_input: text),
          Step(name="ask", executor=lambda step_input: text, requires_confirmation=True, confirmation_message=text)]
 Workflow(name="W\x1b[2J", description=text, steps=steps).print_response(text)
@@ -292,7 +292,7 @@ Workflow(name="W\x1b[2J", description=text, steps=steps).print_response(text)
 
 def test_nothing_that_others_wrote_reaches_the_terminal_as_a_control(terminal: Open) -> None:
     shown = terminal(program=[sys.executable, "-c", HOSTILE])
-    shown.sees("waits for you", "go on? [y/n]")
+    shown.sees("waits for you", "continue? [y/n]")
     shown.types("y\r")
     shown.sees("ask: yes", "Completed in")
     assert shown.ends() == 0

@@ -86,7 +86,7 @@ async def test_commands_are_listed_and_a_slip_is_mended() -> None:
     drawn = await talk(counting(), "/help", "/histroy", "/hist", "/state", "/runs", Left())
     assert "/export [FILE]" in drawn
     assert "did you mean /history?" in drawn
-    assert "nothing was said yet" in drawn
+    assert "this session has no messages yet" in drawn
     assert "no runs yet" in drawn
 
 

@@ -111,7 +111,7 @@ async def test_a_picture_that_cannot_be_drawn_does_not_fail_the_run(monkeypatch:
     finally:
         logger.removeHandler(handler)
     assert output.content == "the end"
-    assert any("the run goes on" in text for text in said)
+    assert any("the run continues" in text for text in said)
 
 
 async def test_the_cursor_is_given_back_however_the_run_ends() -> None:

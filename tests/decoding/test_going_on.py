@@ -113,7 +113,7 @@ async def test_a_run_that_needs_a_model_that_is_not_loaded_stays_as_it_is_and_go
         lambda: workflow.acontinue_run(run_id="r", step_requirements=answers, background=True),
         lambda: workflow.fork("r", new_run_id="f"),
     ):
-        with pytest.raises(UnreadableError, match=r"'r' cannot go on here.*0\.first: .*late_shop:Order") as raised:
+        with pytest.raises(UnreadableError, match=r"'r' cannot continue.*0\.first: .*late_shop:Order") as raised:
             await verb()
         assert (raised.value.class_name, raised.value.run_id) == ("late_shop:Order", "r")
     assert await bytes_of(rows) == before

@@ -12,6 +12,7 @@ import pytest
 
 from workflow_runtime import BaseDb, Fenced, RunContext, RunNotFound, RunStatus, Step, StepInput, Workflow
 from workflow_runtime.backends import SqliteDb
+from workflow_runtime.engine.host import find_parked
 from workflow_runtime.storage.base import Batch, RunFilter
 from workflow_runtime.testing.contract_rows import event, run, session
 
@@ -73,6 +74,64 @@ def _live() -> list[Any]:
     from workflow_runtime.engine.host import live_runs
 
     return live_runs()
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("verb", ["arun", "stream", "background"])
+async def test_a_run_at_work_ends_when_its_session_is_deleted_here(again: Again, durability: str, verb: str) -> None:
+    work = Working(again(), durability=durability)  # nobody lets it go
+    raised: list[BaseException] = []
+
+    async def start() -> None:
+        try:
+            if verb == "stream":
+                await work.workflow.arun("x", session_id="s", stream=True).result()
+            else:
+                await work.workflow.arun("x", session_id="s", background=verb == "background")
+        except Fenced as error:
+            raised.append(error)
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(start)
+            await work.began.wait()
+            await work.workflow.adelete_session("s")
+        while _live():
+            await anyio.lowlevel.checkpoint()
+    if verb != "background":
+        assert "session 's' was deleted after run" in str(raised[0])
+    db = work.workflow.db
+    assert db is not None
+    assert await db.load_session("s") is None
+    assert await db.list_runs(RunFilter(session_id="s")) == []
+
+
+async def test_a_run_that_waits_for_a_person_is_let_go_when_its_session_is_deleted(again: Again) -> None:
+    async def ask(run_context: RunContext) -> str:
+        return await run_context.ask("Which?", str)
+
+    workflow = Workflow(id="w", steps=[ask], db=again())
+    await workflow.arun("x", session_id="s", run_id="r")
+    assert find_parked("r") is not None
+    await workflow.adelete_session("s")
+    with anyio.fail_after(60):
+        while find_parked("r") is not None:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_a_run_of_another_session_goes_on(again: Again) -> None:
+    work = Working(again())
+    outputs: list[Any] = []
+
+    async def start() -> None:
+        outputs.append(await work.workflow.arun("x", session_id="other"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(start)
+        await work.began.wait()
+        await work.workflow.adelete_session("s")
+        work.go.set()
+    assert outputs[0].content == "done"
 
 
 async def test_a_run_that_begins_after_the_deletion_starts_the_session_afresh(again: Again) -> None:

@@ -196,6 +196,18 @@ async def test_events_to_skip_hides_no_end_from_readers(again: Again, skip: list
     ]
 
 
+async def test_of_a_run_whose_events_are_all_skipped_the_end_comes(again: Again) -> None:
+    skip = ["WorkflowStarted", "StepStarted", "StepContent", "StepOutput", "StepCompleted", "WorkflowCompleted"]
+    workflow = Workflow(name="w", db=again(), steps=[talk], events_to_skip=skip)
+    pending = await workflow.arun("x", background=True)
+    with anyio.fail_after(20):
+        found = await read(workflow.subscribe(str(pending.run_id)))
+        assert found[-1].event == "WorkflowCompleted"
+        reader = Workflow(name="w", db=again(), steps=[talk], events_to_skip=skip)
+        assert [event.event for event in await read(reader.subscribe(str(pending.run_id)))] == ["WorkflowCompleted"]
+        assert await read(reader.subscribe(str(pending.run_id), after=found[-1].id)) == []
+
+
 @pytest.mark.parametrize("status", [RunStatus.error, RunStatus.cancelled])
 async def test_a_failure_and_a_cancellation_are_told_too_where_their_event_is_skipped(
     again: Again, status: RunStatus

@@ -78,11 +78,7 @@ async def test_a_call_that_fails_before_its_turn_lets_the_next_one_have_it(again
         workflow.arun(5, session_id="s", user_id="u"),
         return_exceptions=True,
     )
-    assert [type(result).__name__ for result in results] == [
-        "SessionOwnerError",
-        "WorkflowRunOutput",
-        "WorkflowRunOutput",
-        "RunExists",
-        "WorkflowRunOutput",
-    ]
-    assert ran == [0, 2, 3, 5]
+    kinds = [type(result).__name__ for result in results]
+    assert [kinds[0], kinds[1], kinds[4]] == ["SessionOwnerError", "WorkflowRunOutput", "WorkflowRunOutput"]
+    assert sorted(kinds[2:4]) == ["RunExists", "WorkflowRunOutput"], "the database gives the id to one of them"
+    assert ran == [0, 2, 4 if kinds[2] == "RunExists" else 3, 5]

@@ -81,7 +81,7 @@ async def test_a_step_that_holds_the_loop_up_is_reported_while_it_does(told: Tol
                 await anyio.lowlevel.checkpoint()
     assert output.status is RunStatus.completed
     stands, stood = told.about("in hold_up: ")
-    assert "the event loop stands still for" in told.texts[stands]
+    assert "the event loop has been blocked for" in told.texts[stands]
     assert "step '0.both/0.group/0.slow' of run r, at" in told.texts[stands]
     assert "test_stalls.py" in told.texts[stands]
     assert told.places[stands] == ("r", "0.both/0.group/0.slow")
@@ -167,7 +167,7 @@ async def test_a_step_that_blocks_its_own_thread_is_no_stall(told: Told) -> None
 
 async def stubborn(told: Told) -> str:
     """Catches its cancellation until it was reported."""
-    while not told.about("still goes on"):
+    while not told.about("still runs"):
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
@@ -194,9 +194,9 @@ async def test_a_step_that_catches_its_cancellation_is_reported_and_the_run_ends
             workflow.cancel_run("r")
             last = event
     assert isinstance(last, WorkflowCancelledEvent)
-    report = told.texts[told.about("still goes on")[0]]
+    report = told.texts[told.about("still runs")[0]]
     assert "run r was cancelled" in report
-    assert "still goes on: step '0.deaf' of run r, at" in report
+    assert "still runs: step '0.deaf' of run r, at" in report
     assert "in stubborn:" in report
     assert "catches its cancellation" in report
 
@@ -229,7 +229,7 @@ async def test_a_step_that_catches_its_timeout_is_reported_and_what_it_gives_doe
     ):
         await workflow.arun(run_id="r")
     assert isinstance(e.value, StepTimeoutError) is (limit != "attempt")
-    report = told.texts[told.about("still goes on")[0]]
+    report = told.texts[told.about("still runs")[0]]
     assert "run r took longer than 0.01 s at" in report
     assert "step '0.deaf' of run r, at" in report
 

@@ -23,6 +23,7 @@ TABLES = (
     "deletions",
     "sessions",
     "messages",
+    "tags",
     "session_values",
     "locks",
     "writers",

@@ -22,7 +22,9 @@ from .conftest import SCHEMA
 
 pytestmark = pytest.mark.anyio
 
-_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+_WAITS = """
+    SELECT count(*) FROM pg_locks
+    WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def first_commit() -> Batch:

@@ -194,7 +194,7 @@ def test_steps_may_be_a_function(launch: Launch, function: Any, content: str) ->
         ([7], "is an int"),
         ([Agent], "is the class Agent"),
         ([echo, echo], "two steps are named 'echo'"),
-        ([lambda one, two: 1], "nobody supplies the parameter 'two'"),
+        ([lambda one, two: 1], "the parameter 'two' of .* cannot be injected"),
     ],
 )
 def test_steps_that_cannot_run_are_refused_when_the_workflow_is_made(steps: Any, message: str) -> None:

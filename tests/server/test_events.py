@@ -90,6 +90,15 @@ def test_a_position_that_is_none_is_refused(api: Api, after: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_position")
 
 
+def test_of_a_run_whose_events_are_all_skipped_the_end_comes(api: Api) -> None:
+    names = ["WorkflowStarted", "StepStarted", "StepContent", "StepOutput", "StepCompleted", "WorkflowCompleted"]
+    client = api(chat(events_to_skip=names))
+    run_id = client.post("/workflows/chat/runs", json={}).json()["run_id"]
+    answer = client.get(f"/workflows/chat/runs/{run_id}/events")
+    assert answer.status_code == 200
+    assert [frame.event for frame in frames_of(answer.text.splitlines())] == ["WorkflowCompleted"]
+
+
 async def test_an_idle_stream_shows_that_it_lives(served: Serve, tmp_path: Path) -> None:
     gate = Gate()
     server = served(held(gate), db=url_of(tmp_path), limits=Limits(heartbeat=0.05))

@@ -338,7 +338,7 @@ def test_pages_of_named_origins_may_send_what_mcp_needs_and_the_headers_that_are
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.com", "::"])
 def test_an_address_that_others_reach_needs_authentication(host: str) -> None:
-    with pytest.raises(ValueError, match="callers have to say who they are"):
+    with pytest.raises(ValueError, match="callers have to authenticate"):
         refuse_open_door(host, False)
     refuse_open_door(host, True)
     refuse_open_door("127.0.0.1", False)

@@ -184,7 +184,7 @@ def test_it_serves_at_loopback_and_ends_at_ctrl_c(start: Start, tmp_path: Path) 
 def test_it_does_not_open_the_door_to_everybody(start: Start) -> None:
     process = start("--host", "0.0.0.0", "--port", "0")
     assert process.ended() == 2
-    assert "callers have to say who they are" in process.said
+    assert "callers have to authenticate" in process.said
 
 
 def test_it_asks_as_it_is_told_to(start: Start) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from .. import __version__
 from .codes import Code, Work, perform
-from .source import ENV
+from .source import BROKER_ENV, ENV
 
 __all__ = ["app"]
 
@@ -30,6 +30,8 @@ app = typer.Typer(
 
 db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
+queue_app = typer.Typer(help="Look after queued runs.")
+app.add_typer(queue_app, name="queue")
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -60,6 +62,10 @@ RunId = Annotated[
 ]
 Db = Annotated[
     str | None, typer.Option("--db", metavar="URL", help=f"The database, such as sqlite:///runs.db. Default: {ENV}.")
+]
+BrokerUrl = Annotated[
+    str | None,
+    typer.Option("--broker", metavar="URL", help=f"Who runs it, such as nats://127.0.0.1:4222. Default: {BROKER_ENV}."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Stream = Annotated[bool | None, typer.Option("--stream/--no-stream", help="Show text while it is made.")]
@@ -210,6 +216,7 @@ def serve(
     ] = 10.0,
     log_level: Annotated[str, typer.Option("--log-level", help="critical, error, warning, info or debug.")] = "info",
     db: Db = None,
+    broker: BrokerUrl = None,
 ) -> None:
     """Serve workflows over HTTP: runs, events, answers, sessions."""
     from .codes import leave
@@ -221,6 +228,7 @@ def serve(
             host=host,
             port=port,
             db=db,
+            broker=broker,
             auth=auth,
             jwt=jwt,
             origins=origin or [],
@@ -231,6 +239,58 @@ def serve(
         ),
         as_json=False,
     )
+
+
+@app.command()
+def worker(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="MODULE:NAME...", help="Workflows: module:name, or path/to/file.py:name.")
+    ],
+    db: Db = None,
+    broker: BrokerUrl = None,
+    queues: Annotated[
+        str, typer.Option("--queues", help="Names with commas between; the first that has a run goes first.")
+    ] = "default",
+    concurrency: Annotated[int, typer.Option("--concurrency", min=1, help="Runs that work at once.")] = 50,
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, help="Seconds that runs get to end when the worker is stopped.")
+    ] = 10.0,
+    health_host: Annotated[str, typer.Option("--health-host", help="The address of --health-port.")] = "127.0.0.1",
+    health_port: Annotated[
+        int | None, typer.Option("--health-port", min=0, max=65535, help="Answer /health, /ready and /metrics there.")
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="critical, error, warning, info or debug.")] = "info",
+) -> None:
+    """Take queued runs until SIGTERM, and then end: runs that outlast --grace go on in another worker."""
+    from .worker import work_on_queues
+
+    work = partial(work_on_queues, targets, db=db, broker=broker, queues=queues, concurrency=concurrency, grace=grace)
+    perform(lambda: work(health_host=health_host, health_port=health_port, log_level=log_level), as_json=False)
+
+
+@queue_app.callback(invoke_without_command=True)
+def queue(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None:
+    """Show the queues: what waits, since when, what runs, what is parked."""
+    if context.invoked_subcommand is None:
+        from .queues import show_queues
+
+        perform(lambda: partial(show_queues, db, _console(), as_json=as_json), as_json=as_json)
+
+
+@queue_app.command("park")
+def queue_park(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None:
+    """Let a queued run wait until it is requeued."""
+    from .queues import park_run
+
+    perform(lambda: partial(park_run, db, _console(), run_id, as_json=as_json), as_json=as_json)
+
+
+@queue_app.command("requeue")
+def queue_requeue(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None:
+    """Let a parked or delayed run be taken now."""
+    from .queues import let_go_of_run
+
+    perform(lambda: partial(let_go_of_run, db, _console(), run_id, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -258,6 +318,9 @@ def runs(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="Only runs with this status; may be repeated.")
     ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only runs with this tag; repeated: with all of them.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many, newest first.")] = 20,
     db: Db = None,
     as_json: AsJson = False,
@@ -265,7 +328,9 @@ def runs(
     """List stored runs, newest first."""
     from .runs import list_runs
 
-    where = partial(list_runs, session=session, user=user, workflow=workflow, status=status or (), limit=limit)
+    where = partial(
+        list_runs, session=session, user=user, workflow=workflow, status=status or (), tags=tag or (), limit=limit
+    )
     perform(lambda: partial(where, db, _console(), as_json=as_json), as_json=as_json)
 
 

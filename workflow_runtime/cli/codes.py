@@ -12,6 +12,7 @@ import anyio
 
 from .. import (
     AlreadyAnswered,
+    BrokerError,
     BuildError,
     InputError,
     MessageConflict,
@@ -39,7 +40,7 @@ class Code(IntEnum):
     cancelled = 4  # the run was cancelled
     not_found = 5  # no such run or session
     refused = 6  # answered already, not paused, ended already, the plan changed
-    storage = 7  # the database said no, or is not sound
+    storage = 7  # the database or the broker said no, or is not sound
     interrupted = 130  # Ctrl-C
 
 
@@ -64,6 +65,7 @@ _ERRORS: tuple[tuple[type[Exception], Code], ...] = (
     (InputError, Code.usage),
     (BuildError, Code.usage),
     (StorageError, Code.storage),
+    (BrokerError, Code.storage),
 )
 
 

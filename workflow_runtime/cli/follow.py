@@ -57,7 +57,7 @@ async def tail(
                         view.fold(event, clock())
                 await surface.say(*end(view, output, surface, options))
     if scope.cancelled_caught or output is None:
-        console.print(Text("the run goes on", style="dim"))
+        console.print(Text("the run continues", style="dim"))
         return Code.interrupted
     return code_of(output.status)
 

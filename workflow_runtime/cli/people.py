@@ -73,7 +73,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
         rows = [row for row in await db.load_requirements(output.run_id) if row.answered_at is None]
         if output.status != RunStatus.paused or not rows:
             status = RunStatus(output.status).value
-            onward = "; wfr continue goes on with it" if status == "PAUSED" else ""
+            onward = f"; wfr continue MODULE:NAME {output.run_id} continues it" if status == "PAUSED" else ""
             raise Stop(Code.refused, f"run {output.run_id} waits for no answer: it is {status}{onward}")
         chosen = _chosen(rows, given.step) if given.is_given or given.step else rows
         answered: list[Requirement] = []
@@ -95,7 +95,7 @@ async def _answer(url: str | None, console: Console, run_id: str, given: Answer,
         more = (
             f"{left} more to answer"
             if left
-            else f"who has the workflow goes on with it: wfr continue MODULE:NAME {output.run_id}"
+            else f"continue it where the workflow is: wfr continue MODULE:NAME {output.run_id}"
         )
         console.print(Text(more, style="dim"), soft_wrap=True)
     return Code.ok
@@ -232,7 +232,7 @@ async def cancel(url: str | None, console: Console, run_id: str, *, wait: float,
         console.print(Text(f"run {output.run_id} is {status.value}"), soft_wrap=True)
     else:
         console.print(
-            Text(f"run {output.run_id} is asked to end; the process that runs it has not said so yet"), soft_wrap=True
+            Text(f"run {output.run_id} is to be cancelled; its process has not confirmed that yet"), soft_wrap=True
         )
     return Code.ok if status in (RunStatus.cancelled, RunStatus.running) else Code.refused
 

@@ -48,6 +48,14 @@ async def load_run(db: BaseDb, run_id: str) -> tuple[WorkflowRunOutput, list[His
     return output, await workflow.history(output.run_id)
 
 
+async def find_run(db: BaseDb, run_id: str) -> RunRow:
+    """The row of a stored run, by its id or the end of that. Raises as ``load_run``."""
+    row = await db.load_run(run_id) or await db.load_run(await _by_its_end(db, run_id))
+    if row is None:
+        raise RunNotFound(f"no run {run_id!r} in this database; wfr runs lists those there are")
+    return row
+
+
 async def _by_its_end(db: BaseDb, end: str) -> str:
     found = [
         row.run_id for row in await db.list_runs(RunFilter(), limit=1000) if len(end) >= 4 and row.run_id.endswith(end)
@@ -65,13 +73,18 @@ async def list_runs(
     user: str | None,
     workflow: str | None,
     status: Sequence[str],
+    tags: Sequence[str] = (),
     limit: int,
     as_json: bool,
 ) -> Code:
     """The newest runs."""
     async with database(url) as db:
         where = RunFilter(
-            session_id=session, user_id=user, workflow_id=workflow, statuses=frozenset(map(_status, status)) or None
+            session_id=session,
+            user_id=user,
+            workflow_id=workflow,
+            statuses=frozenset(map(_status, status)) or None,
+            tags=frozenset(tags),
         )
         rows = await db.list_runs(where, limit=limit)
     if as_json:

@@ -24,6 +24,7 @@ def serve(
     host: str,
     port: int,
     db: str | None,
+    broker: str | None = None,
     auth: str | None,
     jwt: bool,
     origins: Sequence[str],
@@ -50,7 +51,7 @@ def serve(
     try:
         refuse_open_door(host, who is not None)
         app = workflow_app(
-            load_all(targets, db),
+            load_all(targets, db, broker),
             auth=authenticate,
             origins=origins,
             allow_headers=allow_headers,

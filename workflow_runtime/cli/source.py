@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from .. import BaseDb, Workflow
+from ..brokers.base import Broker
+from ..brokers.registry import as_broker
 from ..model.text import read_json, with_article
 from ..storage.registry import open_url
 from .codes import Code, Stop
@@ -21,6 +23,7 @@ from .codes import Code, Stop
 __all__ = ["ENV", "database", "load", "load_all", "named", "parse_input", "parse_seconds", "stand_in"]
 
 ENV = "WFR_DB"
+BROKER_ENV = "WFR_BROKER"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
@@ -33,15 +36,22 @@ def load(target: str, db: str | None) -> Workflow:
     return load_all([target], db)[0]
 
 
-def load_all(targets: Sequence[str], db: str | None) -> list[Workflow]:
-    """Several workflows; one database object for all that get theirs from ``db`` or the environment."""
+def load_all(targets: Sequence[str], db: str | None, broker: str | None = None) -> list[Workflow]:
+    """Several workflows; one database object for all that get theirs from ``db`` or the environment, and one broker for all
+    where ``broker`` or the environment names one."""
     found = [_workflow(target) for target in targets]
     shared: BaseDb | None = None
+    brokers: dict[str, Broker | None] = {}
     for workflow in found:
         url = db or (os.environ.get(ENV) if workflow.db is None else None)
         if url:
             shared = shared or open_url(url)
             workflow.db = shared
+        place = broker or (os.environ.get(BROKER_ENV) if workflow.broker is None else None)
+        if place and workflow.db is not None:
+            if place not in brokers:
+                brokers[place] = as_broker(place)
+            workflow.broker = brokers[place]
     return found
 
 

@@ -22,10 +22,10 @@ __all__ = ["Client", "WorkflowClient"]
 
 
 class WorkflowClient(StartVerbs, RunVerbs, SendVerbs, SessionVerbs):
-    """One workflow of a server: ``client.workflow("support")``. Its verbs are those of ``Workflow`` that are async.
+    """One workflow of a server: ``client.workflow("support")``. It has the async methods of ``Workflow``.
 
-    A call that was lost on the way is made again, for ``reconnect`` seconds, and is never done twice: a run's id is chosen
-    here, before the server is asked.
+    A lost call is retried for ``reconnect`` seconds, and never takes effect twice: a run's id is chosen here, before the
+    request.
     """
 
     def __init__(self, client: Client, workflow_id: str) -> None:
@@ -39,7 +39,7 @@ class WorkflowClient(StartVerbs, RunVerbs, SendVerbs, SessionVerbs):
         return f"WorkflowClient({self.id!r} at {self.transport.url})"
 
     async def describe(self) -> dict[str, Any]:
-        """What the server tells of the workflow: description, input JSON Schema, steps, graph."""
+        """The server's description of the workflow: description, input JSON Schema, steps, graph."""
         return told(await self.transport.call("GET", self.path), dict[str, Any])
 
 
@@ -47,13 +47,13 @@ class Client:
     """A server of workflows.
 
     Args:
-        url: Where its routes begin, such as "https://flows.example.com" or "http://localhost:8000/api".
+        url: The base URL of its routes, such as "https://flows.example.com" or "http://localhost:8000/api".
         token: Sent as ``Authorization: Bearer``.
         headers: Sent with every request.
         timeout: Seconds to connect and to send.
-        reconnect: Seconds for which a server that cannot be reached is tried again, with growing pauses; 0: not at all.
-        types: Classes of values in events, and of custom events, that may come back as what they are. Of any other class
-            the plain JSON of the fields comes, since a server is not trusted to name code of this process.
+        reconnect: Seconds for which the client retries if the server is unreachable, with growing pauses; 0: no retries.
+        types: Classes of values in events, and of custom events, that may be rebuilt. A value of any other class is the
+            plain JSON of its fields, since a server is not trusted to name code of this process.
         http: An ``httpx2.AsyncClient`` of your own (proxies, certificates); closing it stays with you.
 
     Close it with ``aclose()`` or use it as ``async with Client(...) as client``. It belongs to one event loop.
@@ -89,11 +89,11 @@ class Client:
         await self.transport.aclose()
 
     def workflow(self, workflow_id: str) -> WorkflowClient:
-        """The workflow of that id. Nothing is asked of the server yet."""
+        """The workflow of that id. No request is sent yet."""
         return WorkflowClient(self, workflow_id)
 
     async def workflows(self) -> list[dict[str, Any]]:
-        """What the server tells of each of its workflows; at least ``id``, ``name`` and ``description``."""
+        """The server's description of each of its workflows; at least ``id``, ``name`` and ``description``."""
         found = await self.transport.call("GET", "/workflows")
         return told(found.get("workflows") if isinstance(found, dict) else found, list[dict[str, Any]])
 

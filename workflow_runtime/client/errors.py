@@ -1,4 +1,4 @@
-"""What a server refuses, as the errors that a local ``Workflow`` raises; and those that only a remote one can have."""
+"""A server's refusals, as the errors that a local ``Workflow`` raises; and the errors that only a remote one has."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ _BY_OWN_CODE: dict[str, type[ServerError]] = {
 
 
 def refusal(status: int, body: Any) -> WorkflowRuntimeError:
-    """The error of a response that is none of what was asked for. ``body`` is its JSON, or its text."""
+    """The error of a response that is not the expected one. ``body`` is its JSON, or its text."""
     found = body if isinstance(body, dict) else {}
     code = str(found.get("code") or "")
     said = found.get("detail")
@@ -132,7 +132,7 @@ def refusal(status: int, body: Any) -> WorkflowRuntimeError:
 
 
 def run_failure(output: WorkflowRunOutput) -> WorkflowRuntimeError:
-    """What the failed run raises: our own class where a local run would raise one, else RemoteRunError."""
+    """The exception of the failed run: our own class if a local run would raise it, else RemoteRunError."""
     message = output.error or f"run {output.run_id} failed"
     name = output.error_type or ""
     kind = getattr(known, name, None) if name in known.__all__ else None

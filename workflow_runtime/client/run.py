@@ -24,18 +24,18 @@ from .follower import Follower
 __all__ = ["RemoteRun"]
 
 logger = logging.getLogger("workflow_runtime")
-_LEAVE_SECONDS = 5.0  # that a caller who leaves waits for the server to hear of it
+_LEAVE_SECONDS = 5.0  # that a leaving caller waits for the server to receive that
 
 
 class RemoteRun:
     """``await`` it for the output, or iterate over it for the events; either starts the run, at the first of them.
 
-    It is lived with like a local run: leaving it early (``aclose()``, ``async with``, ``break``, a cancelled task)
-    cancels it on the server, unless it was started in the background. A connection that is lost is made again, and the
-    events go on where they were; the run itself does not depend on it.
+    It behaves like a local run: leaving it early (``aclose()``, ``async with``, ``break``, a cancelled task) cancels it on
+    the server, unless it was started in the background. After a lost connection it reconnects, and the events continue; the
+    run itself does not depend on the connection.
 
-    After a failed run the iterator yields ``WorkflowError`` and then raises, as ``await`` does: our own exception class
-    where a local run would raise one of them, else RemoteRunError.
+    After a failed run the iterator yields ``WorkflowError`` and then raises, as ``await`` does: our own exception class if
+    a local run would raise one of them, else RemoteRunError.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RemoteRun:
         self._failed = False
         self._closed = False
         self._loop: Loop | None = None
-        self.is_unread = False  # a loop was left, and nobody has read since
+        self.is_unread = False  # a loop was left, and nothing was read since
 
     def __await__(self) -> Generator[Any, None, WorkflowRunOutput]:
         return self.result().__await__()
@@ -92,20 +92,20 @@ class RemoteRun:
 
     @property
     def last_event_id(self) -> str:
-        """The id of the last event that was read; ``subscribe(run_id, after=...)`` goes on behind it."""
+        """The id of the last event that was read; ``subscribe(run_id, after=...)`` continues after it."""
         return self._follower.last_event_id if self._follower is not None else "0"
 
     async def result(self) -> WorkflowRunOutput:
-        """Read to the end, and the run's output as the server has it: completed, paused or cancelled.
+        """Read to the end, and return the run's output from the server: completed, paused or cancelled.
 
         Raises:
-            RemoteRunError: A step failed; or our own class where a local run raises one.
-            ConnectionLost: The server could not be reached for long; the run is not touched by that.
+            RemoteRunError: A step failed; or our own class if a local run raises it. ConnectionLost: The server was
+                unreachable for too long; the run is not affected.
         """
         self.is_unread = False
         if self._follower is None and not self._closed:
             await self.begin(quietly=True)
-        with suppress(EventsGone):  # it ended before it could be followed; how, the output says
+        with suppress(EventsGone):  # it ended before it could be followed; the output has its end
             while not self._closed and await self._guarded(self._next) is not None:
                 pass
         output = await self.read()
@@ -114,7 +114,7 @@ class RemoteRun:
         return output
 
     def loop_was_left(self) -> None:
-        """A loop over it has ended or was left; if nobody reads on, that leaves the run. From any thread."""
+        """A loop over it has ended or was left; if nothing reads on, that leaves the run. From any thread."""
         if self._owner and self._loop is not None and self._is_open():
             loop_left(self._loop, self)
 
@@ -128,7 +128,8 @@ class RemoteRun:
             await self._stop()
 
     async def aclose(self) -> None:
-        """Leave. A run that is not in the background and still goes on is cancelled, and the server has heard of it."""
+        """Leave. A run that is not in the background and still runs is cancelled; the server has received that when this
+        returns."""
         follower, left = self._follower, not self._closed
         self._closed = True
         if follower is None:
@@ -138,7 +139,7 @@ class RemoteRun:
             await self.acancel()
 
     async def begin(self, *, quietly: bool = False) -> None:
-        """Start the run; the server has heard of it when this returns. ``quietly``: its events are not of interest."""
+        """Start the run; the server has received the request when this returns. ``quietly``: its events are not needed."""
         await self._guarded(partial(self._begin, quietly))
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ class RemoteRun:
         try:
             return await work()
         except anyio.get_cancelled_exc_class():
-            if self._follower is None:  # it may have been heard, so it is told all the same
+            if self._follower is None:  # the server may have received it, so it is cancelled all the same
                 self._closed = True
                 if self._owner:
                     await self.acancel()
@@ -174,7 +175,7 @@ class RemoteRun:
         try:
             await self._cancel()
         except RunNotFound:
-            pass  # its start was never heard
+            pass  # the server never received its start
         except Exception as error:
             logger.warning("run %s was left, and the server could not be told to cancel it: %r", self.run_id, error)
 
@@ -183,7 +184,7 @@ class RemoteRun:
         return not self._closed and follower is not None and not follower.done and self._loop is not None
 
     def _leave(self) -> None:
-        """Nobody reads any more: the connection goes, and so does a run of one's own."""
+        """Nothing reads any more: close the connection, and cancel an own run."""
         follower, loop = self._follower, self._loop
         assert follower is not None
         assert loop is not None

@@ -27,8 +27,8 @@ class SendVerbs:
         message_id: str | None = None,
         only_if_awaited: bool = False,
     ) -> MessageReceipt:
-        """Send a message to a run, as ``Workflow.asend`` does; the run goes on with it at once. ``value`` travels as plain
-        JSON. A call that was lost on the way is made again with the same ``message_id``, and counts once.
+        """Send a message to a run, as ``Workflow.asend`` does; the run continues with it immediately. ``value`` is sent as
+        plain JSON. A lost call is retried with the same ``message_id``, and counts once.
 
         Raises:
             RunNotFound, RunEnded, MessageConflict, NotAwaited, InputError: As a local call.

@@ -54,6 +54,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
         if_exists: Literal["error", "join"] = "error",
         attach: bool = False,
     ) -> RemoteRun:
@@ -82,6 +83,7 @@ class StartVerbs:
             "session_state": session_state,
             "dependencies": dependencies,
             "metadata": metadata,
+            "tags": list(tags) if tags else None,
             "if_exists": if_exists if join else None,
             **{name: list(items) for name, items in media.items() if items},
         }
@@ -116,6 +118,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
         if_exists: Literal["error", "join"] = "error",
     ) -> RemoteRun: ...
 
@@ -139,6 +142,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
         if_exists: Literal["error", "join"] = "error",
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -162,6 +166,7 @@ class StartVerbs:
         background: bool | None = False,
         dependencies: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        tags: Sequence[str] | None = None,
         if_exists: Literal["error", "join"] = "error",
     ) -> RemoteRun | Coroutine[Any, Any, WorkflowRunOutput]: ...
 

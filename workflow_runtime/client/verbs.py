@@ -67,9 +67,22 @@ class RunVerbs:
         status: RunStatus | None = None,
         limit: int = 50,
         before: str | None = None,
+        *,
+        tags: Iterable[str] = (),
+        since: float | None = None,
+        until: float | None = None,
     ) -> Page[RunSummary]:
-        """Stored runs, newest first; ``before`` is the ``next`` of the page before."""
-        query = {"session_id": session_id, "status": status, "limit": limit, "before": before}
+        """Stored runs, newest first; ``before`` is the ``next`` of the page before. ``tags``: runs that have all of these;
+        ``since`` and ``until``: created from the one on and before the other (unix seconds)."""
+        query = {
+            "session_id": session_id,
+            "status": status,
+            "limit": limit,
+            "before": before,
+            "tags": ",".join(tags) or None,
+            "since": since,
+            "until": until,
+        }
         page = told(await self.transport.call("GET", f"{self.path}/runs", query=query), _Runs)
         return Page(items=page.runs, next=page.next)
 

@@ -96,7 +96,7 @@ async def ask(item: Requirement, prompter: Prompter) -> str:
 
 async def _parts(item: StepRequirement, prompter: Prompter) -> Said:
     """Every question that is not a review: first a confirmation, then the values or choices."""
-    if item.needs_confirmation and await _letter(prompter, "go on?", {"y": "yes", "n": "no"}) == "n":
+    if item.needs_confirmation and await _letter(prompter, "continue?", {"y": "yes", "n": "no"}) == "n":
         return await _reject(item, prompter)
     answer: dict[str, Any] = {}
     said = "yes"

@@ -67,7 +67,7 @@ async def _history(chat: Chat, rest: str) -> RenderableType:
     count = int(rest) if rest.isdigit() else None
     said = await chat.exchanges(count)
     if not said:
-        return Text("nothing was said yet", style="dim")
+        return Text("this session has no messages yet", style="dim")
     parts: list[RenderableType] = []
     for question, answer in said:
         parts.append(Text(clean(question), style="bold"))
@@ -178,11 +178,11 @@ async def _exit(chat: Chat, rest: str) -> RenderableType:
 
 COMMANDS: dict[str, Command] = {
     "help": Command("/help", "this list", _help),
-    "history": Command("/history [N]", "what was said in this session", _history),
+    "history": Command("/history [N]", "the conversation of this session", _history),
     "state": Command("/state", "the session's state", _state),
     "runs": Command("/runs [N]", "the session's runs, newest first", _runs),
-    "resume": Command("/resume [RUN]", "answer a paused run and go on with it", _resume),
-    "cancel": Command("/cancel [RUN]", "cancel a run that waits for you", _cancel),
+    "resume": Command("/resume [RUN]", "answer a paused run and continue it", _resume),
+    "cancel": Command("/cancel [RUN]", "cancel a paused run", _cancel),
     "export": Command("/export [FILE]", "write the session to a file: .md or .json", _export),
     "graph": Command("/graph", "draw the workflow", _graph),
     "exit": Command("/exit", "leave", _exit),

@@ -150,7 +150,7 @@ async def _draw(surface: Surface) -> None:
     try:
         await surface.run()
     except Exception:
-        logger.exception("the terminal could not be drawn; the run goes on")
+        logger.exception("the terminal could not be drawn; the run continues")
 
 
 async def _cancel(workflow: Any, reader: _Reader) -> None:

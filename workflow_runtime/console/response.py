@@ -263,12 +263,12 @@ def end(view: View, output: WorkflowRunOutput | None, surface: Surface, options:
 def how_to_continue(view: View, options: Options) -> str:
     """The next steps for a run that did not complete."""
     if view.status in ("CANCELLED", "ERROR") and options.is_stored:
-        return f"go on from the last finished step:  wfr fork MODULE:NAME {view.run_id}"
+        return f"continue from the last finished step:  wfr fork MODULE:NAME {view.run_id}"
     if view.status != "PAUSED":
         return ""
     lines = [f"{item.step_name or item.path} waits: {_asked(item)}" for item in view.questions]
     if not options.is_stored:
-        lines.append("nothing keeps the run; to answer it later:  Workflow(db='sqlite:///runs.db')")
+        lines.append("the run is not stored; to answer it later:  Workflow(db='sqlite:///runs.db')")
         return "\n".join(lines)
     lines.append(f"answer it:    wfr answer {view.run_id} --db URL")
     lines.append(f"or in code:   workflow.continue_run(run_id={view.run_id!r}, step_requirements=[...])")

@@ -72,7 +72,7 @@ def bind(function: Any, *, supplied: Iterable[str], default: str, where: str) ->
             first = default
         elif required:
             raise BuildError(
-                f"{where}: nobody supplies the parameter {parameter.name!r} of {callable_name(function)}();"
+                f"{where}: the parameter {parameter.name!r} of {callable_name(function)}() cannot be injected;"
                 f" give it a default, or use one of {', '.join(sorted(supplied))}"
             )
     if default in names and first == default:

@@ -1,7 +1,7 @@
 """The session state of a branch: a copy that is made key by key, and merged with the outcomes of the branch.
 
-A key is copied when the branch first touches it. What other branches have merged meanwhile is seen under the keys that this
-one has not touched, and under numbers and texts that it has only read.
+A key is copied when the branch first touches it. Changes that other branches have merged meanwhile are visible in the keys
+that this branch has not touched, and in numbers and texts that it has only read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
-"""Stands for the value of a key that is not there."""
+"""The value of a missing key."""
 
 
 class Changed(NamedTuple):
@@ -48,7 +48,7 @@ _NEVER = _Last(0, "", None)
 
 
 class Merges:
-    """What was merged into the state of a run, in order. ``stored`` says that values can be encoded."""
+    """The changes that were merged into the state of a run, in order. ``stored``: values can be encoded."""
 
     __slots__ = ("_last", "log", "root", "stored")
 
@@ -69,7 +69,7 @@ class Merges:
         return len(self.log)
 
     def copy(self, value: Any) -> Any:
-        """A value of one's own. Where nothing is stored, what is in no dict, list or set is shared."""
+        """An own copy of a value. If nothing is stored, objects other than dicts, lists and sets are shared."""
         if type(value) in _ATOMS or value is MISSING:
             return value
         if self.stored:
@@ -144,7 +144,7 @@ class BranchState(dict[str, Any]):
         for key in list(dict.keys(self)):
             self._touch(key)
 
-    # -- what a dict can do --------------------------------------------------------------------------------------------
+    # -- the methods of a dict --------------------------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
         self._touch(key)
@@ -270,22 +270,22 @@ class BranchState(dict[str, Any]):
         self._touched[key] = _Touched(value, number)
 
     def recall(self, key: str, value: Any, *, later: bool) -> None:
-        """The branch finds ``value``, which it had merged before; ``later`` says that the run has another one by now."""
+        """The branch gets ``value``, which it had merged before; ``later``: the run has another one by now."""
         self._pull()
         self._put(key, value)
         number = -1 if later else self._merges.last(key).number
         self._touched[key] = _Touched(self._merges.copy(value), number)
 
     def forget_reads(self) -> None:
-        """What was only read is looked at afresh from now on."""
+        """Keys that were only read are read again from now on."""
         changed = {item.key for item in self.changed()}
         for key in [key for key in self._touched if key not in changed]:
             del self._touched[key]
             self._put(key, dict.get(self._merges.root, key, MISSING))
 
     def give_back(self, kept: Mapping[str, Any], merges: int) -> None:
-        """What was changed since is as in ``kept`` again (each value one's own), which is of the time after so many
-        ``merges``; what was merged later stands."""
+        """Restore the keys that were changed since to ``kept`` (with own copies), the state after that many ``merges``;
+        later merges are kept."""
         for key in [item.key for item in self.changed()]:
             touched = self._touched[key]
             value = kept.get(key, MISSING) if touched.number <= merges else self._merges.copy(touched.value)
@@ -293,7 +293,7 @@ class BranchState(dict[str, Any]):
             touched.written = False
 
     def peek(self) -> dict[str, Any]:
-        """The values as they are, which nobody may change: looking at them touches nothing."""
+        """The current values, which must not be changed: reading them here does not count as touching them."""
         self._pull()
         return dict(dict.items(self))
 

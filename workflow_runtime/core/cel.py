@@ -47,7 +47,7 @@ def compile_cel(source: str, where: str) -> CelExpression:
     try:
         return CelExpression(source, cel.compile(source))
     except ValueError as error:
-        raise BuildError(f"{where}: {source!r} is no valid CEL expression: {error}") from error
+        raise BuildError(f"{where}: {source!r} is not a valid CEL expression: {error}") from error
 
 
 def validate_cel_expression(source: str) -> bool:

@@ -13,8 +13,9 @@ from ..model.enums import RunEvent, TeamRunEvent, WorkflowRunEvent
 from ..model.errors import BuildError
 from ..model.events import CustomEvent, Event
 from ..model.executor_events import ExecutorEvent
+from .lifecycle import TERMINAL_EVENTS
 
-__all__ = ["Sieve", "event_name", "named_events", "skip_sieve", "stream_sieve", "subscription_sieve"]
+__all__ = ["Sieve", "event_name", "named_events", "skip_sieve", "skips_an_end", "stream_sieve", "subscription_sieve"]
 
 Sieve = Callable[[Event], bool]
 
@@ -120,6 +121,11 @@ def skip_sieve(events_to_skip: Iterable[Any] | None) -> Sieve | None:
         return None
     among = _among(skipped)
     return lambda event: not among(event)
+
+
+def skips_an_end(events_to_skip: Iterable[Any] | None) -> bool:
+    """Whether an event is skipped that a run or a pause ends with."""
+    return not TERMINAL_EVENTS.keys().isdisjoint(map(event_name, events_to_skip or ()))
 
 
 def subscription_sieve(kinds: Iterable[Any] | None, path: str | None) -> Sieve | None:

@@ -13,11 +13,11 @@ __all__ = ["Frozen", "changes", "copied", "differ", "freeze", "merged", "patched
 
 _T = TypeVar("_T")
 Frozen = bytes | tuple[Any]
-"""A value that nobody can change any more: encoded, or (where nothing is stored) a copy in a tuple."""
+"""An immutable form of a value: encoded, or (if nothing is stored) a copy in a tuple."""
 
 
 def copied(value: Any) -> Any:
-    """A copy of the containers, so that nobody else's dict or list is changed (D16); leaves are shared."""
+    """A copy of the containers, so that no other owner's dict or list is changed (D16); leaves are shared."""
     if type(value) is dict:
         return {key: copied(item) for key, item in value.items()}
     if type(value) is list:
@@ -52,7 +52,7 @@ def _can_be_stored(value: Any) -> bool:
 
 
 def differ(left: dict[str, Any], right: dict[str, Any]) -> bool:
-    """Whether two mappings are not the same; also where they hold what cannot be read, and so not be compared."""
+    """Whether two mappings differ; also True if they contain values that cannot be read, and so cannot be compared."""
     try:
         return left != right
     except UnreadableError:
@@ -75,7 +75,7 @@ def snapshot(state: dict[str, Any]) -> dict[str, bytes]:
 
 
 def freeze(state: dict[str, Any], *, stored: bool) -> dict[str, Frozen]:
-    """Each key's value as it is now; encoded where the run is ``stored``."""
+    """Each key's current value; encoded if the run is ``stored``."""
     if stored:
         return dict(snapshot(state))
     return {key: (copied(value),) for key, value in list(state.items())}
@@ -115,7 +115,7 @@ def _key(key: Any) -> str:
 
 
 def changes(before: Mapping[str, _T], after: Mapping[str, _T]) -> dict[str, _T | None]:
-    """What to write to get from ``before`` to ``after``; None deletes."""
+    """The changes that lead from ``before`` to ``after``; None deletes."""
     patch: dict[str, _T | None] = {key: value for key, value in after.items() if before.get(key) != value}
     for key in before:
         if key not in after:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anyio
 
 from ..core.life import KEEP, REFUSE, Happening, Life
+from .evicting import Parked, evict_later
 from .signals import Cancel, Evict, Fail, Release
 
 if TYPE_CHECKING:
@@ -23,14 +24,14 @@ __all__ = ["Canceller"]
 class Canceller:
     """``called`` and ``reason`` of a cancel, the ``failure`` that the run is to end with."""
 
-    __slots__ = ("_call_off", "_turn", "_unparked", "called", "failure", "reason")
+    __slots__ = ("_call_off", "_parked", "_turn", "called", "failure", "reason")
 
     def __init__(self) -> None:
         self.called = False
         self.reason: str | None = None
         self.failure: BaseException | None = None
         self._turn: anyio.CancelScope | None = None
-        self._unparked: anyio.Event | None = None
+        self._parked: Parked | None = None
         self._call_off: Callable[[], None] | None = None  # the report of a run that does not end
 
     # -- signals -------------------------------------------------------------------------------------------------------
@@ -94,18 +95,15 @@ class Canceller:
         self._turn = anyio.CancelScope()
         return self._turn
 
-    async def evict_later(self, run: Execution) -> None:
-        """Let go of the coroutines of a pause that nobody ended within ``evict_after`` seconds."""
-        self._unparked = unparked = anyio.Event()
-        with anyio.move_on_after(run.definition.evict_after):
-            await unparked.wait()
-        if not unparked.is_set() and run.parked:
-            run.evict()
+    def evict_later(self, run: Execution) -> None:
+        """Let go of the coroutines of a pause that nobody ends within ``evict_after`` seconds."""
+        self._parked = evict_later(run)
 
     def unpark(self) -> None:
         """The run is parked no more."""
-        if self._unparked is not None:
-            self._unparked.set()
+        if self._parked is not None:
+            self._parked.run = None
+            self._parked = None
 
     def ended(self) -> None:
         """The run has ended in time: nothing is reported."""

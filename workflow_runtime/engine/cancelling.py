@@ -15,7 +15,7 @@ from ..model.enums import RunStatus
 from .execution import Execution
 from .host import find_live, find_parked, find_paused, launch
 from .request import Definition
-from .resume import end_cancelled, reopened
+from .resume import end_cancelled, reopened, signal_owner
 
 __all__ = ["cancel", "cancel_here"]
 
@@ -45,6 +45,8 @@ async def cancel(definition: Definition, run_id: str, *, store_events: bool, ski
     row = await db.load_run(run_id)
     if status is None:  # it is not stored yet, or has ended
         return was_live and (row is None or row.status is RunStatus.cancelled)
+    if row is not None and row.owner is not None and status is RunStatus.running:
+        await signal_owner(definition.broker, row.owner, run_id)
     if row is not None and not RunStatus(row.status).is_final:
         await end_cancelled(definition, row, store_events=store_events, skip=skip)
     return True

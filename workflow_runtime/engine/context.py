@@ -212,6 +212,13 @@ class RunContext:
         checks.number(total, "total", "progress(): ", none="unknown", error=InputError)
         self._on_loop(self._progress, done, total, text)
 
+    def heartbeat(self) -> None:
+        """Show that the step is at work, for its ``idle_timeout`` and those around it, without an event."""
+        self._on_loop(self._beat)
+
+    def _beat(self) -> None:
+        self._frame.run.parking.limits.heard_of(self.path)
+
     def _publish(self, event: Event) -> None:
         if self._frame.run.life in PAUSED:
             self._frame.run.parking.held.append(partial(self._publish, event))

@@ -103,7 +103,7 @@ def answers_of(asked: Continuation, pauses: Pauses) -> list[Requirement]:
         [f"unresolved error requirements: {errors}"] if errors else []
     )
     refused = Unanswered(f"Cannot continue run - {'; '.join(parts)}")
-    refused.add_note("answer them, such as by confirm(), and pass them as step_requirements")
+    refused.add_note("answer them, for example with confirm(), and pass them as step_requirements")
     raise refused
 
 

@@ -250,6 +250,8 @@ async def _seal(run: Execution, event: WorkflowEvent) -> None:
 
 def give_up_lost(run: Execution, error: Fenced) -> None:
     """Another process has the run: its caller is told so. The end is stored nowhere, so readers go to the log instead."""
+    if run.request.background:  # nobody else may hear of it
+        logger.warning("%s", error)
     event, _ = _terminal(run, error)
     run.happen(Happening.LEAVE)
     run.raised = error

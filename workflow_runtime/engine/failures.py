@@ -78,7 +78,7 @@ def awaited(error: BaseException) -> bool:
 def lost(path: str, who: str) -> RuntimeError:
     """The failure that stands for the cancellation of what was ``awaited``."""
     return RuntimeError(
-        f"{path}: what the {who} awaited was cancelled, not the {who}; to go on without it, catch"
+        f"{path}: what the {who} awaited was cancelled, not the {who}; to continue without it, catch"
         " asyncio.CancelledError around that await"
     )
 

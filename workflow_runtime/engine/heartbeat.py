@@ -13,12 +13,13 @@ from ..storage.base import BaseDb, Fence
 from .ending import CANCELLED_ELSEWHERE
 from .loops import later, loop_key, spawn
 from .process import current
+from .relayed import relay_again
 from .stored import requirements_of
 
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["unwatch", "watch"]
+__all__ = ["look_now", "unwatch", "watch"]
 
 logger = logging.getLogger("workflow_runtime")
 
@@ -41,6 +42,22 @@ def unwatch(run: Execution) -> None:
     heart, run.heart = run.heart, None
     if heart is not None:
         heart.runs.pop(run.id, None)
+
+
+def look_now(run_id: str) -> None:
+    """There is a signal for a run of this process, or a new reader elsewhere: do not wait for the next beat."""
+    from .host import find_live  # which imports this module
+
+    run = find_live(run_id)
+    if run is not None:
+        run.loop.call(partial(_look_now, run))
+
+
+def _look_now(run: Execution) -> None:
+    relay_again(run)
+    heart, db = run.heart, run.definition.db
+    if heart is not None and db is not None:
+        spawn(partial(heart.look_for_signals, db, run), f"signals of {run.id}")
 
 
 class Heart:
@@ -77,6 +94,13 @@ class Heart:
             logger.warning("the heartbeat could not reach the database: %s", error)
         except Exception:
             logger.exception("the heartbeat failed")
+
+    async def look_for_signals(self, db: BaseDb, some: Execution) -> None:
+        """Between two beats."""
+        try:
+            await self._take_signals(db, some)
+        except StorageError as error:
+            logger.warning("the heartbeat could not reach the database: %s", error)
 
     def _by_database(self) -> dict[BaseDb, list[Execution]]:
         found: dict[BaseDb, list[Execution]] = {}

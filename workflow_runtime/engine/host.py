@@ -14,6 +14,8 @@ from ..model import codec
 from ..model.errors import RunExists
 from ..model.run import WorkflowRunOutput
 from ..model.unreadable import Unreadable
+from ..storage.base import BaseDb
+from ..storage.rules import deleted
 from .bus import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
@@ -31,6 +33,7 @@ from .sessions import Turn, open_session, remember_session
 __all__ = [
     "Prepare",
     "build_new",
+    "end_deleted",
     "find_finished",
     "find_live",
     "leave_line",
@@ -39,6 +42,7 @@ __all__ = [
     "prepare_new",
     "register",
     "run_awaited",
+    "runs_of_session",
     "start_hosted",
     "store_first",
 ]
@@ -76,6 +80,31 @@ def live_runs() -> list[Execution]:
     process = current()
     with process.lock:
         return [run for run in process.live.values() if not run.ended]
+
+
+def runs_of_session(db: BaseDb, session_id: str) -> list[Execution]:
+    """The runs of a session of ``db`` that this process executes, or whose steps wait here."""
+    process = current()
+    with process.lock:
+        return [
+            run
+            for run in process.live.values()
+            if run.request.session_id == session_id
+            and run.definition.db is db
+            and (not run.ended or run.life in (Life.PARKED, Life.PAUSING))
+        ]
+
+
+def end_deleted(run: Execution) -> None:
+    """End a run whose session was deleted: nothing of it can be stored any more. From any thread."""
+
+    def end() -> None:
+        if run.life is Life.PARKED:
+            run.evict()
+        else:
+            run.fail(deleted(run.request.session_id, run.id))
+
+    run.loop.call(end)
 
 
 def find_finished(run_id: str) -> WorkflowRunOutput | None:
@@ -147,6 +176,7 @@ async def _built(request: RunRequest) -> Execution:
         additional_data=given.additional_data,
         dependencies=given.dependencies,
         metadata=given.metadata,
+        tags=list(request.tags) or None,
         images=list(given.images) if given.images else None,
         videos=list(given.videos) if given.videos else None,
         audio=list(given.audio) if given.audio else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,9 @@ from ..model.media import Audio, File, Image, Media, Video
 from ..model.text import is_model, read_json, with_article
 
 __all__ = ["check_call", "check_ids", "check_schema", "checked_input", "refuse_unknown"]
+
+MOST_TAG = 200
+"""The most bytes of a tag."""
 
 _MEDIA: dict[str, type[Media]] = {"images": Image, "videos": Video, "audio": Audio, "files": File}
 
@@ -44,6 +47,15 @@ def _json_mapping(value: Any, name: str, *, error: type[Exception]) -> None:
     checks.json_keys(checks.mapping(value, name, error=error), name, error=error)
 
 
+def _tags(value: Any, name: str, *, error: type[Exception]) -> None:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+        raise error(f"{name}={value!r} must be a list of texts; write {name}=['...']")
+    for item in value:
+        checks.identifier(item, f"a tag of {name}", most=MOST_TAG, error=error)
+        if not item:
+            raise error(f"{name}={value!r}: a tag is a text that is not empty")
+
+
 _ID_CHECKS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("run_id", "session_id", "user_id"), checks.identifier),
     **dict.fromkeys(
@@ -53,6 +65,7 @@ _ID_CHECKS: dict[str, Callable[..., Any]] = {
 _CHECKS: dict[str, Callable[..., Any]] = {
     **_ID_CHECKS,
     "session_state": checks.storable_keys,
+    "tags": _tags,
     **dict.fromkeys(("additional_data", "dependencies", "metadata"), _json_mapping),
     **dict.fromkeys(_MEDIA, _media),
 }

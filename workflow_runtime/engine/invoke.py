@@ -49,6 +49,11 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
         if attempt == 1 and (node.retry is not None or node.on_error == "pause"):
             frame.keep_state(path)
         limit = node.retry.timeout if node.retry is not None else None
+        if node.declared.idle_timeout is not None:
+            from .idle import unless_idle
+
+            work = _invoke(frame, node, path, step_input, attempt, binding)
+            return await unless_idle(frame.run, node.declared.idle_timeout, limit, path, work, attempt)
         if limit is not None:
             from .limits import limited
 

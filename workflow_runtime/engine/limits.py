@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from ..core.journal import within
 from ..model.errors import StepTimeoutError
 from .clock import Clock
 
@@ -22,9 +23,16 @@ __all__ = ["Limits", "limited"]
 
 
 async def limited(
-    run: Execution, seconds: float, path: str, work: Awaitable[Any], message: str, *, attempt: bool = False
+    run: Execution,
+    seconds: float,
+    path: str,
+    work: Awaitable[Any],
+    message: str,
+    *,
+    attempt: bool = False,
+    idle: bool = False,
 ) -> Any:
-    """What ``work`` gives within ``seconds``.
+    """What ``work`` gives within ``seconds``; with ``idle``, within ``seconds`` since ``path`` was last heard of.
 
     Raises:
         StepTimeoutError: It took longer; for an ``attempt``, which may be followed by another, a plain TimeoutError. What
@@ -34,7 +42,7 @@ async def limited(
     from .stalls import expect_timeout  # reads stacks: loaded by those who need it
 
     found: Any = None
-    with run.parking.limits.limit(seconds, path, run.clock) as scope:
+    with run.parking.limits.limit(seconds, path, run.clock, idle=idle) as scope:
         call_off = expect_timeout(run, path, seconds, scope)
         try:
             found = await work
@@ -52,10 +60,12 @@ class _Limit:
     """As ``anyio.move_on_after``; knows how often it was stopped. By the event loop's clock, or by the run's own if that
     can call something later."""
 
-    __slots__ = ("_all", "_call_off", "_later", "_left", "_scope", "_stops", "path")
+    __slots__ = ("_all", "_call_off", "_later", "_left", "_scope", "_seconds", "_stops", "is_idle", "path")
 
-    def __init__(self, limits: Limits, seconds: float, path: str, clock: Clock) -> None:
+    def __init__(self, limits: Limits, seconds: float, path: str, clock: Clock, idle: bool) -> None:
         self.path = path
+        self.is_idle = idle
+        self._seconds = seconds
         self._all = limits
         self._later: Callable[[float, Callable[[], None]], Callable[[], float]] | None = getattr(clock, "later", None)
         self._call_off: Callable[[], float] | None = None
@@ -83,6 +93,16 @@ class _Limit:
         else:
             self._call_off = self._later(self._left, self._scope.cancel)
 
+    def again(self) -> None:
+        """Count from now on."""
+        if self._stops:
+            self._left = self._seconds
+            return
+        if self._call_off is not None:
+            self._call_off()
+        self._left = self._seconds
+        self._run()
+
     def stop(self) -> None:
         self._stops += 1
         if self._stops > 1:
@@ -108,9 +128,15 @@ class Limits:
         self._active: list[_Limit] = []
         self._stopped = False
 
-    def limit(self, seconds: float, path: str, clock: Clock) -> _Limit:
+    def limit(self, seconds: float, path: str, clock: Clock, *, idle: bool = False) -> _Limit:
         """As ``anyio.move_on_after``, but the time that a person takes does not count."""
-        return _Limit(self, seconds, path, clock)
+        return _Limit(self, seconds, path, clock, idle)
+
+    def heard_of(self, path: str) -> None:
+        """Something at ``path`` has shown that it works: what waits for such a sign there, or around it, waits anew."""
+        for limit in self._active:
+            if limit.is_idle and within(path, limit.path):
+                limit.again()
 
     def add(self, limit: _Limit) -> None:
         if self._stopped:

@@ -17,7 +17,7 @@ import sniffio
 
 from .process import current
 
-__all__ = ["Loop", "current_loop", "guarded", "later", "loop_key", "on_trio", "soon", "spawn", "whole"]
+__all__ = ["Loop", "current_loop", "guarded", "later", "loop_key", "loop_time", "on_trio", "soon", "spawn", "whole"]
 
 _T = TypeVar("_T")
 logger = logging.getLogger("workflow_runtime")
@@ -102,6 +102,15 @@ def soon(function: Callable[[], None]) -> None:
         trio.lowlevel.current_trio_token().run_sync_soon(function)
     else:
         asyncio.get_running_loop().call_soon(function)
+
+
+def loop_time() -> float:
+    """Seconds on the clock of the running loop, also in its callbacks."""
+    if on_trio():
+        import trio
+
+        return trio.current_time()
+    return asyncio.get_running_loop().time()
 
 
 def later(seconds: float, function: Callable[[], None]) -> Callable[[], None]:

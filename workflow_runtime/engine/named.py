@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ..brokers.base import Broker
 from ..core.lifecycle import is_end
 from ..model import codec
 from ..model.errors import RunExists, RunNotFound, StorageError, UnserializableError
@@ -29,7 +30,7 @@ from .sessions import Turn, turn_before_claim
 from .stored_ends import end_event
 from .subscription import Subscription
 
-__all__ = ["prepare_named", "store_named"]
+__all__ = ["Whole", "join_existing", "prepare_named", "store_named"]
 
 _SIZE = 256  # events
 
@@ -46,11 +47,10 @@ async def prepare_named(request: RunRequest, *, join: bool, session_chosen: bool
     turn = line_up(request) if db is not None else None
     try:
         while True:
-            taken = await _find(request, db)
-            if taken is not None:
-                _refuse_another(request, taken, join=join, session_chosen=session_chosen)
+            existing = await join_existing(request, db, join=join, session_chosen=session_chosen)
+            if existing is not None:
                 await leave_line(turn)
-                return await _joined(request, db, taken)
+                return existing
             try:
                 return await (prepare_new(request) if db is None else whole(partial(_stored, request, turn)))
             except RunExists:
@@ -59,6 +59,15 @@ async def prepare_named(request: RunRequest, *, join: bool, session_chosen: bool
     except BaseException:
         await leave_line(turn)
         raise
+
+
+async def join_existing(request: RunRequest, db: BaseDb | None, *, join: bool, session_chosen: bool) -> Joined | None:
+    """The run that has this id, to be waited for; None where the id is free. RunExists as ``prepare_named`` says."""
+    taken = await _find(request, db)
+    if taken is None:
+        return None
+    _refuse_another(request, taken, join=join, session_chosen=session_chosen)
+    return await _joined(request, db, taken)
 
 
 async def _stored(request: RunRequest, turn: Turn | None) -> Execution:
@@ -129,7 +138,7 @@ def _bytes(values: tuple[Any, ...]) -> bytes:
         return repr(values).encode()
 
 
-async def _joined(request: RunRequest, db: BaseDb | None, taken: Taken) -> Execution | Joined:
+async def _joined(request: RunRequest, db: BaseDb | None, taken: Taken) -> Joined:
     definition = request.definition
     live = find_live(request.run_id)
     if isinstance(taken, WorkflowRunOutput) or db is None:
@@ -147,12 +156,16 @@ async def _joined(request: RunRequest, db: BaseDb | None, taken: Taken) -> Execu
     )
     output = codec.decode_run(taken.data, taken)
     output.status, output.epoch = taken.status, taken.attempt
-    return Whole(run=None, output=output, db=db, row=taken, take_over=taken_over(asked, db))
+    found = Whole(run=None, output=output, db=db, row=taken, take_over=taken_over(asked, db))
+    found.broker = definition.broker
+    return found
 
 
 class Whole(Joined):
     """A run that another call has started, from its beginning: its log, and then what it does. Of a run without a log those
-    who come late see the end."""
+    who come late see the end. ``broker``: shows it before it is stored."""
+
+    broker: Broker | None = None
 
     def attach(self, buffer: Buffer) -> None:
         spawn(partial(self._follow, buffer), f"follow {self.id}")
@@ -161,7 +174,9 @@ class Whole(Joined):
         buffer.abandon()
 
     async def _read_log(self, buffer: Buffer) -> None:
-        events = Subscription(self._db, self.id, after=0, sieve=None, policy="disconnect", size=_SIZE)
+        events = Subscription(
+            self._db, self.id, after=0, sieve=None, policy="disconnect", size=_SIZE, broker=self.broker
+        )
         try:
             async for event in events:
                 buffer.offer(event)

@@ -159,7 +159,7 @@ def _refuse_stale(stale: list[Requirement]) -> NoReturn:
     first = next((item for item in stale if item.answered_at is not None), stale[0])
     if first.answered_at is None:
         raise QuestionWithdrawn(
-            f"requirement {first.id!r} was withdrawn: its branch was given up, so it needs no answer",
+            f"requirement {first.id!r} was withdrawn, because its branch was abandoned; it needs no answer",
             requirement_id=first.id,
         )
     when = datetime.fromtimestamp(first.answered_at, UTC).isoformat()

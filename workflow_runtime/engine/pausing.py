@@ -93,7 +93,7 @@ async def _park(run: Execution) -> None:
     if run.turn is not None:
         await run.turn.give_up()
     if run.parked and run.definition.db is not None:
-        await run.canceller.evict_later(run)
+        run.canceller.evict_later(run)
 
 
 def _go_further(run: Execution) -> None:

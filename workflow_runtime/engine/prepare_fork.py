@@ -86,6 +86,7 @@ async def prepare_fork(
             additional_data=source.additional_data,
             dependencies=source.dependencies,
             metadata=source.metadata,
+            tags=source.tags,
             created_at=int(now),
             updated_at=int(now),
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import anyio
 
     from ..model.run import WorkflowRunOutput
+    from .evicting import Sweep
     from .execution import Execution
     from .heartbeat import Heart
     from .run_group import RunGroup
@@ -51,6 +52,8 @@ class Process:
         self.finished: OrderedDict[str, WorkflowRunOutput] = OrderedDict()
         #: The heart of each event loop that has stored runs.
         self.hearts: weakref.WeakKeyDictionary[Any, Heart] = weakref.WeakKeyDictionary()
+        #: The parked runs of each event loop.
+        self.sweeps: weakref.WeakKeyDictionary[Any, Sweep] = weakref.WeakKeyDictionary()
         #: By (database, session, loop): the lock of its edits, and the line of runs that want it.
         self.session_locks: weakref.WeakValueDictionary[tuple[int, str, object], anyio.Lock] = (
             weakref.WeakValueDictionary()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .branch import Branch
     from .execution import Execution
     from .pauses import Requirement
+    from .queued import Place
 
 __all__ = ["Recorder", "row_to_record"]
 
@@ -125,6 +126,7 @@ class Recorder:
         self.created = created
         self.durability = run.definition.durability
         self.keeps_log = keep_log
+        self.place: Place | None = None  # the queue in which the run is stored, for another process to take
         self._stored: RunStatus | None = RunStatus.running if created else None
         self._sieve = sieve
         self._deaths = 0  # as stored
@@ -435,6 +437,7 @@ class Recorder:
         run = self.run
         output = run.output
         now = run.clock.time()
+        place = self.place
         return RunRow(
             run_id=run.id,
             session_id=run.request.session_id,
@@ -449,10 +452,16 @@ class Recorder:
             created_at=run.created_at,
             updated_at=now,
             data=codec.encode_run(output),
-            owner=run.owner,
+            owner=run.owner if place is None else None,
+            queue=place.queue if place is not None else None,
+            priority=place.priority if place is not None else 0,
+            not_before=place.not_before if place is not None else None,
             forked_from=run.forked_from,
+            tags=output.tags or () if not self.created else (),
             deaths=run.deaths - run.is_idle,
-            lease=run.definition.lease if not status.is_final and status is not RunStatus.paused else None,
+            lease=run.definition.lease
+            if place is None and not status.is_final and status is not RunStatus.paused
+            else None,
         )
 
     def _patch(self, after: dict[str, bytes], status: RunStatus | None) -> SessionPatch | None:

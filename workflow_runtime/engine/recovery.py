@@ -41,6 +41,7 @@ class Home(msgspec.Struct, frozen=True):
     definition: Definition
     store_events: bool
     skip: Any
+    serves: bool = True  # False: its runs are for other processes, which have the same database
 
 
 class Recovery:
@@ -99,6 +100,8 @@ class Recovery:
                 row.run_id,
                 row.workflow_id,
             )
+            return False
+        if not home.serves:
             return False
         try:
             run = await recover_run(home.definition, row, store_events=home.store_events, skip=home.skip)

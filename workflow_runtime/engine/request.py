@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..brokers.base import Broker
 from ..core.filters import Sieve
 from ..core.plan import Plan
 from ..model.budget import Budget
@@ -42,6 +43,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     lookup: Lookup
     function: Any = None
     db: BaseDb | None = None
+    broker: Broker | None = None  # None: background runs begin where they are called
     clock: Clock
     session_state: dict[str, Any] | None = None
     overwrite_session_state: bool = False
@@ -79,6 +81,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str
     user_id: str | None = None
     input: Input = Input()
+    tags: tuple[str, ...] = ()
     state: dict[str, Any] | None = None
     parent_run_id: str | None = None
     store_events: bool = False

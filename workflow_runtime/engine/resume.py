@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from ..brokers.base import Broker
 from ..core.journal import Journal
 from ..core.life import Happening, Life
 from ..model import codec
 from ..model import events as ev
 from ..model.enums import RunStatus
-from ..model.errors import AlreadyAnswered, InputError, QuestionWithdrawn, RunNotFound, RunNotPaused
+from ..model.errors import AlreadyAnswered, BrokerError, InputError, QuestionWithdrawn, RunNotFound, RunNotPaused
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RequirementRow, RunRow
@@ -41,8 +43,9 @@ from .sessions import open_session, turn_after_claim, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
-__all__ = ["claim", "end_cancelled", "prepare_continued", "recovered", "taken_over"]
+__all__ = ["claim", "end_cancelled", "new_execution", "prepare_continued", "recovered", "signal_owner", "taken_over"]
 
+logger = logging.getLogger("workflow_runtime")
 _PAUSED = frozenset({RunStatus.paused})
 
 
@@ -100,7 +103,7 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
         output, journal=None, epoch=output.epoch + 1, step_results=list(output.step_results)
     )
     session = WorkflowSession(session_id=output.session_id or "", user_id=output.user_id, session_state=state)
-    return _execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
+    return new_execution(asked, fresh, pauses, output.journal, session, state, {}, seq=output.last_seq)
 
 
 def _join_unstored(asked: Continuation, live: Execution) -> Joined:
@@ -197,9 +200,20 @@ async def _answer_running(asked: Continuation, db: BaseDb, row: RunRow) -> list[
             refuse_unless_paused(row.status, asked.run_id)
         try:
             await db.answer([requirement_row(item, row) for item in answers])
+            if row.owner is not None and find_live(row.run_id) is None:
+                await signal_owner(asked.definition.broker, row.owner, row.run_id)
         except (AlreadyAnswered, QuestionWithdrawn):
             continue  # by somebody else in this moment: what is left of these answers is looked at again
         return answers
+
+
+async def signal_owner(broker: Broker | None, owner: str, run_id: str) -> None:
+    """Something is stored for the run that another process executes: let it look now instead of with its next beat."""
+    if broker is not None:
+        try:
+            await broker.signal(owner, run_id)
+        except BrokerError as error:
+            logger.debug("run %s: its owner was not told: %s", run_id, error)
 
 
 async def _load(asked: Continuation, db: BaseDb) -> RunRow:
@@ -297,11 +311,12 @@ async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     steps = await load_steps(db, claimed)
     journal = Journal(journal_of(steps))
     # A run that was stored before it began has readers, which come by its id.
-    keep_log = asked.keep_log or before.status is RunStatus.pending
+    keep_log = asked.keep_log or before.status is RunStatus.pending or before.queue is not None
     asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)
     pauses = Pauses(await requirements_of(db, claimed.run_id))
     run = await execution_of(asked, db, claimed, journal, pauses, before.status)
-    if before.status is RunStatus.pending:
+    if before.status is RunStatus.pending or (before.queue is not None and not run.bus.seq and not steps):
+        # It was claimed at most, and nothing of it was begun.
         run.resumed = False
         run.may_have_begun = before.owner is not None
         run.output.status = RunStatus.pending
@@ -364,7 +379,7 @@ async def execution_of(
         output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
     messages = await db.load_messages(row.run_id) if waits_in(pauses.open) else ()
-    run = _execution(
+    run = new_execution(
         asked,
         output,
         pauses,
@@ -381,7 +396,7 @@ async def execution_of(
     return run
 
 
-def _execution(
+def new_execution(
     asked: Continuation,
     output: WorkflowRunOutput,
     pauses: Pauses,
@@ -393,6 +408,7 @@ def _execution(
     seq: int,
     was: RunStatus = RunStatus.paused,
 ) -> Execution:
+    """The execution of a stored run, which can be found by its id."""
     request = RunRequest(
         definition=asked.definition,
         run_id=asked.run_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from .clock import SystemClock
 from .execution import Execution
 from .host import live_runs
 from .loops import spawn
+from .queue_work import QueueWork, named_queues
 from .recovery import Home, Recovery, is_away, ready_runs
 from .request import Definition
 from .resume import end_cancelled
@@ -36,7 +37,7 @@ logger = logging.getLogger("workflow_runtime")
 class RuntimeReport(msgspec.Struct, kw_only=True):
     """What a Runtime did: ids of runs that it recovered, left alone (``unknown``: their workflow is not here), saw end while
     draining, and cancelled; how many rows it pruned; deadlines that it fired; the last 100 times that the event loop stood
-    still."""
+    still; queued runs that it began (the last 1,000), and those that were parked since they could not be begun."""
 
     recovered: list[str] = msgspec.field(default_factory=list)
     unknown: list[str] = msgspec.field(default_factory=list)
@@ -44,6 +45,9 @@ class RuntimeReport(msgspec.Struct, kw_only=True):
     drained: list[str] = msgspec.field(default_factory=list)
     cancelled: list[str] = msgspec.field(default_factory=list)
     released: list[str] = msgspec.field(default_factory=list)
+    taken: list[str] = msgspec.field(default_factory=list)
+    taken_total: int = 0
+    parked: list[str] = msgspec.field(default_factory=list)
     pruned: int = 0
     stalls: list[Stall] = msgspec.field(default_factory=list)
 
@@ -67,6 +71,10 @@ class Runtime:
             aside as ERROR. None: as each workflow says.
         recover_at_once: How many of the runs that it has recovered may work at the same time; those that sleep, or wait for
             a person or their turn, do not count. None: any number.
+        queues: The queues whose runs it takes; of several the first that has one goes first. None: "default" of workflows
+            without a broker, whose queued runs are for the processes that share their database. Runs of the others are for
+            workers: without ``queues`` they are not taken, recovered or continued here.
+        concurrency: How many runs that it has taken from queues may work at the same time.
     """
 
     def __init__(
@@ -80,6 +88,8 @@ class Runtime:
         stall_after: float | None = 0.25,
         max_recoveries: int | None = None,
         recover_at_once: int | None = 100,
+        queues: Sequence[str] | None = None,
+        concurrency: int = 50,
     ) -> None:
         where = "Runtime: "
         for workflow in workflows:
@@ -104,6 +114,9 @@ class Runtime:
         self.recover_at_once = checks.number(
             recover_at_once, "recover_at_once", where, least=1, whole=True, none="any number"
         )
+        self.queues = named_queues(queues, where)
+        self.concurrency: int = checks.number(concurrency, "concurrency", where, least=1, whole=True)
+        self._queue_work: QueueWork | None = None
         self._release: Callable[[], None] | None = None
         self.report = RuntimeReport()
         self._recoveries: dict[int, Recovery] = {}
@@ -130,6 +143,8 @@ class Runtime:
             runs.close()  # what was recovered so far goes on by itself
             raise
         spawn(self._serve, "workflow_runtime Runtime")
+        self._queue_work = QueueWork(self.workflows, self._definition, self.queues, self.concurrency, self.report)
+        await self._queue_work.start()
         return self
 
     async def __aexit__(
@@ -140,12 +155,21 @@ class Runtime:
         mine = _background(set())
         with anyio.CancelScope(shield=True):
             self._stopping.set()
+            if self._queue_work is not None:
+                await self._queue_work.stop()
             await self._stopped.wait()
             await self._drain(mine)
             await self._leave()
+            if self._queue_work is not None:
+                await self._queue_work.close()
         if self._release is not None:
             self._release()
         logger.info("Runtime ended: %s", self.report)
+
+    @property
+    def slots_used(self) -> int:
+        """How many of the runs that it has taken from queues work now."""
+        return self._queue_work.slots.used if self._queue_work is not None else 0
 
     def lifespan(self, app: Any = None) -> AbstractAsyncContextManager[dict[str, Any]]:
         """For Starlette and FastAPI: ``FastAPI(lifespan=Runtime(wf).lifespan)``."""
@@ -215,13 +239,23 @@ class Runtime:
                 found.append(workflow.db)
         return found
 
+    def _served(self) -> list[Any]:
+        """The workflows whose runs belong here. With a broker, they belong to processes that take its queues."""
+        return [workflow for workflow in self.workflows if self._serves(workflow)]
+
+    def _serves(self, workflow: Any) -> bool:
+        return workflow.broker is None or bool(self.queues)
+
     async def _recover(self) -> bool:
         more = False
         for db in self._databases():
             recovery = self._recoveries.setdefault(id(db), Recovery(db, self.recover_at_once))
             homes = {
                 workflow.id: Home(
-                    self._definition(workflow), workflow.store_events, skip_sieve(workflow.events_to_skip)
+                    self._definition(workflow),
+                    workflow.store_events,
+                    skip_sieve(workflow.events_to_skip),
+                    serves=self._serves(workflow),
                 )
                 for workflow in self.workflows
                 if workflow.db is db
@@ -237,7 +271,7 @@ class Runtime:
 
     async def _go_on_with_ready(self) -> None:
         """Paused runs whose answers, or whose cancel, were stored by a process that did not get any further."""
-        for workflow in self.workflows:
+        for workflow in self._served():
             for row in await ready_runs(workflow.db, workflow.id) if workflow.db is not None else ():
                 await self._continue(workflow, row.run_id, row if row.cancel_requested else None)
 
@@ -267,7 +301,7 @@ class Runtime:
         return True
 
     async def _fire_deadlines(self) -> None:
-        for workflow in self.workflows:
+        for workflow in self._served():
             if workflow.db is None:
                 continue
             fired: set[str] = set()

@@ -118,8 +118,8 @@ class _Watch:
             if self._asked == asked:
                 self._found = found
                 logger.warning(
-                    "the event loop stands still for %.2f s by now: %s; what blocks belongs into a function without async,"
-                    " which runs in a thread, or behind anyio.to_thread.run_sync",
+                    "the event loop has been blocked for %.2f s: %s; move the blocking call into a function without async,"
+                    " which runs in a thread, or wrap it in anyio.to_thread.run_sync",
                     found.seconds,
                     found,
                     extra={"run_id": found.run_id, "step_path": found.path},
@@ -201,8 +201,8 @@ def expect_timeout(run: Execution, path: str, seconds: float, scope: anyio.Cance
 def _report(run: Execution, path: str, late: float, why: str) -> None:
     for stall in _going_on(run, path, late):
         logger.warning(
-            "run %s %s %.0f s ago, and still goes on: %s; it catches its cancellation, shields itself from it, or is a"
-            " thread that does not look at run_context.cancelled",
+            "run %s %s %.0f s ago, and still runs: %s; it catches its cancellation, shields itself from it, or is a"
+            " thread that does not check run_context.cancelled",
             run.id,
             why,
             late,

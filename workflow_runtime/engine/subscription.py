@@ -11,6 +11,7 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
+from ..brokers.base import Broker
 from ..core.filters import Sieve
 from ..core.lifecycle import is_end
 from ..core.position import Cursor, Position, parse_position, stored_end
@@ -22,6 +23,7 @@ from ..storage.base import BaseDb, EventRow, RunRow
 from .bus import Buffer, ReaderTooSlow
 from .execution import Execution
 from .host import find_finished, find_live
+from .relayed import Relayed
 from .stored_ends import end_event
 
 __all__ = ["Subscription"]
@@ -45,10 +47,20 @@ class Subscription:
     """
 
     def __init__(
-        self, db: BaseDb | None, run_id: str, *, after: int | str, sieve: Sieve | None, policy: str, size: int
+        self,
+        db: BaseDb | None,
+        run_id: str,
+        *,
+        after: int | str,
+        sieve: Sieve | None,
+        policy: str,
+        size: int,
+        ends_are_skipped: bool = False,  # by events_to_skip: of a run without any stored event the end comes all the same
+        broker: Broker | None = None,
     ) -> None:
         self._buffer: Buffer | None = None  # first: a refused argument must leave something to finalise
         self._run: Execution | None = None
+        self._relayed = Relayed(broker, run_id) if broker is not None and broker.relays and db is not None else None
         self.run_id = checks.identifier(run_id, "run_id", error=InputError)
         Buffer(size, policy)  # refused now, not when the run is found to be live
         self._after: Position | int | None = parse_position(after)  # None once the cursor stands there
@@ -61,6 +73,7 @@ class Subscription:
         self._last: Event | str = str(self._after)
         self._known = False
         self._done = False
+        self.ends_are_skipped = ends_are_skipped
 
     @property
     def last_event_id(self) -> str:
@@ -73,6 +86,7 @@ class Subscription:
     async def __anext__(self) -> Event:
         while not self._ready:
             if self._done:
+                await self._leave_relay()
                 raise StopAsyncIteration
             await self._more()
         self._last = event = self._ready.popleft()
@@ -85,6 +99,8 @@ class Subscription:
         events = list(self._ready)
         self._ready.clear()
         self._last = events[-1] if events else self._last
+        if self._done:
+            await self._leave_relay()
         return events
 
     async def __aenter__(self) -> Self:
@@ -99,6 +115,12 @@ class Subscription:
         """Leave. The run goes on."""
         self._done = True
         self._detach()
+        await self._leave_relay()
+
+    async def _leave_relay(self) -> None:
+        relayed, self._relayed = self._relayed, None
+        if relayed is not None:
+            await relayed.aclose()
 
     def __del__(self) -> None:
         if self._run is not None and self._buffer is not None:
@@ -113,6 +135,11 @@ class Subscription:
         if self._buffer is not None:
             await self._from_bus(self._buffer)
             return
+        if self._relayed is not None and self._relayed.leads:
+            events = await self._relayed.next(self._cursor.position, _POLL_SECONDS)
+            if events:
+                self._take(events)
+                return
         if self._db is not None and await self._from_log(self._db):
             return
         if self._done:
@@ -226,11 +253,13 @@ class Subscription:
             if row.status.is_final:
                 self._done = True
                 return
+        if self._relayed is not None and await self._relayed.joins(self._cursor.position, row):
+            return  # the log is read once more, for what came before the relay was joined
         await db.changed(self.run_id, seen=self._cursor.position.seq, timeout=_POLL_SECONDS)
 
     async def _take_end(self, db: BaseDb, row: RunRow) -> bool:
         """The log ends before the run does: ``events_to_skip`` named the last event. It comes all the same."""
-        if await db.load_events(self.run_id, limit=1):
+        if self.ends_are_skipped or await db.load_events(self.run_id, limit=1):
             self._take([await end_event(db, row)])
             return True
         if row.status.is_final:

@@ -52,8 +52,8 @@ def refuse_unreadable(
         return
     known = Unreadable.of(found[0])
     raise UnreadableError(
-        f"run {run_id!r} cannot go on here and was left as it is: {known.path or 'a value'} is a stored {known.class_name}"
-        f" that cannot be read: {known.reason}",
+        f"run {run_id!r} cannot continue in this process and was not changed: {known.path or 'a value'} is a stored"
+        f" {known.class_name} that cannot be read: {known.reason}",
         class_name=known.class_name,
         run_id=run_id,
         path=known.path,

@@ -81,7 +81,7 @@ class Sending:
                 if is_end(event):
                     return
         except Exception as error:
-            logger.info("run %s: a websocket was let go: %r", self._run.id, error)
+            logger.info("run %s: a broken websocket was detached: %r", self._run.id, error)
         finally:
             self._run.detach(self._buffer)
             self._done.set()

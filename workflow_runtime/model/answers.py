@@ -1,7 +1,7 @@
 """The answer to a requirement as plain JSON: its schema, the check, and putting it in.
 
-One vocabulary for terminals, pages, servers and tests: the names of the requirement's own fields. Which of them an answer
-has follows from what is asked:
+One vocabulary for terminals, pages, servers and tests: the names of the requirement's own fields. The kind of question
+decides which of them an answer has:
 
     confirmation      confirmed, rejection_feedback
     user_input, ask, budget   user_input
@@ -13,7 +13,7 @@ has follows from what is asked:
                       | user_feedback, with a list of labels for each question that offers options
     error             decision
 
-``confirmed: false`` declines any question but that of an error.
+``confirmed: false`` declines any question except one about an error.
 """
 
 from __future__ import annotations
@@ -164,12 +164,12 @@ def put(asked: StepRequirement, answer: Mapping[str, Any]) -> None:
 
 
 def defaults(fields: list[UserInputField] | None) -> dict[str, Any]:
-    """What the form has where a person leaves a field out."""
+    """The values of the fields that a person leaves out."""
     return {field.name: field.value for field in fields or () if field.value is not None}
 
 
 def given(answered: StepRequirement) -> dict[str, Any]:
-    """What a person put into the requirement, as the plain answer that ``put`` takes; empty while it has none."""
+    """The answer in the requirement, in the plain form that ``put`` takes; empty if it has none."""
     answer: dict[str, Any] = {}
     if answered.requires_executor_input:
         items = [_with_tools_answer(item) for item in answered.executor_requirements or ()]
@@ -195,7 +195,7 @@ def given(answered: StepRequirement) -> dict[str, Any]:
 
 
 def confirm_form(asked: StepRequirement) -> None:
-    """Fill the form with what a yes says: True where it is one bool, else the defaults. ValueError where that is not all."""
+    """Fill the form for a yes: True if it is a single bool, else the defaults. ValueError if that does not fill it."""
     properties: dict[str, Any] = _form(asked).get("properties") or {}
     is_bool = [schema.get("type") for schema in properties.values()] == ["boolean"]
     values = dict.fromkeys(properties, True) if is_bool else defaults(asked.user_input_schema)
@@ -269,7 +269,7 @@ def _executor_items(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _executor_item(item: dict[str, Any]) -> dict[str, Any]:
-    """A whole item may come back with its answer, so further fields are no mistake."""
+    """A whole item may be sent back with its answer, so further fields are allowed."""
     need = _executor_need(item)
     parts = {"id": {"const": item.get("id")}, "confirmation_note": _NOTE}
     if need == "confirmation":
@@ -291,7 +291,7 @@ def _executor_item(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choices_form(item: dict[str, Any]) -> dict[str, Any]:
-    """A list of the chosen labels under the text of each question; what has no options is answered freely."""
+    """A list of the chosen labels under the text of each question; a question without options is answered freely."""
     parts: dict[str, Any] = {}
     for asked in _told(item, "user_feedback_schema", "question"):
         labels = [option["label"] if isinstance(option, dict) else option for option in asked.get("options") or ()]
@@ -305,14 +305,14 @@ def _choices_form(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(item: dict[str, Any], name: str, key: str) -> list[dict[str, Any]]:
-    """The parts of a form that the question, or else its tool, tells in full."""
+    """Fields that the question or, failing that, its tool describes fully."""
     tool = item.get("tool_execution")
     parts = item.get(name) or (tool.get(name) if isinstance(tool, dict) else None)
     return [part for part in parts or () if isinstance(part, dict) and isinstance(part.get(key), str)]
 
 
 def _tool_form(item: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a tool asks for, as far as they are told."""
+    """The fields that a tool asks for, as far as they are described."""
     named = _told(item, "user_input_schema", "name")
     if not named:
         return _SOMETHING

@@ -1,4 +1,4 @@
-"""What a step hands out so that a stranger can send it one message, and what a sender is told of a message."""
+"""Callbacks, with which a service without credentials can send one message to a run; and the receipts of messages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["Callback", "MessageReceipt"]
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """A capability to send one message on ``topic`` to the run that made it, without credentials.
 
-    ``token`` cannot be guessed, and is good for a first use until ``expires_at`` (unix seconds). Whoever has it can use it,
-    so it belongs into an address and not into a log.
+    ``token`` cannot be guessed, and is good for a first use until ``expires_at`` (unix seconds). Everyone who knows it can
+    use it, so put it into an address and not into a log.
     """
 
     token: str
@@ -20,7 +20,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """Where a server takes it, below the address of its app."""
+        """The path at which a server accepts it, below the address of its app."""
         return f"/callbacks/{self.token}"
 
     def url(self, base: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks of what users write into constructors and calls. Each gives the value back or raises an error that names the fix.
+"""Checks of the arguments of constructors and calls. Each returns the value or raises an error that names the fix.
 
 ``where`` is put before the message ("Step 'x': "); ``error`` is the class to raise, a ValueError.
 """
@@ -51,7 +51,8 @@ def number(
     none: str | None = None,
     error: type[Exception] = BuildError,
 ) -> Any:
-    """A number between ``least`` and ``most``, both inclusive. ``none`` says what None means; without it None is refused."""
+    """A number between ``least`` and ``most``, both inclusive. ``none`` describes the meaning of None; without it None is
+    refused."""
     if value is None and none is not None:
         return value
     kind: Any = Integral if whole else Real
@@ -93,7 +94,7 @@ def seconds(
 
 
 def suggesting(init: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
-    """A constructor whose TypeError for an unknown keyword names the one that was meant. For those without ``**``."""
+    """A constructor whose TypeError for an unknown keyword suggests the nearest one. For those without ``**``."""
     code = init.__code__
     names = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
@@ -106,7 +107,7 @@ def suggesting(init: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenat
 
 
 def refuse_unknown(callee: str, keywords: Iterable[str], names: Collection[str]) -> None:
-    """TypeError for the first of ``keywords`` that is none of ``names``; it says which one was meant."""
+    """TypeError for the first of ``keywords`` that is not in ``names``; it suggests the nearest one."""
     for name in keywords:
         if name not in names:
             hint = nearest(name, [item for item in names if item != "self"])
@@ -138,7 +139,7 @@ def identifier(
 
 
 def unstorable(value: str, most: int = MOST_KEY) -> str | None:
-    """Why a database cannot hold the text as a key of at most ``most`` bytes; None where all can."""
+    """Why a database cannot store the text as a key of at most ``most`` bytes; None if all can."""
     if value.isascii() and len(value) <= most and "\0" not in value:
         return None
     if "\0" in value:

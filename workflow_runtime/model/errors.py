@@ -8,6 +8,7 @@ __all__ = [
     "AlreadyAnswered",
     "AnswersArrived",
     "AnswerRejected",
+    "BrokerError",
     "BuildError",
     "CallbackExpired",
     "CallbackNotFound",
@@ -18,9 +19,11 @@ __all__ = [
     "MessageConflict",
     "MessageRefused",
     "MessageTimeout",
+    "NeverRetry",
     "NotAwaited",
     "PlanChanged",
     "QuestionWithdrawn",
+    "RetryAfter",
     "RunCancelledError",
     "RunEnded",
     "RunExists",
@@ -179,6 +182,33 @@ class StepTimeoutError(WorkflowRuntimeError, TimeoutError):
         self.timeout = timeout
 
 
+class RetryAfter(WorkflowRuntimeError):
+    """Raised by a step: try again, in ``seconds`` seconds, as a service that is busy has asked for.
+
+    It replaces the pause of the step's ``Retry``, also where that would be shorter or longer, and counts as an exception
+    that is worth another try. The number of attempts stays the policy's; a step without one fails with it.
+    """
+
+    def __init__(self, seconds: float, message: str | None = None) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
+            raise InputError(f"RetryAfter({seconds!r}): write a number of seconds from 0 on")
+        super().__init__(message or f"try again in {seconds:g} s")
+        self.seconds = float(seconds)
+
+
+class NeverRetry(WorkflowRuntimeError):
+    """Raised by a step: another attempt is no use, whatever its ``Retry`` says. ``on_error`` decides what follows.
+
+    ``NeverRetry(error)`` fails the step with ``error`` itself, ``NeverRetry("reason")`` with this exception.
+    """
+
+    def __init__(self, error: Exception | str) -> None:
+        if not isinstance(error, (Exception, str)):
+            raise InputError(f"NeverRetry({error!r}): give an exception, or a text that says why")
+        super().__init__(str(error))
+        self.error = error if isinstance(error, Exception) else None
+
+
 class SessionNotFound(WorkflowRuntimeError, KeyError):
     """No session with this id in the database."""
 
@@ -196,6 +226,10 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
 
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
+
+
+class BrokerError(WorkflowRuntimeError):
+    """The broker cannot be reached. Nothing is lost by that: queued runs are stored, and taken later."""
 
 
 class RunExists(StorageError):

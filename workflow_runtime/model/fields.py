@@ -29,9 +29,9 @@ class UserInputField(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
 
     Attributes:
         field_type: One of str, int, float, bool, list, dict.
-        value: The default, until a person filled the form; None for no default.
-        required: Whether a field without a default has to be filled in.
-        allowed_values: What may be chosen; None: anything of the type.
+        value: The default, until a person has filled in the form; None for no default.
+        required: Whether a field without a default must be filled in.
+        allowed_values: The allowed values; None: any of the type.
     """
 
     name: str
@@ -42,7 +42,7 @@ class UserInputField(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
     allowed_values: list[Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field; ``allowed_values`` where there are some."""
+        """Every field; ``allowed_values`` if there are any."""
         names = ("name", "field_type", "description", "value", "required")
         data: dict[str, Any] = builtins({name: getattr(self, name) for name in names})
         return {**data, **builtins(self)}
@@ -64,7 +64,7 @@ class UserInputField(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
         return found[0] if found else None
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema of the value. What is not required may be null."""
+        """The JSON Schema of the value. A field that is not required may be null."""
         schema: dict[str, Any] = {}
         name = _JSON_TYPES.get(self.field_type)
         if name is not None:
@@ -130,7 +130,7 @@ def _model_fields(schema: dict[str, Any]) -> list[UserInputField]:
 
 
 def _meant(part: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """The schema that a reference, or an optional value, stands for."""
+    """The schema of a reference, or of an optional value."""
     if "$ref" in part:
         found: dict[str, Any] = root.get("$defs", {}).get(part["$ref"].rpartition("/")[2], {})
         return found

@@ -16,7 +16,7 @@ _M = TypeVar("_M", bound="Media")
 
 
 class Media(msgspec.Struct, metaclass=Suggesting, kw_only=True, omit_defaults=True):
-    """What images, audio, videos and files share. Exactly one source; ``content`` is raw bytes (text is encoded)."""
+    """The base of images, audio, videos and files. Exactly one source; ``content`` is raw bytes (text is encoded)."""
 
     url: str | None = None
     filepath: str | None = None
@@ -51,7 +51,7 @@ class Media(msgspec.Struct, metaclass=Suggesting, kw_only=True, omit_defaults=Tr
 
     @classmethod
     def from_base64(cls: type[_M], data: str, **fields: Any) -> _M:
-        """The medium whose content is base64 text ``data``."""
+        """Media decoded from base64 text."""
         return cls(content=base64.b64decode(data), **fields)
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,10 +22,10 @@ _R = TypeVar("_R", bound="_Requirement")
 
 
 class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What both kinds of requirement share: what they are about, their deadline, and their way to JSON.
+    """The base of both kinds of requirement: their subject, their deadline, and their JSON form.
 
     Times are unix seconds. ``answered_at`` is when the answer was stored, ``used_at`` when a step first used it,
-    ``withdrawn_at`` when its branch was given up, so that no answer is needed. ``timed_out``: nobody answered in time, and
+    ``withdrawn_at`` when its branch was abandoned, so that no answer is needed. ``timed_out``: the deadline passed, and
     ``on_timeout`` decided.
     """
 
@@ -60,8 +60,7 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.timeout_at is not None and datetime.now(UTC) >= self.timeout_at
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able builtins, those of ``always`` also where they are not set; ``from_dict`` reads them
-        back."""
+        """The fields as JSON-able builtins, those of ``always`` even if they are not set; ``from_dict`` reads them back."""
         data: dict[str, Any] = shown({name: getattr(self, name) for name in self.always})
         data |= shown(self)
         for name in ("step_input", "step_output"):
@@ -92,14 +91,14 @@ class _Requirement(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
-    """One open question of a paused run. Answer it with a method, then hand it to ``continue_run``.
+    """One open question of a paused run. Answer it with a method, then pass it to ``continue_run``.
 
     ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
-    one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is what is asked:
-    confirmation, user_input, route, output_review, iteration_review, executor, ask, budget or receive. Of a form that is a
-    pydantic model, ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be found by
-    that. A step that waits for a message (receive) names its ``topic``, and ``message_id`` once one came; a person may
-    answer it, too, with the message's content as the field ``value``.
+    one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is the kind of
+    question: confirmation, user_input, route, output_review, iteration_review, executor, ask, budget or receive. For a
+    form that is a pydantic model, ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it
+    can be looked up by that. A step that waits for a message (receive) names its ``topic``, and has a ``message_id`` once
+    one arrived; a person may answer it too, with the message's content as the field ``value``.
     """
 
     always = (
@@ -176,10 +175,10 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     def answer(self, data: Mapping[str, Any]) -> None:
         """Answer with plain JSON: ``{"confirmed": True}``, ``{"user_input": {"seats": 2}}``, and so on by ``schema()``.
 
-        It replaces an answer given before, and reaches the run with ``continue_run``.
+        It replaces an earlier answer, and reaches the run with ``continue_run``.
 
         Raises:
-            ValueError: It does not fit; a line for every field that is wrong. Nothing has changed.
+            ValueError: It does not fit; one line for every wrong field. Nothing has changed.
         """
         answers.put(self, answers.checked(data, self.schema(), self.step_name or self.path))
 
@@ -189,17 +188,17 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
     @property
     def reviewed_content(self) -> Any:
-        """What a review is about: the content that later steps would get, and that ``edit`` replaces. Of a container it is
-        its last leaf's. None for other questions."""
+        """The content that is reviewed: later steps would get it, and ``edit`` replaces it. For a container it is that of
+        its last leaf. None for other questions."""
         return handed_on(self.step_output) if self.step_output is not None else None
 
     # -- one kind of question ------------------------------------------------------------------------------------------
 
     def confirm(self) -> None:
-        """Say yes; to an executor, to all of its tools that wait for a yes; to a form of one bool, True.
+        """Answer yes; for an executor, to all of its tools that wait for a yes; for a form with a single bool, True.
 
         Raises:
-            ValueError: What is asked for is a form, and fields of it have no default. Nothing has changed.
+            ValueError: The question is a form, and some of its fields have no default. Nothing has changed.
         """
         if self.needs_user_input and not (
             self.requires_confirmation or self.requires_output_review or self.requires_route_selection
@@ -209,7 +208,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
         answers.confirm_executor(self, yes=True)
 
     def reject(self, feedback: str | None = None) -> None:
-        """Say no; ``feedback`` reaches the step if it is tried again, and an executor as the note of its tools."""
+        """Answer no; ``feedback`` reaches the step if it is retried, and an executor as the note of its tools."""
         self.confirmed = False
         self.rejection_feedback = feedback
         answers.confirm_executor(self, yes=False, note=feedback)
@@ -221,12 +220,12 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
         self.is_edited = True
 
     def set_user_input(self, validate: bool = True, **values: Any) -> None:
-        """Fill the form. Every wrong field is named in one ValueError, and then nothing has changed; so it is where the
-        question has no form."""
+        """Fill in the form. One ValueError names every wrong field, and nothing has changed then; a question without a form
+        raises it too."""
         if not (self.requires_user_input or self.user_input_schema or self.requires_executor_input):
             raise ValueError(
-                f"step {self.step_name or self.path!r} asks for no input; answer with confirm(), reject() or what its"
-                " schema() says"
+                f"step {self.step_name or self.path!r} asks for no input; answer with confirm(), reject(), or answer()"
+                " by its schema()"
             )
         if validate:
             self.check_user_input(values)
@@ -244,11 +243,11 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
             raise ValueError("User input validation failed:\n" + "\n".join(f"  - {line}" for line in found))
 
     def get_user_input(self, field_name: str, default: Any = None) -> Any:
-        """What was filled in under ``field_name``."""
+        """The value of the field ``field_name``."""
         return (self.user_input or {}).get(field_name, default)
 
     def select(self, *names: str) -> None:
-        """Choose routes by name; an unknown one, one named twice, or a second where one is asked for, is a ValueError."""
+        """Choose routes by name. ValueError for an unknown one, a duplicate, or a second one if only one is allowed."""
         offered = self.available_choices or []
         unknown = [name for name in names if name not in offered]
         if unknown:
@@ -269,7 +268,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
             raise ValueError(f"Step '{self.step_name}' does not allow multiple selections")
         self.select(*choices)
 
-    # -- what is missing -----------------------------------------------------------------------------------------------
+    # -- missing answers -----------------------------------------------------------------------------------------------
 
     @property
     def needs_confirmation(self) -> bool:
@@ -297,7 +296,7 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
     @property
     def is_resolved(self) -> bool:
-        """True when everything that is asked here has an answer."""
+        """True if every part of the question has an answer."""
         return not (
             self.needs_confirmation
             or self.needs_output_review
@@ -308,8 +307,8 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
 
 
 class ErrorRequirement(_Requirement, kw_only=True, omit_defaults=True, tag_field="kind", tag="error"):
-    """A step failed and a person decides: ``retry()`` or ``skip()``. Its ``kind`` is always written: it tells the two
-    requirements apart."""
+    """A step failed and a person decides: ``retry()`` or ``skip()``. Its ``kind`` is always written, because it
+    distinguishes the two classes."""
 
     always = ("step_id", "step_name", "step_index", "error_message", "error_type", "retry_count", "decision")
     error_message: str | None = None
@@ -359,7 +358,7 @@ class ErrorRequirement(_Requirement, kw_only=True, omit_defaults=True, tag_field
 
 
 class UnreadableRequirement(StepRequirement, kw_only=True, omit_defaults=True):
-    """A question whose stored bytes are damaged: it can be listed, and not be answered."""
+    """A question whose stored bytes are damaged: it can be listed, but not answered."""
 
     unreadable: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,7 +18,8 @@ class Retry(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
     """At most ``attempts`` tries in all; between two of them a pause of ``delay * backoff**(n-1)`` seconds.
 
     ``jitter`` is the fraction of the pause that is random (0 none, 1 all of it); ``max_delay`` bounds the pause;
-    ``on`` are the exception types that are worth another try; ``timeout`` bounds each attempt, in seconds.
+    ``on`` are the exception types that are worth another try, and ``when`` says of one of them whether it is (None: each
+    is); ``timeout`` bounds each attempt, in seconds. A step that raises ``RetryAfter`` or ``NeverRetry`` decides itself.
     """
 
     attempts: int = 3
@@ -27,6 +29,7 @@ class Retry(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
     max_delay: float = 30.0
     on: tuple[type[BaseException], ...] = (Exception,)
     timeout: float | None = None
+    when: Callable[[Any], bool] | None = None
 
     def __post_init__(self) -> None:
         where = "Retry: "
@@ -36,6 +39,8 @@ class Retry(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
         checks.seconds(self.delay, "delay", where, zero=True, none=None)
         checks.seconds(self.max_delay, "max_delay", where, zero=True, none=None)
         checks.seconds(self.timeout, "timeout", where)
+        if self.when is not None and not callable(self.when):
+            raise BuildError(f"Retry: when={self.when!r} must be a function that takes the exception")
         kinds: Any = self.on
         for kind in kinds if isinstance(kinds, tuple) else (kinds,):
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):

@@ -1,4 +1,4 @@
-"""Where a person is asked: the configuration of a node's guards (HumanReview, ``@pause``)."""
+"""The configuration of a node's guards (HumanReview, ``@pause``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class HumanReview(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
-    """Where a person is asked about a node. ``timeout`` is seconds; ``max_retries`` bounds reject-with-retry rounds."""
+    """The questions to a person about a node. ``timeout`` is seconds; ``max_retries`` bounds reject-with-retry rounds."""
 
     requires_confirmation: bool = False
     confirmation_message: str | None = None
@@ -66,7 +66,7 @@ def pause(
     user_input_message: str | None = None,
     user_input_schema: Any = None,
 ) -> Callable[[_F], _F]:
-    """Ask a person before the decorated function runs as a step. Arguments given to the Step itself win."""
+    """Ask a person before the decorated function runs as a step. Arguments of the Step itself override it."""
     found = {
         "name": name,
         "requires_confirmation": requires_confirmation,

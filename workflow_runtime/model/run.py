@@ -49,6 +49,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     additional_data: dict[str, Any] | None = None
     dependencies: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    tags: list[str] | None = None
     metrics: WorkflowMetrics | None = None
     events: list[Any] | None = None  # of Event; Any, since a CustomEvent is not a struct
     error: str | None = None

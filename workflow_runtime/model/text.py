@@ -1,4 +1,5 @@
-"""Values as text and as plain JSON: what a step, a person or another program reads when a value is not a string."""
+"""Values as text and as plain JSON: the form in which a step, a person or another program reads a value that is not a
+string."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ _DEEPEST = 200
 
 
 def is_model(value: Any) -> bool:
-    """True for an instance of a pydantic model. Told by its methods, so that pydantic need not be imported."""
+    """True for an instance of a pydantic model. Recognised by its methods, so that pydantic need not be imported."""
     kind = type(value)
     return lookup(kind, "model_dump_json") is not None and lookup(kind, "model_validate") is not None
 
@@ -36,7 +37,7 @@ def builtins(value: Any) -> Any:
     """``value`` as JSON-able builtins; types are not kept (see ``codec`` for that).
 
     Raises:
-        TypeError, ValueError, RecursionError: JSON has nothing for it: a key that is no text, a value within itself.
+        TypeError, ValueError, RecursionError: It has no JSON form: a key that is not text, a value that contains itself.
     """
     return msgspec.to_builtins(value, enc_hook=_hook, str_keys=True)
 
@@ -57,7 +58,7 @@ def printable(text: str) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """The message of an exception. It can always be stored, also where its class has no message to give."""
+    """The message of an exception. It can always be stored, even if its class has no message."""
     error = getattr(error, "stands_for", error)
     try:
         return printable(str(error))
@@ -76,8 +77,8 @@ def error_name(error: BaseException) -> str:
 
 
 def read_json(text: str | bytes) -> Any:
-    """JSON that somebody wrote. ValueError for what is none: also for NaN, for half a character, and for what is nested, or
-    has numbers written, larger than can be read."""
+    """Untrusted JSON. ValueError for invalid JSON, and for NaN, lone surrogates, and nesting or numbers too large to
+    read."""
     try:
         return msgspec.json.decode(str(text) if isinstance(text, str) else text)  # msgspec takes no subclass of str
     except RecursionError:
@@ -89,12 +90,12 @@ def read_json(text: str | bytes) -> Any:
 
 
 def is_something(value: Any) -> bool:
-    """Whether it is true; an Unreadable is something, whatever it is."""
+    """The truth value; an Unreadable is true, whatever it is."""
     return type(value) is Unreadable or bool(value)
 
 
 def shown(value: Any) -> Any:
-    """As ``builtins``, of any value, for people and pages: what JSON has nothing for is its text."""
+    """As ``builtins``, of any value, for people and pages: a value without a JSON form is its text."""
     try:
         return builtins(value)
     except Exception:  # whatever is in it, the rest is shown
@@ -144,7 +145,7 @@ def as_text(value: Any) -> str | None:
         if isinstance(value, (dict, list)):
             return json.dumps(value, indent=2, default=_json_default, ensure_ascii=False)
         return error_text(value) if isinstance(value, BaseException) else str(value)
-    except Exception:  # a key that is no text, a value within itself, a model that cannot say what it holds
+    except Exception:  # a key that is not text, a value that contains itself, a model that cannot be dumped
         found = shown(value)
         return found if isinstance(found, str) else json.dumps(found, indent=2, ensure_ascii=False)
 

@@ -67,7 +67,7 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
         return _seal_object(value, where, depth + 1)
     except UnserializableError:
         raise
-    except Exception as error:  # what the value's own class raises
+    except Exception as error:  # an exception of the value's own class
         raise UnserializableError(
             f"{where}: a {name_of(kind).replace(':', '.')} cannot be stored, since reading it raised"
             f" {error_name(error)}: {error_text(error)}; set all its fields first, or give them defaults",
@@ -79,7 +79,7 @@ def seal(value: Any, where: str = "value", depth: int = 0) -> Any:
 def _digits(value: int, where: str) -> str:
     try:
         return str(value)
-    except ValueError as error:  # Python writes and reads 4300 digits, unless it is told otherwise
+    except ValueError as error:  # Python writes and reads 4300 digits, unless configured otherwise
         raise UnserializableError(f"{where}: {error}", where=where, value=value) from error
 
 
@@ -120,7 +120,7 @@ def store_as_dict(kind: type[dict[Any, Any]]) -> None:
     _WRITERS[kind] = ("dict", lambda v, w, d: [[seal(k, w, d), seal(x, f"{w}[{k!r}]", d)] for k, x in v.items()])
 
 
-_Form = tuple[str, str, Callable[[Any, str, int], Any]]  # tag, name of the class, what writes the value
+_Form = tuple[str, str, Callable[[Any, str, int], Any]]  # tag, name of the class, the function that writes the value
 _forms: PerClass[_Form] = PerClass()  # what writes is one call deep: MAX_DEPTH levels must fit into Python's stack
 
 
@@ -172,7 +172,7 @@ def _form(value: Any, kind: type, where: str) -> _Form:
 
 
 def _kept(value: Unreadable) -> dict[str, Any]:
-    """What was stored, as it was."""
+    """The stored form, unchanged."""
     data = Unreadable.of(value).data
     if isinstance(data, bytes):
         return {TAG: "damaged", "v": base64.b64encode(data).decode()}
@@ -181,7 +181,7 @@ def _kept(value: Unreadable) -> dict[str, Any]:
 
 
 def _exception(error: BaseException, where: str, depth: int) -> dict[str, Any]:
-    """What an exception is made of. Where it was raised, and its causes, are not values of it."""
+    """The parts of an exception. Its traceback and its causes are not stored with it."""
     kind = type(error)
     args, state = BaseException.__dict__["args"].__get__(error), instance_dict(error, kind)
     reduce = lookup(kind, "__reduce__")

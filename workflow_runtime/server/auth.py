@@ -48,5 +48,5 @@ async def identified(found: Any) -> User:
         found = await found
     user = User(found) if isinstance(found, str) else found
     if not isinstance(user, User) or not (user.user_id or user.is_admin) or "\x00" in (user.user_id or ""):
-        raise Refused(401, "unauthenticated", "who are you? Send the credentials that this server asks for")
+        raise Refused(401, "unauthenticated", "not authenticated; send the credentials that this server expects")
     return user

@@ -81,7 +81,7 @@ class Guard:
             raise Refused(
                 403,
                 "loopback_only",
-                "this server asks nobody who they are, so it answers to loopback addresses only; give it auth=",
+                "this server has no authentication, so it serves loopback addresses only; give it auth=",
             )
         if self._hosts is not None and name not in self._hosts:
             raise Refused(403, "other_host", "this server is not known under that name")

@@ -93,6 +93,7 @@ class StartRun(Body, frozen=True, kw_only=True):
     session_state: dict[Key, Any] | None = None
     additional_data: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    tags: list[Identifier] | None = None
     dependencies: dict[str, Any] | None = None
     images: list[Image] | None = None
     videos: list[Video] | None = None
@@ -177,8 +178,14 @@ class RunQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """``tags``: texts with commas between them, all of which a run must have; ``since`` and ``until``: when it was created,
+    in unix seconds."""
+
     session_id: Identifier | None = None
     status: RunStatus | None = None
+    tags: Annotated[str, msgspec.Meta(max_length=2000, pattern=r"^[^\x00]*$")] | None = None
+    since: float | None = None
+    until: float | None = None
     limit: Limit = 50
     before: str | None = None
 

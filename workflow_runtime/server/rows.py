@@ -9,37 +9,14 @@ from typing import Any
 
 import msgspec
 
-from .. import ErrorRequirement, RunStatus, StepRequirement
-from ..model.codec import decode_run
-from ..model.unreadable import problem_of
-from ..storage.base import RequirementRow, RunRow, SessionRow
+from .. import ErrorRequirement, RunSummary, StepRequirement
+from ..engine.listing import summary_of as run_summary
+from ..storage.base import RequirementRow, SessionRow
 from .errors import Refused
 
 __all__ = ["MOST", "Page", "PendingItem", "RunSummary", "SessionSummary", "page_of", "parse_cursor", "run_summary"]
 
 MOST = 200  # rows of one page
-
-
-class RunSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One line of a list of runs. Times are unix seconds; ``attempt`` is the epoch, ``last_seq`` the newest event's;
-    ``unreadable`` says what of the run cannot be read here, and why."""
-
-    run_id: str
-    session_id: str
-    workflow_id: str | None = None
-    workflow_name: str | None = None
-    user_id: str | None = None
-    status: RunStatus
-    created_at: float
-    updated_at: float
-    attempt: int = 1
-    last_seq: int = 0
-    parent_run_id: str | None = None
-    forked_from: str | None = None
-    input: Any = None
-    content: Any = None
-    error: str | None = None
-    unreadable: str | None = None
 
 
 class SessionSummary(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -70,29 +47,6 @@ class Page(msgspec.Struct, kw_only=True):
 
     items: list[Any]
     next: str | None = None
-
-
-def run_summary(row: RunRow, left_alone: str | None = None) -> RunSummary:
-    """``left_alone``: why a run that is not over does not go on."""
-    output = decode_run(row.data, row)
-    return RunSummary(
-        run_id=row.run_id,
-        session_id=row.session_id,
-        workflow_id=row.workflow_id,
-        workflow_name=row.workflow_name,
-        user_id=row.user_id,
-        status=row.status,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        attempt=row.attempt,
-        last_seq=row.seq,
-        parent_run_id=row.parent_run_id,
-        forked_from=row.forked_from,
-        input=output.input,
-        content=output.content,
-        error=output.error,
-        unreadable=(None if row.status.is_final else left_alone) or problem_of(output),
-    )
 
 
 def session_summary(row: SessionRow) -> SessionSummary:

@@ -24,7 +24,7 @@ def refuse_open_door(host: str, has_auth: bool) -> None:
     """ValueError for an address that others can reach, where nobody is asked who they are."""
     if not has_auth and not is_loopback(host):
         raise ValueError(
-            f"{host} can be reached from other machines, so callers have to say who they are: give --auth module:name"
+            f"{host} can be reached from other machines, so callers have to authenticate: give --auth module:name"
             " (a function of the request, or a JwtAuth), or --jwt with WFR_JWT_KEY set; or stay on --host 127.0.0.1"
         )
 

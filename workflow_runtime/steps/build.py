@@ -1,4 +1,4 @@
-"""From what the user wrote to a Plan: every declaration becomes a node with its place; mistakes are found here."""
+"""From declarations to a Plan: every declaration becomes a node with its position; mistakes are found here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def build_plan(
     steps may share a name; their paths differ by position anyway.
 
     Raises:
-        BuildError: A thing that is no step, two executors, duplicate names, a parameter that nobody supplies.
+        BuildError: An object that is not a step, two executors, duplicate names, a parameter that cannot be injected.
     """
     if isinstance(steps, Steps):
         steps = [steps] if steps.human_review.asked else steps.steps
@@ -97,7 +97,7 @@ class _Builder:
         if isinstance(declared, Step):
             inner = self.inner_plan(declared.workflow) if declared.workflow is not None else None
             step = declared.node_class(declared, inner, **place)
-            # Agents and teams are given a run_context by any signature that takes it.
+            # Agents and teams get a run_context if their signature has one.
             asks = step.binding.asks_for("run_context") if step.binding is not None else inner is None
             self.hosted = self.hosted or asks or (inner is not None and inner.hosted)
             self.nesting = max(self.nesting, inner.nesting + 1 if inner is not None else 0)

@@ -1,4 +1,4 @@
-"""What a node may ask of the engine. The engine's ``Frame`` satisfies it; no more of the engine is visible here."""
+"""The engine as nodes see it. The engine's ``Frame`` satisfies it; no more of the engine is visible here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Frame(Protocol):
     def recorded(self, path: str) -> Record | None: ...
 
     def below(self, path: str, parent: str | None = None) -> Frame:
-        """The frame of the children of the container at ``path``; ``parent`` where their parent's id is another."""
+        """The frame of the children of the container at ``path``; ``parent``: the id of their parent, if it is another."""
         ...
 
     def apart(self, *, shared: bool = False) -> Frame:
@@ -43,19 +43,19 @@ class Frame(Protocol):
         """Publish that a step has started."""
 
     def keep(self, output: StepOutput) -> StepOutput:
-        """``output``, whose content stands in the record of the run, whatever later steps do to it."""
+        """``output``, whose recorded content does not change, whatever later steps do to it."""
         ...
 
     @property
     def is_watched(self) -> bool:
-        """Whether the run's process has died, so that a step is to be ``watched`` before it begins."""
+        """Whether the run's process has died, so that a step must be ``watched`` before it begins."""
         ...
 
     async def watched(self, path: str) -> None:
         """Store that the step at ``path`` is about to begin."""
 
     def completed(self, node: Node, path: str, output: StepOutput, *, told: bool) -> None:
-        """Publish that a step is done, and with ``told`` before that its output as an event of its own."""
+        """Publish that a step is done, and with ``told``, before that, its output as a separate event."""
 
     def revised(self, node: Node, path: str, output: StepOutput) -> None:
         """Publish the output that a person put in the place of the one that was published."""
@@ -64,29 +64,29 @@ class Frame(Protocol):
         """Wait for readers that the run must not outrun."""
 
     def enter(self, node: Node, path: str, decision: Any = None, attempt: int | None = None) -> None:
-        """Note in the journal that the node was entered and what it decided; None keeps the attempt that is known."""
+        """Record in the journal that the node was entered, and its decision; None keeps the known attempt."""
 
     def refuse_blocked(self, path: str) -> None:
-        """Raise Suspended when the step waits in its middle for an answer that is not there."""
+        """Raise Suspended if the step waits mid-step for a missing answer."""
         ...
 
     def try_again(self, node: Node, path: str, attempt: int) -> None:
-        """The step begins its attempt ``attempt``: what the one before said does not count, and a step that is to be
-        entered again goes on in this attempt."""
+        """The step begins its attempt ``attempt``: the output of the one before does not count, and a step that is entered
+        again continues in this attempt."""
 
     def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
         """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
 
     def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
         """Keep the traceback with the run, and write the step, its path, the attempt and the run onto the exception.
-        Nothing is noted where a step inside failed with it."""
+        Nothing is recorded if a step inside failed with it."""
 
     def log_failure(self, path: str, error: Exception, outcome: str) -> None:
         """Log a failure that does not fail the run, with its traceback."""
 
     def failed(self, node: Node, path: str, error: Exception, kind: str) -> None:
-        """The node fails the run with ``error``, unless what is around it goes on. Nothing is kept for a container in
-        which a step failed with it. ``kind`` is the type of its output."""
+        """The node fails the run with ``error``, unless a container around it continues. Nothing is recorded for a
+        container in which a step failed with it. ``kind`` is the type of its output."""
 
     async def checkpoint(self) -> None:
         """A milestone: let the recorder commit, as the durability asks for, and let readers catch up."""
@@ -104,11 +104,11 @@ class Frame(Protocol):
         ...
 
     async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:
-        """Call a condition, selector or end condition, injected by name; what it returns is awaited if need be."""
+        """Call a condition, selector or end condition, injected by name; its result is awaited if necessary."""
         ...
 
     def variables(self, step_input: StepInput, choices: list[str] | None = None) -> dict[str, Any]:
-        """What a CEL expression can name here."""
+        """The names for a CEL expression here."""
         ...
 
     @property
@@ -133,21 +133,21 @@ class Frame(Protocol):
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
         """Run the branches, by path, at once; outputs in their order, None for a loser that was cancelled and for one that
-        had no place before another said ``stop``."""
+        had not started before another returned ``stop``."""
         ...
 
     def ask_before(self, node: Node, path: str, flow: Flow, **question: Any) -> Verdict:
-        """The answer to a question that stands before the node; Suspended while there is none."""
+        """The answer to a question before the node; raises Suspended while there is none."""
         ...
 
     async def wants_review(self, path: str, tag: str, review: HumanReview, output: StepOutput) -> bool:
-        """False when the review's predicate is content with the output; a question once asked stays asked."""
+        """False if the review's predicate accepts the output; a question that was asked stays open."""
         ...
 
     def ask_after(self, node: Node, path: str, tag: str, output: StepOutput, rounds: int, **question: Any) -> Verdict:
-        """The answer to the review of an output; Suspended while there is none."""
+        """The answer to the review of an output; raises Suspended while there is none."""
         ...
 
     def ask_error(self, node: Node, path: str, failure: dict[str, Any]) -> Verdict:
-        """The decision about a failed step; Suspended while there is none."""
+        """The decision about a failed step; raises Suspended while there is none."""
         ...

@@ -26,12 +26,12 @@ __all__ = ["Map", "MapNode", "Parallel", "ParallelNode"]
 
 
 class Parallel:
-    """Branches that run at the same time. Results stand in declared order in every mode.
+    """Concurrent branches. Results are in declared order in every mode.
 
     Args:
         *steps: The branches. A first positional text is the name.
         max_concurrency: At most so many at once.
-        wait_for: "all", "first", or how many successes are enough; the others are cancelled and leave no result.
+        wait_for: "all", "first", or a number of successes; then the others are cancelled and leave no result.
         fail_fast: The first failing branch cancels its siblings (True), or all finish and all failures are reported.
         timeout: Seconds for all of it.
     """
@@ -78,8 +78,8 @@ class Map:
     """One instance of ``step`` per item, at the same time; outputs in item order.
 
     Args:
-        step: What runs for each item: any step, with the item as its ``step_input.input``.
-        over: Where the items come from: a callable (injected by name like a step function), or a dotted path such as
+        step: The step to run for each item: any step, with the item as its ``step_input.input``.
+        over: The source of the items: a callable (injected by name like a step function), or a dotted path such as
             "input.files", "previous" or "session_state.todo".
         max_concurrency: At most so many at once.
     """

@@ -15,13 +15,14 @@ from ..model import checks
 from ..model import events as ev
 from ..model.budget import Budget
 from ..model.enums import OnError
-from ..model.errors import BudgetExceeded, BuildError, StepTimeoutError, StorageError
+from ..model.errors import BuildError, StepTimeoutError, StorageError
 from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput, branching, deepest, handed_on, last_effective, last_made
 from ..model.text import as_text, error_name, error_text
 from .frame import Frame
+from .retrying import failure_of, pause_of, retries
 from .reviewing import reviewed
 from .signals import Rejected
 
@@ -42,6 +43,8 @@ class Step:
         max_retries: Further attempts after the first, with exponential back-off and jitter.
         retry: All of the retry policy; replaces ``max_retries``.
         timeout: Seconds for all attempts together; ends as StepTimeoutError.
+        idle_timeout: Seconds that an attempt may publish nothing: no chunk, event, progress or ``run_context.heartbeat()``.
+            It then fails with a TimeoutError, which may be retried. Waiting for people and messages does not count.
         on_error: "fail" (the run fails), "skip" (recorded as failed, the run continues) or "pause" (a person decides).
         offload: Run a synchronous function in a worker thread (True) or on the event loop (False).
         add_workflow_history: Give this step the session's earlier runs: an agent before its message, a function through
@@ -95,6 +98,7 @@ class Step:
         durable: bool | None = None,
         executor_options: Mapping[str, Any] | None = None,
         budget: Budget | None = None,
+        idle_timeout: float | None = None,
     ) -> None:
         checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
@@ -117,6 +121,7 @@ class Step:
         self.executor_options = checks.mapping(executor_options, "executor_options", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
         self.budget = checks.budget(budget, where)
+        self.idle_timeout = checks.seconds(idle_timeout, "idle_timeout", where)
         if retry is not None and not isinstance(retry, Retry):
             raise BuildError(f"{where}retry={retry!r} must be a Retry; write retry=Retry(attempts=...)")
         checks.number(max_retries, "max_retries", where, least=0, whole=True)
@@ -322,10 +327,10 @@ class StepNode(Node):
             except Exception as error:
                 if isinstance(error, StepTimeoutError) and error.path == path:
                     raise
-                if self.retry is not None and attempt < self.retry.attempts and self._retries(error):
+                if retries(self.retry, error, attempt):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
                 else:
-                    done = await self._failed(frame, path, error, attempt, started)
+                    done = await self._failed(frame, path, failure_of(error), attempt, started)
                     if done is not None:
                         return done
                 attempt += 1
@@ -339,15 +344,9 @@ class StepNode(Node):
         await frame.checkpoint()
         return output
 
-    def _retries(self, error: Exception) -> bool:
-        assert self.retry is not None
-        if isinstance(error, BudgetExceeded):
-            return False
-        return isinstance(error, self.retry.on) or isinstance(getattr(error, "stands_for", None), self.retry.on)
-
     async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
         assert self.retry is not None
-        delay = self.retry.pause(attempt, frame.random())
+        delay = pause_of(self.retry, error, attempt, frame.random())
         frame.note_failure(self, path, error, attempt)
         frame.emit(
             ev.StepRetryEvent,

@@ -8,8 +8,8 @@ each checked by ``workflow_runtime.testing.DbContract``:
    its owner is another (a run without an owner has no other one). No write lowers a stored attempt.
 3. A session patch is refused with ``ConcurrentWrite``, and nothing of the batch is written, when the stored bytes of
    one of its keys are not the ``expected`` ones. Other keys of the session merge silently.
-4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise.
-   A user of None was not said: it is no other user, and takes nobody's session away.
+4. A session of another user is refused with ``SessionOwnerError``; a run id that exists in another session likewise. A
+   ``user_id`` of None means unspecified: it is not another user, and does not change the owner of a session.
 5. Rows are appended or replaced by key; no call's cost grows with the number of runs of a session.
 6. ``answer`` is a compare-and-set: the first answer wins, every later one raises ``AlreadyAnswered``. It,
    ``request_cancel`` and ``send`` leave a signal for the run in the same transaction.
@@ -17,14 +17,14 @@ each checked by ``workflow_runtime.testing.DbContract``:
 8. Errors of the driver become ``StorageError`` (chained); cancellation is re-raised, and a commit that was cancelled
    has either happened wholly or not at all.
 9. Every call may come from any task of any event loop, also from several loops in several threads.
-10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run that
-   somebody wants cancelled is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while
-   one of the questions it ``waits_for`` is answered, or a message has come that it has not seen (``AnswersArrived``).
+10. An ended run keeps its end: a fenced run row is refused with ``Fenced`` where the stored run has ended. A run with a
+    request to cancel is not stored as COMPLETED, PAUSED or ERROR (``CancelRequested``), and none as PAUSED while one of the
+    questions it ``waits_for`` is answered, or a message has come that it has not seen (``AnswersArrived``).
 11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
-   now, and it alone says whether a lease has run out. A server uses its own clock, a file or memory the clock it was
-   given. All other times are those of the caller, and are only stored and compared with each other.
-12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which
-   they are stored: whoever has read up to a number finds all later ones behind it.
+    now, and it alone decides whether a lease has expired. A server uses its own clock, a file or memory the clock it was
+    given. All other times are those of the caller, and are only stored and compared with each other.
+12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
+    are stored: a reader that has read up to a number finds all later ones after it.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class RunRow(msgspec.Struct, kw_only=True):
     (None: until ``lease_until``, as it is). ``expired`` is read only: whether the lease had run out by the database's clock
     when the row was read.
 
+    ``tags`` is written only, by the commit that creates the run; ``RunFilter.tags`` finds it by them.
+
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
@@ -111,6 +113,7 @@ class RunRow(msgspec.Struct, kw_only=True):
     forked_from: str | None = None
     deaths: int = 0
     reserved: bool = False
+    tags: Sequence[str] = ()
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
@@ -119,7 +122,7 @@ class RunRow(msgspec.Struct, kw_only=True):
 
 
 class StepRow(msgspec.Struct, kw_only=True):
-    """One entry of the journal: what is known of the node at ``path``. Replaced by key (run_id, path).
+    """One entry of the journal: the record of the node at ``path``. Replaced by key (run_id, path).
 
     ``position`` orders the rows of a run by their first write (rows of one position by path); a replaced row keeps its
     first. ``data`` is an encoded outcome, ``state`` the encoded
@@ -153,9 +156,9 @@ class EventRow(msgspec.Struct, kw_only=True):
 class RequirementRow(msgspec.Struct, kw_only=True):
     """One question of a run. Key (run_id, requirement_id). It is open while ``answered_at`` and ``withdrawn_at`` are None.
 
-    ``used_at`` is when a step first used the answer, ``withdrawn_at`` when the question's branch was given up. A commit
-    sets both as they are in its row, but it does not open an answered question again: of a row without an answer it
-    leaves out ``data`` and ``answered_at`` where the stored one has an answer.
+    ``used_at`` is when a step first used the answer, ``withdrawn_at`` when the question's branch was abandoned. A commit
+    sets both as they are in its row, but it does not open an answered question again: of a row without an answer it leaves
+    out ``data`` and ``answered_at`` where the stored one has an answer.
     """
 
     run_id: str
@@ -174,7 +177,7 @@ class RequirementRow(msgspec.Struct, kw_only=True):
 
 
 class SignalRow(msgspec.Struct, kw_only=True):
-    """What another process wants of a run: a reason to look, never the only place where a fact is stored.
+    """A notice from another process to a run: a reason to look, never the only place where a fact is stored.
 
     ``kind`` is "cancel", "answered" or "message". ``number`` is given by the database and grows with each signal.
     """
@@ -187,7 +190,7 @@ class SignalRow(msgspec.Struct, kw_only=True):
 
 
 RECEIVES = "receive:"
-"""The beginning of the ``kind`` of a requirement that waits for a message; behind it stands the topic."""
+"""The beginning of the ``kind`` of a requirement that waits for a message; the topic follows."""
 
 
 class MessageRow(msgspec.Struct, kw_only=True):
@@ -207,8 +210,9 @@ class MessageRow(msgspec.Struct, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``send`` did. ``number`` is the message's place among those of its run, ``created_at`` when it was stored first;
-    ``repeated``: it had been stored before, and nothing has changed. ``awaited``: the run was waiting for its topic."""
+    """The result of ``send``. ``number`` is the message's position among those of its run, ``created_at`` when it was
+    stored first; ``repeated``: it had been stored before, and nothing has changed. ``awaited``: the run was waiting for its
+    topic."""
 
     number: int
     created_at: float
@@ -234,7 +238,7 @@ class SessionRow(msgspec.Struct, kw_only=True):
 
 
 class SessionPatch(msgspec.Struct, kw_only=True):
-    """What a commit changes of a session; the session is made if it is not there. None leaves a column as it is.
+    """The changes of a commit to a session; the session is created if it does not exist. None leaves a column as it is.
 
     ``state`` maps changed keys to encoded values, None deletes the key. ``expected`` maps the same keys to the bytes
     that the writer believes to be stored (None or missing: no such key). ``metrics`` are counters that are added to
@@ -263,9 +267,9 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, kw_only=True):
-    """What is committed together. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
-    otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of
-    the questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
+    """The content of one commit. ``statuses``: the stored run must be in one of these (None: any, or not there yet);
+    otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of the
+    questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
     ``messages_seen``: the number of the last message that the run has seen (None: it waits for none); if there is a later
     one, likewise."""
 
@@ -294,8 +298,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseState(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a renewal: is the lease still ours, and does somebody want the run cancelled? ``renewed`` is False where
-    it is ours, but somebody was writing the run: try again soon."""
+    """The answer to a renewal: is the lease still ours, and is there a request to cancel the run? ``renewed`` is False
+    where it is ours, but the run was being written: try again soon."""
 
     held: bool
     cancel_requested: bool = False
@@ -322,8 +326,8 @@ class QueueRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DbReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a database says of itself. ``place`` has no password; ``version`` is that of its schema (0: it has none);
-    ``size`` in bytes, None where it is not known. ``problems``: damage, each with what to do; empty where all is well."""
+    """The report of a database. ``place`` has no password; ``version`` is that of its schema (0: it has none); ``size`` in
+    bytes, None where it is not known. ``problems``: damage, each with its fix; empty if there are none."""
 
     place: str
     engine: str
@@ -334,7 +338,9 @@ class DbReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list; None means any. ``expired``: only runs whose lease has run out, by the database's clock, and
-    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that nobody has taken."""
+    ``expired_within``: not more than so many seconds ago. ``signalled``: only runs with a signal that was not taken yet.
+    ``tags``: only runs that have all of these. ``since`` and ``until``: ``created_at`` from the one on, and before the
+    other."""
 
     session_id: str | None = None
     user_id: str | None = None
@@ -344,10 +350,13 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool = False
     expired_within: float | None = None
     signalled: bool = False
+    tags: frozenset[str] = frozenset()
+    since: float | None = None
+    until: float | None = None
 
 
 class BaseDb(ABC):
-    """What the engine needs of a database. ``open`` is idempotent and is called by every other method's first use."""
+    """The database contract of the engine. ``open`` is idempotent and is called by every other method's first use."""
 
     contract = 1
     """Which version of this contract the class keeps: ``CONTRACT``, once it passes ``testing.DbContract``."""
@@ -360,19 +369,19 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Finish what was submitted, then let go of everything. The object can be opened again."""
+        """Finish the submitted calls, then release everything. The object can be opened again."""
 
     async def exists(self) -> bool:
         """Whether there is something to open; False where ``open`` would begin a new database."""
         return True
 
     async def check(self) -> DbReport:
-        """Look for damage below the rows; may read all that is stored. A database that can tell nothing says its name."""
+        """Look for damage below the rows; may read all that is stored. A database without checks reports its name only."""
         return DbReport(place=self.id, engine=type(self).__name__)
 
     async def vacuum(self) -> int | None:
-        """Give the space of deleted rows back to the disk; may take long, and others may wait. The bytes that went back,
-        None where the database has no such thing."""
+        """Return the space of deleted rows to the disk; may take long, and others may wait. Returns the number of bytes,
+        None if the database does not support it."""
         return None
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -444,8 +453,8 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
-        """Queue a run again that was claimed and of which nothing has been done. False, and nothing has changed, where the
-        run is not this owner's at this attempt any more, or had no queue."""
+        """Queue a claimed run again that has not started yet. False, and nothing has changed, where the run is not this
+        owner's at this attempt any more, or had no queue."""
 
     @abstractmethod
     async def reschedule(self, run_id: str, *, not_before: float | None) -> bool:
@@ -463,8 +472,8 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def take_signals(self, owner: str) -> list[SignalRow]:
-        """The signals for this owner's PENDING and RUNNING runs that nobody has taken, oldest first. Each is given once.
-        Writes only when there are any."""
+        """The signals for this owner's PENDING and RUNNING runs that were not taken yet, oldest first. Each is returned
+        once. Writes only if there are any."""
 
     @abstractmethod
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
@@ -472,7 +481,7 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def release(self, name: str, *, owner: str) -> None:
-        """Let go of the named lock if it is this owner's."""
+        """Release the named lock if it is this owner's."""
 
     @abstractmethod
     async def discard(self, run_id: str) -> bool:
@@ -482,9 +491,9 @@ class BaseDb(ABC):
     async def delete_session(self, session_id: str, *, now: float | None = None) -> bool:
         """Delete the session with its state, runs, steps, events and requirements. False when there was none.
 
-        All of it is gone at once for everybody else, whatever its size. With ``now`` the deletion is remembered: runs of the
-        session that were ``created_at`` before it are refused with ``Fenced`` when they are first stored. Deletions that
-        are a week older than ``now`` are forgotten."""
+        All of it disappears at once for other callers, whatever its size. With ``now`` the deletion is remembered: runs of
+        the session that were ``created_at`` before it are refused with ``Fenced`` when they are first stored. Deletions
+        that are a week older than ``now`` are forgotten."""
 
     @abstractmethod
     async def prune(

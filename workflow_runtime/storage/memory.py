@@ -35,6 +35,7 @@ from .base import (
     SignalRow,
     StepRow,
 )
+from .memory_questions import OpenQuestions
 from .memory_tables import Ordered, RunTable
 from .watch import Watch
 
@@ -63,8 +64,7 @@ class InMemoryDb(BaseDb):
         self._runs = RunTable()
         self._sessions: dict[str, SessionRow] = {}
         self._session_order = Ordered()
-        # Open questions by the number of their creation: the order in which they are listed.
-        self._open: dict[tuple[str, str], None] = {}
+        self._open = OpenQuestions()
         self._locks: dict[str, tuple[str, float]] = {}
         self._deletions: dict[str, float] = {}
 
@@ -142,11 +142,11 @@ class InMemoryDb(BaseDb):
     def _put_requirement(self, row: RequirementRow) -> None:
         run = self._runs.ensure(row.run_id)
         run.put_requirement(row)
-        key = (row.run_id, row.requirement_id)
-        if rules.is_open(run.requirements[row.requirement_id]):
-            self._open[key] = None
+        stored = run.requirements[row.requirement_id]
+        if rules.is_open(stored):
+            self._open.add(stored)
         else:
-            self._open.pop(key, None)
+            self._open.remove(row.run_id, row.requirement_id)
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         with self._lock:
@@ -167,7 +167,7 @@ class InMemoryDb(BaseDb):
         for row in rows:
             key = (row.run_id, row.requirement_id)
             found[key].data, found[key].answered_at = row.data, row.answered_at
-            self._open.pop(key, None)
+            self._open.remove(*key)
             run = self._runs.by_id[row.run_id]
             run.touched = 0 if run.row is None else run.row.seq
 
@@ -333,7 +333,7 @@ class InMemoryDb(BaseDb):
 
     def _delete_run(self, run_id: str) -> None:
         for requirement_id in self._runs.by_id[run_id].requirements:
-            self._open.pop((run_id, requirement_id), None)
+            self._open.remove(run_id, requirement_id)
         self._runs.delete(run_id)
 
     async def prune(
@@ -416,18 +416,21 @@ class InMemoryDb(BaseDb):
         after: tuple[float, str] | None = None,
     ) -> list[RequirementRow]:
         with self._lock:
-            found = [
+            scope = session_id, user_id, workflow_id
+            names = self._open.oldest_first(*scope, after) if due_before is None else self._open.due(*scope, due_before)
+            found = (
                 copy(row)
-                for row in (self._runs.by_id[run_id].requirements[name] for run_id, name in self._open)
+                for row in (self._runs.by_id[run_id].requirements[name] for run_id, name in names)
                 if (run := self._runs.row(row.run_id)) is not None
                 and run.status in _ASKING
                 and session_id in (None, row.session_id)
                 and user_id in (None, row.user_id)
                 and workflow_id in (None, row.workflow_id)
-                and (due_before is None or (row.timeout_at is not None and row.timeout_at <= due_before))
                 and (after is None or (row.created_at, row.requirement_id) > after)
-            ]
-        return sorted(found, key=lambda row: (row.created_at, row.requirement_id))[:limit]
+            )
+            if due_before is None:
+                return list(islice(found, limit))
+            return sorted(found, key=lambda row: (row.created_at, row.requirement_id))[:limit]
 
     async def load_session(self, session_id: str) -> SessionRow | None:
         with self._lock:

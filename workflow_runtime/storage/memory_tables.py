@@ -1,4 +1,4 @@
-"""What ``InMemoryDb`` keeps of a run, and the orders in which runs and sessions are listed."""
+"""The tables of ``InMemoryDb``, and the orders in which runs and sessions are listed."""
 
 from __future__ import annotations
 
@@ -48,20 +48,21 @@ class Ordered:
 
 
 class StoredRun:
-    """One run's rows. ``row`` is None where only steps, events or questions were written so far."""
+    """One run's rows. ``row`` is None if only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "touched")
+    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "tags", "touched")
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
         self.touched = 0
-        self.mark = 0  # what ``prune`` has deleted of it
+        self.tags: frozenset[str] = frozenset()
+        self.mark = 0  # the kinds of events that ``prune`` has deleted
         self.steps: dict[str, StepRow] = {}
         self.events: list[EventRow] = []
         self._seqs: list[int] = []
         self.requirements: dict[str, RequirementRow] = {}
         self.messages: dict[str, MessageRow] = {}  # by id, in the order of their numbers
-        self.signals: list[SignalRow] = []  # that nobody has taken
+        self.signals: list[SignalRow] = []  # that were not taken yet
 
     @property
     def is_empty(self) -> bool:
@@ -90,7 +91,7 @@ class StoredRun:
         self.requirements[row.requirement_id] = requirement_to_store(old, row)
 
     def events_after(self, after: int, limit: int) -> list[EventRow]:
-        # Rows do not overlap, so at most one of those that start at or before ``after`` ends behind it.
+        # Rows do not overlap, so at most one of those that start at or before ``after`` ends after it.
         at = bisect_right(self._seqs, after)
         if at and self.events[at - 1].last_seq > after:
             at -= 1
@@ -136,6 +137,9 @@ class RunTable:
         """Store ``row`` (the caller gives it away)."""
         run = self.ensure(row.run_id)
         old, run.row = run.row, row
+        if old is None:
+            run.tags = frozenset(row.tags)
+        row.tags = ()
         if old is None or row.seq <= old.seq:
             run.touched = row.seq
         if old is not None:
@@ -186,7 +190,7 @@ class RunTable:
             (ended.add if there else ended.remove)((row.updated_at, row.run_id))
 
     def set_mark(self, run_id: str, mark: int) -> None:
-        """Note what has been deleted of a run."""
+        """Record which events of a run were deleted."""
         self._set_mark(self.by_id[run_id], mark)
 
     def _set_mark(self, run: StoredRun, mark: int) -> None:
@@ -217,7 +221,7 @@ class RunTable:
         self._signalled[signal.run_id] = None
 
     def take_signals(self, run_id: str) -> list[SignalRow]:
-        """The signals that nobody has taken of one run, handed out once."""
+        """The signals of one run that were not taken yet; each is returned once."""
         self._signalled.pop(run_id, None)
         run = self.by_id.get(run_id)
         if run is None:
@@ -269,7 +273,9 @@ class RunTable:
         listed = (self._live if live else self._all).get(where.session_id)
         for run_id in () if listed is None else listed.newest_first(before):
             row = self.by_id[run_id].row
-            if row is not None and matches(row, where, now) and (not where.signalled or run_id in self._signalled):
+            if row is None or not matches(row, where, now) or not where.tags <= self.by_id[run_id].tags:
+                continue
+            if not where.signalled or run_id in self._signalled:
                 yield row
 
     def _list(self, row: RunRow) -> None:

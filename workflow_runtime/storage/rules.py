@@ -1,6 +1,7 @@
-"""What a write may do and what it leaves behind: pure functions that every backend calls, so the rules exist once.
+"""The rules of a write and its resulting rows: pure functions that every backend calls, so the rules exist once.
 
-A backend loads what is stored, asks here, and writes what it is told; a refusal is raised before anything was written.
+A backend loads the stored rows, calls these functions, and writes their results; a refusal is raised before anything was
+written.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ __all__ = [
     "check_message",
     "claimed",
     "decide",
+    "deleted",
     "discardable",
     "expired",
     "is_due",
@@ -100,7 +102,7 @@ RECHECK = 0.25
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a backend writes for a batch: the rows as they will stand. None: that table is not touched."""
+    """The rows that a backend writes for a batch. None: that table is not written."""
 
     run: RunRow | None
     session: SessionRow | None
@@ -120,11 +122,11 @@ def subject(batch: Batch) -> str | None:
 
 
 def session_to_load(batch: Batch, run: RunRow | None) -> str | None:
-    """The session that ``decide`` has to see, given the stored row of ``subject(batch)``; None: it needs none."""
+    """The session that ``decide`` needs, given the stored row of ``subject(batch)``; None: it needs none."""
     if batch.session is not None:
         return batch.session.session_id
     row = batch.run
-    # Whose the session is was checked when the run was first stored.
+    # The owner of the session was checked when the run was first stored.
     return None if row is None or (run is not None and run.user_id == row.user_id) else row.session_id
 
 
@@ -147,7 +149,7 @@ def queue_of(key: str) -> str | None:
 
 
 def wakes(batch: Batch) -> set[str]:
-    """Whatever somebody may watch that a commit of ``batch`` concerns: runs, and the queue of a new one."""
+    """The watched keys that a commit of ``batch`` may concern: runs, and the queue of a new one."""
     found = run_ids(batch)
     if batch.run is not None and batch.create and batch.run.queue is not None and is_queued(batch.run):
         found.add(queue_key(batch.run.queue))
@@ -155,7 +157,7 @@ def wakes(batch: Batch) -> set[str]:
 
 
 def is_queued(row: RunRow) -> bool:
-    """Whether the run waits for somebody to take it (``claim_next``)."""
+    """Whether the run is queued (``claim_next`` may take it)."""
     return row.queue is not None and row.owner is None and row.status is RunStatus.PENDING
 
 
@@ -165,7 +167,7 @@ def is_due(row: RunRow, now: float) -> bool:
 
 
 def put_back(stored: RunRow | None, fence: Fence, not_before: float | None) -> RunRow | None:
-    """The row after a claimed run was queued again, or None where it is not that owner's any more."""
+    """The row after a claimed run was queued again, or None if it is not that owner's any more."""
     if stored is None or stored.queue is None or stored.status not in ACTIVE or not renewed(stored, fence).held:
         return None
     new = copy(stored)
@@ -194,6 +196,13 @@ def queue_rows(runs: Iterable[RunRow], now: float) -> list[QueueRow]:
     return [found[name] for name in sorted(found)]
 
 
+def deleted(session_id: str, run_id: str) -> Fenced:
+    """What a run is refused with whose session was deleted while it was at work."""
+    return Fenced(
+        f"session {session_id!r} was deleted after run {run_id!r} began, so the run is not stored; start it again"
+    )
+
+
 def decide(
     batch: Batch,
     *,
@@ -206,7 +215,7 @@ def decide(
     deleted_at: float | None = None,
     now: float = 0.0,
 ) -> Verdict:
-    """Whether ``batch`` may be written, and the run and session rows that it leaves.
+    """Whether ``batch`` may be written, and the resulting run and session rows.
 
     Args:
         batch: What is to be written.
@@ -241,10 +250,7 @@ def decide(
         if row is not None and run is not None and run.status.is_final:
             raise Fenced(f"run {row.run_id!r} has ended as {run.status}; its end stands")
     if row is not None and run is None and deleted_at is not None and row.created_at < deleted_at:
-        raise Fenced(
-            f"session {row.session_id!r} was deleted after run {row.run_id!r} began, so the run is not stored;"
-            " start it again"
-        )
+        raise deleted(row.session_id, row.run_id)
     if batch.statuses is not None and (run is None or run.status not in batch.statuses):
         found = "is not stored" if run is None else f"is {run.status}"
         wanted = " or ".join(sorted(str(status) for status in batch.statuses))
@@ -270,7 +276,7 @@ def decide(
 
 
 def _check_fence(fence: Fence, stored: RunRow | None) -> None:
-    # No owner is not another owner: a paused or finished run is nobody's, and its last attempt may still write.
+    # No owner is not another owner: a paused or finished run has none, and its last attempt may still write.
     if stored is None:
         raise Fenced(f"run {fence.run_id!r} is not stored any more: it was deleted or pruned; stop working on it")
     if stored.attempt > fence.attempt:
@@ -282,7 +288,7 @@ def _check_fence(fence: Fence, stored: RunRow | None) -> None:
 
 
 def _check_owner(batch: Batch, run: RunRow | None, session: SessionRow | None) -> None:
-    # A user of None was not said, which is not the same as another user.
+    # ``user_id=None`` means unspecified, not another user.
     row, patch = batch.run, batch.session
     if row is not None and patch is not None and row.session_id != patch.session_id:
         raise StorageError(
@@ -394,7 +400,7 @@ def expired(row: RunRow, now: float) -> bool:
 
 
 def renewed(stored: RunRow | None, fence: Fence) -> LeaseState:
-    """Whether the lease of ``fence`` still stands and may be extended."""
+    """Whether the lease of ``fence`` is still valid and may be extended."""
     if stored is None:
         return LeaseState(held=False)
     held = (
@@ -479,12 +485,12 @@ def check_message(row: MessageRow, *, status: RunStatus | None, stored: MessageR
 
 
 def signals_message(status: RunStatus, awaited: bool) -> bool:
-    """Whether a new message leaves a signal: a run that is worked on looks at it, a paused one only if it waits for it."""
+    """Whether a new message leaves a signal: a running run checks it, a paused one only if it waits for it."""
     return status in ACTIVE or awaited
 
 
 def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:
-    """What a commit of ``row`` leaves behind; a stored answer stands."""
+    """The row after a commit of ``row``; a stored answer is kept."""
     new = copy(row)
     if stored is not None and stored.answered_at is not None and row.answered_at is None:
         new.data, new.answered_at = stored.data, stored.answered_at
@@ -497,8 +503,8 @@ def is_open(row: RequirementRow) -> bool:
 
 
 def matches(row: RunRow, where: RunFilter, now: float) -> bool:
-    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals are not looked
-    at."""
+    """Whether ``row`` is one of the runs that ``where`` asks for at the database's ``now``; its signals and tags are not
+    looked at."""
     wanted: Iterable[tuple[str | None, str | None]] = (
         (where.session_id, row.session_id),
         (where.user_id, row.user_id),
@@ -508,6 +514,10 @@ def matches(row: RunRow, where: RunFilter, now: float) -> bool:
     if any(want is not None and want != have for want, have in wanted):
         return False
     if where.statuses is not None and row.status not in where.statuses:
+        return False
+    if not (where.since is None or row.created_at >= where.since) or not (
+        where.until is None or row.created_at < where.until
+    ):
         return False
     if not where.expired:
         return True
@@ -536,8 +546,8 @@ def levels(kinds: Collection[str] | None, mark: int) -> range:
 
 
 def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float | None:
-    """How many seconds a watcher who knows the run up to ``seen`` may be left waiting: 0 (it is behind), ``RECHECK``,
-    or None (nothing to tell it; the next write wakes it).
+    """How many seconds a watcher that has seen the run up to ``seen`` may be left waiting: 0 (it has missed something),
+    ``RECHECK``, or None (there is nothing new; the next write wakes it).
 
     ``seq`` is the stored run's (None: no row), ``tail`` the last stored event's ``last_seq`` (0: none). ``touched``
     is the ``seq`` at which the run was last written without moving on (made, claimed, asked to cancel, answered): the
@@ -552,6 +562,6 @@ def wake_after(*, seq: int | None, touched: int, tail: int, seen: int) -> float 
 
 
 def orphaned(count: int, table: str) -> str:
-    """What ``check`` says of rows whose run is not there."""
+    """The report of ``check`` about rows without a run."""
     runs = "1 run" if count == 1 else f"{count:,} runs"
     return f"{table} has rows of {runs} that the table of runs lacks; restore a backup, or delete them"

@@ -1,4 +1,5 @@
-"""Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; ``ExecutorContract``, which
+"""Shipped for tests: ``DbContract`` and ``DbModel``, which every database backend subclasses; ``BrokerContract``, which
+every broker does; ``ExecutorContract``, which
 the test of an adapter for an agent library subclasses; executors that play a
 script (``ScriptedAgent``, ``ScriptedTeam``, ``Reply``); a person who does (``answers``); a clock that a test moves
 (``FakeClock``).
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agents import Reply, ScriptedAgent, ScriptedOutput, ScriptedTeam
+    from .broker_contract import BrokerContract
     from .clock import FakeClock
     from .contract import DbContract
     from .executor_contract import ExecutorContract
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from .people import ScriptedPerson, answers
 
 __all__ = [
+    "BrokerContract",
     "DbContract",
     "DbModel",
     "ExecutorContract",
@@ -36,8 +39,10 @@ __all__ = [
 ]
 
 _ASSERTING = (
+    "broker_contract",
     "contract_commits",
     "contract_leases",
+    "contract_queues",
     "contract_reads",
     "contract_watch",
     "executor_cases",
@@ -46,6 +51,7 @@ _ASSERTING = (
     "model",
 )
 _MODULES = {
+    "BrokerContract": "broker_contract",
     "DbContract": "contract",
     "DbModel": "model",
     "ExecutorContract": "executor_contract",
@@ -69,7 +75,14 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
         import sys
         from importlib import import_module
 
-        if _MODULES[name] in ("contract", "executor_cases", "executor_contract", "executor_kills", "model"):
+        if _MODULES[name] in (
+            "broker_contract",
+            "contract",
+            "executor_cases",
+            "executor_contract",
+            "executor_kills",
+            "model",
+        ):
             import pytest
 
             # Before the import, or a failing assert of the contract would not say what it compared.

@@ -134,6 +134,60 @@ class ListContract:
             before = (page[-1].created_at, page[-1].run_id)
         assert paged == ids
 
+    @pytest.mark.parametrize(
+        ("where", "ids"),
+        [
+            (RunFilter(tags=frozenset({"a"})), ["r4", "r3", "r2", "r1"]),
+            (RunFilter(tags=frozenset({"a", "b"})), ["r4", "r2"]),
+            (RunFilter(tags=frozenset({"a", "unknown"})), []),
+            (RunFilter(tags=frozenset({"a"}), workflow_id="w1"), ["r3", "r2", "r1"]),
+            (RunFilter(tags=frozenset({"a"}), statuses=frozenset({RunStatus.COMPLETED})), ["r4", "r2"]),
+            (RunFilter(tags=frozenset({"a"}), statuses=frozenset({RunStatus.PAUSED, RunStatus.RUNNING})), ["r3", "r1"]),
+            (RunFilter(tags=frozenset({"b"}), statuses=frozenset({RunStatus.COMPLETED}), workflow_id="w1"), ["r2"]),
+            (RunFilter(tags=frozenset({"a"}), user_id="u1"), ["r3", "r1"]),
+            (RunFilter(tags=frozenset({"a"}), session_id="s2", workflow_id="w1"), ["r3"]),
+            (RunFilter(tags=frozenset({"a"}), since=2.0), ["r4", "r3", "r2"]),
+            (RunFilter(tags=frozenset({"a"}), since=2.0, until=4.0, workflow_id="w1"), ["r3", "r2"]),
+            (RunFilter(since=2.0, until=4.0), ["r3", "r2"]),
+            (RunFilter(workflow_id="w1", since=3.0), ["r5", "r3"]),
+            (RunFilter(statuses=frozenset({RunStatus.COMPLETED}), until=4.0), ["r2"]),
+        ],
+    )
+    async def test_runs_are_filtered_by_tags_and_time(self, db: BaseDb, where: RunFilter, ids: list[str]) -> None:
+        rows = [
+            run("r1", workflow_id="w1", user_id="u1", tags=("a",)),
+            run("r2", workflow_id="w1", tags=("a", "b", "a")),
+            run("r3", workflow_id="w1", user_id="u1", session_id="s2", tags=["a"]),
+            run("r4", workflow_id="w2", tags=("b", "a")),
+            run("r5", workflow_id="w1"),
+        ]
+        for number, row in enumerate(rows):
+            row.created_at = float(number + 1)
+            await db.commit(Batch(run=row))
+        for run_id, workflow_id, at in (("r2", "w1", 2.0), ("r4", "w2", 4.0)):
+            ended = run(run_id, RunStatus.COMPLETED, workflow_id=workflow_id, created_at=at)
+            await db.commit(Batch(run=ended))
+        paused = run("r3", RunStatus.PAUSED, workflow_id="w1", user_id="u1", session_id="s2", created_at=3.0)
+        await db.commit(Batch(run=paused))
+        assert [row.run_id for row in await db.list_runs(where)] == ids
+        paged: list[str] = []
+        before: tuple[float, str] | None = None
+        while page := await db.list_runs(where, limit=1, before=before):
+            paged += [row.run_id for row in page]
+            before = (page[-1].created_at, page[-1].run_id)
+        assert paged == ids
+
+    async def test_tags_follow_a_claim_and_go_with_their_run(self, db: BaseDb, other: BaseDb) -> None:
+        await db.commit(Batch(run=run(status=RunStatus.PAUSED, tags=("t",))))
+        await other.claim(
+            "r1", owner="b", now=1.0, lease=9.0, statuses=frozenset({RunStatus.PAUSED}), expired_only=False
+        )
+        where = RunFilter(tags=frozenset({"t"}), statuses=frozenset({RunStatus.RUNNING}))
+        assert [row.run_id for row in await db.list_runs(where)] == ["r1"]
+        await db.delete_session("s1")
+        await db.commit(Batch(run=run()))
+        assert await other.list_runs(RunFilter(tags=frozenset({"t"}))) == []
+
     async def test_a_run_is_listed_under_its_newest_values(self, db: BaseDb) -> None:
         await db.commit(started(created_at=1.0))
         await db.commit(Batch(run=run(status=RunStatus.PAUSED, workflow_id="w", created_at=5.0)))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from .. import engine
+from ..brokers.base import Broker
 from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb
 
@@ -16,6 +17,7 @@ class Verbs:
     """The attributes of Workflow that its verbs use."""
 
     db: BaseDb | None
+    broker: Broker | None
     id: str
     name: str | None
     description: str | None

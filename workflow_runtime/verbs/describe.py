@@ -58,6 +58,8 @@ def _step(step: Step) -> dict[str, Any]:
         data[name] = getattr(step, name)
     if step.budget is not None:
         data["budget"] = describe_budget(step.budget)
+    if step.idle_timeout is not None:
+        data["idle_timeout"] = step.idle_timeout
     if step.durable is not None:
         data["durable"] = step.durable
     if options := {name: value for name, value in (step.executor_options or {}).items() if _is_json(value)}:
@@ -123,7 +125,8 @@ def describe_retry(retry: Retry) -> dict[str, Any]:
     """Its fields; exception classes by qualified name."""
     data = {name: getattr(retry, name) for name in retry.__struct_fields__}
     data["on"] = [qualified_name(kind) for kind in retry.on]
-    return data
+    when = data.pop("when")
+    return data if when is None else {**data, "when": qualified_name(when)}
 
 
 def describe_review(review: HumanReview) -> dict[str, Any] | None:

@@ -81,7 +81,8 @@ class Rebuild:
     def retry(self, data: Mapping[str, Any], where: str) -> Retry:
         """The policy that ``describe_retry`` described."""
         on = tuple(self.registry.find(name, f"{where} (retry)") for name in data["on"])
-        return Retry(**{**data, "on": on})
+        when = data.get("when")
+        return Retry(**{**data, "on": on, "when": when and self.registry.find(when, f"{where} (retry)")})
 
     def review(self, data: Mapping[str, Any] | None, where: str) -> HumanReview | None:
         """The guards that ``describe_review`` described."""

@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any
 
 from .. import engine
-from ..core.filters import skip_sieve, subscription_sieve
+from ..core.filters import skip_sieve, skips_an_end, subscription_sieve
 from ..model import checks
 from ..model.enums import RunStatus
 from ..model.errors import InputError, RunNotFound
@@ -175,7 +175,14 @@ class RunVerbs(Verbs):
         always come. ``policy`` (coalesce, drop, disconnect, block) only matters where no log is kept.
         """
         return engine.subscription.Subscription(
-            self.db, run_id, after=after, sieve=subscription_sieve(kinds, path), policy=policy, size=size
+            self.db,
+            run_id,
+            after=after,
+            sieve=subscription_sieve(kinds, path),
+            policy=policy,
+            size=size,
+            ends_are_skipped=skips_an_end(self.events_to_skip),
+            broker=self.broker,
         )
 
     async def history(self, run_id: str) -> list[engine.fork.HistoryEntry]:

@@ -187,8 +187,9 @@ class SessionVerbs(Verbs):
     async def adelete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """Delete the session with all its runs. False if there was none.
 
-        A run of the session that is under way, here or in another process, is not stored any more: its caller gets
-        ``Fenced``, also where nothing of it was stored yet. A run that begins later starts the session afresh.
+        A run of the session that is under way, here or in another process, is not stored any more: it ends, and its caller
+        gets ``Fenced``, also where nothing of it was stored yet. Runs of this workflow's database object end at once, others
+        with their next commit or beat of their lease. A run that begins later starts the session afresh.
         """
         checks.required(session_id, "session_id")
         if self.db is None:
@@ -198,7 +199,11 @@ class SessionVerbs(Verbs):
         self._session_cache.pop(session_id, None)
         for key in [key for key, value in self._default_sessions.items() if value == session_id]:
             del self._default_sessions[key]
-        return await self.db.delete_session(session_id, now=self.clock.time())
+        before = engine.host.runs_of_session(self.db, session_id)
+        deleted = await self.db.delete_session(session_id, now=self.clock.time())
+        for run in before:
+            engine.host.end_deleted(run)
+        return deleted
 
     def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
         """The synchronous form of ``adelete_session``."""

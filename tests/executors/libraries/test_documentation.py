@@ -1,4 +1,4 @@
-"""The programs of the README and of ``docs/agents.md``, in their libraries' environments, against a local model server."""
+"""The programs of ``docs/agents.md`` and of the tutorial, in their libraries' environments, against a local model server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECTIONS = {
     "langgraph": ["docs/agents.md#LangGraph"],
     "llama-index": ["docs/agents.md#LlamaIndex"],
     "openai-agents": ["docs/agents.md#OpenAI Agents SDK"],
-    "pydantic-ai": ["docs/agents.md#pydantic-ai", "README.md#Agents"],
+    "pydantic-ai": ["docs/agents.md#pydantic-ai", "docs/tutorial/7-agent.md#The refund desk"],
 }
 LIBRARY = os.environ["WORKFLOW_RUNTIME_LIBRARY"]
 

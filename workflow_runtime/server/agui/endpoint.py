@@ -133,7 +133,7 @@ class _AgentStream(EventStream):
                     await self._put(send, data)
         except (ReaderTooSlow, StorageError) as error:  # a stream of this protocol cannot be entered again
             logger.warning("the events of run %s end here: %s", self._run.run_id, error)
-            message = "the run's events cannot be read any more; the run goes on, and its own events tell how"
+            message = "the run's events cannot be read any more; the run continues, see its events"
             await self._put(send, _frames(self._mapping.fail(message, type(error).__name__)))
 
     async def _mapped(self, event: Event) -> list[ag.BaseEvent]:

@@ -19,11 +19,11 @@ _ERROR: dict[str, Any] = {
     "required": ["detail", "code"],
 }
 _SAID = {
-    200: "As the summary says",
-    202: "Accepted: it goes on without this request",
+    200: "See the summary",
+    202: "Accepted: it continues after this response",
     204: "Nothing follows",
-    400: "What was sent does not fit",
-    401: "Nobody knows who asks",
+    400: "The request is not valid",
+    401: "Not authenticated",
     403: "Not for this caller, or from this page",
     404: "No such thing of this user",
     408: "The rest of the request did not come",

@@ -104,7 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_RUN}/continue",
         runs.answer_run,
-        "Answer what a paused run asks, and go on with it",
+        "Answer the questions of a paused run, and continue it",
         body=AnswerRun,
         forms=True,
         answers=_STARTED,

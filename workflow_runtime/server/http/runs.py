@@ -84,7 +84,7 @@ async def fork_run(call: Call) -> Response:
     fork = partial(call.service.fork, call.user, call.path("workflow_id"), call.path("run_id"), body)
     if body.background:
         return accepted(await fork())
-    return as_json((await while_wanted(call.service, call.request, fork, "the fork goes on")).to_dict())
+    return as_json((await while_wanted(call.service, call.request, fork, "the fork continues")).to_dict())
 
 
 async def list_runs(call: Call) -> Response:
@@ -94,6 +94,9 @@ async def list_runs(call: Call) -> Response:
         call.path("workflow_id"),
         session_id=query.session_id,
         statuses=[query.status] if query.status is not None else None,
+        tags=[tag for tag in (query.tags or "").split(",") if tag],
+        since=query.since,
+        until=query.until,
         limit=query.limit,
         before=query.before,
     )
@@ -161,7 +164,7 @@ def accepted(output: WorkflowRunOutput) -> Response:
 async def output_of(call: Call, run: ServedRun) -> Response:
     """What the run leaves; it is cancelled if the client that started it does not wait for that."""
     async with run:
-        what = f"run {run.run_id} goes on in the next process that has its database"
+        what = f"run {run.run_id} continues in the next process with its database"
         output = await while_wanted(call.service, call.request, run.output, what)
     return as_json(output.to_dict())
 

@@ -153,7 +153,7 @@ class Socket:
         refused = as_refused(error)
         if refused is None:
             logger.error("a socket's request failed", exc_info=error)
-            refused = Refused(500, "internal", "something went wrong here; the server's log says what")
+            refused = Refused(500, "internal", "an unexpected error; see the server's log")
         await self._say(event="error", error=refused.message, error_type=refused.code, **more)
 
     async def _say(self, **fields: Any) -> None:

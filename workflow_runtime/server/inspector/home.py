@@ -66,7 +66,8 @@ def _question(visit: Visit, found: PendingItem) -> h.Element:
 def asked(item: Any) -> str:
     """What a person is asked, in words."""
     if item.kind == "error":
-        return f"{item.step_name or item.path} failed: {item.error_message or item.error_type}. Try again, or go on without?"
+        error = item.error_message or item.error_type
+        return f"{item.step_name or item.path} failed: {error}. Try again, or continue without it?"
     for name in ("confirmation_message", "user_input_message", "output_review_message"):
         if said := getattr(item, name, None):
             return str(said)
@@ -76,7 +77,7 @@ def asked(item: Any) -> str:
         "user_input": f"{name} needs input",
         "ask": f"{name} needs input",
         "output_review": f"Is the output of {name} good?",
-        "iteration_review": f"Should {name} go on?",
+        "iteration_review": f"Should {name} continue?",
         "executor": f"{name} wants to use a tool",
     }.get(item.kind, f"May {name} run?")
 

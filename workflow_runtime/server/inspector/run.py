@@ -74,7 +74,7 @@ def _head(visit: Visit, run: Loaded) -> Iterable[Any]:
     facts: list[tuple[str, Any]] = [
         ("Run", h.code[clean(run.run_id)]),
         ("Started", when(output.created_at)),
-        ("At work" if not _is_final(run) else "Took", took(view.elapsed(run.now)) or "not yet"),
+        ("Running for" if not _is_final(run) else "Took", took(view.elapsed(run.now)) or "not yet"),
         ("Session", h.a(href=links.runs(session=output.session_id))[preview(output.session_id, 40)]),
     ]
     if output.user_id:
@@ -257,7 +257,7 @@ def run_detail(visit: Visit, run: Loaded) -> Iterable[Any]:
         [h.h3["Session state"], value(output.session_state, "Session state")] if output.session_state else None,
         [h.h3["Metadata"], value(output.metadata, "Metadata")] if output.metadata else None,
         h.p(".dim")["Choose a step to see what it did."] if view.nodes else None,
-        None if final else h.p(".dim")["The result stands here when the run has ended."],
+        None if final else h.p(".dim")["The result will appear here when the run has ended."],
         h.p[h.a(href=visit.links.json(run.workflow.id, run.run_id))["All of this run as JSON"]],
     ]
 

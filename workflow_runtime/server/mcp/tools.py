@@ -53,7 +53,7 @@ def answer_tool() -> types.Tool:
     return types.Tool(
         name=ANSWER,
         title="Answer a paused run",
-        description="Answer what a paused workflow run asks, as its result says, and go on with it. Ask the user first.",
+        description="Answer the questions in the result of a paused workflow run, and continue it. Ask the user first.",
         input_schema={
             "type": "object",
             "properties": {

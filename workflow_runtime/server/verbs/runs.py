@@ -76,7 +76,17 @@ class RunVerbs(Verbs):
         for item in (*(start.images or ()), *(start.videos or ()), *(start.audio or ()), *(start.files or ())):
             if item.filepath is not None:
                 raise Refused(400, "bad_media", "filepath names a file of the server; send url or content")
-        named = ("images", "videos", "audio", "files", "session_state", "additional_data", "metadata", "dependencies")
+        named = (
+            "images",
+            "videos",
+            "audio",
+            "files",
+            "session_state",
+            "additional_data",
+            "metadata",
+            "dependencies",
+            "tags",
+        )
         return {
             "input": start.input,
             "user_id": user_id,
@@ -101,6 +111,9 @@ class RunVerbs(Verbs):
         *,
         session_id: str | None = None,
         statuses: Iterable[RunStatus] | None = None,
+        tags: Iterable[str] = (),
+        since: float | None = None,
+        until: float | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page:
@@ -110,7 +123,15 @@ class RunVerbs(Verbs):
         found: list[RunSummary] = []
         for workflow in self.chosen(workflow_id):
             if workflow.db is not None:
-                where = RunFilter(workflow_id=workflow.id, user_id=user.scope, session_id=session_id, statuses=wanted)
+                where = RunFilter(
+                    workflow_id=workflow.id,
+                    user_id=user.scope,
+                    session_id=session_id,
+                    statuses=wanted,
+                    tags=frozenset(tags),
+                    since=since,
+                    until=until,
+                )
                 rows = await workflow.db.list_runs(where, limit=limit + 1, before=key)
                 found.extend(run_summary(row, workflow.left_alone(row.run_id)) for row in rows)
         return page_of(found, limit)
@@ -132,14 +153,15 @@ class RunVerbs(Verbs):
             Refused: ``after`` is neither (400); the run has ended and its events are gone (410).
         """
         workflow, run = await self.mine(user, workflow_id, run_id)
-        if run.status.is_final:
+        seen = position(after)
+        subscription = workflow.subscribe(run_id, seen if isinstance(seen, int) else str(seen), kinds, path)
+        if run.status.is_final and not (workflow.db is not None and subscription.ends_are_skipped):
             is_kept = (
                 bool(await workflow.db.load_events(run_id, limit=1)) if workflow.db is not None else run_events(run)
             )
             if not is_kept:
                 raise Refused(410, "events_gone", "the run has ended and its events are not stored")
-        seen = position(after)
-        return workflow.subscribe(run_id, seen if isinstance(seen, int) else str(seen), kinds, path)
+        return subscription
 
     async def events(
         self, user: User, workflow_id: str, run_id: str, *, after: int = 0, limit: int = 1000
