@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
@@ -340,9 +341,16 @@ def stamp(event: Event, fields: dict[str, Any]) -> Event:
         copy.__dict__.update(event.__dict__)
         copy.__dict__.update({name: value for name, value in fields.items() if value is not None})
         return copy
-    known = {name: value for name, value in fields.items() if name in event.__struct_fields__}
+    lacking = _lacking(type(event), tuple(fields))
+    known = {name: value for name, value in fields.items() if name not in lacking} if lacking else fields
     replaced: WorkflowEvent = msgspec.structs.replace(event, **known)
     return replaced
+
+
+@lru_cache(maxsize=512)
+def _lacking(kind: type[WorkflowEvent], names: tuple[str, ...]) -> frozenset[str]:
+    """Which of these fields the events of a class do not have."""
+    return frozenset(names) - set(kind.__struct_fields__)
 
 
 def is_foreign(event: Event, run_id: str) -> bool:

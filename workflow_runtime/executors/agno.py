@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from agno import media as agno_media
+from agno.models.message import Message
 from agno.run import RunContext
 from agno.run.agent import RunOutput
 from agno.run.team import TeamRunOutput
@@ -102,13 +103,23 @@ def _stream(agent: Any, call: Call, state: _State) -> AsyncIterator[Any]:
     if call.paused is None:
         given = {name: _theirs(name, getattr(call, name)) for name in _MEDIA if getattr(call, name)}
         common |= {"session_state": state.theirs, "run_id": call.run_id, **given, **call.options}
-        return agent.arun(call.message, **common)  # type: ignore[no-any-return]  # agno has no types here
+        return agent.arun(_message(call.message), **common)  # type: ignore[no-any-return]  # agno has no types here
     output = _rebuilt(call.paused, call.answers)
     context = RunContext(
         run_id=output.run_id, session_id=call.session_id, user_id=call.user_id, session_state=state.theirs
     )
     common |= {"run_context": context, "run_response": output, "requirements": output.requirements, **call.options}
     return agent.acontinue_run(**common)  # type: ignore[no-any-return]  # as above
+
+
+def _message(given: Any) -> Any:
+    """What agno takes for a message as it is, all else as text: agno would leave it out."""
+    items = given if isinstance(given, list) and given else [given]
+    if all(isinstance(item, (str, Message)) or hasattr(item, "model_dump") for item in items):
+        return given
+    if all(isinstance(item, dict) and "role" in item for item in items):
+        return given
+    return as_text(given) or ""
 
 
 class _State:

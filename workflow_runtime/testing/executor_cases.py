@@ -41,6 +41,9 @@ class ExecutorCases:
     usage_is_exact = True
     """Whether the library counts what the turn says. If not, more than nothing is expected."""
 
+    takes_mappings = True
+    """Whether a message that is a mapping is told to the model. If not, it is something else to the library."""
+
     counts_requests = True
     """Whether each model request is checked by a budget. If not, only the steps are."""
 

@@ -50,6 +50,16 @@ class ExecutorContract(KillContract):
         assert ran.messages
         assert "refund" in heard()
 
+    @pytest.mark.parametrize("message", [4711, 47.11, ["owls", 4711], {"kind": "owls"}, True], ids=repr)
+    async def test_a_message_that_is_no_text_reaches_the_model(self, stored: dict[str, Any], message: Any) -> None:
+        if isinstance(message, dict) and not self.takes_mappings:
+            return
+        await self.workflow(self.cases["plain"], **stored).arun(message, run_id="r", session_id="s")
+        parts = (
+            message if isinstance(message, list) else [*message.values()] if isinstance(message, dict) else [message]
+        )
+        assert all(str(part).lower() in heard().lower() for part in parts)
+
     async def test_text_is_streamed_in_order_and_once(self, stored: dict[str, Any]) -> None:
         events = await self.events("plain", stored)
         names = [event.event for event in events]
