@@ -212,7 +212,6 @@ class Dispatcher:
         now, lease = definitions[0].clock.time(), max(definition.lease for definition in definitions)
         row: RunRow | None = None
         # Not cut off in between: a run that was claimed and is not begun would wait for its lease to run out.
-        row: RunRow | None = None
         with anyio.CancelScope(shield=True):
             row = await self._db.claim_next(
                 self._queues, workflows=sorted(homes), owner=current().owner, now=now, lease=lease

@@ -19,6 +19,7 @@ from ..model.retention import Retention
 from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
 from .execution import Execution
+from .handed_over import continues_here
 from .host import live_runs
 from .loops import spawn
 from .queue_work import QueueWork, named_queues
@@ -281,7 +282,9 @@ class Runtime:
             return False
         try:
             if to_cancel is None:
-                await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                with continues_here():
+                    continuing = workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                await continuing
             else:
                 skip = skip_sieve(workflow.events_to_skip)
                 await end_cancelled(workflow.definition(), to_cancel, store_events=workflow.store_events, skip=skip)
