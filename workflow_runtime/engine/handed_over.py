@@ -23,6 +23,7 @@ from .execution import Execution
 from .fork import load_journal
 from .joined import Joined
 from .pauses import Pauses
+from .queued import DEFAULT_QUEUE, offer
 from .recovery import ready_runs
 from .resume import load_named, prepare_continued
 from .stored import requirement_row, requirements_of
@@ -70,6 +71,7 @@ async def hand_over(asked: Continuation) -> Execution | Joined:
             return await prepare_continued(asked)
     else:
         await _answer(asked, db, row)
+    await offer(asked.definition, row.run_id, row.queue or DEFAULT_QUEUE)
     output = codec.decode_run(row.data, row)
     output.status, output.epoch = RunStatus.pending, row.attempt
     return HandedOver(run=None, output=output, db=db, row=row)

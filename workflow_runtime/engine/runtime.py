@@ -144,7 +144,9 @@ class Runtime:
             runs.close()  # what was recovered so far goes on by itself
             raise
         spawn(self._serve, "workflow_runtime Runtime")
-        self._queue_work = QueueWork(self.workflows, self._definition, self.queues, self.concurrency, self.report)
+        self._queue_work = QueueWork(
+            self.workflows, self._definition, self.queues, self.concurrency, self.report, self._go_on_with_ready
+        )
         await self._queue_work.start()
         return self
 
