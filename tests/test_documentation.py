@@ -78,6 +78,7 @@ CONFIGURED = (
     "workflow_runtime.Retry",
     "workflow_runtime.HumanReview",
     "workflow_runtime.Retention",
+    "workflow_runtime.Budget",
     "workflow_runtime.Runtime",
     "workflow_runtime.InMemoryDb",
     "workflow_runtime.backends.SqliteDb",

@@ -138,6 +138,7 @@ BELOW = {
         "workflow_runtime.model.codec",
         "workflow_runtime.model.extras",
         "workflow_runtime.model.kinds",
+        "workflow_runtime.model.run_summary",  # a line of a list, from its row
         "workflow_runtime.model.text",
         "workflow_runtime.model.unreadable",
         "workflow_runtime.model.wire",  # the form and the version of what clients get

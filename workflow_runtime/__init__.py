@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .engine.subscription import Subscription
     from .engine.sync_stream import SyncRunStream
     from .engine.websocket import WebSocketHandler
+    from .model.budget import Budget
     from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         AnswerRejected,
         AnswersArrived,
         BrokerError,
+        BudgetExceeded,
         BuildError,
         CallbackExpired,
         CallbackNotFound,
@@ -251,6 +253,8 @@ __all__ = [
     # errors
     "WorkflowRuntimeError",
     "BrokerError",
+    "Budget",
+    "BudgetExceeded",
     "BuildError",
     "InputError",
     "EngineError",
@@ -305,12 +309,12 @@ _HOMES = {
         "model.classes": "allow",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
-            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BuildError CallbackExpired CallbackNotFound
-            CancelRequested ConcurrentWrite EngineError Fenced MessageConflict MessageRefused MessageTimeout
-            NeverRetry NotAwaited RetryAfter RunEnded
-            InputError PlanChanged QuestionWithdrawn RunCancelledError RunExists RunNotFound RunNotPaused RunPutAside
-            SessionBusy SessionNotFound SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered
-            UnreadableError UnserializableError WorkflowRuntimeError
+            AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
+            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
+            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
+            RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
+            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
+            UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -328,6 +332,7 @@ _HOMES = {
         """,
         "model.executor_events": "ExecutorEvent",
         "model.media": "Audio File Image Video",
+        "model.budget": "Budget",
         "model.message": "Message",
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",

@@ -14,6 +14,7 @@ from .core.filters import named_events, skip_sieve, stream_sieve
 from .core.plan import Plan
 from .core.state import copied, merged, storable
 from .model import checks
+from .model.budget import Budget
 from .model.classes import declare
 from .model.codec import encode_value
 from .model.errors import BuildError, InputError
@@ -62,6 +63,8 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         durability: "sync" (each step is committed before the next), "async" (soon) or "exit" (at the end only).
         session_policy: What concurrent runs of one session do: "merge", "queue", "reject", "interrupt".
         run_timeout: Seconds for a whole run.
+        budget: What a run may use.
+        session_budget: What all runs of a session may use; tokens and cost.
         lease: Seconds after which another process may take over a run whose process died.
         max_recoveries: How often a run is recovered whose process dies while the same step is executing; after that it is
             put aside as ERROR.
@@ -111,6 +114,8 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         durability: str = "async",
         session_policy: str = "merge",
         run_timeout: float | None = None,
+        budget: Budget | None = None,
+        session_budget: Budget | None = None,
         lease: float = 15.0,
         evict_after: float = 300.0,
         max_recoveries: int = 5,
@@ -160,6 +165,12 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         self.durability = checks.one_of(durability, "durability", _DURABILITY, where)
         self.session_policy = checks.one_of(session_policy, "session_policy", _POLICIES, where)
         self.run_timeout = checks.seconds(run_timeout, "run_timeout", where)
+        self.budget = checks.budget(budget, where)
+        self.session_budget = checks.budget(session_budget, where, "session_budget")
+        if session_budget is not None and (session_budget.seconds or session_budget.requests):
+            raise BuildError(
+                f"{where}session_budget limits tokens and cost; sessions count neither seconds nor requests"
+            )
         self.lease = checks.seconds(lease, "lease", where, none=None)
         self.evict_after = checks.seconds(evict_after, "evict_after", where, zero=True, none=None)
         self.max_recoveries = checks.number(max_recoveries, "max_recoveries", where, least=0, whole=True)
@@ -263,6 +274,9 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             max_payload=self.retention.max_payload if self.retention else None,
             evict_after=self.evict_after,
             run_timeout=self.run_timeout,
+            budget=self.budget,
+            session_budget=self.session_budget,
+            is_limited=self._is_limited(plan),
             history=history,
             num_history_runs=self.num_history_runs,
             loads_runs=loads_runs,
@@ -273,6 +287,17 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             observers=tuple(observers),
             outline=encode_value(outline),
         )
+
+    def _is_limited(self, plan: Plan) -> bool:
+        """Whether a step of it is in a budget."""
+        if self.budget is not None or self.session_budget is not None:
+            return True
+        for top in plan.root:
+            for _, node in top.walk():
+                inner = getattr(getattr(node, "declared", None), "workflow", None)
+                if node.budget is not None or (inner is not None and inner.budget is not None):
+                    return True
+        return False
 
     def _refuse_unrecorded(self, plan: Plan) -> None:
         """BuildError for a step that is to be durable inside where nothing is stored before the run ends."""

@@ -576,7 +576,9 @@ CREATE FUNCTION @.origin_3(forked_from text) RETURNS text LANGUAGE sql IMMUTABLE
     SELECT substring(forked_from FROM '^(.*)@')
 $$;
 
-CREATE FUNCTION @.delete_runs_3(p_runs text[]) RETURNS bigint LANGUAGE plpgsql AS $$
+-- By index, whatever the planner thinks of a table of which it has no statistics yet: a slice of a large table would read
+-- all of it, and pruning would cost the square of what it deletes.
+CREATE FUNCTION @.delete_runs_3(p_runs text[]) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     went bigint;
 BEGIN
@@ -671,7 +673,7 @@ $$;
 
 CREATE FUNCTION @.prune_runs_3(
     p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, OUT went bigint, OUT more boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     old text[] := ARRAY(SELECT @.old_runs_3(p_workflow, p_marks, p_before, p_limit));
     kept text[];
@@ -684,11 +686,12 @@ BEGIN
     );
     -- "A" follows "@", so these are all that begin with the id and an "@".
     kept := ARRAY(
-        SELECT origin.id FROM unnest(old) AS origin (id) WHERE EXISTS (
+        SELECT origin.id FROM unnest(old) AS origin (id), LATERAL (
             SELECT FROM @.runs AS fork
             WHERE fork.forked_from >= origin.id || '@' AND fork.forked_from < origin.id || 'A'
             AND @.origin_3(fork.forked_from) = origin.id
-        )
+            LIMIT 1 -- so that it is looked up for each, and not joined with all runs
+        ) AS found
     );
     UPDATE @.runs AS run SET pruned = 3 WHERE run.run_id = ANY (kept);
     went := @.delete_runs_3(ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept)));
@@ -698,7 +701,7 @@ $$;
 CREATE FUNCTION @.prune_events_3(
     p_workflow text, p_marks int[], p_final text[], p_before float8, p_limit bigint, p_kinds text[], p_mark int,
     OUT went bigint, OUT more boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     old text[] := ARRAY(
         SELECT @.old_runs_3(p_workflow, p_marks, p_before, CASE WHEN p_mark > 0 THEN p_limit END)

@@ -26,7 +26,7 @@ async def main() -> None:
     broken = False
     async with Runtime(workflow):
         await workflow.aretry_many(tags="nightly")
-    print([run.content for run in await workflow.alist_runs(tags="nightly", status="completed")])
+    print(sorted(run.content for run in await workflow.alist_runs(tags="nightly", status="completed")))
 
 
 asyncio.run(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,8 @@ async def filled(db: BaseDb) -> tuple[Workflow, Work]:
         call = workflow.arun(
             text, run_id=f"r{number + 1}", tags=tags, metadata={"n": number % 2, "all": True}, user_id="u"
         )
-        try:
+        with suppress(LookupError):
             await call
-        except LookupError:
-            pass
         clock.advance(1)
     return workflow, work
 
@@ -145,7 +143,7 @@ async def test_another_workflow_is_not_listed_and_no_database_lists_nothing(db: 
         {"tags": [5]},
         {"tags": [""]},
         {"since": "yesterday"},
-        {"until": datetime(2026, 1, 1)},  # noqa: DTZ001
+        {"until": datetime(2026, 1, 1)},
         {"metadata": []},
         {"limit": 0},
         {"after": "r1"},

@@ -161,3 +161,27 @@ async def test_the_verbs_of_a_workflow_make_these_calls(filled: str, monkeypatch
     assert [limit for _, limit in asked] == [1, 3]
     assert {where.session_id for where, _ in asked} == {"s1"}
     await db.aclose()
+
+
+READ = """
+    SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables
+ WHERE schemaname = $1 AND relname = ANY (ARRAY['runs', 'events', 'steps', 'requirements'])"""
+
+
+@pytest.mark.parametrize("what", ["runs", "events"])
+async def test_a_slice_that_is_pruned_reads_no_table_as_a_whole(url: str, new_db: Any, what: str) -> None:
+    db = new_db()
+    await db.open()
+    connection = await asyncpg.connect(url)
+    await connection.execute(qualify("ALTER TABLE @.runs SET (autovacuum_enabled = false)", SCHEMA))
+    await connection.execute(qualify(FILL, SCHEMA))  # of which there are no statistics
+    transaction = connection.transaction()
+    await transaction.start()
+    text: str = sql.PRUNE_RUNS if what == "runs" else sql.PRUNE_EVENTS
+    values: list[Any] = ["w1", [0, 1, 2], ["COMPLETED"], 9e9, 200, *([] if what == "runs" else [["E"], 3])]
+    went, _ = await connection.fetchrow(qualify(text, SCHEMA), *values)
+    read = await connection.fetchval(READ, SCHEMA)
+    await transaction.rollback()
+    await connection.close()
+    await db.aclose()
+    assert (read, went) == (0, 200 if what == "runs" else 0)

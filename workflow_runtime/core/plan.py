@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 
@@ -30,7 +31,7 @@ def segment(position: int, name: str, branch: str = "") -> str:
 class Node:
     """One place in the plan. Subclasses (in ``steps``) add their own configuration and their one ``execute``."""
 
-    __slots__ = ("children", "index", "name", "review", "segment", "step_id", "timeout", "top")
+    __slots__ = ("budget", "children", "index", "name", "review", "segment", "step_id", "timeout", "top")
     kind: ClassVar[str] = "Step"
 
     def __init__(
@@ -44,6 +45,7 @@ class Node:
         step_id: str | None = None,
         timeout: float | None = None,
         top: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self.name = name
         self.segment = segment
@@ -53,6 +55,7 @@ class Node:
         self.step_id = step_id
         self.timeout = timeout
         self.top = top
+        self.budget = budget
 
     def execute(self, frame: Any, flow: Any) -> Coroutine[Any, Any, StepOutput]:
         """Run this node at the position of ``frame``, with the input from ``flow``."""

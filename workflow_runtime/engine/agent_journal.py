@@ -9,13 +9,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..executors.adapter import Usage
 from ..model.executor_events import ExecutorEvent
 from .context import RunContext
 from .said import Said
 
 if TYPE_CHECKING:
+    from .budgets import AgentUse
     from .frame import Frame
 
 __all__ = ["AgentJournal", "start_over"]
@@ -31,9 +34,12 @@ class AgentJournal:
     of a step that is tried again since what was recorded led to its failure.
     """
 
-    __slots__ = ("_context", "_counts", "_failure", "_frame", "_path", "_place", "_said")
+    __slots__ = ("_context", "_counts", "_failure", "_frame", "_path", "_place", "_said", "_use")
 
-    def __init__(self, frame: Frame, path: str, context: RunContext, said: Said, number: int) -> None:
+    def __init__(
+        self, frame: Frame, path: str, context: RunContext, said: Said, number: int, use: AgentUse | None = None
+    ) -> None:
+        self._use = use
         self._frame, self._path, self._context, self._said = frame, path, context, said
         record = frame.recorded(path + _GENERATION)
         generation = record.value if record is not None else 0
@@ -41,8 +47,14 @@ class AgentJournal:
         self._counts: dict[str, int] = {}
         self._failure: BaseException | None = None
 
-    async def once(self, key: str, function: Callable[[], Any]) -> Any:
-        """The result of ``function``, recorded under ``key`` with the number of the events that it has emitted itself."""
+    async def once(self, key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+        """The result of ``function``, recorded under ``key`` with the number of the events that it has emitted itself. A
+        model request says by ``usage`` what it used."""
+        if usage is not None and self._use is not None:
+            return await self._use.request(key, self.recorded(key), partial(self._once, key, function), usage)
+        return await self._once(key, function)
+
+    async def _once(self, key: str, function: Callable[[], Any]) -> Any:
         said = self._said
 
         async def make() -> Any:

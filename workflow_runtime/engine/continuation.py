@@ -73,7 +73,7 @@ def check_plan(plan: Plan, journal: Journal, allowed: bool, asked: Sequence[Requ
     places += [
         (item.path, item.step_type)
         for item in asked
-        if isinstance(item, StepRequirement) and item.kind not in ("ask", "receive") and item.step_type
+        if isinstance(item, StepRequirement) and item.kind not in ("ask", "budget", "receive") and item.step_type
     ]
     for path, kind in places:
         node = plan.find(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import sniffio
 
 from ..core.life import PAUSED
 from ..executors import Adapter, Call, ExecutorError, ExecutorOutput, ExecutorRun
+from ..executors.adapter import Once, Usage
 from ..executors.current import CURRENT
 from ..executors.message import answers_in, with_answers
 from ..executors.objects import Returned, read
@@ -49,16 +50,21 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     counts = dict(paused.get("counts", {})) if paused is not None else {}
     context = RunContext(frame, node, path, attempt, said, counts)
     number = 0 if paused is None else paused["round"] + 1
-    journal = AgentJournal(frame, path, context, said, number) if _is_durable(frame, node) else None
+    use = _use(frame, node, path, attempt, number)
+    journal = AgentJournal(frame, path, context, said, number, use) if _is_durable(frame, node) else None
     if journal is not None and paused is None:
         frame.enter(node, path, None, attempt)  # after a crash it is continued, not started again
     call = _call(frame, node, step_input, context, journal)
+    if journal is None and use is not None and adapter.durable:
+        call.once = _counted(use)
     if paused is not None:
         answered = resolved(frame, node, path, paused["round"])
         if isinstance(answered, StepOutput):
             return answered
         call.paused, call.answers = paused["output"], answered
         call.usage = RunMetrics.of(paused.get("usage"))
+        if use is not None:
+            use.before_pause(call.usage)
     chunks = _ExecutorChunks(frame, node, path, attempt, said, journal)
     state = frame.working() if frame.mixed else {}
     token = CURRENT.set(context)
@@ -74,12 +80,34 @@ async def run_executor(frame: Frame, node: Any, path: str, step_input: StepInput
     if output is not None and call.usage is not None and not adapter.counts_on:
         output.metrics = call.usage + (output.metrics or RunMetrics())
     if output is not None and output.is_paused:
+        if use is not None and output.metrics is not None:
+            output.metrics.additional_metrics = {**(output.metrics.additional_metrics or {}), "requests": use.requests}
         usage = output.metrics.to_dict() if output.metrics is not None else None
         paused = {"round": number, "output": output.paused, "counts": counts, "usage": usage}
         _keep_state(frame, path, number, state)
         frame.enter(node, path, paused, attempt)
         open_requirement(frame, node, path, output, number)
     return _as_step_output(frame, node, path, chunks)
+
+
+def _use(frame: Frame, node: Any, path: str, attempt: int, number: int) -> Any:
+    """What counts the agent's requests; None where no budget limits them."""
+    from .budgets import AgentUse, is_limited
+
+    return AgentUse(frame, node, path, attempt, number) if is_limited(frame, node) else None
+
+
+def _counted(use: Any) -> Once:
+    """``once`` for an agent that is in a budget, and of which nothing is recorded."""
+
+    async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+        async def make() -> Any:
+            found = function()
+            return await found if inspect.isawaitable(found) else found
+
+        return await make() if usage is None else await use.request(key, False, make, usage)
+
+    return once
 
 
 def _keep_state(frame: Frame, path: str, number: int, before: Mapping[str, Any]) -> None:

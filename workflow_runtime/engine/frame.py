@@ -29,6 +29,7 @@ from ..steps.signals import Suspended
 from . import reviews
 from .branch import Branch, Kept
 from .branches import run_branches
+from .budgets import invoke_within, is_limited
 from .deaths import begin_watched
 from .failures import log_failure, note, place_of, shorten, traceback_text
 from .identity import Places
@@ -369,6 +370,8 @@ class Frame:
         return streams is not None and streams.get(path) == self.run.attempts.get(path, 1)
 
     def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> Awaitable[StepOutput]:
+        if is_limited(self, node):
+            return invoke_within(self, node, path, step_input, attempt)
         return invoke(self, node, path, step_input, attempt)
 
     async def call(self, binding: Binding, node: Node, path: str, step_input: StepInput, **supplied: Any) -> Any:

@@ -8,14 +8,13 @@ from typing import Any
 
 import msgspec
 
-from ..model import checks, codec
+from ..model import checks
 from ..model.enums import RunStatus
 from ..model.errors import InputError
-from ..model.run_summary import RunSummary
-from ..model.unreadable import problem_of
-from ..storage.base import BaseDb, RunFilter, RunRow
+from ..model.run_summary import RunSummary, summary_of
+from ..storage.base import BaseDb, RunFilter
 
-__all__ = ["Chosen", "chosen", "page", "pages", "summary_of"]
+__all__ = ["Chosen", "chosen", "page", "pages"]
 
 _PAGE = 200
 
@@ -125,29 +124,4 @@ def _holds(metadata: Any, wanted: Mapping[str, Any]) -> bool:
     return not wanted or (
         isinstance(metadata, dict)
         and all(name in metadata and metadata[name] == value for name, value in wanted.items())
-    )
-
-
-def summary_of(row: RunRow, left_alone: str | None = None) -> RunSummary:
-    """``left_alone``: why a run that is not over does not go on."""
-    output = codec.decode_run(row.data, row)
-    return RunSummary(
-        run_id=row.run_id,
-        session_id=row.session_id,
-        workflow_id=row.workflow_id,
-        workflow_name=row.workflow_name,
-        user_id=row.user_id,
-        status=row.status,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        attempt=row.attempt,
-        last_seq=row.seq,
-        parent_run_id=row.parent_run_id,
-        forked_from=row.forked_from,
-        input=output.input,
-        content=output.content,
-        error=output.error,
-        tags=output.tags,
-        metadata=output.metadata,
-        unreadable=(None if row.status.is_final else left_alone) or problem_of(output),
     )

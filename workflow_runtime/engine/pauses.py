@@ -20,7 +20,7 @@ __all__ = ["Pauses", "Requirement"]
 Requirement = StepRequirement | ErrorRequirement
 
 
-_MID_STEP = frozenset({"ask", "executor", "receive"})  # kinds of questions that a step asks once it has begun
+_MID_STEP = frozenset({"ask", "budget", "executor", "receive"})  # kinds of questions that a step asks once it has begun
 
 
 class Pauses:

@@ -10,6 +10,7 @@ import msgspec
 from ..brokers.base import Broker
 from ..core.filters import Sieve
 from ..core.plan import Plan
+from ..model.budget import Budget
 from ..model.events import Event
 from ..model.media import Audio, File, Image, Video
 from ..model.step_io import Lookup
@@ -56,6 +57,9 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     max_payload: int | None = None
     evict_after: float = 300.0
     run_timeout: float | None = None
+    budget: Budget | None = None
+    session_budget: Budget | None = None
+    is_limited: bool = False  # whether any step is in a budget
     history: bool = False  # what steps do that do not say whether they want the history
     num_history_runs: int | None = None  # likewise how much of it
     loads_runs: bool = False  # whether the session has its completed runs

@@ -243,7 +243,7 @@ class Runtime:
         return found
 
     def _served(self) -> list[Any]:
-        """The workflows whose runs belong here. With a broker they belong to processes that take its queues."""
+        """The workflows whose runs belong here. With a broker, they belong to processes that take its queues."""
         return [workflow for workflow in self.workflows if self._serves(workflow)]
 
     def _serves(self, workflow: Any) -> bool:

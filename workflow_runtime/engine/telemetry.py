@@ -34,7 +34,7 @@ _STARTS = {
 _COMPLETES = {name.removesuffix("Started") + "Completed" for name in _STARTS}
 # Of a step that a person answered: it goes on, and does not say again that it has started.
 _CONTINUES = ("StepContinued", "StepExecutorContinued")
-_INSIDE = ("error", "ask", "executor")  # the questions that are asked after the start and before the end
+_INSIDE = ("error", "ask", "budget", "executor")  # the questions that are asked after the start and before the end
 _ENDS = {
     "WorkflowCompleted": "COMPLETED",
     "WorkflowPaused": "PAUSED",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -16,10 +16,20 @@ from ..model.enums import RunStatus
 from ..model.media import Audio, File, Image, Video
 from ..model.metrics import RunMetrics
 
-__all__ = ["Adapter", "Call", "ExecutorError", "ExecutorOutput", "Once"]
+__all__ = ["Adapter", "Call", "ExecutorError", "ExecutorOutput", "Once", "Usage"]
 
-Once = Callable[[str, Callable[[], Any]], Awaitable[Any]]
-"""``await once(key, function)``: the result of ``function`` (sync or async), recorded under ``key``."""
+
+Usage = Callable[[Any], RunMetrics | None]
+"""What the result of a recorded model request says that it used."""
+
+
+class Once(Protocol):
+    """``await once(key, function)``: the result of ``function`` (sync or async), recorded under ``key``.
+
+    A model request has ``usage``: it waits until the budgets of its step allow it, and its result is counted.
+    """
+
+    def __call__(self, key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Awaitable[Any]: ...
 
 
 class ExecutorError(RuntimeError):
@@ -41,8 +51,9 @@ class Call(msgspec.Struct, kw_only=True):
         paused: What the adapter returned as ``ExecutorOutput.paused``, read back from its JSON; None on the first entry.
         answers: The answered requirements, in the order in which they were asked; empty on the first entry.
         usage: What the entries before the pause used.
-        once: Records model requests and tool calls; None where the step is not durable inside. A key must be the same
-            when the agent is entered again: count requests per agent, name tools by their call id.
+        once: Records model requests and tool calls, and counts requests for budgets; None where the step is neither durable
+            inside nor in a budget. A key must be the same when the agent is entered again: count requests per agent, name
+            tools by their call id. Model requests say what they used.
         recorded: ``recorded(key)`` is True where ``once`` would return a recorded result.
         part: ``with part(key):`` around a tool or node that the library records by itself: its questions
             (``run_context.ask``) are told apart by the key, and its failure leaves the records in force.

@@ -10,6 +10,7 @@ ends. Tools that the provider runs are parts of their request.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
 from typing import Any
@@ -25,8 +26,9 @@ from google.adk.workflow import BaseNode
 from pydantic_core import to_jsonable_python
 
 from ..model.errors import UnserializableError
+from ..model.metrics import RunMetrics
 from ..model.values import seal
-from .adapter import Call, Once
+from .adapter import Call, Once, Usage
 from .recording import Broken, Counts, digest, teed
 
 __all__ = ["Recording"]
@@ -115,14 +117,14 @@ def _recorded_model(base: type) -> type:
         def source() -> AsyncIterator[Any]:
             return _named(base.generate_content_async(self, llm_request, stream=stream))  # type: ignore[attr-defined]
 
-        async def once(key: str, read: Callable[[], Any]) -> Any:
+        async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
             async def whole() -> list[Any]:
-                return [item for item in await read() if item is not None]
+                return [item for item in await function() if item is not None]
 
-            return await recording.once(key, whole)
+            return await recording.once(key, whole, usage=usage)
 
         held: list[Any] = []  # the library calls the tools of a response before it asks for the next one
-        async for response in teed(once, key, source, _dump, LlmResponse.model_validate_json):
+        async for response in teed(once, key, source, _dump, LlmResponse.model_validate_json, usage=_usage):
             if response.partial and not held:
                 yield response
             else:
@@ -182,6 +184,16 @@ async def _named(responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
             if part.function_call is not None and not part.function_call.id and not response.partial:
                 part.function_call.id = f"{_ID}{uuid4()}"
         yield response
+
+
+def _usage(recorded: list[str]) -> RunMetrics:
+    used = [json.loads(item).get("usage_metadata") or {} for item in recorded]
+    return RunMetrics(
+        input_tokens=sum(item.get("prompt_token_count") or 0 for item in used),
+        output_tokens=sum(
+            (item.get("candidates_token_count") or 0) + (item.get("thoughts_token_count") or 0) for item in used
+        ),
+    )
 
 
 def _dump(response: Any) -> str | None:

@@ -22,8 +22,9 @@ from agent_framework import (
 )
 
 from ..model.errors import UnserializableError
+from ..model.metrics import RunMetrics
 from ..model.values import seal
-from .adapter import Call, Once
+from .adapter import Call, Once, Usage
 from .events import Events, plain
 from .recording import Broken, Counts, digest, teed
 
@@ -84,7 +85,7 @@ class _Requests(ChatMiddleware):  # type: ignore[misc]  # as above
                 await call_next()
                 return _builtins(context.result)
 
-            context.result = ChatResponse.from_dict(await recording.once(key, ask))
+            context.result = ChatResponse.from_dict(await recording.once(key, ask, usage=_usage))
             return
 
         async def source() -> AsyncIterator[Any]:
@@ -92,15 +93,15 @@ class _Requests(ChatMiddleware):  # type: ignore[misc]  # as above
             async for update in context.result:
                 yield update
 
-        async def once(key: str, read: Callable[[], Any]) -> Any:
+        async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
             async def whole() -> list[Any]:
-                return _joined(await read())
+                return _joined(await function())
 
-            return await recording.once(key, whole)
+            return await recording.once(key, whole, usage=usage)
 
         kind = (context.options or {}).get("response_format")
         context.result = ResponseStream(
-            teed(once, key, source, _builtins, ChatResponseUpdate.from_dict),
+            teed(once, key, source, _builtins, ChatResponseUpdate.from_dict, usage=_usage),
             finalizer=lambda updates: ChatResponse.from_updates(updates, output_format_type=kind),
         )
 
@@ -177,6 +178,19 @@ def _storable(result: Any) -> dict[str, Any]:
 
 def _builtins(model: Any) -> Any:
     return json.loads(json.dumps(model.to_dict(), default=str))
+
+
+def _usage(recorded: Any) -> RunMetrics:
+    """Of a whole response, or of its updates."""
+    if isinstance(recorded, dict):
+        found = [recorded.get("usage_details") or {}]
+    else:
+        contents = [content for update in recorded for content in update.get("contents") or ()]
+        found = [content.get("usage_details") or {} for content in contents if content["type"] == "usage"]
+    return RunMetrics(
+        input_tokens=sum(item.get("input_token_count") or 0 for item in found),
+        output_tokens=sum(item.get("output_token_count") or 0 for item in found),
+    )
 
 
 def _joined(updates: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ from agno.exceptions import AgentRunException
 from agno.models.response import ModelResponse
 from anyio import to_thread
 
-from .adapter import Call, Once
+from ..model.metrics import RunMetrics
+from .adapter import Call, Once, Usage
 from .recording import Broken, Counts, digest, teed
 
 __all__ = ["Recording"]
@@ -51,10 +52,12 @@ class Recording:
             clone.members = [self.durable(member) for member in members]
         return clone
 
-    async def _once(self, key: str, function: Callable[[], Any], own: list[Exception]) -> Any:
+    async def _once(
+        self, key: str, function: Callable[[], Any], own: list[Exception], usage: Usage | None = None
+    ) -> Any:
         """``once``, whose own errors agno does not see. ``own`` has what ``function`` raises itself."""
         try:
-            return await self._record(key, function)
+            return await self._record(key, function, usage=usage)
         except Exception as error:
             if error in own:
                 raise
@@ -73,7 +76,7 @@ class Recording:
                     own.append(error)
                     raise
 
-            return _response(await recording._once(key, ask, own))
+            return _response(await recording._once(key, ask, own, _usage))
 
         async def ainvoke_stream(self: Any, *args: Any, **given: Any) -> AsyncIterator[Any]:
             calls: list[Any] = []  # pieces of the provider's own classes, which are stored as the parsed whole
@@ -94,10 +97,10 @@ class Recording:
             def tail() -> Any:
                 return _plain(ModelResponse(tool_calls=model.parse_tool_calls(calls)))
 
-            async def once(key: str, function: Callable[[], Any]) -> Any:
-                return await recording._once(key, function, own)
+            async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+                return await recording._once(key, function, own, usage)
 
-            async for chunk in teed(once, recording._request(who), source, dump, _response, tail):
+            async for chunk in teed(once, recording._request(who), source, dump, _response, tail, _usage):
                 yield chunk
 
         def parse_tool_calls(self: Any, pieces: Any) -> Any:
@@ -190,6 +193,18 @@ def _plain(response: Any) -> Any:
     usage = response.response_usage
     data = {**response.to_dict(), "response_usage": usage.to_dict() if usage is not None else None, "parsed": None}
     return json.loads(json.dumps(data, default=str))
+
+
+def _usage(recorded: Any) -> RunMetrics:
+    """Of a response, or of its pieces, each of which has what it adds."""
+    pieces = recorded if isinstance(recorded, list) else [recorded]
+    used = [item.get("response_usage") or {} for item in pieces]
+    costs = [item["cost"] for item in used if item.get("cost") is not None]
+    return RunMetrics(
+        input_tokens=sum(item.get("input_tokens") or 0 for item in used),
+        output_tokens=sum(item.get("output_tokens") or 0 for item in used),
+        cost=sum(costs) if costs else None,
+    )
 
 
 def _response(data: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse
 from llama_index.core.tools import AsyncBaseTool, ToolOutput, adapt_to_async_tool
 
+from ..model.metrics import RunMetrics
 from .adapter import Once
 from .recording import Broken, Counts, digest, teed
 
@@ -46,7 +47,9 @@ class Recording:
             async def ask() -> Any:
                 return _plain(await base.achat(self, messages, **given))
 
-            return ChatResponse.model_validate(await recording._record(recording._key(f"{who}.model"), ask))
+            return ChatResponse.model_validate(
+                await recording._record(recording._key(f"{who}.model"), ask, usage=_usage)
+            )
 
         async def astream_chat(self: Any, messages: Any, **given: Any) -> Any:
             async def source() -> AsyncIterator[Any]:
@@ -54,7 +57,7 @@ class Recording:
                     yield chunk
 
             key = recording._key(f"{who}.model")
-            return teed(recording._record, key, source, _plain, _silent)
+            return teed(recording._record, key, source, _plain, _silent, usage=_usage)
 
         return _swapped(model, achat=achat, astream_chat=astream_chat)
 
@@ -106,6 +109,17 @@ def _put(clone: Any, name: str, value: Any) -> None:
 
 def _plain(response: Any) -> Any:
     return json.loads(response.model_dump_json(fallback=str))
+
+
+def _usage(recorded: Any) -> RunMetrics:
+    """Of a response, or of the last chunk that has it: only the provider's own response does."""
+    pieces = recorded if isinstance(recorded, list) else [recorded]
+    raw = [item["raw"] for item in pieces if isinstance(item.get("raw"), dict)]
+    used: dict[str, Any] = next((item["usage"] for item in reversed(raw) if isinstance(item.get("usage"), dict)), {})
+    return RunMetrics(
+        input_tokens=used.get("prompt_tokens") or used.get("input_tokens") or 0,
+        output_tokens=used.get("completion_tokens") or used.get("output_tokens") or 0,
+    )
 
 
 def _silent(data: Any) -> Any:

@@ -18,7 +18,8 @@ from agents import Agent, FunctionTool, Model, ModelResponse
 from openai.types.responses import ResponseCompletedEvent
 from pydantic import BaseModel, TypeAdapter
 
-from .adapter import Call, ExecutorError, Once
+from ..model.metrics import RunMetrics
+from .adapter import Call, ExecutorError, Once, Usage
 from .recording import Broken, Counts, teed
 
 __all__ = ["Recording"]
@@ -124,7 +125,7 @@ class _RecordedModel(Model):  # type: ignore[misc]  # the library is not there w
             return _RESPONSE.dump_python(await self._inner.get_response(*args, **given), mode="json")
 
         key = self._recording.counts.key(f"{self._who}.model")
-        return _RESPONSE.validate_python(await self._recording.once(key, ask))
+        return _RESPONSE.validate_python(await self._recording.once(key, ask, usage=_usage))
 
     async def stream_response(self, *args: Any, **given: Any) -> AsyncIterator[Any]:
         """The events as they come; what is recorded is the last one, which has the whole response. One that failed or was
@@ -140,22 +141,29 @@ class _RecordedModel(Model):  # type: ignore[misc]  # the library is not there w
             data["response"]["output"] = data["response"]["output"] or done  # some services send no output at the end
             return data
 
-        async def once(key: str, read: Callable[[], Any]) -> Any:
+        async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
             async def last() -> Any:
-                found = [item for item in await read() if item is not None]
+                found = [item for item in await function() if item is not None]
                 if not found:
                     raise ExecutorError(f"{self._who}: the model's stream ended without a response")
                 return found
 
-            return await self._recording.once(key, last)
+            return await self._recording.once(key, last, usage=usage)
 
         def source() -> AsyncIterator[Any]:
             events: AsyncIterator[Any] = self._inner.stream_response(*args, **given)
             return events
 
         key = self._recording.counts.key(f"{self._who}.model")
-        async for event in teed(once, key, source, dump, ResponseCompletedEvent.model_validate):
+        async for event in teed(once, key, source, dump, ResponseCompletedEvent.model_validate, usage=_usage):
             yield event
+
+
+def _usage(recorded: Any) -> RunMetrics:
+    """Of a whole response, or of the last event of a streamed one."""
+    used = recorded["usage"] if isinstance(recorded, dict) else recorded[-1]["response"].get("usage")
+    used = used or {}
+    return RunMetrics(input_tokens=used.get("input_tokens") or 0, output_tokens=used.get("output_tokens") or 0)
 
 
 class _RecordedSession:

@@ -7,6 +7,7 @@ Imported when a step has such an agent. Deferred tools (approvals and external c
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from pydantic_ai.durable_exec import (
     DurabilityEngineSpec,
     EventStreamHandlerId,
     JournalCallableOperationBackend,
+    ModelRequestId,
     RoleBasedOperationConfig,
     ToolsetCallToolId,
 )
@@ -32,7 +34,7 @@ from ..model.enums import RunStatus
 from ..model.media import Media
 from ..model.metrics import RunMetrics
 from ..model.text import as_text
-from .adapter import Adapter, Call, ExecutorOutput, Once
+from .adapter import Adapter, Call, ExecutorOutput, Once, Usage
 from .events import Events, approval, external_result, plain
 from .tasks import piped
 
@@ -302,7 +304,7 @@ class Durability(BaseDurabilityCapability):  # type: ignore[misc]  # the library
         models: Mapping[str, Any] | None = None,
         event_stream_handler: Any = None,
     ) -> None:
-        self._once: Once = once if callable(once) else _numbered(once)
+        self._once: Once = _with_usage(once) if callable(once) else _numbered(once)
         self._backend: Any = None
         super().__init__(name=name, models=models, event_stream_handler=event_stream_handler)
 
@@ -331,14 +333,33 @@ class _Backend(JournalCallableOperationBackend):  # type: ignore[misc]  # as abo
         if isinstance(operation_id, ToolsetCallToolId):
             name = f"{name}:{cache_key[2].tool_call_id}"  # (tool, arguments, the library's run context, ...)
         number = self._counts[name] = self._counts.get(name, -1) + 1
+        if isinstance(operation_id, ModelRequestId):
+            return await self._record(f"{name}#{number}", body, usage=_usage)
         return await self._record(f"{name}#{number}", body)
+
+
+def _with_usage(once: Any) -> Once:
+    """``once`` of a run context counts nothing."""
+    if "usage" in inspect.signature(once).parameters:
+        return once  # type: ignore[no-any-return]
+
+    async def record(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+        return await once(key, function)
+
+    return record
+
+
+def _usage(recorded: Any) -> RunMetrics:
+    used = recorded.get("usage") if isinstance(recorded, dict) else None
+    used = used if isinstance(used, dict) else {}
+    return RunMetrics(input_tokens=used.get("input_tokens") or 0, output_tokens=used.get("output_tokens") or 0)
 
 
 def _numbered(run_context: Any) -> Once:
     """``once`` of a step that may run several agents: the number of the run is part of each key."""
     number = run_context._next("agent")
 
-    async def once(key: str, function: Callable[[], Any]) -> Any:
+    async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
         return await run_context.once(f"agent{number}:{key}", function)
 
     return once

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .adapter import Once
+from .adapter import Once, Usage
 
 __all__ = ["Broken", "Counts", "digest", "teed"]
 
@@ -51,11 +51,12 @@ async def teed(
     dump: Callable[[Any], Any],
     load: Callable[[Any], Any],
     tail: Callable[[], Any] | None = None,
+    usage: Usage | None = None,
 ) -> AsyncIterator[Any]:
     """The chunks of ``source()`` as they come; recorded as a whole under ``key``, and then loaded from there.
 
     ``tail`` gives a last chunk that is recorded and not passed on: what the live reader knows from the provider's own
-    objects. A request that was cut off is not recorded, and is asked again.
+    objects. A request that was cut off is not recorded, and is asked again. ``usage`` reads what was recorded.
     """
     queue: asyncio.Queue[Any] = asyncio.Queue()
     is_live = False
@@ -70,7 +71,7 @@ async def teed(
         return [*chunks, tail()] if tail is not None else chunks
 
     async def record() -> Any:
-        return await once(key, read)
+        return await once(key, read, usage=usage)
 
     task = asyncio.ensure_future(record())
     task.add_done_callback(lambda _: queue.put_nowait(_END))

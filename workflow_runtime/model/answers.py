@@ -4,7 +4,7 @@ One vocabulary for terminals, pages, servers and tests: the names of the require
 decides which of them an answer has:
 
     confirmation      confirmed, rejection_feedback
-    user_input, ask   user_input
+    user_input, ask, budget   user_input
     receive           user_input, with the one field value
     route             selected_choices
     output_review     confirmed, rejection_feedback, edited_output

@@ -68,6 +68,13 @@ def number(
     return value
 
 
+def budget(value: Any, where: str = "", what: str = "budget") -> Any:
+    """A Budget, or None."""
+    if value is not None and type(value).__name__ != "Budget":
+        raise BuildError(f"{where}{what}={value!r} must be a Budget; write {what}=Budget(tokens=...)")
+    return value
+
+
 def seconds(
     value: Any,
     what: str,

@@ -29,6 +29,7 @@ from .executor_events import ExecutorEvent
 from .foreign import event_from_dict
 from .nested_runs import without_results
 from .payloads import COMMON, KINDS, PAYLOADS, USER_FIELDS, event_names
+from .repeated import without_repeated
 from .requirements import ErrorRequirement, StepRequirement, UnreadableRequirement
 from .run import WorkflowRunOutput
 from .step_io import StepInput, StepOutput
@@ -260,6 +261,8 @@ def encode_run(output: WorkflowRunOutput) -> bytes:
         value = getattr(output, name)
         if value is not None and not is_plain(value):
             changed[name] = seal(value, name)
+    if (repeated := without_repeated(output.content, output.step_results)) is not None:
+        changed["content"] = repeated
     if any(step.steps or not is_plain(step.content) for step in output.step_results):
         changed["step_results"] = _seal_typed(output.step_results, "step_results")
     for name in ("step_requirements", "error_requirements"):

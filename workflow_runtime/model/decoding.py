@@ -16,6 +16,7 @@ from .making import instance_dict, refuse_hooks
 from .nested_runs import complete
 from .payloads import COMMON, PAYLOADS, USER_FIELDS, kind_of
 from .reading import STORED, Reader
+from .repeated import content_of
 from .requirements import ErrorRequirement, StepRequirement, UnreadableRequirement
 from .run import WorkflowRunOutput
 from .step_io import StepOutput
@@ -355,6 +356,7 @@ def decode_run(data: bytes, row: RunPlace | None = None) -> WorkflowRunOutput:
     try:
         output = msgspec.json.decode(data, type=WorkflowRunOutput)
         if has_tags(data):
+            output.content = content_of(output.content, output.step_results)
             for name in output.__struct_fields__:
                 value = getattr(output, name)
                 if isinstance(value, (list, dict)):

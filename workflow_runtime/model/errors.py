@@ -146,6 +146,16 @@ class AnswerRejected(WorkflowRuntimeError):
     """A person declined a question that a step asked in its middle; the step's own error policy decides what follows."""
 
 
+class BudgetExceeded(WorkflowRuntimeError, RuntimeError):
+    """Nothing is left of a budget that the step is in, and it was not raised. ``path`` is the step, ``budget`` the Budget.
+    It is not retried."""
+
+    def __init__(self, message: str, *, path: str | None = None, budget: Any = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.budget = budget
+
+
 class StepChanged(WorkflowRuntimeError, RuntimeError):
     """A re-entered step asked for its recorded results in another order than the first time."""
 

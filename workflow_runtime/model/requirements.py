@@ -94,8 +94,8 @@ class StepRequirement(_Requirement, kw_only=True, omit_defaults=True):
     """One open question of a paused run. Answer it with a method, then pass it to ``continue_run``.
 
     ``answer(data)`` takes any answer as plain JSON, and ``schema()`` describes what it accepts; the other methods are for
-    one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is the kind of
-    question: confirmation, user_input, route, output_review, iteration_review, executor, ask or receive. For a form that is
+    one kind of question each. ``id`` is stable for the run; ``path`` is the node that waits; ``kind`` is one of
+    confirmation, user_input, route, output_review, iteration_review, executor, ask, budget and receive. For a form that is
     a pydantic model, ``input_json_schema`` is its schema and ``input_model`` its ``module:qualname``, if it can be looked
     up by that. A step that waits for a message (receive) names its ``topic``, and has a ``message_id`` once one arrived; a
     person may answer it too, with the message's content as the field ``value``.

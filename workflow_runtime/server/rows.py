@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .. import ErrorRequirement, RunSummary, StepRequirement
-from ..engine.listing import summary_of as run_summary
+from ..model.run_summary import summary_of as run_summary
 from ..storage.base import RequirementRow, SessionRow
 from .errors import Refused
 

@@ -103,7 +103,7 @@ class _Builder:
             self.nesting = max(self.nesting, inner.nesting + 1 if inner is not None else 0)
             return step
         place["review"] = declared.human_review if declared.human_review.asked else None
-        place["timeout"] = declared.timeout
+        place["timeout"], place["budget"] = declared.timeout, getattr(declared, "budget", None)
         kind = kind_of(type(declared))
         assert kind is not None
         children: list[Node] = []

@@ -13,6 +13,7 @@ from ..core.journal import Record
 from ..core.plan import Node
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.enums import OnError
 from ..model.errors import StorageError
 from ..model.review import HumanReview
@@ -50,6 +51,7 @@ class Condition:
         human_review: HumanReview | None = None,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.name = checks.identifier(name, "name", "Condition: ")
         self.description = checks.text(description, "description", f"Condition {name!r}: ")
@@ -57,6 +59,7 @@ class Condition:
         self.else_steps = _list(else_steps)
         self.evaluator = evaluator
         self.timeout = checks.seconds(timeout, "timeout", f"Condition {name!r}: ")
+        self.budget = checks.budget(budget, f"Condition {name!r}: ")
         self.on_error = checks.one_of(on_error, "on_error", OnError, f"Condition {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject

@@ -12,6 +12,7 @@ from ..core.gate import Verdict
 from ..core.journal import OPEN, Record
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput, deepest, last_made
@@ -63,6 +64,7 @@ class Loop:
         human_review: HumanReview | None = None,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         checks.number(max_iterations, "max_iterations", f"Loop {name!r}: ", least=1, whole=True)
         if isinstance(name, int):
@@ -74,6 +76,7 @@ class Loop:
         self.end_condition = end_condition
         self.forward_iteration_output = forward_iteration_output
         self.timeout = checks.seconds(timeout, "timeout", f"Loop {name!r}: ")
+        self.budget = checks.budget(budget, f"Loop {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation,
             confirmation_message=confirmation_message,

@@ -13,6 +13,7 @@ from ..core.journal import Record
 from ..core.plan import Node
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
@@ -48,6 +49,7 @@ class Parallel:
         wait_for: str | int = "all",
         fail_fast: bool = True,
         timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if steps and isinstance(steps[0], str):
             name, steps = steps[0], steps[1:]
@@ -62,6 +64,7 @@ class Parallel:
         self.wait_for = _wait_for(wait_for, len(steps), name)
         self.fail_fast = checks.flag(fail_fast, "fail_fast", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
+        self.budget = checks.budget(budget, where)
         self.human_review = human_review or HumanReview()
         allow_guards(self.human_review, "Parallel", name, ("requires_confirmation",))
 
@@ -94,6 +97,7 @@ class Map:
         max_concurrency: int | None = None,
         fail_fast: bool = True,
         timeout: float | None = None,
+        budget: Budget | None = None,
         human_review: HumanReview | None = None,
     ) -> None:
         if not (callable(over) or isinstance(over, str)):
@@ -108,6 +112,7 @@ class Map:
         )
         self.fail_fast = checks.flag(fail_fast, "fail_fast", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
+        self.budget = checks.budget(budget, where)
         self.human_review = human_review or HumanReview()
         allow_guards(self.human_review, "Map", name, ("requires_confirmation",))
 

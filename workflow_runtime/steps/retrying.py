@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..model.errors import NeverRetry, RetryAfter
+from ..model.errors import BudgetExceeded, NeverRetry, RetryAfter
 from ..model.retry import Retry
 
 __all__ = ["failure_of", "pause_of", "retries"]
@@ -23,7 +23,7 @@ def failure_of(raised: Exception) -> Exception:
 def retries(policy: Retry | None, raised: Exception, attempt: int) -> bool:
     """Whether attempt ``attempt`` (from 1), which raised this, is followed by another. A policy whose ``when`` fails is not
     followed: the log says so."""
-    if policy is None or attempt >= policy.attempts or isinstance(raised, NeverRetry):
+    if policy is None or attempt >= policy.attempts or isinstance(raised, (BudgetExceeded, NeverRetry)):
         return False
     if isinstance(raised, RetryAfter):
         return True

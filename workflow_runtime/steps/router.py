@@ -13,6 +13,7 @@ from ..core.journal import Record
 from ..core.plan import Node
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
@@ -55,6 +56,7 @@ class Router:
         human_review: HumanReview | None = None,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.name = checks.identifier(name, "name", "Router: ")
         self.description = checks.text(description, "description", f"Router {name!r}: ")
@@ -62,6 +64,7 @@ class Router:
         self.selector = selector
         self.allow_multiple_selections = allow_multiple_selections
         self.timeout = checks.seconds(timeout, "timeout", f"Router {name!r}: ")
+        self.budget = checks.budget(budget, f"Router {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_user_input=requires_user_input,
             user_input_message=user_input_message,

@@ -13,6 +13,7 @@ from ..core.kept import UNCHANGING
 from ..core.plan import Node, Plan
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.enums import OnError
 from ..model.errors import BuildError, StepTimeoutError, StorageError
 from ..model.kinds import shape_of
@@ -54,6 +55,7 @@ class Step:
             run has a database, its durability is not "exit", and the agent's library allows it. True: refuse to build if
             that is not so.
         executor_options: Further keywords for the call of an agent's library, such as ``{"deps": ...}``.
+        budget: What the step may use each time that it runs, all attempts together.
 
     Raises:
         BuildError: No executor or two, an unknown policy, a guard that a step does not support.
@@ -96,6 +98,7 @@ class Step:
         durable: bool | None = None,
         executor_options: Mapping[str, Any] | None = None,
         idle_timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
@@ -118,6 +121,7 @@ class Step:
         self.executor_options = checks.mapping(executor_options, "executor_options", where)
         self.timeout = checks.seconds(timeout, "timeout", where)
         self.idle_timeout = checks.seconds(idle_timeout, "idle_timeout", where)
+        self.budget = checks.budget(budget, where)
         if retry is not None and not isinstance(retry, Retry):
             raise BuildError(f"{where}retry={retry!r} must be a Retry; write retry=Retry(attempts=...)")
         checks.number(max_retries, "max_retries", where, least=0, whole=True)
@@ -228,6 +232,7 @@ class StepNode(Node):
             review=review,
             step_id=declared.step_id,
             timeout=declared.timeout,
+            budget=declared.budget,
             children=inner.root if inner else (),
             **place,
         )

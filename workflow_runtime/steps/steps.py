@@ -10,6 +10,7 @@ from ..core.gate import Verdict
 from ..core.journal import Record
 from ..model import checks
 from ..model import events as ev
+from ..model.budget import Budget
 from ..model.review import HumanReview
 from ..model.step_io import StepOutput
 from .container import ContainerNode, run_sequence
@@ -36,11 +37,13 @@ class Steps:
         human_review: HumanReview | None = None,
         *,
         timeout: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.name = checks.identifier(name, "name", "Steps: ")
         self.description = checks.text(description, "description", f"Steps {name!r}: ")
         self.steps = list(steps or ())
         self.timeout = checks.seconds(timeout, "timeout", f"Steps {name!r}: ")
+        self.budget = checks.budget(budget, f"Steps {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject
         )

@@ -41,6 +41,9 @@ class ExecutorCases:
     usage_is_exact = True
     """Whether the library counts what the turn says. If not, more than nothing is expected."""
 
+    counts_requests = True
+    """Whether each model request is checked by a budget. If not, only the steps are."""
+
     durable = True
     """Whether the adapter records model requests and tool calls."""
 

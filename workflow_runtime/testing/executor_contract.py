@@ -19,6 +19,7 @@ import anyio
 import pytest
 
 from ..executors import ExecutorRun
+from ..model.budget import Budget
 from ..model.enums import RunStatus
 from ..model.errors import StepTimeoutError
 from ..model.media import File, Image
@@ -204,6 +205,25 @@ class ExecutorContract(KillContract):
                     assert logged()[-1] == "cleaned-up"
                 else:
                     raise AssertionError("the step had no end")
+
+    @pytest.mark.parametrize("amount", ["requests", "tokens"])
+    async def test_a_budget_is_checked_before_each_request(self, kept: dict[str, Any], amount: str) -> None:
+        budget = Budget(requests=1) if amount == "requests" else Budget(tokens=10 if self.usage_is_exact else 1)
+        step = Step("clerk", agent=self.agent(self.cases["tool"]), durable=kept.get("durable"), budget=budget)
+        workflow = Workflow(name="w", steps=[step], db=kept["db"])
+        with anyio.fail_after(60):
+            output = await workflow.arun("refund", run_id="r")
+            if not self.counts_requests:
+                assert output.content == "all is done"
+                return
+            assert output.status is RunStatus.paused
+            assert logged() == ["model", "charge"]
+            (asked,) = output.active_step_requirements
+            assert asked.kind == "budget"
+            asked.answer({"user_input": {amount: 1_000}})
+            done = await workflow.acontinue_run(run_id="r", step_requirements=[asked])
+        assert (done.status, done.content) == (RunStatus.completed, "all is done")
+        assert logged() == ["model", "charge", "model"]
 
     # -- people ----------------------------------------------------------------------------------------------------------
 

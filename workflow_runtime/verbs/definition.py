@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from ..core.filters import event_name
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.reading import Strict
 from ..model.retention import Retention
@@ -14,7 +15,7 @@ from ..model.values import seal
 from ..steps.steps import Steps
 from ..storage.base import BaseDb
 from .base import Verbs
-from .describe import describe
+from .describe import describe, describe_budget
 from .rebuild import Rebuild
 from .registry import Registry, qualified_name
 
@@ -68,6 +69,9 @@ class DefinitionVerbs(Verbs):
                 data[name] = seal(getattr(self, name), f"Workflow {self.name!r}: {name}")
         if self.events_to_skip:
             data["events_to_skip"] = [event_name(event) for event in self.events_to_skip]
+        for name in ("budget", "session_budget"):
+            if getattr(self, name) is not None:
+                data[name] = describe_budget(getattr(self, name))
         if self.input_schema is not None:
             data["input_schema"] = self._reference(self.input_schema)
         if self.retention is not None:
@@ -132,6 +136,9 @@ class DefinitionVerbs(Verbs):
                 problem = problem_of(fields[name])
                 if problem is not None:
                     raise BuildError(f"{where}: {problem}; pass registry=Registry(...) with the class")
+        for name in ("budget", "session_budget"):
+            if name in fields:
+                fields[name] = Budget(**fields[name])
         if "retention" in fields:
             fields["retention"] = Retention(**fields["retention"])
         if "input_schema" in fields:

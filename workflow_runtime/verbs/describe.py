@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..model.budget import Budget
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.text import builtins
@@ -16,7 +17,7 @@ from ..steps.step import Step
 from .base import Verbs
 from .registry import qualified_name
 
-__all__ = ["describe", "describe_retry", "describe_review"]
+__all__ = ["describe", "describe_budget", "describe_retry", "describe_review"]
 
 
 def describe(item: Any) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def _step(step: Step) -> dict[str, Any]:
         data[name] = getattr(step, name)
     if step.idle_timeout is not None:
         data["idle_timeout"] = step.idle_timeout
+    if step.budget is not None:
+        data["budget"] = describe_budget(step.budget)
     if step.durable is not None:
         data["durable"] = step.durable
     if options := {name: value for name, value in (step.executor_options or {}).items() if _is_json(value)}:
@@ -70,6 +73,12 @@ def _step(step: Step) -> dict[str, Any]:
     else:
         data[f"{step.executor_kind}_ref"] = qualified_name(step.active_executor)
     return data
+
+
+def describe_budget(budget: Budget) -> dict[str, Any]:
+    """The amounts of a budget, and what it does when they are spent."""
+    fields = {name: getattr(budget, name) for name in budget.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _is_json(value: Any) -> bool:
@@ -88,6 +97,8 @@ def _container(item: Any, kind: Kind) -> dict[str, Any]:
         "description": item.description,
         "timeout": item.timeout,
     }
+    if getattr(item, "budget", None) is not None:
+        data["budget"] = describe_budget(item.budget)
     for name in kind.children or ():
         value = getattr(item, name)
         data[name] = _all(value) if isinstance(value, (list, tuple)) else describe(value)

@@ -98,6 +98,7 @@ class ListVerbs(RunVerbs):
         return await self.fork(run_id, background=True)
 
     def retry(self, run_id: str) -> WorkflowRunOutput:
+        """The same as ``aretry`` for code that is not async."""
         return engine.portal.call(lambda: self.aretry(run_id))
 
     # -- many ----------------------------------------------------------------------------------------------------------
@@ -118,6 +119,7 @@ class ListVerbs(RunVerbs):
         return await self._each("cancel_many(): ", {"status": _LIVE, **filters}, bool(filters), cancel)
 
     def cancel_many(self, **filters: Any) -> BulkReport:
+        """The same as ``acancel_many`` for code that is not async."""
         return engine.portal.call(lambda: self.acancel_many(**filters))
 
     async def aretry_many(self, **filters: Any) -> BulkReport:
@@ -130,6 +132,7 @@ class ListVerbs(RunVerbs):
         return await self._each("retry_many(): ", {**filters, "status": RunStatus.error}, bool(filters), retry)
 
     def retry_many(self, **filters: Any) -> BulkReport:
+        """The same as ``aretry_many`` for code that is not async."""
         return engine.portal.call(lambda: self.aretry_many(**filters))
 
     async def afork_many(self, *, at: str | int | None = None, **filters: Any) -> BulkReport:
@@ -142,6 +145,7 @@ class ListVerbs(RunVerbs):
         return await self._each("fork_many(): ", filters, bool(filters), fork)
 
     def fork_many(self, *, at: str | int | None = None, **filters: Any) -> BulkReport:
+        """The same as ``afork_many`` for code that is not async."""
         return engine.portal.call(lambda: self.afork_many(at=at, **filters))
 
     async def acancel_run(self, run_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..model.budget import Budget
 from ..model.errors import BuildError
 from ..model.retry import Retry
 from ..model.review import HumanReview
@@ -45,6 +46,8 @@ class Rebuild:
         where = f"from_dict: {kind} {data.get('name')!r}"
         fields = {name: value for name, value in data.items() if name not in _SAME}
         fields["human_review"] = self.review(data.get("human_review"), where)
+        if fields.get("budget") is not None:
+            fields["budget"] = Budget(**fields["budget"])
         if kind == "Step":
             self._executor(fields, data, where)
         else:

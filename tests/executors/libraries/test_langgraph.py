@@ -75,6 +75,7 @@ class Scripted(BaseChatModel):
 
 class TestLangGraph(ExecutorContract):
     library = "langgraph"
+    counts_requests = False  # its unit is a node, which may make any number of them
     record_of_charge = "graph#1"  # behind that of the model; what is in it is packed
 
     def agent(self, script: Script) -> Any:

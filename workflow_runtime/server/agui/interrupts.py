@@ -16,7 +16,12 @@ __all__ = ["Requirement", "answers", "interrupt"]
 Requirement = StepRequirement | ErrorRequirement
 
 # The reasons that AG-UI knows by name; any other kind is named as ours.
-_REASONS = {"confirmation": "confirmation", "user_input": "input_required", "ask": "input_required"}
+_REASONS = {
+    "confirmation": "confirmation",
+    "user_input": "input_required",
+    "ask": "input_required",
+    "budget": "input_required",
+}
 
 
 def interrupt(asked: Requirement) -> ag.Interrupt:
