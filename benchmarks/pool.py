@@ -21,7 +21,7 @@ from typing import Any
 
 import anyio
 
-from workflow_runtime import StepInput, Workflow
+from workflow_runtime import StepContentEvent, StepInput, Workflow
 from workflow_runtime.brokers.registry import as_broker
 from workflow_runtime.storage.registry import open_url
 
@@ -81,7 +81,7 @@ async def relay(workflow: Workflow) -> list[float]:
     async with workflow.arun("x", background=True, stream=True, stream_events=True) as stream:
         async for event in stream:
             now = time.time()
-            if event.event == "StepContent":
+            if isinstance(event, StepContentEvent):
                 found += [now - float(part) for part in str(event.delta).split()]
     return found
 

@@ -13,7 +13,7 @@ import pytest
 from nats_servers import NatsServer, left_to_the_collector, nats_server, new_prefix
 from servers import TestServer
 
-from workflow_runtime import RunStatus, Runtime, Workflow
+from workflow_runtime import RunNotPaused, RunStatus, Runtime, Workflow
 from workflow_runtime.backends import PostgresDb
 from workflow_runtime_nats import NatsBroker
 
@@ -174,6 +174,39 @@ async def test_a_paused_run_is_answered_from_elsewhere(pool: Pool) -> None:
         output = await workflow.acontinue_run(paused)
         assert (output.status, output.content) == (RunStatus.completed, "two")
         check_ends(await events_of(workflow, run_id))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_background_continue_is_handed_to_a_worker(pool: Pool, stream: bool) -> None:
+    if pool.broker is None:
+        return  # there it is the caller's
+    await pool.worker("flows.py:asking")
+    workflow = pool.workflow(flows.asking)
+    run_id = await queued(workflow)
+    with anyio.fail_after(PATIENCE):
+        while not await workflow.alist_pending():
+            await anyio.sleep(0.02)
+    paused = await workflow.aget_run(run_id)
+    assert paused is not None
+    for requirement in paused.active_step_requirements:
+        requirement.confirm()
+    with anyio.fail_after(PATIENCE):
+        if stream:
+            async with workflow.acontinue_run(paused, background=True, stream=True, stream_events=True) as events:
+                names = [event.event async for event in events]
+                output = await events.result()
+            assert names[-1] == "WorkflowCompleted"
+            assert "StepContinued" in names
+            assert output.content == "two"
+        else:
+            answered = await workflow.acontinue_run(paused, background=True)
+            assert answered.status is RunStatus.pending
+    check_ends(await events_of(workflow, run_id))
+    with pytest.raises(RunNotPaused):
+        await workflow.acontinue_run(paused, background=True)
+    row = await workflow.db.load_run(run_id)  # type: ignore[union-attr]
+    assert row is not None
+    assert {line.split()[0] for line in pool.bodies()} == {run_id}
 
 
 def check_ends(events: list[Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio
@@ -111,6 +111,7 @@ class Dispatcher:
     Args:
         homes: The workflows by id, as they are when a run is to be begun.
         taken: Gets the ids of runs that were begun here; ``parked`` those that were parked.
+        look_for_ready: Continues paused runs that were answered. A hint without a queued run is of such a one.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Dispatcher:
         homes: Callable[[], dict[str, Home]],
         taken: Callable[[str], None],
         parked: Callable[[str], None],
+        look_for_ready: Callable[[], Awaitable[None]],
     ) -> None:
         self._db = db
         self._broker = broker
@@ -130,6 +132,7 @@ class Dispatcher:
         self._homes = homes
         self._taken = taken
         self._parked = parked
+        self._look_for_ready = look_for_ready
         self._next_sweep = -math.inf
         self._scope = anyio.CancelScope()
         self._left = anyio.Event()
@@ -184,11 +187,12 @@ class Dispatcher:
             self._next_sweep = anyio.current_time() + SWEEP
             await self._claim(None)
             return
-        await self._claim(hint.runs)
+        if not await self._claim(hint.runs):
+            await self._look_for_ready()
         await hint.done()
 
-    async def _claim(self, most: int | None) -> None:
-        """Claim and begin at most ``most`` runs (None: while there are any), as far as there are slots."""
+    async def _claim(self, most: int | None) -> int:
+        """Claim and begin at most ``most`` runs (None: while there are any), as far as there are slots; how many."""
         count = 0
         while (most is None or count < most) and self._slots.free:
             self._slots.reserve()
@@ -200,10 +204,11 @@ class Dispatcher:
                 raise
             if row is None:
                 self._slots.release()
-                return
+                break
             count += 1
             home = homes[row.workflow_id or ""]
             spawn(partial(self._begin, home, row), f"begin {row.run_id}", self._slots.release)
+        return count
 
     async def _claim_one(self, homes: dict[str, Home]) -> RunRow | None:
         if not homes:

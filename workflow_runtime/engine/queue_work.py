@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,14 @@ class QueueWork:
         queues: list[str] | None,
         concurrency: int,
         report: RuntimeReport,
+        look_for_ready: Callable[[], Awaitable[None]],
     ) -> None:
         self.slots = Slots(concurrency)
         self._workflows = workflows
         self._definition = definition
         self._queues = queues
         self._report = report
+        self._look_for_ready = look_for_ready
         self._dispatchers: list[Dispatcher] = []
         self._listening: list[Listening] = []
 
@@ -71,7 +73,9 @@ class QueueWork:
                 homes = partial(self._homes, db, broker)
                 parked = self._report.parked.append
                 at = broker or LocalBroker(db)
-                self._dispatchers.append(Dispatcher(db, at, queues, self.slots, homes, self._took, parked))
+                self._dispatchers.append(
+                    Dispatcher(db, at, queues, self.slots, homes, self._took, parked, self._look_for_ready)
+                )
         for dispatcher in self._dispatchers:
             dispatcher.start()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..brokers.base import Broker, Ticket
+from ..brokers.base import Ticket
 from ..core.journal import Journal
 from ..model import checks, codec
 from ..model.enums import RunStatus
@@ -30,7 +30,7 @@ from .resume import new_execution, recovered
 from .sessions import open_session
 from .unreadable import refuse_unreadable
 
-__all__ = ["DEFAULT_QUEUE", "Place", "begin_queued", "place_of", "prepare_queued"]
+__all__ = ["DEFAULT_QUEUE", "Place", "begin_queued", "offer", "place_of", "prepare_queued"]
 
 logger = logging.getLogger("workflow_runtime")
 DEFAULT_QUEUE = "default"
@@ -107,12 +107,11 @@ async def prepare_queued(request: RunRequest, place: Place, *, join: bool, sessi
             if not join:
                 raise
             continue
-        broker = request.definition.broker
-        if broker is not None and place.not_before is None:
-            await _offer(broker, place, request)
+        if place.not_before is None:
+            await offer(request.definition, run.id, place.queue)
         row = RunRow(run_id=run.id, session_id=request.session_id, status=RunStatus.pending, attempt=0)
         joined = Whole(run=None, output=run.output, db=db, row=row)
-        joined.broker = broker
+        joined.broker = request.definition.broker
         return joined
 
 
@@ -127,12 +126,15 @@ async def _store(request: RunRequest, place: Place) -> Execution:
     return run
 
 
-async def _offer(broker: Broker, place: Place, request: RunRequest) -> None:
-    ticket = Ticket(queue=place.queue, workflow_id=request.definition.id, run_id=request.run_id)
+async def offer(definition: Definition, run_id: str, queue: str) -> None:
+    """Wake a worker for a run that is stored. It looks by itself, too."""
+    broker = definition.broker
+    if broker is None:
+        return
     try:
-        await broker.offer(ticket)
-    except BrokerError as error:  # it is stored: workers look by themselves, too
-        logger.warning("run %s is queued, and no worker could be told: %s", request.run_id, error)
+        await broker.offer(Ticket(queue=queue, workflow_id=definition.id, run_id=run_id))
+    except BrokerError as error:
+        logger.warning("run %s is stored, and no worker could be told: %s", run_id, error)
 
 
 async def begin_queued(definition: Definition, row: RunRow, *, store_events: bool, skip: Any) -> Execution:

@@ -43,7 +43,16 @@ from .sessions import open_session, turn_after_claim, turn_before_claim
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
-__all__ = ["claim", "end_cancelled", "new_execution", "prepare_continued", "recovered", "signal_owner", "taken_over"]
+__all__ = [
+    "claim",
+    "end_cancelled",
+    "load_named",
+    "new_execution",
+    "prepare_continued",
+    "recovered",
+    "signal_owner",
+    "taken_over",
+]
 
 logger = logging.getLogger("workflow_runtime")
 _PAUSED = frozenset({RunStatus.paused})
@@ -120,10 +129,10 @@ def _join_unstored(asked: Continuation, live: Execution) -> Joined:
 async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
     answered: list[Requirement] = []
     while True:
-        row = await _load(asked, db)
+        row = await load_named(asked, db)
         if row.cancel_requested and row.status is RunStatus.paused:
             await end_cancelled(asked.definition, row, skip=asked.skip, store_events=asked.store_events)
-            row = await _load(asked, db)
+            row = await load_named(asked, db)
         if answered and row.status not in ACTIVE and not _has_unused(await requirements_of(db, row.run_id), row):
             # Another caller went on with it, and it has paused again or ended: that is what became of these answers.
             return Joined(run=None, output=await output_of(db, row), db=db, row=row)
@@ -182,7 +191,7 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
         return None
     except (AlreadyAnswered, QuestionWithdrawn):
         # Another caller may have gone on with the run since it was read: then it is that which is to be told.
-        latest = await _load(asked, db)
+        latest = await load_named(asked, db)
         if latest.attempt == row.attempt:
             raise
         return None
@@ -216,7 +225,8 @@ async def signal_owner(broker: Broker | None, owner: str, run_id: str) -> None:
             logger.debug("run %s: its owner was not told: %s", run_id, error)
 
 
-async def _load(asked: Continuation, db: BaseDb) -> RunRow:
+async def load_named(asked: Continuation, db: BaseDb) -> RunRow:
+    """The run that the call names. RunNotFound, PermissionError."""
     row = await db.load_run(asked.run_id)
     if row is None:
         raise RunNotFound(f"Could not find run with id {asked.run_id}; check the id and the workflow's db")

@@ -19,6 +19,7 @@ from ..model.retention import Retention
 from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
 from .execution import Execution
+from .handed_over import continues_here
 from .host import live_runs
 from .loops import spawn
 from .queue_work import QueueWork, named_queues
@@ -143,7 +144,9 @@ class Runtime:
             runs.close()  # what was recovered so far goes on by itself
             raise
         spawn(self._serve, "workflow_runtime Runtime")
-        self._queue_work = QueueWork(self.workflows, self._definition, self.queues, self.concurrency, self.report)
+        self._queue_work = QueueWork(
+            self.workflows, self._definition, self.queues, self.concurrency, self.report, self._go_on_with_ready
+        )
         await self._queue_work.start()
         return self
 
@@ -281,7 +284,9 @@ class Runtime:
             return False
         try:
             if to_cancel is None:
-                await workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                with continues_here():
+                    continuing = workflow.acontinue_run(run_id=run_id, step_requirements=[], background=True)
+                await continuing
             else:
                 skip = skip_sieve(workflow.events_to_skip)
                 await end_cancelled(workflow.definition(), to_cancel, store_events=workflow.store_events, skip=skip)

@@ -121,8 +121,11 @@ class ContinueVerbs(Verbs):
             allow_plan_change=allow_plan_change,
             background=bool(background),
         )
+        prepare = engine.resume.prepare_continued
+        if engine.handed_over.belongs_to_workers(asked):
+            prepare = engine.handed_over.hand_over
         return self._launch(
-            lambda: engine.resume.prepare_continued(asked),
+            lambda: prepare(asked),
             asked.run_id,
             self._streams(stream, background, websocket),
             stream_events,
