@@ -113,6 +113,18 @@ def test_a_resize_leaves_nothing_behind(before: int, after: int) -> None:
     assert terminal.text == ["printed above"]
 
 
+def test_a_picture_that_was_made_before_a_resize_and_drawn_after_it_leaves_nothing_behind() -> None:
+    terminal = Emulator(60)
+    region, console = region_on(terminal)
+    with region.opened():
+        region.print(Text("printed above"))
+        region.draw(lines("a" * 59, "b" * 30))
+        resize(terminal, console, 20)
+        region.draw(lines("c" * 59, "d" * 30))
+        region.draw(lines("narrow", "picture"))
+        assert terminal.text == ["printed above", "narrow", "picture"]
+
+
 def test_a_print_right_after_a_resize_stands_above_the_picture() -> None:
     terminal = Emulator(40)
     region, console = region_on(terminal)

@@ -62,4 +62,4 @@ async def test_one_that_was_continued_and_waits_again_has_its_whole_time_again(d
     assert first is not None
     assert second is not None
     assert (first.run, second.run) == (None, run)
-    assert second.deadline > first.deadline
+    assert second.deadline >= first.deadline, "the clock of a loop may stand still between two steps"

@@ -21,7 +21,7 @@ from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from ..view.clean import clean
-from .render import Line
+from .render import Line, cropped
 
 __all__ = ["Region", "encodable", "lines_of"]
 
@@ -96,12 +96,14 @@ class Region(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         with self.lock:
             width = self.console.width
+            if self._next is not None:  # they may have been made before the terminal became narrower
+                self._next = [cropped(line, width) for line in self._next]
             if self._next is not None and width == self._width:
                 lines, self._next = self._next, None
                 changed = self._changes(lines)
                 self._drawn = lines
                 return [_Segments(changed)]
-            lines = self._drawn if self._next is None else self._next
+            lines = [cropped(line, width) for line in self._drawn] if self._next is None else self._next
             above = renderables if self._next is None else []
             erase = self._erase(width)
             self._next, self._width = None, width
