@@ -80,6 +80,7 @@ async def _park(run: Execution) -> None:
     """The pause is stored (or could not be, and the run ended): show that, and give up what it holds."""
     if run.life is Life.GONE:
         run.end()
+        run.scope.cancel()  # where another process has taken it over, its steps still wait
         return
     if not run.output.is_paused:
         run.happen(Happening.STORED)
