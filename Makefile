@@ -37,7 +37,7 @@ demo: $(VENV)/.package  ## Survey the installed standard library: streamed live,
 
 # The order is from the fastest to the slowest, and pytest's closing line comes last, also under make -j.
 test: lint types docs browser  ## Check format, lint, types and documentation, then run all tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Not with agui and mcp: which pydantic, Starlette and PyJWT these need is for their own packages to say. Old packages use
 # what newer ones have deprecated.

@@ -17,6 +17,7 @@ from servers import TestServer, postgres_server
 
 from workflow_runtime import BaseDb, InMemoryDb
 from workflow_runtime.backends import SqliteDb
+from workflow_runtime.engine.process import current
 
 pytest.register_assert_rewrite("verbs")  # before the import, or its asserts would not say what they compared
 
@@ -92,6 +93,13 @@ def verb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Verb]:
     yield Verb(database, "trio" if loop == "trio" else "asyncio", {"use_uvloop": True} if loop == "uvloop" else {})
     for found in opened:
         anyio.run(found.aclose)
+
+
+@pytest.fixture(autouse=True)
+def _no_runs_of_other_tests() -> Iterator[None]:
+    """A process remembers the background runs that no database keeps: each test may give its own runs any id."""
+    yield
+    current().finished.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ class Terminal:
             command[0],
             list(command[1:]),
             cwd=str(HERE),
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
+            env={**_environment(), "TERM": "xterm-256color", "PYTHONPATH": PATH, "PROMPT_TOOLKIT_NO_CPR": "1", **env},
             dimensions=size,
             encoding="utf-8",
             timeout=90,
@@ -75,6 +75,11 @@ class Terminal:
         self.child.close()
         assert self.child.exitstatus is not None, self.plain[-1500:]
         return int(self.child.exitstatus)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, without the width that readline writes into it: a terminal that is resized has its own."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
 
 
 Open = Callable[..., Terminal]
