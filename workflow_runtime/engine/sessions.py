@@ -358,7 +358,7 @@ class Turn:
         policy = run.definition.session_policy
         db = run.definition.db
         try:
-            await self._come_first(self._line, policy)
+            await self._come_first(self._line, policy, run)
             if db is not None:
                 await self._among_processes(run, db, policy)
         except BaseException:
@@ -367,9 +367,11 @@ class Turn:
         self.held = True
         await _catch_up(run)
 
-    async def _come_first(self, line: Line, policy: str) -> None:
+    async def _come_first(self, line: Line, policy: str, run: Execution) -> None:
         before = line.turns[: line.turns.index(self)]
-        if policy == "reject":
+        # A continued run took the session before it was claimed: those before it are refused, and leave the line.
+        has_session = run.was is RunStatus.paused and run.definition.db is not None
+        if policy == "reject" and not has_session:
             self.refuse_busy()
         if policy == "interrupt":
             for other in before:
