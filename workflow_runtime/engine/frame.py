@@ -29,7 +29,7 @@ from ..steps.signals import Suspended
 from . import reviews
 from .branch import Branch, Kept
 from .branches import run_branches
-from .budgets import invoke_within, is_limited
+from .budgets import invoke_within
 from .deaths import begin_watched
 from .failures import log_failure, note, place_of, shorten, traceback_text
 from .identity import Places
@@ -370,7 +370,7 @@ class Frame:
         return streams is not None and streams.get(path) == self.run.attempts.get(path, 1)
 
     def invoke(self, node: Any, path: str, step_input: StepInput, attempt: int) -> Awaitable[StepOutput]:
-        if is_limited(self, node):
+        if node.budget is not None or self.run.definition.is_limited:
             return invoke_within(self, node, path, step_input, attempt)
         return invoke(self, node, path, step_input, attempt)
 

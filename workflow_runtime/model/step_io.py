@@ -134,9 +134,12 @@ def handed_on(output: StepOutput) -> Any:
     """The value that later steps get: for a Parallel a dict of branch name -> content, for a Map a dict of the step's name
     -> list of contents, for another container the value of its last step. Contents have their types."""
     end = branching(output)
-    if shape_of(end.step_type) == "branches" and end.steps:
+    if not end.steps:
+        return end.content
+    shape = shape_of(end.step_type)
+    if shape == "branches":
         return {inner.step_name or f"branch_{i}": handed_on(inner) for i, inner in enumerate(end.steps)}
-    if shape_of(end.step_type) == "items" and end.steps:
+    if shape == "items":
         return {end.steps[0].step_name or "step": [handed_on(inner) for inner in end.steps]}
     return end.content
 
