@@ -29,7 +29,7 @@ class NatsHint(Hint):
         self._message = message
 
     async def done(self) -> None:
-        with suppress(nats.errors.Error):  # it is given once more, in vain
+        with suppress(nats.errors.Error):  # then it is delivered again, which costs one look
             await self._message.ack()
 
 

@@ -93,7 +93,7 @@ class NatsFollower(Follower):
     async def _received(self, message: Any) -> None:
         try:
             events = msgspec.json.decode(message.data, type=list[msgspec.Raw])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             logger.warning("a message at %s is not one of events", message.subject)
             return
         if len(self._ready) + len(events) > _MOST:

@@ -74,7 +74,7 @@ class SqliteDb(BaseDb):
         db_url: The same as a URL.
         synchronous: ``"FULL"`` (every commit is flushed to the disk), ``"NORMAL"``, or ``"EXTRA"``.
         busy_timeout: Seconds to wait for another process's transaction before a StorageError.
-        max_pages: The maximum size of the file in 4 KiB pages; None is no limit.
+        max_pages: The maximum size of the file in 4 KiB pages. None: unlimited.
         id: The name of the database in messages and listings.
         clock: The clock of leases; None is the machine's clock, which all processes of a file share.
 

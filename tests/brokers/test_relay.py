@@ -127,3 +127,12 @@ async def test_an_owner_is_asked_once_and_the_next_one_again() -> None:
     await relayed.joins(Position(0, 0), row())
     await relayed.joins(Position(0, 0), row("v", 2))
     assert broker.asked == [("w", "r"), ("v", "r")]
+
+
+async def test_what_is_no_event_of_the_run_is_passed_over() -> None:
+    broker = Broker()
+    relayed = await joined(broker)
+    other = StepStartedEvent(seq=2, epoch=1, created_at=1, run_id="another", path="0.a")
+    broker.follower.parts = [[numbered(1), other, numbered(2)]]
+    events = await relayed.next(Position(0, 0), 0.0)
+    assert [(event.run_id, event.seq) for event in events] == [("r", 1), ("r", 2)]

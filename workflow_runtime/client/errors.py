@@ -34,11 +34,11 @@ class ServerError(WorkflowRuntimeError):
 
 
 class NotAuthenticated(ServerError, PermissionError):
-    """The server does not know who asks: give the client its ``token`` or ``headers``."""
+    """The caller is not authenticated: give the client its ``token`` or ``headers``."""
 
 
 class NotAuthorized(ServerError, PermissionError):
-    """The server knows who asks, and that they may not do this."""
+    """The caller is authenticated, and may not do this."""
 
 
 class WorkflowNotFound(ServerError, KeyError):

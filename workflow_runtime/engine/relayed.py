@@ -142,9 +142,14 @@ class Relayed:
     def _hold(self, received: list[bytes]) -> None:
         for data in received:
             try:
-                self._held.append(codec.decode_event(data))
+                event = codec.decode_event(data)
             except (ValueError, msgspec.MsgspecError):
                 logger.warning("run %s: an event of the relay could not be read", self._run_id)
+                continue
+            if event.run_id in (None, self._run_id):
+                self._held.append(event)
+            else:
+                logger.warning("run %s: the relay had an event of run %s", self._run_id, event.run_id)
         # What was relayed again comes behind what was held.
         self._held.sort(key=lambda event: (event.epoch, event.seq))
         del self._held[_HELD:]
