@@ -79,13 +79,15 @@ class NatsHints(Hints):
             done, _ = await asyncio.wait(self._fetching, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 consumer = self._fetching.pop(task)
-                with translated(self._connection.settings.place):
-                    try:
-                        message = task.result()
-                    except (nats.js.errors.NotFoundError, nats.js.errors.ServiceUnavailableError, _Refused):
-                        self._connection.forget_stream()  # the server has lost its store, or the stream was deleted
-                        raise
-                self._ask(consumer)
+                try:
+                    with translated(self._connection.settings.place):
+                        try:
+                            message = task.result()
+                        except (nats.js.errors.NotFoundError, nats.js.errors.ServiceUnavailableError, _Refused):
+                            self._connection.forget_stream()  # the server has lost its store, or the stream was deleted
+                            raise
+                finally:
+                    self._ask(consumer)  # also after a failure: these hints can be asked again
                 if message is not None:
                     return NatsHint(message)
 

@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 
 import anyio
+import nats as nats_client
 import pytest
 from nats_servers import NatsServer, left_to_the_collector, nats_cluster, nats_server, new_prefix
 
@@ -101,6 +102,25 @@ async def test_a_restarted_server_is_used_again_also_without_what_it_kept(tmp_pa
         await hints.aclose()
         await broker.aclose()
     gc.collect()
+
+
+@pytest.mark.anyio
+async def test_hints_that_failed_can_be_asked_again(nats: NatsServer) -> None:
+    url = f"{nats.url}?prefix={new_prefix()}"
+    broker = NatsBroker(url)
+    hints = await broker.hints(["default"], ["wf"])
+    client = await nats_client.connect(nats.url)
+    await client.jetstream().delete_stream(locate(url).stream)
+    await client.close()
+    with anyio.fail_after(60):
+        failures = 0
+        while failures < 2:
+            try:
+                assert await hints.next(1.0) is None
+            except BrokerError:
+                failures += 1
+    await hints.aclose()
+    await broker.aclose()
 
 
 @left_to_the_collector
