@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         SessionOwnerError,
         StepChanged,
         StepNotFound,
+        StepNotRunning,
         StepTimeoutError,
         StorageError,
         Unanswered,
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
         StepStartedEvent,
+        StepSteeredEvent,
         UnknownEvent,
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
@@ -123,6 +125,7 @@ if TYPE_CHECKING:
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
+    from .model.steering import StepReceipt
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .steps.condition import Condition
@@ -201,6 +204,7 @@ __all__ = [
     "WebSocketHandler",
     "Callback",
     "MessageReceipt",
+    "StepReceipt",
     "RunSummary",
     "BulkReport",
     # events
@@ -223,6 +227,7 @@ __all__ = [
     "WorkflowAgentCompletedEvent",
     "SessionStateConflictEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepContentEvent",
     "StepProgressEvent",
     "StepRetryEvent",
@@ -269,6 +274,7 @@ __all__ = [
     "PlanChanged",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "RetryAfter",
     "NeverRetry",
@@ -313,8 +319,8 @@ _HOMES = {
             CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
             MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
-            UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -325,7 +331,7 @@ _HOMES = {
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
-            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
+            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent StepSteeredEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
             WorkflowStartedEvent
@@ -345,6 +351,7 @@ _HOMES = {
         "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
+        "model.steering": "StepReceipt",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",

@@ -39,6 +39,7 @@ from .verbs.graph import GraphVerbs
 from .verbs.listing import ListVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
+from .verbs.steering import SteerVerbs
 
 __all__ = ["Workflow"]
 
@@ -46,7 +47,9 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(
+    ListVerbs, ContinueVerbs, SendVerbs, SteerVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
+):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.

@@ -397,7 +397,7 @@ BEGIN
     SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
     INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
         VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
-    IF awaited OR run_status <> p_paused THEN
+    IF awaited OR run_status <> p_paused OR p_topic = '!step' THEN
         INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
     END IF;
 END

@@ -242,7 +242,7 @@ def send(connection: sqlite3.Connection, row: MessageRow) -> Sent:
     assert run is not None
     number = _last_message(connection, row.run_id) + 1
     connection.execute(sql.MESSAGE_PUT, message_values(row, number))
-    if rules.signals_message(run.status, awaited):
+    if rules.signals_message(run.status, row.topic, awaited):
         connection.execute(sql.SIGNAL_PUT, (row.run_id, "message", b"{}", row.created_at))
     return Sent(number=number, created_at=row.created_at, awaited=awaited)
 

@@ -16,10 +16,20 @@ from workflow_runtime.model.errors import Fenced, QuestionWithdrawn, RunNotPause
 from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.registry import open_url
 
-from . import mail
+from . import mail, steered
 from .workload import build, end_lease, kill_at, raced, talking
 
-__all__ = ["add_keys", "exchange", "hold", "recover", "race", "run_until_killed", "serve", "take_over"]
+__all__ = [
+    "add_keys",
+    "cancel_a_branch",
+    "exchange",
+    "hold",
+    "recover",
+    "race",
+    "run_until_killed",
+    "serve",
+    "take_over",
+]
 
 
 def run_until_killed(
@@ -170,6 +180,12 @@ def serve(url: str, listens: str, lease: float, wait: bool = True) -> None:
         await serving
 
     asyncio.run(main())
+
+
+def cancel_a_branch(url: str, effects: str, write: int, after: bool) -> None:
+    """See a run to its end of which a branch is cancelled; killed before, or after, its write number ``write`` (0: not at
+    all)."""
+    asyncio.run(steered.cancel_a_branch(url, Path(effects), write, after=after))
 
 
 def exchange(url: str, effects: str, write: int, after: bool, wait: bool = True) -> None:

@@ -459,6 +459,39 @@ def cancel(
     perform(lambda: partial(work, db, _console(), run_id, wait=wait, as_json=as_json), as_json=as_json)
 
 
+StepPath = Annotated[
+    str, typer.Argument(metavar="PATH", help="The step's path, as wfr show --json and events have it: 0.fetch/1.parse.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Text for the log and the step's output.")]
+
+
+@app.command()
+def cancel_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Cancel one step of a run, which continues without it."""
+    from .steering import steer as work
+
+    given = partial(work, action="cancel", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def skip_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Skip one step of a run: the next one gets its input."""
+    from .steering import steer as work
+
+    given = partial(work, action="skip", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def retry_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """End the attempt of one step of a run, and begin another one."""
+    from .steering import steer as work
+
+    given = partial(work, action="retry", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
 @app.command()
 def requeue(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None:
     """Let a run that was put aside be continued: its process had died too often in one step."""

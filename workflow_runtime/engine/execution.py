@@ -41,6 +41,7 @@ from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
 from .signals import Answered, Arrived, Cancel, Evict, Fail, Release
+from .steering import Steering
 
 if TYPE_CHECKING:
     from ..core.branch_state import Merges
@@ -97,6 +98,7 @@ class Execution:
         "sleeping",
         "state",
         "state_base",
+        "steering",
         "streams",
         "tried",
         "turn",
@@ -141,6 +143,7 @@ class Execution:
         self.owner = current().owner
         self.canceller = Canceller()
         self.people = People(pauses)
+        self.steering = Steering()
         self.bus = Bus(seq)
         self.bus.told = (self.canceller, self.people)
         self.loop: Loop = current_loop()

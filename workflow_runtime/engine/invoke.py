@@ -72,6 +72,8 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
             output = await _invoke(frame, node, path, step_input, attempt, binding)
         if frame.run.life in PAUSED and frame.run.made_parking is not None:
             await frame.run.going_on()
+        if frame.run.steering.acting:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # what it gave after it was ended comes too late to count
         return output
     except BaseException as error:
         failure = surfaced(error, path)

@@ -363,7 +363,7 @@ class Recorder:
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
                     waits_for=waits_for,
-                    messages_seen=run.people.messages_seen if waits_for else None,
+                    messages_seen=run.people.messages_taken if waits_for else None,
                 )
                 if batch.is_empty:
                     return

@@ -39,6 +39,7 @@ from ..model.enums import RunStatus
 
 __all__ = [
     "CONTRACT",
+    "ORDERS",
     "BaseDb",
     "Batch",
     "Committed",
@@ -188,6 +189,10 @@ class SignalRow(msgspec.Struct, kw_only=True):
     data: bytes = b"{}"
     number: int = 0
 
+
+ORDERS = "!step"
+"""The topic of the messages that are orders to a step of the run (``Workflow.cancel_step``). No step receives from it; a
+paused run gets a signal of each."""
 
 RECEIVES = "receive:"
 """The beginning of the ``kind`` of a requirement that waits for a message; the topic follows."""
@@ -406,7 +411,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def send(self, row: MessageRow) -> Sent:
         """Store a message for a run that has not ended, and a signal "message" for the run, unless it is PAUSED and no open
-        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message whose id is stored
+        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message on ``ORDERS`` always
+        leaves its signal. A message whose id is stored
         with the same topic and data is stored no second time, also where the run has ended since.
 
         Raises:

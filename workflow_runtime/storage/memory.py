@@ -184,7 +184,7 @@ class InMemoryDb(BaseDb):
                 assert status is not None
                 stored = known[row.message_id] = copy(row)
                 stored.number = len(known)
-                if rules.signals_message(status, awaited):
+                if rules.signals_message(status, row.topic, awaited):
                     self._runs.signal(SignalRow(run_id=row.run_id, kind="message", created_at=row.created_at))
                 return Sent(number=stored.number, created_at=row.created_at, awaited=awaited)
             assert stored is not None
