@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from .model.steering import StepReceipt
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
+    from .model.webhook import Webhook
     from .steps.condition import Condition
     from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
@@ -202,6 +203,7 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Webhook",
     "Callback",
     "MessageReceipt",
     "StepReceipt",
@@ -363,6 +365,7 @@ _HOMES = {
         "storage.base": "BaseDb",
         "storage.memory": "InMemoryDb",
         "verbs.registry": "Registry",
+        "model.webhook": "Webhook",
         "workflow": "Workflow",
     }.items()
     for name in names.split()

@@ -240,7 +240,8 @@ class Execution:
     @property
     def logged(self) -> bool:
         """Whether its log is stored, for whoever reads it while it lives or later."""
-        return self.definition.db is not None and (self.request.store_events or self.request.keep_log)
+        told = self.request.store_events or self.request.keep_log or self.definition.hooks is not None
+        return self.definition.db is not None and told
 
     # -- its readers ---------------------------------------------------------------------------------------------------
 
