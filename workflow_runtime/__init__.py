@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         SessionOwnerError,
         StepChanged,
         StepNotFound,
+        StepNotRunning,
         StepTimeoutError,
         StorageError,
         Unanswered,
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
         StepStartedEvent,
+        StepSteeredEvent,
         UnknownEvent,
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
@@ -123,8 +125,10 @@ if TYPE_CHECKING:
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
+    from .model.steering import StepReceipt
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
+    from .model.webhook import Webhook
     from .steps.condition import Condition
     from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
@@ -199,8 +203,10 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Webhook",
     "Callback",
     "MessageReceipt",
+    "StepReceipt",
     "RunSummary",
     "BulkReport",
     # events
@@ -223,6 +229,7 @@ __all__ = [
     "WorkflowAgentCompletedEvent",
     "SessionStateConflictEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepContentEvent",
     "StepProgressEvent",
     "StepRetryEvent",
@@ -269,6 +276,7 @@ __all__ = [
     "PlanChanged",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "RetryAfter",
     "NeverRetry",
@@ -313,8 +321,8 @@ _HOMES = {
             CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
             MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
-            UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -325,7 +333,7 @@ _HOMES = {
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
-            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
+            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent StepSteeredEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
             WorkflowStartedEvent
@@ -345,6 +353,7 @@ _HOMES = {
         "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
+        "model.steering": "StepReceipt",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",
@@ -356,6 +365,7 @@ _HOMES = {
         "storage.base": "BaseDb",
         "storage.memory": "InMemoryDb",
         "verbs.registry": "Registry",
+        "model.webhook": "Webhook",
         "workflow": "Workflow",
     }.items()
     for name in names.split()

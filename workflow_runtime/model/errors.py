@@ -35,6 +35,7 @@ __all__ = [
     "SessionOwnerError",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "StorageError",
     "Unanswered",
@@ -69,7 +70,8 @@ class RunNotFound(WorkflowRuntimeError, ValueError, KeyError):
 
 
 class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
-    """A step looks up the output of a step that does not exist, or of one of several with that name."""
+    """A step looks up the output of a step that does not exist, or of one of several with that name; or the workflow has no
+    step at the path that is to be cancelled, skipped or retried."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -81,6 +83,15 @@ class RunNotPaused(WorkflowRuntimeError, ValueError):
 
 class RunEnded(RunNotPaused):
     """A message was sent to a run that has ended. It was not stored."""
+
+
+class StepNotRunning(WorkflowRuntimeError, ValueError):
+    """A step was to be cancelled, skipped or retried that neither runs nor waits now. Nothing was changed. ``path`` is the
+    step."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class NotAwaited(WorkflowRuntimeError, ValueError):
