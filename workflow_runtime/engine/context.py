@@ -383,6 +383,7 @@ class RunContext:
         Raises:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
+            InputError: ``schema`` is none of these, or a model without fields.
             EngineError: It is called in a condition, selector, end condition or ``over`` of a container.
         """
         checks.seconds(timeout, "timeout", "ask(): ", error=InputError)

@@ -43,9 +43,8 @@ def builtins(value: Any) -> Any:
     found = msgspec.to_builtins(value, enc_hook=_hook, str_keys=True)
     if type(found) in _FINISHED:
         return found
-    return msgspec.to_builtins(
-        found, enc_hook=_hook, str_keys=True
-    )  # msgspec leaves the value of an enum's member as it is
+    # Once more: msgspec leaves the value of an enum's member as it is.
+    return msgspec.to_builtins(found, enc_hook=_hook, str_keys=True)
 
 
 def _hook(value: Any) -> Any:
