@@ -232,3 +232,16 @@ async def test_a_step_that_is_too_slow_after_the_answer_still_times_out() -> Non
     clock.advance(3600)
     with pytest.raises(TimeoutError):
         await workflow.acontinue_run(run_id=paused.run_id, step_requirements=[item])
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e18])
+async def test_a_deadline_beyond_the_calendar_is_none(db: BaseDb, timeout: float) -> None:
+    async def ask(run_context: RunContext) -> str:
+        return str(await run_context.ask("?", timeout=timeout))
+
+    async def receive(run_context: RunContext) -> str:
+        return str(await run_context.receive("topic", timeout=timeout))
+
+    guarded = Step("guarded", executor=lambda: "worked", requires_confirmation=True, hitl_timeout=timeout)
+    paused = await Workflow(name="w", steps=[Parallel(ask, receive, guarded)], db=db).arun("x")
+    assert [item.timeout_at for item in paused.active_step_requirements] == [None, None, None]

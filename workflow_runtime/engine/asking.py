@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.plan import Node
@@ -87,7 +86,7 @@ def _question(
         user_input_schema=fields,
         input_json_schema=described,
         input_model=model_name(schema),
-        timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
+        timeout_at=asking.deadline(now, timeout),
         on_timeout=OnTimeout(on_timeout).value,
         on_reject="skip",
     )

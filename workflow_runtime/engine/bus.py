@@ -16,6 +16,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
+from ..core.lifecycle import MOVING
 from ..model import checks
 from ..model.events import CustomEvent, Event, StepContentEvent, WorkflowEvent
 from .merging import LARGE, Text
@@ -336,6 +337,11 @@ def stamp(event: Event, fields: dict[str, Any]) -> Event:
     """
     if is_foreign(event, fields["run_id"]):
         fields = _below(event, fields)
+    elif type(event) in MOVING:
+        raise TypeError(
+            f"a {type(event).__name__} is published by the run itself, when it begins, waits and ends; a step returns or"
+            " raises, and publishes a CustomEvent"
+        )
     if isinstance(event, CustomEvent):
         copy = CustomEvent.__new__(type(event))
         copy.__dict__.update(event.__dict__)

@@ -155,6 +155,7 @@ class RunContext:
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
         state = self._frame.state
+        checks.mapping(value, "session_state", "run_context: ", error=InputError)
         if value is not state:
             state.clear()
             state.update(value or {})
