@@ -156,6 +156,7 @@ class RunContext:
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
         state = self._frame.state
+        checks.mapping(value, "session_state", "run_context: ", error=InputError)
         if value is not state:
             state.clear()
             state.update(value or {})
@@ -384,6 +385,7 @@ class RunContext:
         Raises:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
+            InputError: ``schema`` is none of these, or a model without fields.
             EngineError: It is called in a condition, selector, end condition or ``over`` of a container.
         """
         checks.seconds(timeout, "timeout", "ask(): ", error=InputError)

@@ -228,8 +228,18 @@ def question(node: Node, path: str, run_id: str, now: float, tag: str, **fields:
         base["on_timeout"] = review.on_timeout
         base["max_retries"] = review.max_retries
         if review.timeout is not None:
-            base["timeout_at"] = datetime.fromtimestamp(now + review.timeout, UTC)
+            base["timeout_at"] = deadline(now, review.timeout)
     return StepRequirement(**{**base, **fields})
+
+
+def deadline(now: float, timeout: float | None) -> datetime | None:
+    """The time after ``timeout`` seconds; None for no limit, also where the calendar has no such time."""
+    if timeout is None:
+        return None
+    try:
+        return datetime.fromtimestamp(now + timeout, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def verdict_before(answer: Requirement) -> Verdict:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from base64 import urlsafe_b64encode
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -132,7 +131,7 @@ async def _receipt(
             requires_user_input=True,
             user_input_message=f"Waits for a message on {topic!r}",
             input_json_schema=described,
-            timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
+            timeout_at=asking.deadline(now, timeout),
             on_timeout="skip",
             on_reject="skip",
         )

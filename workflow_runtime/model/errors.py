@@ -47,7 +47,17 @@ __all__ = [
 
 
 class WorkflowRuntimeError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package. Each can be pickled and copied, subclasses of the user's own included."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (type(self), self.args), vars(self)  # what __init__ takes is not what it gives its base class
+
+
+def again(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An exception with these ``args``, without its ``__init__``."""
+    made = kind.__new__(kind, *args)
+    made.args = args
+    return made
 
 
 class BuildError(WorkflowRuntimeError, ValueError):

@@ -126,7 +126,10 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 def _json(data: dict[str, Any], separators: tuple[str, str] | None, indent: int | None) -> str:
     if separators is None and indent is None:
-        return msgspec.json.encode(data).decode()
+        try:
+            return msgspec.json.encode(data).decode()
+        except UnicodeEncodeError:  # half of a character pair
+            return json.dumps(data)
     return json.dumps(data, ensure_ascii=False, separators=separators, indent=indent)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import (
     AlreadyAnswered,
     BuildError,
@@ -36,6 +38,9 @@ class Refused(Exception):
         self.status = status
         self.code = code
         self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.code, self.message)
 
     def to_dict(self) -> dict[str, str]:
         return {"detail": self.message, "code": self.code}
