@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
+        DuplicateRun,
         EngineError,
         Fenced,
         InputError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        QueueFull,
         RetryAfter,
         RunCancelledError,
         RunEnded,
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
     )
     from .model.executor_events import ExecutorEvent
     from .model.fields import UserInputField
+    from .model.limit import Limit, QueuedRun
     from .model.media import Audio, File, Image, Video
     from .model.message import Message
     from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
@@ -151,6 +154,8 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Limit",
+    "QueuedRun",
     "Registry",
     "Outline",
     "Kind",
@@ -275,6 +280,7 @@ __all__ = [
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
+    "QueueFull",
     "StorageError",
     "Unanswered",
     "RunEnded",
@@ -285,6 +291,7 @@ __all__ = [
     "CallbackNotFound",
     "CallbackExpired",
     "ConcurrentWrite",
+    "DuplicateRun",
     "Fenced",
     "AnswersArrived",
     "CancelRequested",
@@ -310,8 +317,8 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
-            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
+            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError Fenced InputError MessageConflict
+            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn QueueFull RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
             UnserializableError WorkflowRuntimeError
@@ -331,6 +338,7 @@ _HOMES = {
             WorkflowStartedEvent
         """,
         "model.executor_events": "ExecutorEvent",
+        "model.limit": "Limit QueuedRun",
         "model.media": "Audio File Image Video",
         "model.budget": "Budget",
         "model.message": "Message",

@@ -209,7 +209,11 @@ class PostgresDb(BaseDb):
         for _ in range(REFUSALS):
             if not never(batch):
                 pool = await self._ready()
-                done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
+                if batch.create and batch.run is not None and rules.locked_keys(batch.run):
+                    # In a transaction of its own: it begins with locks that others wait for.
+                    [done] = await pool.write(self._text(sql.COMMIT), *values)
+                else:
+                    done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
                 if not done["refused"]:
                     self._watch.wake(rules.wakes(batch))
                     version = 0 if batch.session is None else done["session_version"] or 0
@@ -241,6 +245,8 @@ class PostgresDb(BaseDb):
             answered=await self._answered(run_id, batch.waits_for),
             has_unseen=await self._has_unseen(run_id, batch.messages_seen),
             deleted_at=deleted_at,
+            duplicate=await self._duplicate(batch),
+            queued=await self._waiting(batch),
         )
 
     async def _answered(self, run_id: str | None, names: frozenset[str]) -> list[str]:
@@ -248,6 +254,16 @@ class PostgresDb(BaseDb):
             return []
         found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
         return [row["requirement_id"] for row in found if row["answered_at"] is not None]
+
+    async def _duplicate(self, batch: Batch) -> str | None:
+        if not batch.create or batch.run is None or batch.run.unique is None:
+            return None
+        found = await self._fetchrow(sql.DUPLICATE, batch.run.unique)
+        return None if found is None else str(found["run_id"])
+
+    async def _waiting(self, batch: Batch) -> dict[str, int]:
+        keys = [limit.key for limit in batch.run.limits] if batch.create and batch.run is not None else []
+        return {row["key"]: row["count"] for row in await self._fetch(sql.QUEUED, keys)} if keys else {}
 
     async def _has_unseen(self, run_id: str | None, seen: int | None) -> bool:
         return seen is not None and bool(await self._fetch(sql.MESSAGES, run_id, seen))

@@ -10,7 +10,7 @@ __all__: list[str] = []
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
     "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, "
-    "queue, priority, not_before, data, "
+    "queue, priority, not_before, lane, data, "
     "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(79)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(88)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -115,7 +115,13 @@ MOVED = """
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
 
 QUEUE_WAITING = """
-    SELECT FROM @.runs WHERE queue = $1 AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL LIMIT 1"""
+    SELECT FROM @.runs
+    WHERE queue = $1 AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL
+    UNION ALL
+    SELECT FROM @.lanes AS one WHERE one.queue = $1 AND NOT @.is_full_3(@.lane_first_3(one), @.now_3())
+    LIMIT 1"""
+QUEUED = "SELECT key, count(*) AS count FROM @.keys WHERE key = ANY ($1) AND status = 'PENDING' GROUP BY key"
+DUPLICATE = "SELECT run_id FROM @.keys WHERE key = $1 AND status IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT 1"
 QUEUES = """
     SELECT queue,
         count(*) FILTER (WHERE queued AND coalesce(not_before <= $1, true)) AS waiting,
@@ -139,6 +145,9 @@ TABLES = (
     "signals",
     "messages",
     "tags",
+    "keys",
+    "limits",
+    "lanes",
     "sessions",
     "session_values",
     "locks",
@@ -150,5 +159,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals", "messages", "tags")
+    for table in ("steps", "events", "requirements", "signals", "messages", "tags", "keys")
 )

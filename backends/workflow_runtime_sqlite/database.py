@@ -201,7 +201,8 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.wakes(batch))
+        woken = rules.wakes(batch)
+        return await self._write(commits.commit, batch, self._clock.time(), woken, wakes=woken)
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})

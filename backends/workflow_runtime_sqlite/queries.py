@@ -29,6 +29,7 @@ __all__ = [
     "has_garbage",
     "has_queued",
     "has_signals",
+    "is_waiting",
     "list_queues",
     "list_requirements",
     "list_runs",
@@ -84,11 +85,18 @@ def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
 def has_queued(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> bool:
     """Whether ``claim_next`` might return a run of one of ``queues``, of any workflow."""
     for queue in queues:
-        if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
+        if is_waiting(connection, queue, now):
             return True
         if connection.execute(sql.QUEUE_DELAYED, (queue, now)).fetchone() is not None:
             return True
     return False
+
+
+def is_waiting(connection: sqlite3.Connection, queue: str, now: float) -> bool:
+    """Whether a run of ``queue`` has no time to wait for, and no limit."""
+    if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
+        return True
+    return connection.execute(sql.LANE_WAITING, {"queue": queue, "now": now}).fetchone() is not None
 
 
 def list_queues(connection: sqlite3.Connection, now: float) -> list[QueueRow]:

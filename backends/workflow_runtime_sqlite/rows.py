@@ -62,6 +62,7 @@ def run_row(values: Values, data: bytes = b"") -> RunRow:
         queue=values[18],
         priority=values[19],
         not_before=values[20],
+        lane=values[21],
         data=data,
     )
 
@@ -89,6 +90,7 @@ def run_values(row: RunRow) -> Values:
         row.queue,
         row.priority,
         row.not_before,
+        row.lane,
     )
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "LimitRow",
     "MessageRow",
     "Pruned",
     "QueueRow",
@@ -73,6 +74,21 @@ class LeaseClock(Protocol):
         ...
 
 
+class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit of a queued run. Runs of one ``key`` count together, in all queues; the numbers of the run that was stored
+    last hold for all of them. None: not limited.
+
+    ``concurrency``: how many runs of the key may be RUNNING when one is claimed from a queue. ``rate``: how many are claimed
+    from queues in any ``period`` seconds. ``max_queued``: how many may be PENDING when one is stored.
+    """
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    period: float = 0.0
+    max_queued: int | None = None
+
+
 class RunRow(msgspec.Struct, kw_only=True):
     """One run. ``data`` is the encoded WorkflowRunOutput; times are unix seconds; ``seq`` the last published number.
 
@@ -92,6 +108,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
+
+    ``limits`` and ``unique`` are written only, by the commit that creates a queued run. ``unique`` is a text that no two
+    runs have which have not ended. ``lane`` is read only: a name for the keys of the run's limits, None if it has none.
     """
 
     run_id: str
@@ -117,6 +136,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
+    limits: Sequence[LimitRow] = ()
+    unique: str | None = None
+    lane: str | None = None
     lease: float | None = None
     expired: bool = False
 
@@ -389,7 +411,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
-        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), StorageError (driver errors);
+        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), DuplicateRun (``unique``),
+        QueueFull (``limits``), StorageError (driver errors);
         after each of them nothing has changed. The signals of a run that ends are taken, and those that
         tell of messages of a run that pauses: it has seen them, or waits for none."""
 
@@ -450,7 +473,12 @@ class BaseDb(ABC):
     ) -> RunRow | None:
         """Claim one queued run of these workflows, by id, whose ``not_before`` is not after ``now``: of the first of
         ``queues`` that has one, that of the highest ``priority``, and of these the one that was created first. As
-        ``claim`` does; None where there is none. Two callers never get the same run, and neither waits for the other."""
+        ``claim`` does; None where there is none. Two callers never get the same run.
+
+        A run is left while one of its limits is reached: as many runs of the key are RUNNING, whether their leases have run
+        out or not, as ``concurrency`` says; or as many were claimed in the ``period`` before ``now`` as ``rate`` says. Of
+        the same priority, lanes take turns: each counts as created when it was last claimed from. When a run with limits is
+        RUNNING no more, those who wait for changes of its queue are woken."""
 
     @abstractmethod
     async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:

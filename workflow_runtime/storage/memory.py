@@ -83,8 +83,9 @@ class InMemoryDb(BaseDb):
 
     async def commit(self, batch: Batch) -> Committed:
         with self._lock:
+            freed = rules.frees(batch, self._runs.row(rules.subject(batch)))
             done = self._commit(batch)
-        self._watch.wake(rules.wakes(batch))
+        self._watch.wake(rules.wakes(batch) if freed is None else {*rules.wakes(batch), freed})
         return done
 
     def _commit(self, batch: Batch) -> Committed:
@@ -102,6 +103,8 @@ class InMemoryDb(BaseDb):
             has_unseen=self._has_unseen(batch, run_id),
             deleted_at=None if batch.run is None else self._deletions.get(batch.run.session_id),
             now=self._clock.time(),
+            duplicate=None if batch.run is None else self._runs.duplicate(batch.run),
+            queued={} if batch.run is None else self._runs.queued(batch.run),
         )
         if verdict.run is not None:
             self._runs.put(verdict.run)
@@ -237,6 +240,7 @@ class InMemoryDb(BaseDb):
             )
             assert row is not None
             self._runs.put(copy(row))
+            self._runs.note_claim(row, now)
             self._runs.take_signals(row.run_id)
         self._watch.wake((row.run_id,))
         return row
@@ -468,7 +472,7 @@ class InMemoryDb(BaseDb):
             with self._lock:
                 queue = rules.queue_of(run_id)
                 if queue is not None:
-                    return rules.RECHECK if self._runs.is_waiting(queue) else None
+                    return rules.RECHECK if self._runs.is_waiting(queue, self._clock.time()) else None
                 run = self._runs.by_id.get(run_id)
                 if run is None:
                     return rules.wake_after(seq=None, touched=0, tail=0, seen=seen)

@@ -42,6 +42,7 @@ _ASSERTING = (
     "broker_contract",
     "contract_commits",
     "contract_leases",
+    "contract_limits",
     "contract_queues",
     "contract_reads",
     "contract_watch",

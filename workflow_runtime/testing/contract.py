@@ -21,6 +21,7 @@ import pytest
 from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
+from .contract_limits import LimitContract
 from .contract_lives import LifeContract
 from .contract_messages import MessageContract
 from .contract_queues import QueueContract
@@ -39,6 +40,7 @@ class DbContract(
     LifeContract,
     MessageContract,
     QueueContract,
+    LimitContract,
     LogContract,
     ListContract,
     WatchContract,
