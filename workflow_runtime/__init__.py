@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core.outline import Outline
-    from .engine.bus import ReaderTooSlow
+    from .engine.buffer import ReaderTooSlow
     from .engine.context import RunContext
     from .engine.fork import HistoryEntry
     from .engine.runtime import Runtime, RuntimeReport
@@ -304,7 +304,7 @@ _HOMES = {
     name: module
     for module, names in {
         "core.outline": "Outline",
-        "engine.bus": "ReaderTooSlow",
+        "engine.buffer": "ReaderTooSlow",
         "engine.context": "RunContext",
         "engine.fork": "HistoryEntry",
         "engine.runtime": "Runtime RuntimeReport",

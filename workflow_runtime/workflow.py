@@ -384,10 +384,10 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
 
     def _buffer(
         self, policy: str, stream_events: bool | None, stream_executor_events: bool | None
-    ) -> engine.bus.Buffer:
+    ) -> engine.buffer.Buffer:
         events = self.stream_events if stream_events is None else stream_events
         executor = self.stream_executor_events if stream_executor_events is None else stream_executor_events
-        return engine.bus.Buffer(self.buffer_size, policy, stream_sieve(events, executor))
+        return engine.buffer.Buffer(self.buffer_size, policy, stream_sieve(events, executor))
 
     # -- run -----------------------------------------------------------------------------------------------------------
 
@@ -584,7 +584,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
 
         if stream:
 
-            async def start(buffer: engine.bus.Buffer) -> engine.execution.Execution | engine.joined.Joined:
+            async def start(buffer: engine.buffer.Buffer) -> engine.execution.Execution | engine.joined.Joined:
                 return await engine.host.start_hosted(prepared, buffer)
 
             # A foreground run waits for the reader that owns it; a background run waits for nobody.

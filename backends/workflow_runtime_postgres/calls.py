@@ -41,6 +41,6 @@ class Call:
         return value
 
 
-def is_common(error: Exception, call: Call) -> bool:
+def is_common(error: Exception, _call: Call) -> bool:
     """Whether the error is the server's, so that every call would get it."""
     return error.__cause__ is not None and is_lost(error.__cause__) and not isinstance(error.__cause__, TimeoutError)

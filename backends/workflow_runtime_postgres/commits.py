@@ -159,7 +159,7 @@ def _steps(given: Sequence[StepRow]) -> tuple[Any, ...]:
 def _events(given: Sequence[EventRow]) -> tuple[Any, ...]:
     if not given:
         return (None,) * 7
-    rows = _once(given, lambda row: (row.run_id, row.seq), lambda old, new: new)
+    rows = _once(given, lambda row: (row.run_id, row.seq), lambda _, new: new)
     return (
         [row.run_id for row in rows],
         [row.seq for row in rows],

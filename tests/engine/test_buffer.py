@@ -10,8 +10,9 @@ from verbs import expanded, names, of_kind
 
 from workflow_runtime import ReaderTooSlow, StepContentEvent, StepStartedEvent
 from workflow_runtime.core.position import content_after
-from workflow_runtime.engine import bus as bus_module
-from workflow_runtime.engine.bus import POLICIES, Buffer, Bus
+from workflow_runtime.engine import buffer as buffer_module
+from workflow_runtime.engine.buffer import POLICIES, Buffer
+from workflow_runtime.engine.bus import Bus
 
 
 def chunk(seq: int, text: Any = "x", path: str = "0.a", attempt: int = 1) -> StepContentEvent:
@@ -123,8 +124,8 @@ def test_a_buffer_that_keeps_numbers_together_merges_only_what_follows_on() -> N
 def test_under_coalesce_the_oldest_text_goes_when_too_much_waits_and_no_milestone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bus_module, "_MOST_TEXT", 10_000)
-    monkeypatch.setattr(bus_module, "LARGE", 1_000)
+    monkeypatch.setattr(buffer_module, "_MOST_TEXT", 10_000)
+    monkeypatch.setattr(buffer_module, "LARGE", 1_000)
     buffer = fill("coalesce", *(milestone(seq) for seq in range(1, 5)))
     for seq in range(5, 2005):
         buffer.offer(milestone(seq) if seq % 500 == 0 else chunk(seq, "x" * 100, path=f"0.{'ab'[seq % 2]}"))

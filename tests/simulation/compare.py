@@ -59,8 +59,9 @@ def _may_be_cancelled(play: Play, run_id: str) -> bool:
 
 
 def _had_deadline(play: Play, run_id: str) -> bool:
-    """Whether a question of the run had a deadline that may have come."""
-    return bool(play.case.get("absent")) or any(row.timeout_at for row in play.book.known_requirements(run_id))
+    """Whether a question of the run, or of the one whose outcomes a fork took over, had a deadline that may have come."""
+    rows = [row for known in {run_id, _original(run_id)} for row in play.book.known_requirements(known)]
+    return bool(play.case.get("absent")) or any(row.timeout_at for row in rows)
 
 
 def _may_differ(play: Play, run_id: str) -> bool:

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -76,7 +76,7 @@ def measure(
     postgres: Callable[[], str] | None = None,
     limit: float = 600.0,
     patience: float = 60.0,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Tables:
     """Run every case ``rounds`` times for every subject, A B C A B C.
 
@@ -96,7 +96,7 @@ def measure(
     """
     tables: Tables = {}
     for case in cases:
-        rows: dict[tuple[str, str], Row] = {}
+        found = _Found(case)
         out: dict[str, str] = {}  # who is not asked again, and why
         for number in range(rounds):
             for subject in subjects:
@@ -104,29 +104,46 @@ def measure(
                     continue
                 say(f"{case.name} {number + 1}/{rounds} {subject.name}")
                 began = time.monotonic()
-                found, problem = _once(case, subject, toy=toy, folder=folder, postgres=postgres, limit=limit)
-                for one in found:
-                    if one["label"]:
-                        place = (one["label"], one["unit"])
-                        row = rows.setdefault(place, Row(*place, goal=case.goals.get(place)))
-                        figure = row.figures.setdefault(subject.name, Figure(reason=one["reason"]))
-                        if one["value"] is not None:
-                            figure.rounds.append(one["value"])
-                    else:
-                        problem = one["reason"]
+                lines, problem = _once(case, subject, toy=toy, folder=folder, postgres=postgres, limit=limit)
+                problem = found.take(subject.name, lines) or problem
                 if time.monotonic() - began > patience:
                     out[subject.name] = "it took too long"
                 if problem:
                     out[subject.name] = problem
                     say(f"    {subject.name}: {problem}")
-        for row in rows.values():
-            for subject in subjects:
-                row.figures.setdefault(subject.name, Figure(reason=out.get(subject.name, "not measured")))
-            row.figures = {subject.name: row.figures[subject.name] for subject in subjects}
-        if not rows:
-            rows["", ""] = Row("", "", figures={name: Figure(reason=reason) for name, reason in out.items()})
-        tables[case.name] = list(rows.values())
+        tables[case.name] = found.table([subject.name for subject in subjects], out)
     return tables
+
+
+class _Found:
+    """The rows of one case, by label and unit."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._rows: dict[tuple[str, str], Row] = {}
+
+    def take(self, name: str, lines: Iterable[Mapping[str, Any]]) -> str | None:
+        """Enter what one process of the subject ``name`` printed. Returns why the case cannot be measured, if it said so."""
+        problem: str | None = None
+        for line in lines:
+            if not line["label"]:
+                problem = line["reason"]
+                continue
+            place = (line["label"], line["unit"])
+            row = self._rows.setdefault(place, Row(*place, goal=self._case.goals.get(place)))
+            figure = row.figures.setdefault(name, Figure(reason=line["reason"]))
+            if line["value"] is not None:
+                figure.rounds.append(line["value"])
+        return problem
+
+    def table(self, names: Sequence[str], out: Mapping[str, str]) -> list[Row]:
+        """The rows with a figure for each of ``names``, in that order; ``out`` says why some have none."""
+        for row in self._rows.values():
+            found = row.figures
+            row.figures = {name: found.get(name) or Figure(reason=out.get(name, "not measured")) for name in names}
+        return list(self._rows.values()) or [
+            Row("", "", figures={name: Figure(reason=reason) for name, reason in out.items()})
+        ]
 
 
 def _once(

@@ -110,14 +110,14 @@ async def serve_health(health: Health, listening: socket.socket) -> None:
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
 
-    async def alive(request: Request) -> PlainTextResponse:
+    async def alive(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
-    async def ready(request: Request) -> PlainTextResponse:
+    async def ready(_: Request) -> PlainTextResponse:
         trouble = await health.trouble()
         return PlainTextResponse(f"{trouble or 'ready'}\n", 503 if trouble else 200)
 
-    async def metrics(request: Request) -> PlainTextResponse:
+    async def metrics(_: Request) -> PlainTextResponse:
         try:
             text = await health.metrics()
         except (StorageError, TimeoutError) as error:

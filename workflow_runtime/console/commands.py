@@ -49,7 +49,7 @@ async def perform(chat: Chat, line: str) -> RenderableType | None:
     return await command.perform(chat, rest.strip())
 
 
-async def _help(chat: Chat, rest: str) -> RenderableType:
+async def _help(chat: Chat, _rest: str) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for command in COMMANDS.values():
         table.add_row(Text(command.usage, style="bold"), Text(command.about))
@@ -75,7 +75,7 @@ async def _history(chat: Chat, rest: str) -> RenderableType:
     return Group(*parts)
 
 
-async def _state(chat: Chat, rest: str) -> RenderableType:
+async def _state(chat: Chat, _rest: str) -> RenderableType:
     try:
         state = await chat.state()
     except SessionNotFound:
@@ -168,11 +168,11 @@ def _as_markdown(chat: Chat, said: Iterable[tuple[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-async def _graph(chat: Chat, rest: str) -> RenderableType:
+async def _graph(chat: Chat, _rest: str) -> RenderableType:
     return Text(chat.workflow.to_ascii(chat.console.width, ascii_only=chat.console.options.ascii_only), no_wrap=True)
 
 
-async def _exit(chat: Chat, rest: str) -> RenderableType:
+async def _exit(_chat: Chat, _rest: str) -> RenderableType:
     raise Leave
 
 

@@ -22,7 +22,7 @@ def on_ctrl_c(callback: Callable[[], Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGINT, lambda number, frame: callback())
+    previous = signal.signal(signal.SIGINT, lambda *_: callback())
     try:
         yield
     finally:

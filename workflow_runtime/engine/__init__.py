@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
-        bus,
+        buffer,
         cancelling,
         clock,
         continuation,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 # What the verbs use; the rest of the room comes with them.
 __all__ = [
-    "bus",
+    "buffer",
     "cancelling",
     "clock",
     "continuation",

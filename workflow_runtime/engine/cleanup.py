@@ -22,6 +22,7 @@ import anyio
 import anyio.lowlevel
 
 from .loops import on_trio
+from .step_frames import DRIVERS
 
 __all__ = ["CLEANUP_SECONDS", "CleanedUp"]
 
@@ -141,3 +142,6 @@ def _judge(scope: anyio.CancelScope) -> bool:
         _HAS_SHIELD.set(True)
         return False
     return is_cancelled or _HAS_SHIELD.get()
+
+
+DRIVERS.update(dict.fromkeys((CleanedUp.__await__.__code__, CleanedUp._in_scope.__code__), "work"))

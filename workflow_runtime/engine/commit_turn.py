@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
 
+from ..model.errors import StorageError
 from ..storage.base import BaseDb
 from .clock import new_id
 
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["CommitTurn"]
+__all__ = ["CommitTurn", "release_lock"]
+
+logger = logging.getLogger("workflow_runtime")
 
 REFUSALS = 3
 """Refused this often, a commit waits for the lock. Each other writer then has at most so many commits without it."""
 
 _LONGEST_PAUSE = 0.02
+
+
+async def release_lock(db: BaseDb, name: str, owner: str) -> None:
+    """Give a lock back. One that cannot be given back runs out by itself; what was done under it stands."""
+    try:
+        await db.release(name, owner=owner)
+    except StorageError as error:
+        logger.warning("the lock %s could not be released and will run out: %s", name, error)
 
 
 class CommitTurn:
@@ -46,8 +58,6 @@ class CommitTurn:
         self._refusals = 0
         owner, self._owner = self._owner, None
         if owner is not None:
-            from .sessions import release_lock
-
             with anyio.CancelScope(shield=True):
                 await release_lock(self._db, self._name, owner)
 

@@ -54,7 +54,7 @@ class Shared(Generic[_T]):
     """A field of the context that any step may assign; the steps after it find it. It is not stored: a run that is
     continued begins without it. Unassigned it is what ``given`` says, or None."""
 
-    def __init__(self, given: Callable[[RunContext], Any] = lambda context: None) -> None:
+    def __init__(self, given: Callable[[RunContext], Any] = lambda _: None) -> None:
         self.given = given
 
     def __set_name__(self, owner: type, name: str) -> None:

@@ -17,9 +17,10 @@ from ..core.state import Frozen, changes, copied, freeze, patched, replace, thaw
 from ..model import events as ev
 from ..model.errors import StepChanged
 from .clock import new_id
+from .commit_turn import release_lock
 from .loops import loop_key
 from .process import current
-from .sessions import acquire_lock, pending_over, refresh, release_lock
+from .sessions import acquire_lock, pending_over, refresh
 
 if TYPE_CHECKING:
     from .execution import Execution

@@ -148,14 +148,9 @@ async def _finish(run: Execution, outcome: Any) -> None:
             continue
         except ConcurrentWrite as conflict:
             run.state_conflict(conflict.current, _ours(run, outcome))  # numbered before the end, which is tried again
-            assert run.recorder is not None
-            try:
-                await run.recorder.turn.refused()
-            except StorageError as failure:
-                _close_unsaved(run, event)
-                run.raised = failure
-                return
-            continue
+            if await _has_turn_again(run, event):
+                continue
+            return
         except Fenced as lost:
             give_up_lost(run, lost)
             return
@@ -164,23 +159,43 @@ async def _finish(run: Execution, outcome: Any) -> None:
                 lightened = True  # there may be room for the end, though not for all that led to it
                 continue
             if salvage:
-                # The failure itself cannot be stored either: the caller is told, the database keeps what it has.
-                _close_unsaved(run, event)
-                run.raised = storage_failure(failure)
-                if isinstance(outcome, BaseException) and isinstance(failure, type(outcome)):
-                    run.raised = outcome
-                elif isinstance(outcome, BaseException):
-                    _log(run, _unwrapped(outcome))
-                return
-            if outcome is PAUSED:
-                run.withdraw("")  # nobody can answer what an ended run has asked
-            outcome = failure if not isinstance(outcome, Exception) else outcome
+                return _end_unsaved(run, event, outcome, failure)
+            outcome = _failed_by(run, outcome, failure)
             salvage = True
             continue
         run.raised = error
         if isinstance(outcome, BaseException):
             _log(run, _unwrapped(outcome))
         return
+
+
+def _failed_by(run: Execution, outcome: Any, failure: Exception) -> Exception:
+    """How a run ends whose end could not be stored as it is."""
+    if outcome is PAUSED:
+        run.withdraw("")  # nobody can answer what an ended run has asked
+    return outcome if isinstance(outcome, Exception) else failure
+
+
+async def _has_turn_again(run: Execution, event: WorkflowEvent) -> bool:
+    """Wait for the turn of a refused end. False: the database is gone, so the run has ended unsaved."""
+    assert run.recorder is not None
+    try:
+        await run.recorder.turn.refused()
+    except StorageError as failure:
+        _close_unsaved(run, event)
+        run.raised = failure
+        return False
+    return True
+
+
+def _end_unsaved(run: Execution, event: WorkflowEvent, outcome: Any, failure: Exception) -> None:
+    """The failure itself cannot be stored either: the caller is told, the database keeps what it has."""
+    _close_unsaved(run, event)
+    run.raised = storage_failure(failure)
+    if isinstance(outcome, BaseException) and isinstance(failure, type(outcome)):
+        run.raised = outcome
+    elif isinstance(outcome, BaseException):
+        _log(run, _unwrapped(outcome))
 
 
 def _ours(run: Execution, outcome: Any) -> dict[str, bytes]:

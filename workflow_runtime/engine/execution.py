@@ -27,7 +27,8 @@ from ..model.session import WorkflowSession
 from ..model.step_io import StepOutput
 from ..storage.base import Fence, MessageRow
 from . import pausing
-from .bus import Buffer, Bus
+from .buffer import Buffer
+from .bus import Bus
 from .canceller import Canceller
 from .completion import Completion
 from .ending import copy_output

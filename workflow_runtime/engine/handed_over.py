@@ -29,7 +29,7 @@ from .resume import load_named, prepare_continued
 from .stored import requirement_row, requirements_of
 
 if TYPE_CHECKING:
-    from .bus import Buffer
+    from .buffer import Buffer
 
 __all__ = ["belongs_to_workers", "continues_here", "hand_over"]
 

@@ -16,7 +16,7 @@ from ..model.run import WorkflowRunOutput
 from ..model.unreadable import Unreadable
 from ..storage.base import BaseDb
 from ..storage.rules import deleted
-from .bus import Buffer
+from .buffer import Buffer
 from .ending import CUT_OFF
 from .execute import execute_run, refuse_run
 from .execution import Execution

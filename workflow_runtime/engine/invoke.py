@@ -24,6 +24,7 @@ from .cleanup import CLEANUP_SECONDS, CleanedUp
 from .context import RunContext
 from .failures import in_thread, surfaced
 from .said import Said
+from .step_frames import DRIVERS, STEPS
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -380,3 +381,7 @@ async def _drain_thread(chunks: Chunks, generator: Generator[Any, Any, Any]) -> 
     except BaseException as error:
         chunks.keep_partial(error)
         raise
+
+
+STEPS.update(function.__code__ for function in (invoke, _invoke, run_callable, call_condition))
+DRIVERS[_drain_async.__code__] = "generator"

@@ -22,7 +22,7 @@ from .loops import Loop, current_loop, spawn
 from .stored import output_of
 
 if TYPE_CHECKING:
-    from .bus import Buffer
+    from .buffer import Buffer
     from .completion import Completion
     from .execution import Execution
     from .pauses import Requirement

@@ -18,7 +18,7 @@ from ..model.events import Event
 from ..model.run import WorkflowRunOutput
 from ..storage.base import BaseDb, RunRow
 from ..storage.rules import ACTIVE
-from .bus import Buffer
+from .buffer import Buffer
 from .continuation import Continuation
 from .execution import Execution
 from .host import build_new, find_finished, find_live, find_paused, leave_line, line_up, prepare_new, register

@@ -17,7 +17,7 @@ from ..core.journal import Journal
 from ..model import checks, codec
 from ..model.enums import RunStatus
 from ..model.errors import BrokerError, DuplicateRun, InputError, RunExists
-from ..storage.base import BaseDb, LimitRow, RunRow
+from ..storage.base import LimitRow, RunRow
 from .continuation import Continuation
 from .execution import Execution
 from .host import build_new
@@ -178,10 +178,10 @@ async def begin_queued(definition: Definition, row: RunRow, *, store_events: boo
     if row.attempt != 1 or row.seq:  # there may be more of it than its row
         before = msgspec.structs.replace(row, status=RunStatus.pending)
         return await recovered(asked, db, before, row)
-    return await _first(asked, db, row)
+    return await _first(asked, row)
 
 
-async def _first(asked: Continuation, db: BaseDb, row: RunRow) -> Execution:
+async def _first(asked: Continuation, row: RunRow) -> Execution:
     """As ``resume.recovered``, without reading what cannot be there yet."""
     output = codec.decode_run(row.data, row)
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)

@@ -63,7 +63,7 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
         return cls(kind="", output=StepOutput(found))
 
 
-def record_to_row(run_id: str, record: Record, attempt: int) -> StepRow:
+def record_to_row(run_id: str, record: Record) -> StepRow:
     """The journal record as a row. UnserializableError names the step's path."""
     where = record.path
     if (why := unstorable(where)) is not None:
@@ -224,7 +224,7 @@ class Recorder:
     def note(self, record: Record, branch: Branch | None = None) -> None:
         """Take a journal record and the session state as they are now, so that both are of the same moment; of the state
         what ``branch`` has changed, if the record is of one."""
-        row = record_to_row(self.run.id, record, self.run.epoch)
+        row = record_to_row(self.run.id, record)
         made: Mapping[str, Any] = (record.changed or {}) if record.status == MEMO else {}
         if record.status == DONE or (record.decision is not None and record.kind != "Step"):
             try:
@@ -356,7 +356,7 @@ class Recorder:
                 self._close_text()
                 after = self._state(status)
                 current = status or (RunStatus.running if self.created else run.output.status)
-                steps, events = dict(self._steps), len(self._events)
+                events = len(self._events)
                 asked = run.people.changes()
                 patch = self._patch(after, status)
                 deaths = run.deaths - run.is_idle
@@ -368,7 +368,7 @@ class Recorder:
                     create=not self.created,
                     # An end that may be stored already is not stored, and counted, a second time.
                     statuses=frozenset({self._stored}) if self._unsure and self.created and self._stored else None,
-                    steps=list(steps.values()),
+                    steps=list(self._steps.values()),
                     events=self._events[:events],
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
@@ -403,18 +403,23 @@ class Recorder:
                         continue
                 finally:
                     self.is_committing = False
-                self._unsure.clear()
-                self._tried.clear()
-                self.created, self._stored, self._sealed = True, current, status is not None
-                self._deaths = deaths
-                self._introduced = self._introduced or patch is not None
-                for path, step in steps.items():
-                    if self._steps.get(path) is step:
-                        del self._steps[path]
-                del self._events[:events]
-                run.state_base = patched(run.state_base, patch.state) if patch is not None else run.state_base
-                self._has_room()
+                self._stored, self._sealed, self._deaths = current, status is not None, deaths
+                self._is_committed(batch, events)
                 return
+
+    def _is_committed(self, batch: Batch, events: int) -> None:
+        """What the batch holds, with that many of the collected events, is stored."""
+        self._unsure.clear()
+        self._tried.clear()
+        self.created = True
+        for step in batch.steps:
+            if self._steps.get(step.path) is step:
+                del self._steps[step.path]
+        del self._events[:events]
+        if batch.session is not None:
+            self._introduced = True
+            self.run.state_base = patched(self.run.state_base, batch.session.state)
+        self._has_room()
 
     async def reserve(self) -> None:
         """Store the run's id, and nothing else that it does. Raises RunExists."""

@@ -17,6 +17,7 @@ from ..model.metrics import SessionMetrics
 from ..model.run import WorkflowRunOutput
 from ..model.session import WorkflowSession
 from ..storage.base import BaseDb, RunFilter, RunRow, SessionRow
+from .commit_turn import release_lock
 from .loops import loop_key
 from .process import current
 from .request import Definition, RunRequest
@@ -33,7 +34,6 @@ __all__ = [
     "pending_over",
     "refresh",
     "refuse_other_user",
-    "release_lock",
     "turn_after_claim",
     "turn_before_claim",
 ]
@@ -174,14 +174,6 @@ def _without_events(output: WorkflowRunOutput) -> WorkflowRunOutput:
 
 
 # -- locks --------------------------------------------------------------------------------------------------------------
-
-
-async def release_lock(db: BaseDb, name: str, owner: str) -> None:
-    """Give a lock back. One that cannot be given back runs out by itself; what was done under it stands."""
-    try:
-        await db.release(name, owner=owner)
-    except StorageError as error:
-        logger.warning("the lock %s could not be released and will run out: %s", name, error)
 
 
 async def acquire_lock(run: Execution, db: BaseDb, name: str, owner: str, *, interrupt: bool = False) -> None:

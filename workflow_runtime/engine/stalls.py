@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
-from . import invoke
-from .cleanup import CleanedUp
 from .loops import Loop, coroutines, current_loop, later, loop_key, on_trio
 from .process import Process, current
+from .step_frames import DRIVERS, STEPS
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -37,15 +36,6 @@ logger = logging.getLogger("workflow_runtime")
 LATE_SECONDS = 5.0  # after which a step that was cancelled, or whose time ran out, and did not end is reported
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _STDLIB = os.path.dirname(linecache.__file__)
-_STEPS = {
-    function.__code__
-    for function in (invoke.invoke, invoke._invoke, invoke.run_callable, invoke.call_condition)  # the frames of steps
-}
-_DRIVERS = {  # by the variable that holds what they drive, which their tasks do not show
-    invoke._drain_async.__code__: "generator",
-    CleanedUp.__await__.__code__: "work",
-    CleanedUp._in_scope.__code__: "work",
-}
 
 
 class Stall(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,7 +231,7 @@ def _inwards(coroutine: Any) -> Iterator[FrameType]:
             (getattr(coroutine, name) for name in ("cr_await", "ag_await", "gi_yieldfrom") if hasattr(coroutine, name)),
             None,
         )
-        driven = _DRIVERS.get(frame.f_code)
+        driven = DRIVERS.get(frame.f_code)
         coroutine = inner if driven is None else frame.f_locals.get(driven)
 
 
@@ -255,7 +245,7 @@ def _stall(frames: Iterator[FrameType], seconds: float) -> Stall:
     library = False
     for frame in frames:
         code = frame.f_code
-        if code in _STEPS:
+        if code in STEPS:
             place = frame.f_locals
             return Stall(run_id=place["frame"].run.id, path=place["path"], where=where or "a thread", seconds=seconds)
         if code.co_filename.startswith(_PACKAGE):

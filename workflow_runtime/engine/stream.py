@@ -17,7 +17,7 @@ from ..model.enums import RunStatus
 from ..model.errors import Fenced, RunCancelledError, RunNotFound
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
-from .bus import Buffer, ReaderTooSlow
+from .buffer import Buffer, ReaderTooSlow
 from .failures import shorten
 from .reading import AsyncReading, loop_left
 
@@ -36,7 +36,7 @@ class RunStream:
     """Async iterator over the events of one run; starts it at the first read.
 
     Of a background run, which waits for nobody, a reader that falls far behind is served from the log; without a database
-    text merges, as ``engine.bus.Buffer`` says. Where another process has taken a background run over, its events there
+    text merges, as ``engine.buffer.Buffer`` says. Where another process has taken a background run over, its events there
     follow, from the log: WorkflowResumed, then what supersedes what was seen here. If it fails there, Fenced is raised, with
     ``run_output``.
 

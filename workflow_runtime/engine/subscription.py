@@ -20,7 +20,7 @@ from ..model.enums import RunStatus
 from ..model.errors import InputError, RunNotFound, StorageError
 from ..model.events import Event
 from ..storage.base import BaseDb, EventRow, RunRow
-from .bus import Buffer, ReaderTooSlow
+from .buffer import Buffer, ReaderTooSlow
 from .execution import Execution
 from .host import find_finished, find_live
 from .relayed import Relayed

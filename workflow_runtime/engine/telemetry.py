@@ -183,7 +183,7 @@ class _Spans:
 
 
 @cache
-def _instruments(metrics: Any, provider: Any) -> tuple[Any, Any, Any]:
+def _instruments(metrics: Any, _provider: Any) -> tuple[Any, Any, Any]:
     meter = metrics.get_meter(_NAME)
     return (
         meter.create_counter("workflow.runs", unit="{run}", description="Runs that ended or paused, by status"),

@@ -13,7 +13,7 @@ from ..core.position import Position
 from ..model.codec import event_frame
 from ..model.events import Event
 from ..model.run import WorkflowRunOutput
-from .bus import Buffer
+from .buffer import Buffer
 from .execution import Execution
 from .host import run_awaited
 from .joined import Joined

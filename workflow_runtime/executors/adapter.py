@@ -82,8 +82,8 @@ class Call(msgspec.Struct, kw_only=True):
     answers: list[dict[str, Any]] = []
     usage: RunMetrics | None = None
     once: Once | None = None
-    recorded: Callable[[str], bool] = lambda key: False
-    part: Callable[[str], AbstractContextManager[None]] = lambda key: nullcontext()
+    recorded: Callable[[str], bool] = lambda _: False
+    part: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 class ExecutorOutput(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -85,7 +85,7 @@ async def _run(call: Call) -> AsyncGenerator[Any, None]:
         state.meet()
     if output is None or _status(output) is RunStatus.error:
         raise ExecutorError(error or as_text(getattr(output, "content", None)) or "the run ended without an output")
-    yield _output(call, output, events)
+    yield _output(output, events)
 
 
 def _stream(agent: Any, call: Call, state: _State) -> AsyncIterator[Any]:
@@ -178,7 +178,7 @@ def _status(output: Any) -> RunStatus:
     return _STATUS.get(str(getattr(status, "value", status)).upper(), RunStatus.completed)
 
 
-def _output(call: Call, output: Any, events: Events) -> ExecutorOutput:
+def _output(output: Any, events: Events) -> ExecutorOutput:
     status = _status(output)
     ours = {name: _ours(name, getattr(output, name, None)) for name in _MEDIA}
     metrics = RunMetrics.of(_builtins(output.metrics)) if output.metrics is not None else None

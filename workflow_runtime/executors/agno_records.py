@@ -79,36 +79,41 @@ class Recording:
             return _response(await recording._once(key, ask, own, _usage))
 
         async def ainvoke_stream(self: Any, *args: Any, **given: Any) -> AsyncIterator[Any]:
-            calls: list[Any] = []  # pieces of the provider's own classes, which are stored as the parsed whole
-            own: list[Exception] = []
-
-            async def source() -> AsyncIterator[Any]:
-                try:
-                    async for chunk in base.ainvoke_stream(self, *args, **given):
-                        yield chunk
-                except Exception as error:
-                    own.append(error)
-                    raise
-
-            def dump(chunk: Any) -> Any:
-                calls.extend(chunk.tool_calls or ())
-                return {**_plain(chunk), "tool_calls": []}
-
-            def tail() -> Any:
-                return _plain(ModelResponse(tool_calls=model.parse_tool_calls(calls)))
-
-            async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
-                return await recording._once(key, function, own, usage)
-
-            async for chunk in teed(once, recording._request(who), source, dump, _response, tail, _usage):
+            async for chunk in recording._streamed(model, who, lambda: base.ainvoke_stream(self, *args, **given)):
                 yield chunk
 
-        def parse_tool_calls(self: Any, pieces: Any) -> Any:
+        def parse_tool_calls(_: Any, pieces: Any) -> Any:
             return pieces if all(map(_is_whole, pieces)) else model.parse_tool_calls(pieces)
 
         methods = {"ainvoke": ainvoke, "ainvoke_stream": ainvoke_stream, "parse_tool_calls": parse_tool_calls}
         clone.__class__ = type(base.__name__, (base,), {**methods, "__module__": base.__module__})
         return clone
+
+    async def _streamed(self, model: Any, who: str, chunks: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """The chunks of a model's answer: those that were recorded, else those of ``chunks``, which are recorded."""
+        calls: list[Any] = []  # pieces of the provider's own classes, which are stored as the parsed whole
+        own: list[Exception] = []
+
+        async def source() -> AsyncIterator[Any]:
+            try:
+                async for chunk in chunks():
+                    yield chunk
+            except Exception as error:
+                own.append(error)
+                raise
+
+        def dump(chunk: Any) -> Any:
+            calls.extend(chunk.tool_calls or ())
+            return {**_plain(chunk), "tool_calls": []}
+
+        def tail() -> Any:
+            return _plain(ModelResponse(tool_calls=model.parse_tool_calls(calls)))
+
+        async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+            return await self._once(key, function, own, usage)
+
+        async for chunk in teed(once, self._request(who), source, dump, _response, tail, _usage):
+            yield chunk
 
     def _request(self, who: str) -> str:
         key = self._counts.key(f"{who}.model")

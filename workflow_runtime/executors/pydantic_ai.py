@@ -34,7 +34,7 @@ from ..model.enums import RunStatus
 from ..model.media import Media
 from ..model.metrics import RunMetrics
 from ..model.text import as_text
-from .adapter import Adapter, Call, ExecutorOutput, Once, Usage
+from .adapter import Adapter, Call, ExecutorOutput, Once
 from .events import Events, approval, external_result, plain
 from .tasks import piped
 
@@ -343,7 +343,7 @@ def _with_usage(once: Any) -> Once:
     if "usage" in inspect.signature(once).parameters:
         return once  # type: ignore[no-any-return]
 
-    async def record(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+    async def record(key: str, function: Callable[[], Any], **_usage: Any) -> Any:
         return await once(key, function)
 
     return record
@@ -359,7 +359,7 @@ def _numbered(run_context: Any) -> Once:
     """``once`` of a step that may run several agents: the number of the run is part of each key."""
     number = run_context._next("agent")
 
-    async def once(key: str, function: Callable[[], Any], *, usage: Usage | None = None) -> Any:
+    async def once(key: str, function: Callable[[], Any], **_usage: Any) -> Any:
         return await run_context.once(f"agent{number}:{key}", function)
 
     return once

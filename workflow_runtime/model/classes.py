@@ -161,7 +161,7 @@ def stored_class(name: str) -> type:
     if module == _EVENTS:
         return _event_class(qualname)
     if module in _MAIN:
-        return _of_another_program(name, qualname)
+        return _of_another_program(qualname)
     if not loaded:
         raise Unfit(
             f"the module {module!r} is not loaded here; if it is yours, workflow_runtime.allow({module!r}) loads it"
@@ -201,7 +201,7 @@ def _is_real_name(name: str, main: Mapping[str, Any]) -> bool:
     return parts[-len(wanted) :] == wanted
 
 
-def _of_another_program(name: str, qualname: str) -> type:
+def _of_another_program(qualname: str) -> type:
     """A class that was stored by a program of its own, which here is a module that was allowed or has workflows."""
     found: dict[int, type] = {}
     for module in (*_allowed, *_declared):

@@ -134,7 +134,7 @@ def _refuse(value: Unreadable, what: str) -> NoReturn:
 
 
 def _refusing(name: str) -> Any:
-    def method(self: Unreadable, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Unreadable, *_args: Any, **_kwargs: Any) -> Any:
         _refuse(self, f"used ({name})")
 
     method.__name__ = method.__qualname__ = name

@@ -87,11 +87,11 @@ def _items(value: Any, where: str, depth: int) -> list[Any]:
     return [seal(item, f"{where}[{i}]", depth) for i, item in enumerate(value)]
 
 
-def _iso(value: Any, where: str, depth: int) -> str:
+def _iso(value: Any, _where: str, _depth: int) -> str:
     return str(value.isoformat())
 
 
-def _stamp(value: datetime | time, where: str, depth: int) -> Any:
+def _stamp(value: datetime | time, _where: str, _depth: int) -> Any:
     zone = getattr(value.tzinfo, "key", None)
     if value.fold or zone:
         return [value.replace(fold=0).isoformat(), value.fold, zone]
@@ -103,15 +103,15 @@ _WRITERS: dict[type, _Writer] = {
     tuple: ("tuple", _items),
     set: ("set", _items),
     frozenset: ("frozenset", _items),
-    bytes: ("bytes", lambda v, w, d: base64.b64encode(v).decode()),
-    bytearray: ("bytearray", lambda v, w, d: base64.b64encode(v).decode()),
+    bytes: ("bytes", lambda v, *_: base64.b64encode(v).decode()),
+    bytearray: ("bytearray", lambda v, *_: base64.b64encode(v).decode()),
     datetime: ("datetime", _stamp),
     date: ("date", _iso),
     time: ("time", _stamp),
-    timedelta: ("timedelta", lambda v, w, d: [v.days, v.seconds, v.microseconds]),
-    Decimal: ("decimal", lambda v, w, d: str(v)),
-    UUID: ("uuid", lambda v, w, d: str(v)),
-    complex: ("complex", lambda v, w, d: [seal(v.real), seal(v.imag)]),
+    timedelta: ("timedelta", lambda v, *_: [v.days, v.seconds, v.microseconds]),
+    Decimal: ("decimal", lambda v, *_: str(v)),
+    UUID: ("uuid", lambda v, *_: str(v)),
+    complex: ("complex", lambda v, *_: [seal(v.real), seal(v.imag)]),
 }
 
 
@@ -140,13 +140,13 @@ def _form(value: Any, kind: type, where: str) -> _Form:
     if has(kind, type):
         raise UnserializableError(f"{where}: a class ({value!r}) cannot be stored; store its name", where=where)
     if has(kind, Flag):  # several together have no name to be found by
-        return "flag", _name(kind, where), lambda v, w, d: field_of(v, "_value_")
+        return "flag", _name(kind, where), lambda v, *_: field_of(v, "_value_")
     if has(kind, Enum):
-        return "enum", _name(kind, where), lambda v, w, d: field_of(v, "_name_")
+        return "enum", _name(kind, where), lambda v, *_: field_of(v, "_name_")
     if has(kind, class_of("pathlib", "PurePath")):  # where no one loaded it, there is none
         # One of a class of the user's is kept as the path that it is: nothing could make the class again.
         own = next(base for base in kind.__mro__ if base.__module__.partition(".")[0] == "pathlib")
-        return "path", own.__name__, lambda v, w, d: str(v)
+        return "path", own.__name__, lambda v, *_: str(v)
     if is_model(value):
         return "model", _name(kind, where), _model
     if has(kind, msgspec.Struct):

@@ -127,7 +127,7 @@ def serving_span(
     """The lifespan of an app that serves ``service``; ``beside`` is open as long."""
 
     @asynccontextmanager
-    async def span(app: Any) -> AsyncIterator[dict[str, Any]]:
+    async def span(_: Any) -> AsyncIterator[dict[str, Any]]:
         runtime = Runtime(*service.workflows.values(), grace=service.grace, recover=recover, on_exit="release")
         with told_to_end(service.stop):
             try:
@@ -150,7 +150,7 @@ def serving_span(
 
 
 def _routes(service: Service, document: dict[str, Any]) -> list[BaseRoute]:
-    async def openapi(call: Call) -> Response:
+    async def openapi(_: Call) -> Response:
         return as_json(document)
 
     rows = [(row.path, row.endpoint, row.method, row.name) for row in OPERATIONS]

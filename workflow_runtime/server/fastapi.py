@@ -158,7 +158,7 @@ def _nobody() -> None:
     return None
 
 
-def _asked(connection: HTTPConnection) -> None:
+def _asked(_: HTTPConnection) -> None:
     return None
 
 

@@ -77,7 +77,7 @@ def run(server: uvicorn.Server, listening: socket.socket) -> None:
         Exception: What the app could not start with, such as a StorageError.
     """
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def told(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -109,5 +109,5 @@ def _failures_of_start(app: Any) -> list[Exception]:
             yield state
 
     app.router.lifespan_context = span
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not failures)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not failures)
     return failures

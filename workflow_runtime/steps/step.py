@@ -308,24 +308,18 @@ class StepNode(Node):
             frame.started(self, path)
             if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
                 frame.enter(self, path)
-        elif isinstance(record.decision, dict) and "attempt" in record.decision:  # it failed and a person was asked
-            attempt = record.decision["attempt"] + 1
-            if frame.ask_error(self, path, record.decision).action == "skip":
-                return await self._skipped(frame, path, record.decision["error"], attempt - 1, started)
-            frame.try_again(self, path, attempt)
-        else:  # it asked, or something inside it did: the same attempt continues
-            frame.refuse_blocked(path)
-            attempt = record.attempt
+        else:
+            attempt = self._go_on(frame, path, record)
+            if not attempt:
+                return await self._skipped(frame, path, record.decision["error"], record.decision["attempt"], started)
         if frame.replaying and frame.is_watched:
             await frame.watched(path)
         while True:
             began = frame.now()
             try:
                 output = await frame.invoke(self, path, step_input, attempt)
-            except StorageError:
-                raise
             except Exception as error:
-                if isinstance(error, StepTimeoutError) and error.path == path:
+                if isinstance(error, StorageError) or (isinstance(error, StepTimeoutError) and error.path == path):
                     raise
                 if retries(self.retry, error, attempt):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
@@ -343,6 +337,17 @@ class StepNode(Node):
         self._completed(frame, path, output)
         await frame.checkpoint()
         return output
+
+    def _go_on(self, frame: Frame, path: str, record: Record) -> int:
+        """The number of the attempt that an entered step continues with; 0 if it failed and a person chose to skip it."""
+        if not isinstance(record.decision, dict) or "attempt" not in record.decision:
+            frame.refuse_blocked(path)  # it asked, or something inside it did: the same attempt continues
+            return record.attempt
+        if frame.ask_error(self, path, record.decision).action == "skip":
+            return 0
+        attempt: int = record.decision["attempt"] + 1
+        frame.try_again(self, path, attempt)
+        return attempt
 
     async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
         assert self.retry is not None

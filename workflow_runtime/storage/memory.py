@@ -69,7 +69,7 @@ class InMemoryDb(BaseDb):
         self._deletions: dict[str, float] = {}
 
     @classmethod
-    def from_url(cls, url: str) -> InMemoryDb:
+    def from_url(cls, url: str) -> InMemoryDb:  # noqa: ARG003 - as the other databases have it
         """A new, empty database for ``memory://``."""
         return cls()
 

@@ -69,53 +69,57 @@ def _text(content: Any) -> str:
 
 
 def _handler(reply: Reply, ended: threading.Event) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            if gemini.is_gemini(self.path):
-                self._answer_gemini(body, "stream" in self.path)
-                return
-            turn = reply(body["messages"], body.get("tools") or [])
-            if turn.error is not None:
-                self._send(500, "application/json", [json.dumps({"error": {"message": str(turn.error)}})])
-            elif body.get("stream"):
-                chunks = [f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(turn)]
-                if turn.hangs:  # the text, and no end
-                    self._send(200, "text/event-stream", chunks[: 1 + len(turn.text)])
-                    ended.wait()
-                else:
-                    self._send(200, "text/event-stream", [*chunks, "data: [DONE]\n\n"])
+    return type("Handler", (_Handler,), {"reply": staticmethod(reply), "ended": ended})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    reply: Callable[..., Turn]
+    ended: threading.Event
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if gemini.is_gemini(self.path):
+            self._answer_gemini(body, "stream" in self.path)
+            return
+        turn = self.reply(body["messages"], body.get("tools") or [])
+        if turn.error is not None:
+            self._send(500, "application/json", [json.dumps({"error": {"message": str(turn.error)}})])
+        elif body.get("stream"):
+            chunks = [f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(turn)]
+            if turn.hangs:  # the text, and no end
+                self._send(200, "text/event-stream", chunks[: 1 + len(turn.text)])
+                self.ended.wait()
             else:
-                if turn.hangs:
-                    ended.wait()
-                self._send(200, "application/json", [json.dumps(_whole(turn))])
-
-        def _answer_gemini(self, body: dict[str, Any], streamed: bool) -> None:
-            turn = reply(*gemini.asked(body))
-            if turn.error is not None:
-                self._send(500, "application/json", [json.dumps({"error": {"code": 500, "message": str(turn.error)}})])
-                return
-            parts = [json.dumps(item) for item in gemini.responses(turn, _content(turn), streamed)]
-            if streamed:
-                chunks = [f"data: {part}\r\n\r\n" for part in parts]
-                self._send(200, "text/event-stream", chunks[: len(turn.text)] if turn.hangs else chunks)
+                self._send(200, "text/event-stream", [*chunks, "data: [DONE]\n\n"])
+        else:
             if turn.hangs:
-                ended.wait()
-            if not streamed:
-                self._send(200, "application/json", parts)
+                self.ended.wait()
+            self._send(200, "application/json", [json.dumps(_whole(turn))])
 
-        def _send(self, status: int, kind: str, parts: list[str]) -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.end_headers()
-            for part in parts:
-                self.wfile.write(part.encode())
-                self.wfile.flush()
+    def _answer_gemini(self, body: dict[str, Any], streamed: bool) -> None:
+        turn = self.reply(*gemini.asked(body))
+        if turn.error is not None:
+            self._send(500, "application/json", [json.dumps({"error": {"code": 500, "message": str(turn.error)}})])
+            return
+        parts = [json.dumps(item) for item in gemini.responses(turn, _content(turn), streamed)]
+        if streamed:
+            chunks = [f"data: {part}\r\n\r\n" for part in parts]
+            self._send(200, "text/event-stream", chunks[: len(turn.text)] if turn.hangs else chunks)
+        if turn.hangs:
+            self.ended.wait()
+        if not streamed:
+            self._send(200, "application/json", parts)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """A test's output is the program's."""
+    def _send(self, status: int, kind: str, parts: list[str]) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(part.encode())
+            self.wfile.flush()
 
-    return Handler
+    def log_message(self, format: str, *args: Any) -> None:
+        """A test's output is the program's."""
 
 
 def _usage(turn: Turn) -> dict[str, int]:

@@ -20,7 +20,7 @@ class GraphVerbs(Verbs):
         """The graph as Mermaid text. ``states`` (path to "done", "failed", "running" ...) colours what has run."""
         from ..view.drawing.text import mermaid
 
-        return mermaid(self.name or self.id, self.outline(), states or {})
+        return mermaid(self.outline(), states or {})
 
     def to_dot(self, states: Mapping[str, str] | None = None) -> str:
         """The graph for Graphviz."""

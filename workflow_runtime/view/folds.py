@@ -28,7 +28,7 @@ def workflow_started(view: View, event: Any, now: float) -> None:
     view.root.started_at = now
 
 
-def workflow_resumed(view: View, event: Any, now: float) -> None:
+def workflow_resumed(view: View, event: Any, _now: float) -> None:
     """Another process took over: events beyond ``after_seq`` are superseded. A nested run has its own numbers: its steps
     that had not ended run again."""
     if not event.nested_depth:
@@ -53,7 +53,7 @@ def workflow_completed(view: View, event: Any, now: float) -> None:
             view.tokens[name] = max(view.tokens[name], getattr(total, name))
 
 
-def workflow_paused(view: View, event: Any, now: float) -> None:
+def workflow_paused(view: View, event: Any, _now: float) -> None:
     if event.nested_depth:
         return
     view.status = "PAUSED"
@@ -114,11 +114,11 @@ def step_started(view: View, event: Any, now: float) -> None:
     view.start(node, event.seq, now)
 
 
-def step_progress(view: View, event: Any, now: float) -> None:
+def step_progress(view: View, event: Any, _now: float) -> None:
     view.at(event.path, event.step_name).progress = Progress(event.done, event.total, event.text)
 
 
-def step_retry(view: View, event: Any, now: float) -> None:
+def step_retry(view: View, event: Any, _now: float) -> None:
     node = view.at(event.path, event.step_name)
     node.state, node.seq = "retrying", event.seq
     node.attempt = event.attempt + 1
@@ -162,7 +162,7 @@ def step_error(view: View, event: Any, now: float) -> None:
     view.end(node, "failed", event.seq, now)
 
 
-def step_paused(view: View, event: Any, now: float) -> None:
+def step_paused(view: View, event: Any, _now: float) -> None:
     view.at(event.path, event.step_name)
     view.wait(event.path, event.seq)
 

@@ -56,6 +56,11 @@ def recall(
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
+    _end(view, output, entries, offset)
+
+
+def _end(view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry], offset: float) -> None:
+    """What the run waits for, or how it ended."""
     is_over = RunStatus(output.status).is_final  # its questions are not open any more
     asked: list[Any] = [*output.active_step_requirements, *output.active_error_requirements]
     open_now = [] if is_over else asked

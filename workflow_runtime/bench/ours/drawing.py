@@ -15,7 +15,7 @@ WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", 
 
 
 def drawing(rate: int, seconds: float, terminal: TextIO | None, markdown: bool) -> Callable[[], Awaitable[int]]:
-    async def speak(step_input: StepInput) -> AsyncIterator[str | StepOutput]:
+    async def speak(_given: StepInput) -> AsyncIterator[str | StepOutput]:
         began, sent, total = time.perf_counter(), 0, int(rate * seconds)
         while sent < total:
             due = min(total, int((time.perf_counter() - began) * rate))

@@ -48,7 +48,7 @@ def events(count: int) -> Callable[[], Awaitable[tuple[int, int]]]:
 
 
 def chunks(count: int, patient: bool) -> Callable[[], Awaitable[int]]:
-    async def speak(step_input: StepInput) -> AsyncIterator[str]:
+    async def speak(_given: StepInput) -> AsyncIterator[str]:
         for _ in range(count):
             if patient:
                 await asyncio.sleep(0)

@@ -47,7 +47,7 @@ async def saved(url: str, count: int, durability: str, events: bool) -> AsyncIte
 
 @asynccontextmanager
 async def replay(url: str, count: int) -> AsyncIterator[Callable[[], Awaitable[tuple[int, int]]]]:
-    async def over(step_input: StepInput) -> list[int]:
+    async def over(_given: StepInput) -> list[int]:
         return list(range(count // 2))
 
     items = Map(Step("item", executor=same), over=over, max_concurrency=50)

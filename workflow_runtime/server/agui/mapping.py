@@ -158,7 +158,7 @@ class RunMapping:
         return self.fail(event.error or "the run failed", event.error_type)
 
     _ends: Mapping[type, Callable[..., list[ag.BaseEvent]]] = {
-        WorkflowStartedEvent: lambda self, event: [],
+        WorkflowStartedEvent: lambda *_: [],
         WorkflowCompletedEvent: _completed,
         WorkflowPausedEvent: _paused,
         WorkflowCancelledEvent: _cancelled,

@@ -120,7 +120,7 @@ def refusal(error: Exception, what: str) -> Response:
     return as_json(refused.to_dict(), refused.status, headers)
 
 
-def no_route(request: Request, error: Exception) -> Response:
+def no_route(_: Request, error: Exception) -> Response:
     """What Starlette says where no route fits, in the form of every other error."""
     assert isinstance(error, HTTPException)
     code, said = _NO_ROUTE.get(error.status_code, ("bad_request", str(error.detail)))

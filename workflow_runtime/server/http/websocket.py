@@ -190,7 +190,7 @@ class Socket:
             await self._say(event="authenticated", user_id=self._user.user_id)
 
     @staticmethod
-    async def _nothing(*message: Any) -> Any:
+    async def _nothing(*_: Any) -> Any:
         raise RuntimeError("a socket that is only looked at")
 
     async def _ping(self, frame: PingFrame) -> None:

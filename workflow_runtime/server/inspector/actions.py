@@ -118,7 +118,7 @@ def _by_field(error: ValueError, known: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-async def cancel_run(visit: Visit, form: FormData) -> Response:
+async def cancel_run(visit: Visit, _form: FormData) -> Response:
     run_id = visit.request.path_params["run_id"]
     workflow_id = await visit.service.workflow_of(visit.user, run_id)
     if not await visit.service.cancel(visit.user, workflow_id, run_id):

@@ -134,7 +134,7 @@ class LiveRun:
         if self._sent.get("now") != shown:
             self._sent["now"] = shown
             self._texts = {stream_id(node): _mark(node) for node in live}
-            yield _partial("#now", "innerMorph", Markup(h.fragment[now_part(self._visit, run)]))
+            yield _partial("#now", "innerMorph", Markup(h.fragment[now_part(run)]))
             return
         for node in live:
             yield from self._more_text(stream_id(node), node)

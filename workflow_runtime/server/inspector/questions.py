@@ -44,7 +44,7 @@ def question(visit: Visit, run_id: str, item: Any, said: str, filled: Filled | N
         _context(item),
         _fields(item, schema, filled, f"q{key}"),
         _edit(item, parts, key, filled),
-        _buttons(parts, key, filled),
+        _buttons(parts, filled),
     ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _output(item: Any) -> Any:
     return item.reviewed_content
 
 
-def _buttons(parts: Mapping[str, Any], key: str, filled: Filled | None) -> h.Element:
+def _buttons(parts: Mapping[str, Any], filled: Filled | None) -> h.Element:
     if "decision" in parts:
         return h.div(".actions")[
             h.button(".primary", name="do", value="retry")["Try again"],

@@ -43,7 +43,7 @@ def run_page(visit: Visit, run: Loaded, step: str, detail: Any, log: Any) -> Ite
                 h.h2("#graph-title")["Graph"], h.div("#graph")[_graph(visit, run)]
             ],
             h.div(".right")[
-                h.div("#now")[now_part(visit, run)],
+                h.div("#now")[now_part(run)],
                 h.section(
                     "#detail.panel",
                     aria_labelledby="detail-title",
@@ -162,7 +162,7 @@ def text_of_stream(node: Node) -> str:
     return clean(node.tail.text()[-_LONGEST_STREAM:]) if node.tail is not None else ""
 
 
-def now_part(visit: Visit, run: Loaded) -> Iterable[Any]:
+def now_part(run: Loaded) -> Iterable[Any]:
     return [
         h.section(".panel.now", aria_label=f"Text of {where(node)}")[
             h.h3(data_state=node.state)[mark(node.state), " ", where(node)],

@@ -36,7 +36,7 @@ def start(
             h.section(".panel", aria_labelledby="graph-title")[
                 h.h2("#graph-title")["Steps"],
                 h.div(".graph", tabindex="0", role="region", aria_label=f"The steps of {name}")[
-                    Markup(svg(name, picture.parts, {}, link=lambda path: None))
+                    Markup(svg(name, picture.parts, {}, link=lambda _: None))
                 ]
                 if picture.parts
                 else h.p(".dim")["It is one function: its steps are known only as it runs."],

@@ -33,7 +33,7 @@ def mcp_server(service: Service, name: str = "workflow_runtime") -> Server[Any]:
     """
     tools = names(service.workflows.values())
 
-    async def list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(_: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[*(tool(*item) for item in tools.items()), answer_tool()])
 
     async def call_tool(ctx: Context, params: types.CallToolRequestParams) -> Found:

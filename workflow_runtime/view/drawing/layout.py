@@ -127,7 +127,7 @@ def _frame(part: Outline, inner: _Part, units: Units, *, forks: bool) -> _Part:
 def _sequence(parts: Sequence[Outline], units: Units) -> _Part:
     found = [_node(part, units) for part in parts]
     if not found:
-        return _Part(1, 0, lambda x, y, picture: None)
+        return _Part(1, 0, lambda *_: None)
     width = max(part.width for part in found)
     height = sum(part.height for part in found) + units.down * (len(found) - 1)
 

@@ -67,7 +67,7 @@ def svg(
         ' orient="auto"><path class="h" d="M0,0L8,4L0,8z"/></marker></defs>',
         f'<g transform="translate({_MARGIN},{_MARGIN})">',
     ]
-    parts += [part for frame in picture.frames for part in _linked(frame.part, states, link, _frame(frame, states))]
+    parts += [part for frame in picture.frames for part in _linked(frame.part, states, link, _frame(frame))]
     parts += [line for arrow in picture.arrows for line in _arrow(arrow)]
     parts += [part for box in picture.boxes for part in _linked(box.part, states, link, _box(box, states))]
     if not outline:
@@ -100,7 +100,7 @@ def _linked(
     yield "</g>" if address is None else "</a>"
 
 
-def _frame(frame: Frame, states: Mapping[str, str]) -> Iterator[str]:
+def _frame(frame: Frame) -> Iterator[str]:
     x, y, width, height, part = frame
     yield f'<rect class="r" x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>'
     yield f'<text class="t" x="{x + 12}" y="{y + 16}">{escape(title_of(part))}</text>'

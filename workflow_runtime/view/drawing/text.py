@@ -18,7 +18,7 @@ _MERMAID = {
 }  # fmt: skip
 
 
-def mermaid(name: str, outline: Sequence[Outline], states: Mapping[str, str]) -> str:
+def mermaid(outline: Sequence[Outline], states: Mapping[str, str]) -> str:
     """A flowchart from top to bottom; containers are subgraphs."""
     writer = _Mermaid(states)
     writer.lines.append("flowchart TD")
