@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
+    from .model.schedule import Schedule
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
@@ -156,6 +157,7 @@ __all__ = [
     "Retry",
     "Limit",
     "QueuedRun",
+    "Schedule",
     "Registry",
     "Outline",
     "Kind",
@@ -345,6 +347,7 @@ _HOMES = {
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",
         "model.retry": "Retry",
+        "model.schedule": "Schedule",
         "model.fields": "UserInputField",
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",

@@ -38,6 +38,7 @@ from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.listing import ListVerbs
+from .verbs.scheduling import ScheduleVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
 
@@ -47,7 +48,9 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(
+    ListVerbs, ContinueVerbs, SendVerbs, ScheduleVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
+):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.

@@ -28,6 +28,7 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionRow,
     SignalRow,
@@ -41,7 +42,7 @@ from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, message_row, requirement_row, run_row, session_row, signal_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -355,6 +356,22 @@ class PostgresDb(BaseDb):
 
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         return [QueueRow(**dict(row.items())) for row in await self._fetch(sql.QUEUES, now)]
+
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        values = (row.workflow_id, row.name, float(row.next_at), float(row.created_at), row.data)
+        return schedule_row(await self._fetchrow(sql.SCHEDULE_PUT, *values))
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        values = (row.workflow_id, row.name, float(row.next_at), row.data, float(next_at))
+        return await self._fetchrow(sql.SCHEDULE_MOVE, *values) is not None
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        return await self._fetchrow(sql.SCHEDULE_DELETE, workflow_id, name) is not None
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        return [schedule_row(row) for row in await self._fetch(sql.SCHEDULES, workflow_id, due_before)]
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         if not leases:

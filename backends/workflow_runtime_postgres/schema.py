@@ -301,6 +301,14 @@ CREATE TRIGGER enter_lane AFTER INSERT ON @.runs FOR EACH ROW
 CREATE TRIGGER enter_lane_again AFTER UPDATE OF status, not_before ON @.runs FOR EACH ROW
     WHEN (NEW.lane IS NOT NULL AND NEW.not_before IS NULL AND NEW.status = 'PENDING')
     EXECUTE FUNCTION @.enter_lane_3();
+CREATE TABLE @.schedules (
+    workflow_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    next_at float8 NOT NULL,
+    created_at float8 NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (workflow_id, name)
+) WITH (fillfactor = 70);
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX @.runs_queued;
 CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)

@@ -76,6 +76,22 @@ LOCK_TAKE = """
     RETURNING true"""
 LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
+# A repetition finds the same data and changes nothing; who moves or deletes and is told False does nothing more.
+SCHEDULE_COLUMNS = "workflow_id, name, next_at, created_at, data"
+SCHEDULE_PUT = f"""
+    INSERT INTO @.schedules AS stored ({SCHEDULE_COLUMNS}) VALUES ({marks(5)})
+    ON CONFLICT (workflow_id, name) DO UPDATE SET
+        next_at = CASE WHEN stored.data <> excluded.data THEN excluded.next_at ELSE stored.next_at END,
+        data = excluded.data
+    RETURNING {SCHEDULE_COLUMNS}"""
+SCHEDULE_MOVE = """
+    UPDATE @.schedules SET next_at = $5 WHERE workflow_id = $1 AND name = $2 AND next_at = $3 AND data = $4
+    RETURNING true"""
+SCHEDULE_DELETE = "DELETE FROM @.schedules WHERE workflow_id = $1 AND name = $2 RETURNING true"
+SCHEDULES = f"""
+    SELECT {SCHEDULE_COLUMNS} FROM @.schedules
+    WHERE ($1::text IS NULL OR workflow_id = $1) AND ($2::float8 IS NULL OR next_at <= $2) ORDER BY workflow_id, name"""
+
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 RUN = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = $1"
@@ -148,6 +164,7 @@ TABLES = (
     "keys",
     "limits",
     "lanes",
+    "schedules",
     "sessions",
     "session_values",
     "locks",

@@ -23,6 +23,7 @@ from workflow_runtime.storage.base import (
     MessageRow,
     RequirementRow,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionPatch,
     SessionRow,
@@ -37,6 +38,8 @@ from .rows import (
     requirement_values,
     run_row,
     run_values,
+    schedule_row,
+    schedule_values,
     session_row,
     signal_row,
     step_values,
@@ -48,11 +51,14 @@ __all__ = [
     "claim",
     "claim_next",
     "commit",
+    "move_schedule",
+    "delete_schedule",
     "delete_session",
     "discard",
     "prune_events",
     "prune_runs",
     "put_back",
+    "put_schedule",
     "release",
     "renew",
     "request_cancel",
@@ -371,6 +377,23 @@ def reschedule(connection: sqlite3.Connection, run_id: str, not_before: float | 
         return None
     connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, run_id))
     return row
+
+
+def put_schedule(connection: sqlite3.Connection, row: ScheduleRow) -> ScheduleRow:
+    """``BaseDb.put_schedule``."""
+    connection.execute(sql.SCHEDULE_PUT, schedule_values(row))
+    return schedule_row(connection.execute(sql.SCHEDULE, (row.workflow_id, row.name)).fetchone())
+
+
+def move_schedule(connection: sqlite3.Connection, row: ScheduleRow, next_at: float) -> bool:
+    """``BaseDb.move_schedule``."""
+    values = (next_at, row.workflow_id, row.name, row.next_at, row.data)
+    return connection.execute(sql.SCHEDULE_MOVE, values).rowcount > 0
+
+
+def delete_schedule(connection: sqlite3.Connection, workflow_id: str, name: str) -> bool:
+    """``BaseDb.delete_schedule``."""
+    return connection.execute(sql.SCHEDULE_DELETE, (workflow_id, name)).rowcount > 0
 
 
 def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:

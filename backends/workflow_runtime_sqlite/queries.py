@@ -5,6 +5,7 @@ Listings read no more rows than they return, however large a session is; a test 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,12 +19,13 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     SessionRow,
     StepRow,
 )
 
 from . import statements as sql
-from .rows import event_row, message_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, step_row
 
 __all__ = [
     "has_garbage",
@@ -33,6 +35,7 @@ __all__ = [
     "list_queues",
     "list_requirements",
     "list_runs",
+    "list_schedules",
     "list_sessions",
     "load_events",
     "load_messages",
@@ -102,6 +105,18 @@ def is_waiting(connection: sqlite3.Connection, queue: str, now: float) -> bool:
 def list_queues(connection: sqlite3.Connection, now: float) -> list[QueueRow]:
     """``BaseDb.list_queues``."""
     return rules.queue_rows(map(run_row, connection.execute(sql.QUEUES)), now)
+
+
+def list_schedules(
+    connection: sqlite3.Connection, workflow_id: str | None, due_before: float | None
+) -> list[ScheduleRow]:
+    """``BaseDb.list_schedules``."""
+    until = math.inf if due_before is None else due_before
+    if workflow_id is None:
+        found = connection.execute(sql.SCHEDULES, (until,))
+    else:
+        found = connection.execute(sql.SCHEDULES_OF_WORKFLOW, (workflow_id, until))
+    return [schedule_row(values) for values in found]
 
 
 def has_garbage(connection: sqlite3.Connection) -> bool:

@@ -292,6 +292,15 @@ CREATE TRIGGER workflow_lanes_update AFTER UPDATE OF status, not_before ON workf
     WHEN NEW.lane IS NOT NULL AND NEW.not_before IS NULL AND NEW.status = 'PENDING'
     BEGIN INSERT OR IGNORE INTO workflow_lanes
         VALUES (NEW.queue, NEW.workflow_id, NEW.priority, NEW.lane, NEW.created_at, 0); END;
+CREATE TABLE workflow_schedules (
+    workflow_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    next_at REAL NOT NULL,
+    created_at REAL NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (workflow_id, name)
+) WITHOUT ROWID;
+CREATE INDEX workflow_schedules_due ON workflow_schedules (workflow_id, next_at);
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX workflow_runs_queued;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)

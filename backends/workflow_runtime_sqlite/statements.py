@@ -218,6 +218,21 @@ MESSAGE_AWAITED = """
     SELECT EXISTS (SELECT 1 FROM workflow_requirements WHERE run_id = ? AND kind = ?
     AND answered_at IS NULL AND withdrawn_at IS NULL)"""
 
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+SCHEDULE_COLUMNS = "workflow_id, name, next_at, created_at, data"
+SCHEDULE = f"SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE workflow_id = ? AND name = ?"
+SCHEDULE_PUT = f"""
+    INSERT INTO workflow_schedules ({SCHEDULE_COLUMNS}) VALUES ({marks(5)})
+    ON CONFLICT (workflow_id, name) DO UPDATE SET next_at = excluded.next_at, data = excluded.data
+    WHERE data <> excluded.data"""
+SCHEDULE_MOVE = """
+    UPDATE workflow_schedules SET next_at = ? WHERE workflow_id = ? AND name = ? AND next_at = ? AND data = ?"""
+SCHEDULE_DELETE = "DELETE FROM workflow_schedules WHERE workflow_id = ? AND name = ?"
+SCHEDULES = f"SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE next_at <= ? ORDER BY workflow_id, name"
+SCHEDULES_OF_WORKFLOW = f"""
+    SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE workflow_id = ? AND next_at <= ? ORDER BY name"""
+
 # -- sessions ----------------------------------------------------------------------------------------------------------
 
 STATE, EXTRA = 0, 1

@@ -27,6 +27,7 @@ TABLES = (
     "keys",
     "limits",
     "lanes",
+    "schedules",
     "session_values",
     "locks",
     "writers",

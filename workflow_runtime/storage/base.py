@@ -54,6 +54,7 @@ __all__ = [
     "RequirementRow",
     "RunFilter",
     "RunRow",
+    "ScheduleRow",
     "SessionPatch",
     "SessionRow",
     "Sent",
@@ -240,6 +241,17 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     repeated: bool = False
     awaited: bool = False
+
+
+class ScheduleRow(msgspec.Struct, kw_only=True):
+    """When runs of a workflow are to be queued. Key (workflow_id, name). ``next_at`` is the unix time of the next one,
+    ``data`` the encoded schedule."""
+
+    workflow_id: str
+    name: str
+    next_at: float
+    created_at: float = 0.0
+    data: bytes = b"{}"
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -493,6 +505,26 @@ class BaseDb(ABC):
     @abstractmethod
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         """The queues that have runs which wait or run, by name."""
+
+    @abstractmethod
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        """Store a schedule, or replace the one of its key; the row as it is stored. One whose ``data`` is the same stays as
+        it is, with its ``next_at``; a replaced one keeps its ``created_at``."""
+
+    @abstractmethod
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        """Set the time of the next run, if the stored schedule has the ``next_at`` and the ``data`` of ``row``. False where
+        it has not, or is gone; then nothing has changed."""
+
+    @abstractmethod
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        """Delete a schedule. False where there was none."""
+
+    @abstractmethod
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        """Schedules by (workflow_id, name), of one workflow; with ``due_before`` those whose ``next_at`` is not later."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:

@@ -12,6 +12,8 @@ from copy import copy
 from itertools import islice
 from threading import Lock
 
+import msgspec
+
 from ..model.enums import RunStatus
 from . import rules
 from .base import (
@@ -29,6 +31,7 @@ from .base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionPatch,
     SessionRow,
@@ -67,6 +70,7 @@ class InMemoryDb(BaseDb):
         self._open = OpenQuestions()
         self._locks: dict[str, tuple[str, float]] = {}
         self._deletions: dict[str, float] = {}
+        self._schedules: dict[tuple[str, str], ScheduleRow] = {}
 
     @classmethod
     def from_url(cls, url: str) -> InMemoryDb:  # noqa: ARG003 - as the other databases have it
@@ -268,6 +272,37 @@ class InMemoryDb(BaseDb):
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         with self._lock:
             return rules.queue_rows(self._runs.with_queue(), now)
+
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        with self._lock:
+            key = (row.workflow_id, row.name)
+            stored = self._schedules.get(key)
+            if stored is None or stored.data != row.data:
+                created_at = row.created_at if stored is None else stored.created_at
+                stored = self._schedules[key] = msgspec.structs.replace(row, created_at=created_at)
+            return copy(stored)
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        with self._lock:
+            stored = self._schedules.get((row.workflow_id, row.name))
+            if stored is None or (stored.next_at, stored.data) != (row.next_at, row.data):
+                return False
+            stored.next_at = next_at
+            return True
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        with self._lock:
+            return self._schedules.pop((workflow_id, name), None) is not None
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        with self._lock:
+            return [
+                copy(row)
+                for _, row in sorted(self._schedules.items())
+                if workflow_id in (None, row.workflow_id) and (due_before is None or row.next_at <= due_before)
+            ]
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:

@@ -45,6 +45,7 @@ _ASSERTING = (
     "contract_limits",
     "contract_queues",
     "contract_reads",
+    "contract_schedules",
     "contract_watch",
     "executor_cases",
     "executor_contract",

@@ -10,6 +10,7 @@ Tests run on the backends of the ``anyio_backend`` fixture; define that in the m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..model.step_io import StepInput
 from ..storage.base import BaseDb
 from ..storage.memory import InMemoryDb
 from ..workflow import Workflow
+from .clock import FakeClock
 
 __all__ = ["BrokerContract"]
 
@@ -269,6 +271,24 @@ class BrokerContract:
             assert (await _ended(producer, first.run_id or "")).content == "x"
         later = await producer.arun("y", background=True, deduplication_id="import")
         assert later.run_id != first.run_id
+
+    async def test_each_tick_of_a_schedule_is_one_run(self, broker: Broker, other: Broker) -> None:
+        async def work(step_input: StepInput) -> str:
+            return str(step_input.input)
+
+        clock = FakeClock()
+        first, second = (self.workflow(at, work, clock=clock) for at in (broker, other))
+        schedule = await first.aschedule("hourly", every=3_600, input="x")
+        async with Runtime(first, queues=["default"]) as one, Runtime(second, queues=["default"]) as two:
+            clock.advance(3_600)
+            with anyio.fail_after(_PATIENCE):
+                while not (one.report.scheduled or two.report.scheduled):
+                    clock.advance(1)
+                    await anyio.sleep(0.01)
+            [run_id] = one.report.scheduled or two.report.scheduled
+            assert (await _ended(first, run_id)).content == "x"
+        assert len(one.report.scheduled + two.report.scheduled) == 1
+        assert (await first.alist_schedules())[0].next_at == schedule.next_at + timedelta(hours=1)
 
 
 async def _ended(workflow: Workflow, run_id: str) -> WorkflowRunOutput:

@@ -26,6 +26,7 @@ from .contract_lives import LifeContract
 from .contract_messages import MessageContract
 from .contract_queues import QueueContract
 from .contract_reads import ListContract, LogContract
+from .contract_schedules import ScheduleContract
 from .contract_watch import ConcurrencyContract, WatchContract
 
 __all__ = ["DbContract"]
@@ -41,6 +42,7 @@ class DbContract(
     MessageContract,
     QueueContract,
     LimitContract,
+    ScheduleContract,
     LogContract,
     ListContract,
     WatchContract,
