@@ -232,7 +232,8 @@ BEGIN
                 SELECT p_subject, counted.key, p_status FROM unnest(p_counted) AS counted (key);
         END IF;
         IF p_limits IS NOT NULL THEN
-            -- Mostly they are as they were, and nothing is written.
+            -- Mostly they are as they were, and nothing is written; but they must not be deleted meanwhile.
+            PERFORM FROM @.limits AS cap WHERE cap.key = ANY (p_limits) ORDER BY cap.key FOR KEY SHARE;
             INSERT INTO @.limits (key, concurrency, rate, period)
             SELECT * FROM unnest(p_limits, p_concurrency, p_rates, p_periods) AS new (key, concurrency, rate, period)
             WHERE NOT EXISTS (
@@ -716,6 +717,7 @@ $$;
 CREATE FUNCTION @.delete_runs_3(p_runs text[]) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     went bigint;
+    counted text[] := ARRAY(SELECT DISTINCT mine.key FROM @.keys AS mine WHERE mine.run_id = ANY (p_runs));
 BEGIN
     -- Runs that were kept for these may be pruned, unless they have other forks.
     UPDATE @.runs SET pruned = 2 WHERE pruned = 3 AND run_id <> ALL (p_runs) AND run_id = ANY (ARRAY(
@@ -728,6 +730,12 @@ BEGIN
     DELETE FROM @.messages WHERE run_id = ANY (p_runs);
     DELETE FROM @.tags WHERE run_id = ANY (p_runs);
     DELETE FROM @.keys WHERE run_id = ANY (p_runs);
+    IF cardinality(counted) > 0 THEN
+        -- First the locks, so that the keys of a run that is being stored are seen (``commit_batch``).
+        PERFORM FROM @.limits AS cap WHERE cap.key = ANY (counted) ORDER BY cap.key FOR UPDATE;
+        DELETE FROM @.limits AS cap WHERE cap.key = ANY (counted)
+            AND NOT EXISTS (SELECT FROM @.keys AS other WHERE other.key = cap.key);
+    END IF;
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;

@@ -495,6 +495,11 @@ def _delete_rows(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None
 def _delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
     keys = [(run_id,) for run_id in run_ids]
     forked = [values for key in keys for values in connection.execute(sql.RUN_ORIGIN, key)]
+    # At once, unlike the other rows: a run that is gone holds no place.
+    counted = {values for key in keys for values in connection.execute(sql.KEYS_OF_RUN, key)}
+    if counted:
+        connection.executemany(sql.KEYS_DELETE, keys)
+        connection.executemany(sql.LIMIT_FORGET, sorted(counted))
     connection.executemany(sql.RUN_DELETE, keys)
     origins = [(rules.KEPT - 1, rules.origin_of(text), rules.KEPT) for (text,) in forked]
     connection.executemany(sql.RUN_RELEASE, origins)

@@ -98,6 +98,10 @@ LIMIT_PUT = "INSERT OR REPLACE INTO workflow_limits (key, concurrency, rate, per
 KEY_PUT = "INSERT INTO workflow_keys (run_id, key, status) VALUES (?, ?, ?)"
 KEY_CLAIMED = """
     UPDATE workflow_keys SET claimed_at = ? WHERE run_id = ? AND key IN (SELECT key FROM workflow_limits)"""
+KEYS_OF_RUN = "SELECT key FROM workflow_keys WHERE run_id = ?"
+KEYS_DELETE = "DELETE FROM workflow_keys WHERE run_id = ?"
+LIMIT_FORGET = """
+    DELETE FROM workflow_limits WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM workflow_keys WHERE key = ?1)"""
 KEY_QUEUED = "SELECT count(*) FROM workflow_keys WHERE key = ? AND status = 'PENDING'"
 KEY_LIVE = """
     SELECT run_id FROM workflow_keys WHERE key = ? AND status IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT 1"""
@@ -123,7 +127,6 @@ ROWS_DELETE = (
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_messages WHERE run_id = ?",
     "DELETE FROM workflow_tags WHERE run_id = ?",
-    "DELETE FROM workflow_keys WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).

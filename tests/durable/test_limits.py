@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from servers import TestServer
 
 from workflow_runtime import (
     BaseDb,
@@ -24,6 +28,7 @@ from workflow_runtime import (
     StepInput,
     Workflow,
 )
+from workflow_runtime.backends import PostgresDb, SqliteDb
 from workflow_runtime.storage.base import RunFilter
 from workflow_runtime.testing import FakeClock
 
@@ -287,3 +292,29 @@ async def test_a_key_that_is_no_text_is_refused() -> None:
         await workflow.arun(5, background=True)
     with pytest.raises(InputError, match="deduplication_id= is for runs in the background"):
         await workflow.arun("x", deduplication_id="x")
+
+
+@pytest.fixture
+def server(postgres: TestServer) -> PostgresDb:
+    return PostgresDb(postgres.new_database())
+
+
+async def test_limits_whose_runs_are_deleted_leave_no_rows(tmp_path: Path, server: PostgresDb) -> None:
+    file = SqliteDb(tmp_path / "runs.db")
+    for db in (file, server):
+        workflow = workflow_on(db, Limit(key="session_id", concurrency=1))
+        for number in range(3):
+            await workflow.arun(number, session_id=f"s{number}", background=True)
+        for number in range(2):
+            assert await workflow.adelete_session(f"s{number}")
+    [left] = await server._fetch("SELECT (SELECT count(*) FROM @.limits), (SELECT count(*) FROM @.keys)")
+    assert tuple(left) == (1, 1)
+    await server.aclose()
+    await file.aclose()
+    assert await anyio.to_thread.run_sync(rows_of, tmp_path / "runs.db") == [1, 1]
+
+
+def rows_of(file: Path) -> list[int]:
+    with closing(sqlite3.connect(file)) as connection:
+        tables = ("workflow_limits", "workflow_keys")
+        return [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]

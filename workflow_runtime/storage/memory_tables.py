@@ -274,11 +274,17 @@ class RunTable:
         """Move the run from its old status to its new one under each of its keys."""
         for key in run.keys:
             if old is not None:
-                self._of_key.get((key, old.status), {}).pop(run_id := old.run_id, None)
-                if new is None and key in self._claims:
-                    self._claims[key].pop(run_id, None)
+                held = self._of_key[key, old.status]
+                del held[old.run_id]
+                if not held:
+                    del self._of_key[key, old.status]
+                if new is None:
+                    self._claims.get(key, {}).pop(old.run_id, None)
             if new is not None:
                 self._of_key.setdefault((key, new.status), {})[new.run_id] = None
+            elif not any((key, status) in self._of_key for status in RunStatus):
+                self._limits.pop(key, None)
+                self._claims.pop(key, None)
 
     def duplicate(self, row: RunRow) -> str | None:
         """The run that has the ``unique`` text of ``row`` and has not ended."""

@@ -125,6 +125,18 @@ class LimitContract:
         await put(db, "third", most("a", 1))
         assert await taken(db) == "third"
 
+    async def test_a_run_that_was_deleted_holds_no_place_and_is_not_the_same(self, db: BaseDb, other: BaseDb) -> None:
+        await put(db, "a1", most("a", 1), unique="import", session_id="gone")
+        await put(db, "a2", most("a", 1), created_at=2.0)
+        assert [await taken(db), await taken(db)] == ["a1", None]
+        assert await other.delete_session("gone")
+        assert [await taken(db), await taken(db)] == ["a2", None]
+        await put(db, "b", unique="import")
+        assert await db.delete_session("s1")
+        await put(db, "c1", most("a", 1), created_at=1.0)
+        await put(db, "c2", most("a", 1), created_at=2.0)
+        assert [await taken(db), await taken(db)] == ["c1", None]
+
     async def test_a_rate_is_kept_over_any_period(self, db: BaseDb, other: BaseDb) -> None:
         limit = most("a", rate=2, period=60.0)
         for number in range(4):
