@@ -67,9 +67,7 @@ def most_at_once(lines: list[str]) -> Counter[str]:
     return most
 
 
-async def test_no_user_has_more_than_two_runs_at_once_and_all_end(
-    pool: Pool, record_property: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_no_user_has_more_than_two_runs_at_once_and_all_end(pool: Pool, record_property: Any) -> None:
     workflow = pool.workflow(flows.limited)
     users = [f"u{number}" for number in range(USERS)]
     runs = [(await queued(workflow, user_id="many")) for _ in range(MANY)]
@@ -108,5 +106,3 @@ async def test_no_user_has_more_than_two_runs_at_once_and_all_end(
     assert {*users} <= {*order[: 4 * USERS]}
     for who, times in waits.items():
         record_property(f"wait of {who}", f"longest {max(times):.2f} s, mean {mean(times):.2f} s")
-    with capsys.disabled():
-        print({who: (round(max(times), 2), round(mean(times), 2)) for who, times in waits.items()})

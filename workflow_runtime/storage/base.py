@@ -25,6 +25,8 @@ each checked by ``workflow_runtime.testing.DbContract``:
     given. All other times are those of the caller, and are only stored and compared with each other.
 12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
     are stored: a reader that has read up to a number finds all later ones after it.
+13. ``claim_next`` exceeds no limit (``LimitRow``), however many callers there are at once, and each key gets its turn.
+    Whether a queue is full, or a ``unique`` text is taken, is decided in the transaction that stores the run.
 """
 
 from __future__ import annotations

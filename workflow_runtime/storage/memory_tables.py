@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from copy import copy
+from heapq import heapify, heappop
 
 from ..model.enums import RunStatus
 from . import rules
@@ -319,14 +320,20 @@ class RunTable:
     def _free_lanes(
         self, queue: str, workflows: Sequence[str] | None, now: float
     ) -> Iterator[tuple[int, float, int, str]]:
-        """The first run of each lane whose limits are not reached, with its place among the others."""
+        """The first run of each lane whose limits are not reached, with its place among the others, in their order."""
+        places: list[tuple[int, float, int, str]] = []
         for lane, waiting in self._lanes.get(queue, {}).items():
             workflow_id, priority, _ = lane
             if workflows is not None and workflow_id not in workflows:
                 continue
             first = next((key for key in waiting if self._is_due(key[1], now)), None)
-            if first is not None and not self._is_full(first[1], now):
-                yield (priority, *self._served.get((queue, lane), (first[0], 0)), first[1])
+            if first is not None:
+                places.append((priority, *self._served.get((queue, lane), (first[0], 0)), first[1]))
+        heapify(places)
+        while places:
+            place = heappop(places)
+            if not self._is_full(place[-1], now):
+                yield place
 
     def _is_due(self, run_id: str, now: float) -> bool:
         row = self.by_id[run_id].row
@@ -351,7 +358,7 @@ class RunTable:
     def first_due(self, queues: Sequence[str], workflows: Sequence[str], now: float) -> RunRow | None:
         """The queued run that is to be taken next."""
         for queue in queues:
-            found = min(self._free_lanes(queue, workflows, now), default=None)
+            found = next(self._free_lanes(queue, workflows, now), None)
             for priority, created_at, run_id in self._queued.get(queue, ()):
                 row = self.by_id[run_id].row
                 if row is not None and rules.is_due(row, now) and row.workflow_id in workflows:
