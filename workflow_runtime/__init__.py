@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
+        DuplicateRun,
         EngineError,
         Fenced,
         InputError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        QueueFull,
         RetryAfter,
         RunCancelledError,
         RunEnded,
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
     )
     from .model.executor_events import ExecutorEvent
     from .model.fields import UserInputField
+    from .model.limit import Limit, QueuedRun
     from .model.media import Audio, File, Image, Video
     from .model.message import Message
     from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
@@ -124,6 +127,7 @@ if TYPE_CHECKING:
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
+    from .model.schedule import Schedule
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.steering import StepReceipt
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
@@ -155,6 +159,9 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Limit",
+    "QueuedRun",
+    "Schedule",
     "Registry",
     "Outline",
     "Kind",
@@ -283,6 +290,7 @@ __all__ = [
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
+    "QueueFull",
     "StorageError",
     "Unanswered",
     "RunEnded",
@@ -293,6 +301,7 @@ __all__ = [
     "CallbackNotFound",
     "CallbackExpired",
     "ConcurrentWrite",
+    "DuplicateRun",
     "Fenced",
     "AnswersArrived",
     "CancelRequested",
@@ -318,8 +327,8 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
-            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
+            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError Fenced InputError MessageConflict
+            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn QueueFull RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
@@ -339,12 +348,14 @@ _HOMES = {
             WorkflowStartedEvent
         """,
         "model.executor_events": "ExecutorEvent",
+        "model.limit": "Limit QueuedRun",
         "model.media": "Audio File Image Video",
         "model.budget": "Budget",
         "model.message": "Message",
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",
         "model.retry": "Retry",
+        "model.schedule": "Schedule",
         "model.fields": "UserInputField",
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
