@@ -2,8 +2,8 @@
 
     python benchmarks/conversation.py [--turns 75 150 300] [--characters 1000]
 
-Each line is a number of turns, the text of them, and what a SQLite file holds after as many runs. The state is stored whole
-with each run, so the first grows with the square of the turns; the history stores each turn once.
+Each line is a number of turns, the text of them, and what a SQLite file holds after as many runs. A run stores what it
+changed in the state, and the history stores each turn once, so both grow with the text.
 """
 
 from __future__ import annotations

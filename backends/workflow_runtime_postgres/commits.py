@@ -11,6 +11,7 @@ import msgspec
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.base import Batch, DeliveryRow, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
+from workflow_runtime.storage.history import history_rows, versions_of
 
 __all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
@@ -61,6 +62,8 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_requirements(batch.requirements),
         batch.messages_seen,
         list(row.tags) if row is not None and row.tags else None,
+        *((None, None) if row is None else (row.state, row.state_from)),
+        *((0, *[None] * 4) if patch is None else _history(patch)),
         *_deliveries(batch.deliveries),
         *(_limits(row) if row is not None and batch.create and (row.limits or row.unique) else _NO_LIMITS),
     )
@@ -151,9 +154,26 @@ def _state(patch: SessionPatch) -> tuple[Any, ...]:
     return list(patch.state), list(patch.state.values()), [expected.get(key) for key in patch.state]
 
 
+def _history(patch: SessionPatch) -> tuple[Any, ...]:
+    rows = history_rows(patch)
+    return (
+        versions_of(patch),
+        *(
+            (
+                [row.version for row in rows],
+                [row.name for row in rows],
+                [row.whole for row in rows],
+                [row.data for row in rows],
+            )
+            if rows
+            else (None,) * 4
+        ),
+    )
+
+
 def _steps(given: Sequence[StepRow]) -> tuple[Any, ...]:
     if not given:
-        return (None,) * 9
+        return (None,) * 10
     rows = _once(given, lambda row: (row.run_id, row.path), _replaced_step)
     return (
         [row.run_id for row in rows],
@@ -165,6 +185,7 @@ def _steps(given: Sequence[StepRow]) -> tuple[Any, ...]:
         [row.finished_at for row in rows],
         [row.data for row in rows],
         [row.state for row in rows],
+        [row.state_version is not None for row in rows],
     )
 
 

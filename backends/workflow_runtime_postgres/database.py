@@ -31,6 +31,7 @@ from workflow_runtime.storage.base import (
     RunRow,
     ScheduleRow,
     Sent,
+    SessionHistory,
     SessionRow,
     SignalRow,
     StepRow,
@@ -43,7 +44,17 @@ from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, signal_row, step_row
+from .rows import (
+    event_row,
+    history,
+    message_row,
+    requirement_row,
+    run_row,
+    schedule_row,
+    session_row,
+    signal_row,
+    step_row,
+)
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -488,6 +499,9 @@ class PostgresDb(BaseDb):
     async def load_session(self, session_id: str) -> SessionRow | None:
         found = await (await self._ready()).read_together(self._text(sql.SESSIONS), session_id)
         return None if found is None else session_row(found)
+
+    async def load_history(self, session_id: str, *, after: int, until: int) -> SessionHistory | None:
+        return history(session_id, await self._fetch(sql.HISTORY, session_id, after, until))
 
     async def list_runs(
         self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None

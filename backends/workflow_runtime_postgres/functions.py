@@ -83,13 +83,14 @@ CREATE FUNCTION @.commit_batch_3(
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
     p_steps text[], p_step_paths text[], p_step_positions bigint[], p_step_statuses text[], p_step_attempts bigint[],
-    p_step_started float8[], p_step_finished float8[], p_step_data bytea[], p_step_states bytea[],
+    p_step_started float8[], p_step_finished float8[], p_step_data bytea[], p_step_states bytea[], p_step_views boolean[],
     p_events text[], p_event_seqs bigint[], p_event_lasts bigint[], p_event_epochs bigint[], p_event_kinds text[],
     p_event_paths text[], p_event_data bytea[],
     p_asked text[], p_asked_ids text[], p_asked_sessions text[], p_asked_users text[], p_asked_workflows text[],
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
-    p_messages_seen bigint, p_tags text[],
+    p_messages_seen bigint, p_tags text[], p_state bytea, p_state_from bigint,
+    p_versions int, p_changes int[], p_change_names text[], p_change_wholes boolean[], p_change_data bytea[],
     p_hooks text[], p_hook_seqs bigint[], p_hook_workflows text[], p_hook_created float8[],
     p_keys_locked text[], p_unique text, p_counted text[], p_limits text[], p_concurrency bigint[], p_rates bigint[],
     p_periods float8[], p_max_queued bigint[],
@@ -193,7 +194,13 @@ BEGIN
     END IF;
     IF replayed THEN
         cancel_requested := coalesce(run_cancel, false);
-        SELECT session.version INTO session_version FROM @.sessions AS session WHERE session.session_id = p_session;
+        -- The version that this call wrote; others may have written since.
+        session_version := p_versions + coalesce(
+            (SELECT step.state_version FROM unnest(p_steps, p_step_paths, p_step_views) AS mine (run_id, path, view)
+             JOIN @.steps AS step ON step.run_id = mine.run_id AND step.path = mine.path WHERE mine.view LIMIT 1),
+            (SELECT run.state_version FROM @.runs AS run WHERE run.run_id = p_subject AND p_state IS NOT NULL),
+            (SELECT session.version - p_versions FROM @.sessions AS session WHERE session.session_id = p_session)
+        );
         RETURN;
     END IF;
 
@@ -207,19 +214,22 @@ BEGIN
             ended_at = CASE WHEN p_status = ANY (p_final) THEN p_updated END,
             pruned = CASE WHEN p_status = ANY (p_final) THEN run.pruned ELSE 0 END,
             forked_from = p_forked, deaths = p_deaths, reserved = p_reserved,
-            touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data
+            touched = CASE WHEN p_seq <= run.seq THEN p_seq ELSE run.touched END, data = p_data,
+            state = p_state, state_version = CASE WHEN p_state IS NOT NULL THEN coalesce(old_version, 0) END,
+            state_from = coalesce(run.state_from, p_state_from)
         WHERE run.run_id = p_subject;
     ELSIF p_run THEN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
             created_at, updated_at, owner, leased_until, cancel_requested, forked_from, deaths, reserved, queue, priority,
-            not_before, lane, touched, ended_at, data
+            not_before, lane, touched, ended_at, data, state, state_version, state_from
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
             CASE WHEN p_active THEN coalesce(@.now_3() + p_lease, p_until) END, p_cancel, p_forked, p_deaths,
             p_reserved, p_queue, p_priority, p_not_before, p_lane, p_seq,
-            CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data
+            CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data,
+            p_state, CASE WHEN p_state IS NOT NULL THEN coalesce(old_version, 0) END, p_state_from
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'run % was made meanwhile', p_subject USING ERRCODE = 'serialization_failure';
@@ -252,12 +262,12 @@ BEGIN
     END IF;
 
     IF p_patch AND old_version IS NOT NULL THEN
-        session_version := old_version + 1;
+        session_version := old_version + p_versions;
         UPDATE @.sessions AS session SET
             user_id = coalesce(p_patch_user, session.user_id),
             workflow_id = coalesce(p_patch_workflow, session.workflow_id),
             workflow_name = coalesce(p_patch_workflow_name, session.workflow_name),
-            name = coalesce(p_name, session.name), version = session.version + 1,
+            name = coalesce(p_name, session.name), version = session_version,
             metadata = coalesce(p_metadata, session.metadata),
             metrics = CASE
                 WHEN p_metrics IS NULL THEN session.metrics ELSE @.add_metrics_3(session.metrics, p_metrics)
@@ -265,12 +275,12 @@ BEGIN
             workflow_data = coalesce(p_workflow_data, session.workflow_data), updated_at = p_now
         WHERE session.session_id = p_session;
     ELSIF p_patch THEN
-        session_version := 1;
+        session_version := p_versions;
         INSERT INTO @.sessions (
             session_id, user_id, workflow_id, workflow_name, name, version, metadata, metrics, workflow_data,
             created_at, updated_at
         ) VALUES (
-            p_session, p_patch_user, p_patch_workflow, p_patch_workflow_name, p_name, 1, p_metadata,
+            p_session, p_patch_user, p_patch_workflow, p_patch_workflow_name, p_name, p_versions, p_metadata,
             p_metrics, p_workflow_data, p_now, p_now
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -287,17 +297,25 @@ BEGIN
         WHERE new.value IS NOT NULL
         ON CONFLICT (session_id, name) DO UPDATE SET value = excluded.value;
     END IF;
+    IF p_changes IS NOT NULL THEN
+        INSERT INTO @.session_history (session_id, version, name, whole, data, created_at)
+        SELECT p_session, coalesce(old_version, 0) + change.version, change.name, change.whole, change.data, p_now
+        FROM unnest(p_changes, p_change_names, p_change_wholes, p_change_data) AS change (version, name, whole, data);
+    END IF;
 
     IF p_steps IS NOT NULL THEN
         -- ``position`` keeps its first value: it is the order of first writes.
-        INSERT INTO @.steps (run_id, path, position, status, attempt, started_at, finished_at, data, state)
-        SELECT * FROM unnest(
+        INSERT INTO @.steps (run_id, path, position, status, attempt, started_at, finished_at, data, state, state_version)
+        SELECT new.run_id, new.path, new.position, new.status, new.attempt, new.started_at, new.finished_at, new.data,
+            new.state, CASE WHEN new.view THEN coalesce(old_version, 0) END
+        FROM unnest(
             p_steps, p_step_paths, p_step_positions, p_step_statuses, p_step_attempts, p_step_started,
-            p_step_finished, p_step_data, p_step_states
-        )
+            p_step_finished, p_step_data, p_step_states, p_step_views
+        ) AS new (run_id, path, position, status, attempt, started_at, finished_at, data, state, view)
         ON CONFLICT (run_id, path) DO UPDATE SET
             status = excluded.status, attempt = excluded.attempt, started_at = excluded.started_at,
-            finished_at = excluded.finished_at, data = excluded.data, state = excluded.state;
+            finished_at = excluded.finished_at, data = excluded.data, state = excluded.state,
+            state_version = excluded.state_version;
     END IF;
     IF p_events IS NOT NULL THEN
         INSERT INTO @.events (run_id, seq, last_seq, epoch, kind, path, data)
@@ -779,6 +797,7 @@ BEGIN
     DELETE FROM @.sessions WHERE session_id = p_session;
     known := FOUND OR cardinality(gone) > 0;
     DELETE FROM @.session_values WHERE session_id = p_session;
+    DELETE FROM @.session_history WHERE session_id = p_session;
     IF known THEN
         PERFORM @.use_3(p_writer, p_number);
         PERFORM @.tell_3(gone);
@@ -802,6 +821,34 @@ $$;
 # Of each workflow ("" for runs without one) and mark, the runs that ended first. Locked rows are left
 # to the next call, also those of a run that is being deleted elsewhere.
 _PRUNE = """
+-- The history up to the state that the first of the session's runs began with, or all of it, as far as it is old. A session
+-- that is being written is left to a later call.
+CREATE FUNCTION @.prune_history_3(p_session text, p_before float8) RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+DECLARE
+    last_version bigint;
+    needed bigint;
+    recent bigint;
+BEGIN
+    SELECT session.version INTO last_version FROM @.sessions AS session
+        WHERE session.session_id = p_session FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT run.state_from INTO needed FROM @.runs AS run
+        WHERE run.session_id = p_session AND run.state_from IS NOT NULL ORDER BY run.state_from LIMIT 1;
+    SELECT change.version - 1 INTO recent FROM @.session_history AS change
+        WHERE change.session_id = p_session AND change.created_at >= p_before ORDER BY change.version LIMIT 1;
+    SELECT max(change.version) INTO last_version FROM @.session_history AS change
+        WHERE change.session_id = p_session AND change.version <= least(last_version, needed, recent);
+    IF last_version IS NOT NULL THEN
+        DELETE FROM @.session_history AS change
+            WHERE change.session_id = p_session AND change.version <= last_version;
+        UPDATE @.sessions AS session SET history_begins = last_version WHERE session.session_id = p_session;
+    END IF;
+END
+$$;
+
 CREATE FUNCTION @.old_runs_3(p_workflow text, p_marks int[], p_before float8, p_limit bigint) RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -831,6 +878,8 @@ CREATE FUNCTION @.prune_runs_3(
 DECLARE
     old text[] := ARRAY(SELECT @.old_runs_3(p_workflow, p_marks, p_before, p_limit));
     kept text[];
+    stateful text[];
+    one text;
 BEGIN
     more := cardinality(old) >= p_limit;
     old := ARRAY(
@@ -848,7 +897,15 @@ BEGIN
         ) AS found
     );
     UPDATE @.runs AS run SET pruned = 3 WHERE run.run_id = ANY (kept);
-    went := @.delete_runs_3(ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept)));
+    old := ARRAY(SELECT unnest(old) EXCEPT SELECT unnest(kept));
+    stateful := ARRAY(
+        SELECT DISTINCT run.session_id FROM @.runs AS run
+        WHERE run.run_id = ANY (old) AND run.state_from IS NOT NULL ORDER BY run.session_id
+    );
+    went := @.delete_runs_3(old);
+    FOREACH one IN ARRAY stateful LOOP
+        PERFORM @.prune_history_3(one, p_before);
+    END LOOP;
 END
 $$;
 

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import (
     EventRow,
+    HistoryRow,
     MessageRow,
     RequirementRow,
     RunRow,
     ScheduleRow,
+    SessionHistory,
     SessionRow,
     SignalRow,
     StepRow,
@@ -19,6 +22,7 @@ from workflow_runtime.storage.base import (
 
 __all__ = [
     "event_row",
+    "history",
     "message_row",
     "requirement_row",
     "run_row",
@@ -73,3 +77,27 @@ def session_row(values: Values) -> SessionRow:
     if fields["metrics"] is not None:
         fields["metrics"] = fields["metrics"].encode()
     return SessionRow(**fields, state=dict(zip(names or (), state or (), strict=True)))
+
+
+def history(session_id: str, found: Sequence[Values]) -> SessionHistory | None:
+    """A session's state and history from the rows of HISTORY; None if there is no such session."""
+    if not found or found[0]["begins"] is None:
+        return None
+    first, *changes = found
+    return SessionHistory(
+        session_id=session_id,
+        version=first["version"],
+        begins=first["begins"],
+        state=dict(zip(first["names"] or (), first["values"] or (), strict=True)),
+        rows=[
+            HistoryRow(
+                session_id=session_id,
+                name=row["name"],
+                version=row["version"],
+                whole=row["whole"],
+                data=row["data"],
+                created_at=row["created_at"],
+            )
+            for row in changes
+        ],
+    )

@@ -223,9 +223,23 @@ CREATE TRIGGER refuse_version_1 BEFORE INSERT ON @.locks
     FOR EACH ROW WHEN (NEW.held_until IS NOT NULL) EXECUTE FUNCTION @.refuse_version_1();
 """
 
-# Runs of which only the id is stored; messages. A connected process of version 2 keeps calling its own functions.
+# Runs of which only the id is stored; messages; the history of session states (what was stored before has whole states).
 _THIRD = """
 ALTER TABLE @.runs ADD COLUMN reserved boolean NOT NULL DEFAULT false;
+ALTER TABLE @.runs ADD COLUMN state bytea, ADD COLUMN state_version bigint, ADD COLUMN state_from bigint;
+CREATE INDEX runs_by_state ON @.runs (session_id, state_from) WHERE state_from IS NOT NULL;
+ALTER TABLE @.steps ADD COLUMN state_version bigint;
+ALTER TABLE @.sessions ADD COLUMN history_begins bigint NOT NULL DEFAULT 0;
+CREATE TABLE @.session_history (
+    session_id text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    whole boolean NOT NULL,
+    data bytea,
+    created_at float8 NOT NULL,
+    PRIMARY KEY (session_id, version, name)
+);
+CREATE INDEX session_history_whole ON @.session_history (session_id, name, version) WHERE whole;
 CREATE INDEX deletions_by_time ON @.deletions (deleted_at);
 CREATE TABLE @.messages (
     run_id text COLLATE "C" NOT NULL,
@@ -334,7 +348,15 @@ CREATE INDEX runs_delayed ON @.runs (queue, not_before)
 CREATE INDEX runs_of_queues ON @.runs (queue, status) WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
 """
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES,), (_SECOND, _REFUSALS), (_THIRD, *FUNCTIONS))
+# A process of version 2 that is connected is refused: it would change states without their history. Its statements that call
+# no function of a write ask for the time.
+_REFUSALS_OF_2 = _REFUSALS[: _REFUSALS.index("DROP FUNCTION")].replace(
+    "'commit_batch', 'claim_run', 'answer_requirements', 'tell', 'delete_session', 'prune_runs', 'prune_events'",
+    "'commit_batch_2', 'claim_run_2', 'answer_requirements_2', 'request_cancel_2', 'take_signals_2', 'delete_session_2', "
+    "'prune_runs_2', 'prune_events_2', 'now_2'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((_TABLES,), (_SECOND, _REFUSALS), (_THIRD, _REFUSALS_OF_2, *FUNCTIONS))
 """``MIGRATIONS[n]`` leads from version n to n + 1."""
 
 VERSION = len(MIGRATIONS)

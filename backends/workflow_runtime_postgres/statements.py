@@ -10,10 +10,10 @@ __all__: list[str] = []
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
     "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, "
-    "queue, priority, not_before, lane, data, "
+    "queue, priority, not_before, lane, state, state_version, state_from, data, "
     "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
-STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
+STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state, state_version"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
 REQUIREMENT_COLUMNS = (
     "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, "
@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(92)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(100)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -126,6 +126,21 @@ _SESSION = f"""
         WHERE session_id = session.session_id"""
 SESSION = f"{_SESSION} AND name = ANY ($2)) AS stored WHERE session_id = $1"
 SESSIONS = f"{_SESSION}) AS stored WHERE session_id = ANY ($1)"
+# The state, then its changes: one statement, so that they are of one moment.
+HISTORY = """
+    SELECT session.version, session.history_begins AS begins, stored.names, stored.values,
+        NULL::text AS name, NULL::boolean AS whole, NULL::bytea AS data, NULL::float8 AS created_at
+    FROM @.sessions AS session CROSS JOIN LATERAL (
+        SELECT array_agg(name ORDER BY name) AS names, array_agg(value ORDER BY name) AS values FROM @.session_values
+        WHERE session_id = session.session_id
+    ) AS stored WHERE session.session_id = $1
+    UNION ALL
+    SELECT one.version, NULL, NULL, NULL, one.name, one.whole, one.data, one.created_at FROM @.session_history AS one
+    WHERE one.session_id = $1 AND one.version > $2 AND one.version <= coalesce((
+        SELECT min(later.version) FROM @.session_history AS later
+        WHERE later.session_id = $1 AND later.name = one.name AND later.version > $3 AND later.whole
+    ), one.version)
+    ORDER BY begins NULLS LAST, version, name"""
 MOVED = """
     SELECT run.seq, run.touched, (SELECT last_seq FROM @.events WHERE run_id = $1 ORDER BY seq DESC LIMIT 1) AS tail
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
@@ -191,6 +206,7 @@ TABLES = (
     "schedules",
     "sessions",
     "session_values",
+    "session_history",
     "locks",
 )
 ABOUT = """

@@ -7,6 +7,7 @@ behind, so a group of them needs no savepoint. Errors of the driver may come fro
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -29,11 +30,13 @@ from workflow_runtime.storage.base import (
     SessionRow,
     SignalRow,
 )
+from workflow_runtime.storage.history import history_rows
 
 from . import deliveries
 from . import statements as sql
 from .rows import (
     event_values,
+    history_values,
     message_row,
     message_values,
     requirement_values,
@@ -103,8 +106,9 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float, woken: set[
             connection.execute(sql.SIGNALS_TAKE, (verdict.run.updated_at, run_id))
         elif verdict.run.status is RunStatus.PAUSED:
             connection.execute(sql.SIGNALS_OF_MESSAGES_TAKE, (verdict.run.updated_at, run_id))
+    version = rules.version_before(batch, session)
     if batch.steps:
-        connection.executemany(sql.STEP_PUT, [step_values(row) for row in batch.steps])
+        connection.executemany(sql.STEP_PUT, [step_values(rules.step_to_store(row, version)) for row in batch.steps])
     if batch.events:
         connection.executemany(sql.EVENT_PUT, [event_values(row) for row in batch.events])
     if batch.requirements:
@@ -115,6 +119,7 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float, woken: set[
         return Committed(cancel_requested=verdict.cancel_requested)
     _put_session(connection, verdict.session, session)
     _put_values(connection, patch)
+    connection.executemany(sql.HISTORY_PUT, [history_values(row, version) for row in history_rows(patch)])
     return Committed(session_version=verdict.session.version, cancel_requested=verdict.cancel_requested)
 
 
@@ -167,12 +172,13 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
             sql.RUN_CHECKPOINT,
             (
                 *(row.attempt, row.seq, row.fingerprint, row.updated_at, row.deaths, row.reserved),
-                *(touched, row.data, row.run_id),
+                *(touched, row.state_version, row.state, row.data, row.run_id),
             ),
         )
     else:
         ended = (_ended_at(row), row.status.is_final)
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-4], touched, *ended, row.data, row.run_id))
+        state = (row.state_version, row.state_from, row.state)
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-7], touched, *ended, *state, row.data, row.run_id))
 
 
 def _duplicate(connection: sqlite3.Connection, row: RunRow | None) -> str | None:
@@ -212,6 +218,7 @@ def _indexed(row: RunRow) -> tuple[object, ...]:
         row.workflow_name,
         row.parent_run_id,
         row.forked_from,
+        row.state_from,
     )
 
 
@@ -514,10 +521,22 @@ def prune_runs(connection: sqlite3.Connection, run_ids: Sequence[str], before: f
     kept = {run_id for run_id in old if _has_forks(connection, run_id)}
     connection.executemany(sql.RUN_MARK, [(rules.KEPT, run_id) for run_id in kept])
     gone = [run_id for run_id in old if run_id not in kept]
+    found = (connection.execute(sql.RUN_STATE_FROM, (run_id,)).fetchone() for run_id in gone)
+    sessions = dict.fromkeys(values[0] for values in found if values is not None)
     with _deleting(connection):
         _delete_runs(connection, gone)
         _delete_rows(connection, gone)
+    for session_id in sessions:
+        _prune_history(connection, session_id, before)
     return len(gone)
+
+
+def _prune_history(connection: sqlite3.Connection, session_id: str, before: float) -> None:
+    wanted = {"session_id": session_id, "before": before, "most": sys.maxsize}
+    version = connection.execute(sql.HISTORY_OLD, wanted).fetchone()[0]
+    if version is not None:
+        connection.execute(sql.HISTORY_DROP, (session_id, version))
+        connection.execute(sql.HISTORY_BEGIN, (version, session_id))
 
 
 def _has_forks(connection: sqlite3.Connection, run_id: str) -> bool:

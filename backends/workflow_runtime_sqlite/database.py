@@ -34,6 +34,7 @@ from workflow_runtime.storage.base import (
     RunRow,
     ScheduleRow,
     Sent,
+    SessionHistory,
     SessionRow,
     SignalRow,
     StepRow,
@@ -364,6 +365,9 @@ class SqliteDb(BaseDb):
 
     async def load_session(self, session_id: str) -> SessionRow | None:
         return await self._read(queries.load_session, session_id)
+
+    async def load_history(self, session_id: str, *, after: int, until: int) -> SessionHistory | None:
+        return await self._read_aside(queries.load_history, session_id, after, until)
 
     async def list_runs(
         self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None

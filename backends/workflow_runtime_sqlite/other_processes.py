@@ -80,7 +80,7 @@ class OtherProcesses:
 
 
 def _moved(connection: sqlite3.Connection, run_id: str) -> Any:
-    """``seq``, ``touched_seq`` and ``changes`` of a run; of a queue how many runs wait."""
+    """``seq``, ``touched_at`` and ``changes`` of a run; of a queue how many runs wait."""
     if (queue := rules.queue_of(run_id)) is not None:
         return connection.execute(sql.QUEUE_STANDING, (queue,)).fetchone()
     return connection.execute(sql.RUN_MOVED, (run_id,)).fetchone()

@@ -20,12 +20,13 @@ from workflow_runtime.storage.base import (
     RunFilter,
     RunRow,
     ScheduleRow,
+    SessionHistory,
     SessionRow,
     StepRow,
 )
 
 from . import statements as sql
-from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, step_row
+from .rows import event_row, history_row, message_row, requirement_row, run_row, schedule_row, session_row, step_row
 
 __all__ = [
     "has_garbage",
@@ -38,6 +39,7 @@ __all__ = [
     "list_schedules",
     "list_sessions",
     "load_events",
+    "load_history",
     "load_messages",
     "load_requirements",
     "load_run",
@@ -135,6 +137,20 @@ def load_session(connection: sqlite3.Connection, session_id: str) -> SessionRow 
         else:
             setattr(row, name, value)
     return row
+
+
+def load_history(connection: sqlite3.Connection, session_id: str, after: int, until: int) -> SessionHistory | None:
+    row = load_session(connection, session_id)
+    if row is None:
+        return None
+    wanted = {"session_id": session_id, "after": after, "until": until}
+    return SessionHistory(
+        session_id=session_id,
+        version=row.version,
+        begins=connection.execute(sql.HISTORY_BEGINS, (session_id,)).fetchone()[0],
+        state=row.state,
+        rows=[history_row(values) for values in connection.execute(sql.HISTORY, wanted)],
+    )
 
 
 def list_requirements(

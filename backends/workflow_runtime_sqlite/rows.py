@@ -7,6 +7,7 @@ from typing import Any
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import (
     EventRow,
+    HistoryRow,
     MessageRow,
     RequirementRow,
     RunRow,
@@ -19,6 +20,8 @@ from workflow_runtime.storage.base import (
 __all__ = [
     "event_row",
     "event_values",
+    "history_row",
+    "history_values",
     "message_row",
     "message_values",
     "requirement_row",
@@ -49,6 +52,18 @@ def message_values(row: MessageRow, number: int) -> Values:
     return row.run_id, number, row.message_id, row.topic, row.created_at, row.data
 
 
+def history_row(values: Values) -> HistoryRow:
+    session_id, version, name, whole, data, created_at = values
+    return HistoryRow(
+        session_id=session_id, name=name, version=version, whole=bool(whole), data=data, created_at=created_at
+    )
+
+
+def history_values(row: HistoryRow, version: int) -> Values:
+    """``version``: that of the session before the commit."""
+    return row.session_id, version + row.version, row.name, row.whole, row.data, row.created_at
+
+
 def run_row(values: Values, data: bytes = b"") -> RunRow:
     """A run from RUN_COLUMNS; ``data`` is the one thing those leave out."""
     return RunRow(
@@ -74,6 +89,9 @@ def run_row(values: Values, data: bytes = b"") -> RunRow:
         priority=values[19],
         not_before=values[20],
         lane=values[21],
+        state_version=values[22],
+        state_from=values[23],
+        state=values[24],
         data=data,
     )
 
@@ -102,11 +120,14 @@ def run_values(row: RunRow) -> Values:
         row.priority,
         row.not_before,
         row.lane,
+        row.state_version,
+        row.state_from,
+        row.state,
     )
 
 
 def step_row(values: Values) -> StepRow:
-    run_id, path, position, status, attempt, started_at, finished_at, data, state = values
+    run_id, path, position, status, attempt, started_at, finished_at, data, state, state_version = values
     return StepRow(
         run_id=run_id,
         path=path,
@@ -117,6 +138,7 @@ def step_row(values: Values) -> StepRow:
         finished_at=finished_at,
         data=data,
         state=state,
+        state_version=state_version,
     )
 
 
@@ -131,6 +153,7 @@ def step_values(row: StepRow) -> Values:
         row.finished_at,
         row.data,
         row.state,
+        row.state_version,
     )
 
 

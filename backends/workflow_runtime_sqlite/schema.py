@@ -13,7 +13,7 @@ from .location import Location
 
 __all__ = ["MIGRATIONS", "VERSION", "check", "migrate"]
 
-# ``touched`` (since version 2 ``touched_seq``) is the seq at which a run was last written without moving on, ``changes``
+# ``touched`` (since version 3 ``touched_at``) is the seq at which a run was last written without moving on, ``changes``
 # counts its writes (``rules.wake_after``). What is appended and looked up by its key is clustered by it; runs, whose
 # payload is large and rewritten, are not. Their ``data`` comes after all columns that a commit reads: reading those leaves
 # the pages it overflows to alone.
@@ -197,10 +197,8 @@ CREATE TABLE workflow_deletions (
     deleted_at REAL NOT NULL
 ) WITHOUT ROWID;
 
--- A process of version 1 that has the file open is refused. Its runs are taken away from it, as by a take-over; the
--- columns that its other statements write are there for it alone, and for triggers that say what to do. This version
--- never names them, so that its own updates meet no trigger.
-UPDATE workflow_runs SET attempt = attempt + 1 WHERE status IN ('PENDING', 'RUNNING');
+-- A process of version 1 that has the file open is refused: the columns that its statements write are there for it alone,
+-- and for triggers that say what to do. This version never names them, so that its own updates meet no trigger.
 ALTER TABLE workflow_runs RENAME COLUMN touched TO touched_seq;
 ALTER TABLE workflow_runs ADD COLUMN touched INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE workflow_sessions RENAME COLUMN version TO revision;
@@ -225,8 +223,9 @@ CREATE TRIGGER workflow_events_delete BEFORE DELETE ON workflow_events
     WHEN NOT (SELECT allowed FROM workflow_deleting) BEGIN SELECT {_TOO_OLD}; END;
 """
 
-# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``); messages.
-_THIRD = """
+# Runs of which only the id is stored; deleted runs whose other rows are still to be deleted (``commits.sweep``); messages;
+# the history of session states. What was stored before has whole states.
+_THIRD = f"""
 ALTER TABLE workflow_runs ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE workflow_garbage (run_id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX workflow_deletions_by_time ON workflow_deletions (deleted_at);
@@ -321,10 +320,48 @@ CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL;
 CREATE INDEX workflow_runs_delayed ON workflow_runs (queue, not_before)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
+ALTER TABLE workflow_runs ADD COLUMN state BLOB;
+ALTER TABLE workflow_runs ADD COLUMN state_version INTEGER;
+ALTER TABLE workflow_runs ADD COLUMN state_from INTEGER;
+CREATE INDEX workflow_runs_by_state ON workflow_runs (session_id, state_from) WHERE state_from IS NOT NULL;
+ALTER TABLE workflow_steps ADD COLUMN state_version INTEGER;
+ALTER TABLE workflow_sessions ADD COLUMN history_begins INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE workflow_session_history (
+    session_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    whole INTEGER NOT NULL,
+    data BLOB,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (session_id, version, name)
+) WITHOUT ROWID;
+CREATE INDEX workflow_session_history_whole ON workflow_session_history (session_id, name, version) WHERE whole = 1;
 CREATE INDEX workflow_runs_of_lanes ON workflow_runs (queue, workflow_id, priority, lane, created_at, run_id)
     WHERE lane IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
 CREATE INDEX workflow_runs_of_queues ON workflow_runs (queue, status)
     WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
+
+-- A process of version 2 that has the file open is refused in the same way: it would change states without their history.
+-- The runs of earlier processes are taken away from them, as by a take-over.
+UPDATE workflow_runs SET attempt = attempt + 1 WHERE status IN ('PENDING', 'RUNNING');
+ALTER TABLE workflow_runs RENAME COLUMN touched_seq TO touched_at;
+ALTER TABLE workflow_runs ADD COLUMN touched_seq INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE workflow_sessions RENAME COLUMN revision TO writes;
+ALTER TABLE workflow_sessions ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workflow_locks RENAME COLUMN held_to TO held_till;
+ALTER TABLE workflow_locks ADD COLUMN held_to REAL;
+ALTER TABLE workflow_deleting RENAME COLUMN allowed TO permitted;
+ALTER TABLE workflow_deleting ADD COLUMN allowed INTEGER NOT NULL DEFAULT 0;
+CREATE TRIGGER workflow_runs_insert_2 BEFORE INSERT ON workflow_runs WHEN NEW.touched_seq >= 0
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_runs_update_2 BEFORE UPDATE OF touched_seq ON workflow_runs BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_sessions_insert_2 BEFORE INSERT ON workflow_sessions WHEN NEW.revision > 0
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_sessions_update_2 BEFORE UPDATE OF revision ON workflow_sessions
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_locks_insert_2 BEFORE INSERT ON workflow_locks WHEN NEW.held_to IS NOT NULL
+    BEGIN SELECT {_TOO_OLD}; END;
+CREATE TRIGGER workflow_deleting_update_2 BEFORE UPDATE OF allowed ON workflow_deleting BEGIN SELECT {_TOO_OLD}; END;
 """
 
 MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)

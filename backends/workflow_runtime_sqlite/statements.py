@@ -7,15 +7,15 @@ __all__: list[str] = []
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
     "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, deaths, reserved, "
-    "queue, priority, not_before, lane"
+    "queue, priority, not_before, lane, state_version, state_from, state"
 )
-STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
+STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state, state_version"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
 REQUIREMENT_COLUMNS = (
     "run_id, requirement_id, session_id, user_id, workflow_id, path, kind, created_at, timeout_at, answered_at, "
     "used_at, withdrawn_at, data"
 )
-SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, revision, metrics, created_at, updated_at"
+SESSION_COLUMNS = "session_id, user_id, workflow_id, workflow_name, name, writes, metrics, created_at, updated_at"
 
 
 def marks(count: int) -> str:
@@ -24,27 +24,27 @@ def marks(count: int) -> str:
 
 # -- runs --------------------------------------------------------------------------------------------------------------
 
-RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_seq FROM workflow_runs WHERE run_id = ?"
+RUN_HEAD = f"SELECT {RUN_COLUMNS}, touched_at FROM workflow_runs WHERE run_id = ?"
 RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
 TAG_PUT = "INSERT INTO workflow_tags (tag, status, created_at, run_id, workflow_id) VALUES (?, ?, ?, ?, ?)"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
-    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(23)}, 1, ?, ?)"
+    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_at, changes, ended_at, data) VALUES ({marks(26)}, 1, ?, ?)"
 )
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
     UPDATE workflow_runs SET attempt = ?, seq = ?, fingerprint = ?, updated_at = ?, deaths = ?, reserved = ?,
-    touched_seq = ?, changes = changes + 1, data = ? WHERE run_id = ?"""
+    touched_at = ?, changes = changes + 1, state_version = ?, state = ?, data = ? WHERE run_id = ?"""
 RUN_UPDATE = """
     UPDATE workflow_runs SET session_id = ?, status = ?, user_id = ?, workflow_id = ?, workflow_name = ?,
     parent_run_id = ?, attempt = ?, seq = ?, fingerprint = ?, created_at = ?, updated_at = ?, owner = ?,
     lease_until = ?,
-    cancel_requested = ?, forked_from = ?, deaths = ?, reserved = ?, touched_seq = ?, changes = changes + 1, ended_at = ?,
-    pruned = pruned * ?, data = ? WHERE run_id = ?"""
+    cancel_requested = ?, forked_from = ?, deaths = ?, reserved = ?, touched_at = ?, changes = changes + 1, ended_at = ?,
+    pruned = pruned * ?, state_version = ?, state_from = ?, state = ?, data = ? WHERE run_id = ?"""
 RUN_LEASE = """
     UPDATE workflow_runs SET status = ?, attempt = ?, owner = ?,
     lease_until = ?, cancel_requested = ?, updated_at = ?, deaths = ?, ended_at = NULL, pruned = 0,
-    touched_seq = seq, changes = changes + 1 WHERE run_id = ?"""
+    touched_at = seq, changes = changes + 1 WHERE run_id = ?"""
 # Runs whose time has come join those that wait; then the first of these is taken, of one queue and one workflow.
 QUEUE_PROMOTE = """
     UPDATE workflow_runs INDEXED BY workflow_runs_delayed SET not_before = NULL
@@ -106,7 +106,7 @@ KEY_QUEUED = "SELECT count(*) FROM workflow_keys WHERE key = ? AND status = 'PEN
 KEY_LIVE = """
     SELECT run_id FROM workflow_keys WHERE key = ? AND status IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT 1"""
 QUEUE_SET = """
-    UPDATE workflow_runs SET status = ?, owner = ?, lease_until = ?, not_before = ?, touched_seq = seq,
+    UPDATE workflow_runs SET status = ?, owner = ?, lease_until = ?, not_before = ?, touched_at = seq,
     changes = changes + 1 WHERE run_id = ?"""
 QUEUES = f"""
     SELECT {RUN_COLUMNS} FROM workflow_runs INDEXED BY workflow_runs_of_queues
@@ -118,8 +118,8 @@ QUEUE_STANDING = """
     count(*) FROM (SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_of_queues
     WHERE queue = ?1 AND status IN ('PENDING', 'RUNNING') AND status = 'PENDING' AND owner IS NULL LIMIT 1000)"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ?, owner = CASE WHEN ? THEN owner END WHERE run_id = ?"
-RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
-RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
+RUN_TOUCH = "UPDATE workflow_runs SET touched_at = seq, changes = changes + 1 WHERE run_id = ?"
+RUN_MOVED = "SELECT seq, touched_at, changes FROM workflow_runs WHERE run_id = ?"
 ROWS_DELETE = (
     "DELETE FROM workflow_steps WHERE run_id = ?",
     "DELETE FROM workflow_events WHERE run_id = ?",
@@ -131,7 +131,7 @@ ROWS_DELETE = (
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
 # Around statements that delete runs, sessions or events (``schema``).
-DELETING = "UPDATE workflow_deleting SET allowed = ?"
+DELETING = "UPDATE workflow_deleting SET permitted = ?"
 # Pruning: of each workflow ("" for runs without one) and mark, the runs that ended first.
 WORKFLOWS = """
     WITH RECURSIVE found (id) AS (
@@ -162,10 +162,10 @@ GARBAGE_DROP = "DELETE FROM workflow_garbage WHERE run_id = ?"
 
 # ``position`` keeps its first value: it is the order of first writes.
 STEP_PUT = f"""
-    INSERT INTO workflow_steps ({STEP_COLUMNS}) VALUES ({marks(9)})
+    INSERT INTO workflow_steps ({STEP_COLUMNS}) VALUES ({marks(10)})
     ON CONFLICT (run_id, path) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,
     started_at = excluded.started_at, finished_at = excluded.finished_at, data = excluded.data,
-    state = excluded.state"""
+    state = excluded.state, state_version = excluded.state_version"""
 STEPS = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? ORDER BY position, path"
 STEP = f"SELECT {STEP_COLUMNS} FROM workflow_steps WHERE run_id = ? AND path = ?"
 EVENT_PUT = f"INSERT OR REPLACE INTO workflow_events ({EVENT_COLUMNS}) VALUES ({marks(7)})"
@@ -264,26 +264,48 @@ STATE, EXTRA = 0, 1
 SESSION = f"SELECT {SESSION_COLUMNS} FROM workflow_sessions WHERE session_id = ?"
 SESSION_INSERT = f"INSERT INTO workflow_sessions ({SESSION_COLUMNS}) VALUES ({marks(9)})"
 SESSION_CHECKPOINT = """
-    UPDATE workflow_sessions SET name = ?, revision = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
+    UPDATE workflow_sessions SET name = ?, writes = ?, metrics = ?, updated_at = ? WHERE session_id = ?"""
 SESSION_UPDATE = """
-    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, revision = ?, metrics = ?,
+    UPDATE workflow_sessions SET user_id = ?, workflow_id = ?, workflow_name = ?, name = ?, writes = ?, metrics = ?,
     updated_at = ? WHERE session_id = ?"""
 SESSION_VALUES = "SELECT part, name, value FROM workflow_session_values WHERE session_id = ?"
 SESSION_KEY = f"SELECT value FROM workflow_session_values WHERE session_id = ? AND part = {STATE} AND name = ?"
 VALUE_PUT = "INSERT OR REPLACE INTO workflow_session_values (session_id, part, name, value) VALUES (?, ?, ?, ?)"
 VALUE_DELETE = "DELETE FROM workflow_session_values WHERE session_id = ? AND part = ? AND name = ?"
+HISTORY_COLUMNS = "session_id, version, name, whole, data, created_at"
+HISTORY_PUT = f"INSERT INTO workflow_session_history ({HISTORY_COLUMNS}) VALUES ({marks(6)})"
+HISTORY = f"""
+    SELECT {HISTORY_COLUMNS} FROM workflow_session_history AS change
+    WHERE session_id = :session_id AND version > :after AND version <= ifnull((
+        SELECT min(version) FROM workflow_session_history AS later INDEXED BY workflow_session_history_whole
+        WHERE later.session_id = :session_id AND later.name = change.name AND later.version > :until AND whole = 1
+    ), version) ORDER BY version, name"""
+HISTORY_BEGINS = "SELECT history_begins FROM workflow_sessions WHERE session_id = ?"
+# The history up to the state that the first of the session's runs began with, or all of it, as far as it is old.
+HISTORY_OLD = """
+    SELECT max(version) FROM workflow_session_history WHERE session_id = :session_id AND version <= min(ifnull((
+        SELECT state_from FROM workflow_runs INDEXED BY workflow_runs_by_state
+        WHERE session_id = :session_id AND state_from IS NOT NULL ORDER BY state_from LIMIT 1
+    ), :most), ifnull((
+        SELECT version - 1 FROM workflow_session_history
+        WHERE session_id = :session_id AND created_at >= :before ORDER BY version LIMIT 1
+    ), :most))"""
+HISTORY_DROP = "DELETE FROM workflow_session_history WHERE session_id = ? AND version <= ?"
+HISTORY_BEGIN = "UPDATE workflow_sessions SET history_begins = ? WHERE session_id = ?"
+RUN_STATE_FROM = "SELECT session_id FROM workflow_runs WHERE run_id = ? AND state_from IS NOT NULL"
 DELETION = "SELECT deleted_at FROM workflow_deletions WHERE session_id = ?"
 DELETION_PUT = "INSERT OR REPLACE INTO workflow_deletions (session_id, deleted_at) VALUES (?, ?)"
 DELETIONS_FORGET = "DELETE FROM workflow_deletions WHERE deleted_at < ?"
 SESSION_DELETE = (
     "DELETE FROM workflow_session_values WHERE session_id = ?",
+    "DELETE FROM workflow_session_history WHERE session_id = ?",
     "DELETE FROM workflow_sessions WHERE session_id = ?",
 )
 
 # -- locks -------------------------------------------------------------------------------------------------------------
 
 LOCK_TAKE = """
-    INSERT INTO workflow_locks (name, owner, held_to) VALUES (?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_to = excluded.held_to
-    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_to <= ?"""
+    INSERT INTO workflow_locks (name, owner, held_till) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, held_till = excluded.held_till
+    WHERE workflow_locks.owner = excluded.owner OR workflow_locks.held_till <= ?"""
 LOCK_DROP = "DELETE FROM workflow_locks WHERE name = ? AND owner = ?"

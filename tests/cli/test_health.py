@@ -63,7 +63,7 @@ def test_a_run_that_cannot_be_read_is_named_with_the_reason(wfr: Wfr, url: str) 
 
 def test_rows_that_have_lost_their_run_are_counted(wfr: Wfr, url: str) -> None:
     wfr("run", "flows:hello", "one", "--run-id", "r1")
-    change(url, "UPDATE workflow_deleting SET allowed = 1", "DELETE FROM workflow_runs")
+    change(url, "UPDATE workflow_deleting SET permitted = 1", "DELETE FROM workflow_runs")
     found = wfr("db", "check", "--json")
     assert found.code == 7
     assert [problem.split(" has rows of 1 run ")[0] for problem in found.json["problems"]] == [

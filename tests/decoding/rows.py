@@ -22,10 +22,12 @@ _KEYS = {
     "events": ("run_id", "seq"),
     "requirements": ("run_id", "requirement_id"),
     "session_values": ("session_id", "name"),
+    "session_history": ("session_id", "version", "name"),
     "sessions": ("session_id",),
 }
 _COLUMNS = [
-    ("runs", "data"), ("steps", "data"), ("steps", "state"), ("events", "data"), ("requirements", "data"),
+    ("runs", "data"), ("runs", "state"), ("session_history", "data"), ("steps", "data"), ("steps", "state"),
+    ("events", "data"), ("requirements", "data"),
     ("session_values", "value"), ("sessions", "metadata"), ("sessions", "workflow_data"),
 ]  # fmt: skip
 
@@ -49,6 +51,7 @@ class MemoryRows(Rows):
     def _slots(self) -> Iterator[tuple[Place, Any, Any]]:
         for run_id, run in self.db._runs.by_id.items():
             yield ("runs", "data", run_id), run.row, "data"
+            yield ("runs", "state", run_id), run.row, "state"
             for path, step in run.steps.items():
                 yield ("steps", "data", run_id, path), step, "data"
                 yield ("steps", "state", run_id, path), step, "state"
@@ -56,6 +59,9 @@ class MemoryRows(Rows):
                 yield ("events", "data", run_id, str(event.seq)), run.events, number
             for key, requirement in run.requirements.items():
                 yield ("requirements", "data", run_id, key), requirement, "data"
+        for session_id, changes in self.db._history.items():
+            for number, change in enumerate(changes):
+                yield ("session_history", "data", session_id, str(change.version), change.name), changes, number
         for session_id, session in self.db._sessions.items():
             yield ("sessions", "metadata", session_id), session, "metadata"
             yield ("sessions", "workflow_data", session_id), session, "workflow_data"
@@ -66,7 +72,7 @@ class MemoryRows(Rows):
         found: dict[Place, bytes] = {}
         for place, holder, slot in self._slots():
             value = getattr(holder, slot) if isinstance(slot, str) and not isinstance(holder, dict) else holder[slot]
-            value = value.data if place[0] == "events" else value
+            value = value.data if place[0] in ("events", "session_history") else value
             if value is not None:
                 found[place] = value
         return found
@@ -75,7 +81,7 @@ class MemoryRows(Rows):
         for place, holder, slot in list(self._slots()):
             if place not in values:
                 continue
-            if place[0] == "events":
+            if place[0] in ("events", "session_history"):
                 holder[slot] = type(holder[slot])(**{**_fields(holder[slot]), "data": values[place]})
             elif isinstance(holder, dict):
                 holder[slot] = values[place]

@@ -30,6 +30,7 @@ TABLES = (
     "lanes",
     "schedules",
     "session_values",
+    "session_history",
     "locks",
     "writers",
 )

@@ -9,6 +9,7 @@ from workflow_runtime.model import codec
 from workflow_runtime.storage.base import RunRow
 
 from .book import Book, Final, read
+from .states import StateRules
 from .world import SimProcess
 
 __all__ = ["Before", "StoredRules"]
@@ -29,6 +30,7 @@ class StoredRules:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        self.states = StateRules(book)
         self._released: set[str] = set()
         self._checked: dict[str, tuple[int, int]] = {}  # by run: the last number and epoch of the log so far
 
@@ -79,6 +81,7 @@ class StoredRules:
         starts_fork = batch.create and run is not None and run.forked_from is not None  # with the state of its place
         if batch.session is not None and "count" in batch.session.state and not starts_fork:
             self._check_count((before.state or {}).get("count"), batch.session.state["count"], process)
+        self.states.committed(batch)
         if batch.events:
             self.check_log(batch.events[0].run_id)
         if run is not None and run.status.is_final and run.run_id not in book.finals:
@@ -137,6 +140,7 @@ class StoredRules:
     def _pruned(self, before: frozenset[str], limit: float) -> None:
         """Only runs that have ended, are old, and are of the one workflow that has a retention."""
         book = self._book
+        self.states.check()
         for run_id in sorted(before):
             if book.stored(run_id) is not None:
                 continue

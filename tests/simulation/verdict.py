@@ -43,6 +43,7 @@ def check(case: Case) -> Verdict:
 
 def _judge(play: Play) -> None:
     book = play.book
+    play.rules.states.check()
     for run_id in book.known_ids():
         _judge_run(play, run_id)
     for run_id, how in book.promised.items():

@@ -1,4 +1,4 @@
-"""Processes that run the storage code of the first version (``data/version-1.zip``): ``start(script, url)``.
+"""Processes that run the storage code of an earlier version (``data/version-1.zip``): ``start(script, url)``.
 
 In the script ``db`` is the database of ``url``, ``say(...)`` prints a line of JSON, and ``wait()`` waits for a line.
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 __all__ = ["ask", "finish", "start"]
 
-CODE = Path(__file__).parent / "data" / "version-1.zip"
+DATA = Path(__file__).parent / "data"
+CODE = DATA / "version-1.zip"
 _HEAD = """
 import asyncio, json, sys
 from workflow_runtime.model.enums import RunStatus
@@ -33,14 +34,14 @@ async def wait():
 """
 
 
-def start(script: str, url: str, *arguments: str) -> subprocess.Popen[str]:
+def start(script: str, url: str, *arguments: str, version: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _HEAD + textwrap.dedent(script), url, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(CODE)},
+        env={**os.environ, "PYTHONPATH": str(DATA / f"version-{version}.zip")},
     )
 
 

@@ -9,7 +9,11 @@ from typing import Any
 
 import asyncpg
 
-__all__ = ["ADDED", "columns_of_version_1", "readable", "rows"]
+from workflow_runtime import BaseDb
+from workflow_runtime.engine import states
+from workflow_runtime.model import codec
+
+__all__ = ["ADDED", "columns_of_version_1", "readable", "rows", "with_states"]
 
 Rows = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
 
@@ -26,10 +30,11 @@ _KEYS = {
     "deletions": ("session_id",),
 }
 _RENAMED = {
-    "runs": {"touched": "touched_seq", "lease_until": "leased_until"},
-    "sessions": {"version": "revision"},
-    "locks": {"held_until": "held_to"},
+    "runs": {"touched": ("touched_at",), "lease_until": ("leased_until",)},
+    "sessions": {"version": ("writes",)},
+    "locks": {"held_until": ("held_till", "held_to")},
 }
+_DECOYS = {"runs": "touched_seq", "sessions": "revision", "locks": "held_to"}  # for processes of version 2 alone
 ADDED: dict[str, dict[str, Any]] = {
     "runs": {
         "deaths": 0,
@@ -40,11 +45,14 @@ ADDED: dict[str, dict[str, Any]] = {
         "commit_id": None,
         "traceback": None,
         "pruned": 0,
+        "state": None,
+        "state_version": None,
+        "state_from": None,
         "ended_at": None,  # ``updated_at`` of those that have ended
     },
-    "steps": {"edits": None},
+    "steps": {"edits": None, "state_version": None},
     "requirements": {"used_at": None, "withdrawn_at": None},
-    "sessions": {"commit_id": None},
+    "sessions": {"commit_id": None, "history_begins": 0},
 }
 """The columns of versions 2 and 3, with their defaults."""
 
@@ -56,9 +64,11 @@ def rows(url: str) -> Rows:
     for table, keys in _KEYS.items():
         made[table] = {}
         for row in found.get(table, ()):
-            for old, new in _RENAMED.get(table, {}).items():
-                if new in row:
+            for old, names in _RENAMED.get(table, {}).items():
+                new = next((name for name in names if name in row), None)
+                if new is not None:
                     row[old] = row.pop(new)
+            row.pop(_DECOYS.get(table, ""), None)
             made[table][tuple(row[key] for key in keys if key in row)] = row
     return made
 
@@ -73,6 +83,20 @@ def columns_of_version_1(found: Rows) -> Rows:
         for table, by_key in found.items()
         if table not in ("signals", "deletions")
     }
+
+
+async def with_states(db: BaseDb, found: Rows) -> None:
+    """Put into ``found`` the session states that its runs and steps name by their versions, where version 1 had them."""
+    for (run_id,), row in found["runs"].items():
+        steps = await states.with_states(db, await db.load_steps(run_id), row["session_id"], done=True)
+        for step in steps:
+            found["steps"][run_id, step.path].update(state=step.state, data=step.data)
+        stored = await db.load_run(run_id)
+        assert stored is not None
+        if stored.state is not None:
+            output = await states.read_output(db, stored)
+            state = {key: json.loads(codec.encode_value(value)) for key, value in (output.session_state or {}).items()}
+            row["data"] = json.dumps({**json.loads(row["data"]), "session_state": state}).encode()
 
 
 def readable(value: Any) -> Any:

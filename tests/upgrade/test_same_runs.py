@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from workflow_runtime.storage.registry import open_url
+
 from .conftest import unpack
 from .make_fixtures import START
-from .raw import columns_of_version_1, readable, rows
+from .raw import columns_of_version_1, readable, rows, with_states
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -60,7 +64,9 @@ def test_the_runs_of_the_first_version_made_again_leave_the_same_rows(tmp_path: 
     command = [sys.executable, "-m", "upgrade.make_fixtures", "living", new, str(START)]
     made = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=120, check=False)
     assert (made.returncode, made.stderr) == (0, "")
-    before, after = columns_of_version_1(rows(old)), columns_of_version_1(rows(new))
+    there = rows(new)
+    anyio.run(with_states, open_url(new), there)
+    before, after = columns_of_version_1(rows(old)), columns_of_version_1(there)
     found: dict[str, set[str]] = {}
     failed = {key[0] for key in after["steps"] if str(key[1]).endswith(FAILURE)}
     for table, by_key in after.items():

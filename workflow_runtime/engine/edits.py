@@ -21,14 +21,13 @@ from .commit_turn import release_lock
 from .loops import loop_key
 from .process import current
 from .sessions import acquire_lock, pending_over, refresh
+from .step_rows import EDIT
 
 if TYPE_CHECKING:
     from .execution import Execution
     from .frame import Frame
 
 __all__ = ["edit", "give_back_inside"]
-
-EDIT = "edit"
 
 
 @asynccontextmanager

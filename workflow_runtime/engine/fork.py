@@ -15,13 +15,13 @@ from ..model.errors import RunNotFound, StorageError
 from ..model.step_io import StepOutput
 from ..model.unreadable import Unreadable
 from ..storage.base import BaseDb, RunRow, StepRow
-from .recorder import row_to_record
+from .state_versions import START
+from .states import DAMAGED, with_states
+from .step_rows import row_to_record
 
 __all__ = ["HistoryEntry", "Prefix", "journal_of", "load_history", "load_journal", "load_prefix", "load_steps"]
 
-START = "!start"
 HIDDEN = (START, "!working")  # rows that are no entries of the journal
-_DAMAGED = "(damaged)"  # in the place of the keys, where nobody knows which they are
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +59,13 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     state: dict[str, Any]
 
 
-async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = ()) -> list[StepRow]:
-    """The journal of a run: its own rows, over those that it shares with the run that it was forked from."""
+async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, states: bool = False) -> list[StepRow]:
+    """The journal of a run: its own rows, over those that it shares with the run that it was forked from. ``states``: with
+    the session state of steps that have ended, and of the start."""
     own = await db.load_steps(row.run_id)
     if not own and await db.load_run(row.run_id) is None:
         raise RunNotFound(f"run {row.run_id!r} is not stored any more: it was deleted or pruned a moment ago")
+    own = await with_states(db, own, row.session_id, done=states)
     if row.forked_from is None:
         return own
     parent_id, _, cut = row.forked_from.rpartition("@")
@@ -75,7 +77,7 @@ async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = ()) -> li
             f"run {row.run_id!r} shares its beginning with run {parent_id!r}, which is not stored any more"
         )
     known = {item.path for item in own}
-    shared = _before(await load_steps(db, parent, (*heirs, row.run_id)), int(cut))
+    shared = _before(await load_steps(db, parent, (*heirs, row.run_id), states=states), int(cut))
     return [*(item for item in shared if item.path not in known), *own]
 
 
@@ -93,7 +95,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     """The journal of a run as a person reads it, shared entries included, in the order of first writes."""
     found: list[HistoryEntry] = []
     state: dict[str, Any] = {}
-    rows = sorted(await load_steps(db, row), key=lambda item: item.position)
+    rows = sorted(await load_steps(db, row, states=True), key=lambda item: item.position)
     failures = {item.path.removesuffix(FAILURE): item for item in rows if item.path.endswith(FAILURE)}
     places = {item.path: item.run_id for item in rows}
     for item in rows:
@@ -176,12 +178,12 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     source = await db.load_run(run_id)
     if source is None:
         raise RunNotFound(f"no run {run_id!r} to fork; check the id and the workflow's db")
-    rows = await load_steps(db, source)
+    rows = await load_steps(db, source, states=True)
     cut = await _cut(db, source, rows, at)
     kept = _before(rows, cut)
     state = _state(rows, cut)
-    if isinstance(state.get(_DAMAGED), Unreadable):
-        bool(state[_DAMAGED])  # raises: nobody knows the state of that moment
+    if isinstance(state.get(DAMAGED), Unreadable):
+        bool(state[DAMAGED])  # raises: nobody knows the state of that moment
     done = {row.path for row in kept if row.status == DONE}
     kept = [row for row in kept if not row.path.endswith(FAILURE) or row.path.removesuffix(FAILURE) in done]
     return Prefix(
@@ -249,8 +251,8 @@ def _patch(state: dict[str, Any], row: StepRow) -> dict[str, tuple[Any, Any]]:
         return found
     parts = codec.decode_parts(row.state, f"{row.path}: session_state", row.run_id)
     if isinstance(parts, Unreadable):  # whatever it changed
-        state[_DAMAGED] = parts
-        return {_DAMAGED: (None, parts)}
+        state[DAMAGED] = parts
+        return {DAMAGED: (None, parts)}
     for key, value in parts.items():
         before = state.pop(key, None)
         if value is not None:

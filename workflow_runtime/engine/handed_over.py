@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..core.journal import Journal
-from ..model import codec
 from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.run import WorkflowRunOutput
@@ -26,6 +25,7 @@ from .pauses import Pauses
 from .queued import DEFAULT_QUEUE, offer
 from .recovery import ready_runs
 from .resume import load_named, prepare_continued
+from .states import read_output
 from .stored import requirement_row, requirements_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def hand_over(asked: Continuation) -> Execution | Joined:
     else:
         await _answer(asked, db, row)
     await offer(asked.definition, row.run_id, row.queue or DEFAULT_QUEUE)
-    output = codec.decode_run(row.data, row)
+    output = await read_output(db, row)
     output.status, output.epoch = RunStatus.pending, row.attempt
     return HandedOver(run=None, output=output, db=db, row=row)
 

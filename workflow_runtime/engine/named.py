@@ -27,6 +27,7 @@ from .loops import spawn, whole
 from .request import RunRequest
 from .resume import taken_over
 from .sessions import Turn, turn_before_claim
+from .states import read_output
 from .stored_ends import end_event
 from .subscription import Subscription
 
@@ -155,7 +156,7 @@ async def joined_to(request: RunRequest, db: BaseDb | None, taken: Taken) -> Joi
         skip=request.skip,
         background=request.background,
     )
-    output = codec.decode_run(taken.data, taken)
+    output = await read_output(db, taken)
     output.status, output.epoch = taken.status, taken.attempt
     found = Whole(run=None, output=output, db=db, row=taken, take_over=taken_over(asked, db))
     found.broker = definition.broker

@@ -19,11 +19,11 @@ from ..storage.base import BaseDb, MessageRow, RunRow
 from .execution import Execution
 from .host import find_live, find_parked
 from .process import current
-from .recorder import row_to_record
 from .request import Definition
 from .resume import signal_owner
 from .sending import read_soon, send_here
 from .steering import Action, Order, order_row, receipt_path
+from .step_rows import row_to_record
 from .stored import requirements_of
 
 __all__ = ["order_step"]

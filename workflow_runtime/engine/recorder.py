@@ -7,7 +7,7 @@ is dropped after the commit succeeded, so a refused commit loses nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import msgspec
@@ -17,7 +17,6 @@ from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
-from ..model.checks import unstorable
 from ..model.enums import RunStatus
 from ..model.errors import (
     AnswersArrived,
@@ -33,12 +32,14 @@ from ..model.errors import (
     UnserializableError,
 )
 from ..model.events import Event, StepContentEvent
-from ..model.step_io import StepOutput
 from ..storage.base import BaseDb, Batch, DeliveryRow, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from ..storage.rules import ACTIVE
 from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
 from .mutex import Mutex
+from .state_versions import START, Made, Plan, StateVersions, encode_view
+from .step_rows import EDIT, emptied, record_to_row
 from .stored import stored_kind
 
 if TYPE_CHECKING:
@@ -47,72 +48,7 @@ if TYPE_CHECKING:
     from .pauses import Requirement
     from .queued import Place
 
-__all__ = ["Recorder", "row_to_record"]
-
-
-class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a StepRow's ``data`` holds: a Record without the columns of the row."""
-
-    kind: str
-    decision: Any = None
-    output: StepOutput | None = None
-    value: Any = None
-
-    @classmethod
-    def damaged(cls, found: Any) -> _Outcome:
-        """Of a row that cannot be read."""
-        return cls(kind="", output=StepOutput(found))
-
-
-def record_to_row(run_id: str, record: Record) -> StepRow:
-    """The journal record as a row. UnserializableError names the step's path."""
-    where = record.path
-    if (why := unstorable(where)) is not None:
-        raise UnserializableError(f"{where[:60]!r}, the place of a step or of a key of once(), {why}", where=where[:60])
-    decision, value = record.decision, record.value
-    outcome = _Outcome(
-        kind=record.kind,
-        decision=None if decision is None else codec.seal(decision, f"{where}: decision"),
-        output=None if record.output is None else codec.seal_output(record.output, where),
-        value=None if value is None else codec.seal(value, f"{where}: value"),
-    )
-    return StepRow(
-        run_id=run_id,
-        path=where,
-        position=record.position,
-        status=record.status,
-        attempt=record.attempt,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
-        data=codec.encode_plain(outcome, where),
-    )
-
-
-def row_to_record(row: StepRow) -> Record:
-    outcome = codec.decode_typed(row.data or b"{}", _Outcome, row.path, row.run_id)
-    return Record(
-        path=row.path,
-        position=row.position,
-        kind=outcome.kind,
-        status=row.status,
-        attempt=row.attempt,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        decision=outcome.decision,
-        output=outcome.output,
-        value=outcome.value,
-        changed=_changed(row),
-    )
-
-
-def _changed(row: StepRow) -> Any:
-    """The keys of the state that an edit or a ``once`` changed; an Unreadable where they are damaged."""
-    return None if row.state is None or row.status == DONE else codec.decode_parts(row.state)
-
-
-def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:
-    parts = {key: None if value is None else codec.raw(value) for key, value in patch.items()}
-    return codec.encode_plain(parts, where)
+__all__ = ["Recorder"]
 
 
 _REFUSALS = (
@@ -145,6 +81,14 @@ class Recorder:
         self._working: list[str] = []
         self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
+        self._made: dict[str, dict[str, Made]] = {}  # by path: the changes of the state that belong to these rows
+        self._had: dict[str, dict[str, Made]] = {}  # the same of the values before an edit
+        self._decided: dict[str, dict[str, Made]] = {}  # of open containers, whose rows will be replaced
+        self._start: dict[str, Made] | None = None  # the changes of the state before the start, until they are stored
+        self.versions = StateVersions()
+        self._anchored = False  # the stored row has the version that the run began with
+        self._start_at: int | None = None
+        self._began_with: int | None = None
         self._events: list[EventRow] = []
         self._hooks = run.definition.hooks or {}
         self._text: Text | None = None
@@ -205,15 +149,27 @@ class Recorder:
 
     def begin(self) -> None:
         """The run starts: its state now is what a fork of its first step starts with, and what stands until a step ends."""
-        self._after = snapshot(self.run.state)
-        if self._after and not self.run.resumed:
-            self._steps["!start"] = StepRow(
-                run_id=self.run.id,
-                path="!start",
-                position=-1,
-                status=MEMO,
-                state=_encode_patch(self._after, "!start"),
-            )
+        self._look()
+        after = snapshot(self.run.state)
+        made = changes(self.committed, after)
+        self._after = after
+        if made:
+            self.versions.note(made)
+        if after and not self.run.resumed:
+            self._steps[START] = StepRow(run_id=self.run.id, path=START, position=-1, status=MEMO)
+            self._start = self.versions.made(after)
+            self._start_at = self.versions.at
+
+    def _look(self) -> None:
+        """Before the first change: the stored state is that which the run has read."""
+        if self.versions.at is None:
+            self.versions.see(self.run.session.version, self.run.state_base)
+        if self._began_with is None:
+            self._began_with = self.versions.at
+
+    def anchored(self, state_from: int | None) -> None:
+        """The row of the continued run has this."""
+        self._anchored = state_from is not None
 
     def reopen(self) -> None:
         """The paused run goes on; whoever claimed it has set the stored status."""
@@ -228,7 +184,8 @@ class Recorder:
     def note(self, record: Record, branch: Branch | None = None) -> None:
         """Take a journal record and the session state as they are now, so that both are of the same moment; of the state
         what ``branch`` has changed, if the record is of one."""
-        row = record_to_row(self.run.id, record)
+        before = self._before(record)
+        row = record_to_row(self.run.id, record, without=before)
         made: Mapping[str, Any] = (record.changed or {}) if record.status == MEMO else {}
         if record.status == DONE or (record.decision is not None and record.kind != "Step"):
             try:
@@ -237,14 +194,39 @@ class Recorder:
                 raise UnserializableError(f"{record.path}: {error}", where=record.path) from error
             # A container's decision is an outcome of its own, and its row is replaced by that of its end.
             record.changed = {**(record.changed or {}), **made}
-        if record.changed:
-            row.state = _encode_patch(record.changed, record.path)
         if made:
+            self._look()
             self.take(made)
+        self._mark(record, self.versions.note(cast(Mapping[str, bytes | None], made)) if made else {}, before)
         self._steps[record.path] = row
         if self.run.deaths and record.status != OPEN and not record.path.endswith(INPUT):
             self.run.deaths = 0
             self._working.clear()
+
+    def _before(self, record: Record) -> dict[str, Made]:
+        """Of an edit of the state, the values before it that a version has."""
+        if record.kind != EDIT or not isinstance(record.value, dict):
+            return {}
+        self._look()
+        found = {key: self.versions.place(key, codec.encode_value(value)) for key, value in record.value.items()}
+        return {key: made for key, made in found.items() if made.change is not None}
+
+    def _mark(self, record: Record, made: Mapping[str, Made], before: dict[str, Made]) -> None:
+        """The row of the record gets the changes that it has, by this record or by an earlier one of its path."""
+        path, decided = record.path, self._decided.pop(record.path, {})
+        self._made.pop(path, None)
+        self._had.pop(path, None)
+        if before:
+            self._had[path] = before
+        if not record.changed:
+            return
+        found: dict[str, Made] = {}
+        for key, value in cast(Mapping[str, bytes | None], record.changed).items():
+            known = made.get(key) or decided.get(key)
+            found[key] = known if known is not None and known.value == value else self.versions.find(key, value)
+        self._made[path] = found
+        if record.status == OPEN:
+            self._decided[path] = found
 
     def died(self, deaths: int) -> None:
         """The run was claimed after its process had died so often."""
@@ -360,19 +342,23 @@ class Recorder:
                 self._close_text()
                 after = self._state(status)
                 current = status or (RunStatus.running if self.created else run.output.status)
-                events = len(self._events)
+                steps, events = dict(self._steps), len(self._events)
                 asked = run.people.changes()
-                patch = self._patch(after, status)
+                self._look()
+                plan = self.versions.plan(run.state_base, after)
+                patch = self._patch(plan, status)
                 deaths = run.deaths - run.is_idle
+                stateful = bool(plan.changes or self._made) or self._start is not None
                 moved = status is not None or self._stored is not current or self._deaths != deaths
-                row = self._row(current) if moved else None
+                moved = moved or (stateful and not self._anchored)
+                row = self._row(current, after, plan, stateful=stateful) if moved else None
                 batch = Batch(
                     fence=Fence(run_id=run.id, attempt=run.epoch) if self.created else None,
                     run=row,
                     create=not self.created,
                     # An end that may be stored already is not stored, and counted, a second time.
                     statuses=frozenset({self._stored}) if self._unsure and self.created and self._stored else None,
-                    steps=list(self._steps.values()),
+                    steps=[self._step(step) for step in steps.values()],
                     events=self._events[:events],
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
@@ -382,9 +368,10 @@ class Recorder:
                 )
                 if batch.is_empty:
                     return
+                version = 0
                 try:
                     self.is_committing = True
-                    await self.db.commit(batch)
+                    version = (await self.db.commit(batch)).session_version
                 except ConcurrentWrite as conflict:
                     self._ask_again(asked)
                     if status is not None:
@@ -409,7 +396,8 @@ class Recorder:
                 finally:
                     self.is_committing = False
                 self._stored, self._sealed, self._deaths = current, status is not None, deaths
-                self._is_committed(batch, events)
+                self._is_committed(batch, steps, events)
+                self.versions.committed(plan, version)
                 return
 
     def _deliveries(self, events: Sequence[EventRow]) -> list[DeliveryRow]:
@@ -424,19 +412,28 @@ class Recorder:
             for hook in self._hooks[row.kind]
         ]
 
-    def _is_committed(self, batch: Batch, events: int) -> None:
-        """What the batch holds, with that many of the collected events, is stored."""
+    def _is_committed(self, batch: Batch, steps: Mapping[str, StepRow], events: int) -> None:
+        """What the batch holds, with these rows and that many of the collected events, is stored."""
         self._unsure.clear()
         self._tried.clear()
         self.created = True
-        for step in batch.steps:
-            if self._steps.get(step.path) is step:
-                del self._steps[step.path]
+        self._anchored = self._anchored or (batch.run is not None and batch.run.state_from is not None)
+        for path, step in steps.items():
+            if self._steps.get(path) is step:
+                self._drop(path)
         del self._events[:events]
         if batch.session is not None:
             self._introduced = True
             self.run.state_base = patched(self.run.state_base, batch.session.state)
         self._has_room()
+
+    def _drop(self, path: str) -> None:
+        """The row at this path is stored."""
+        del self._steps[path]
+        self._made.pop(path, None)
+        self._had.pop(path, None)
+        if path == START:
+            self._start = None
 
     async def reserve(self) -> None:
         """Store the run's id, and nothing else that it does. Raises RunExists."""
@@ -465,9 +462,28 @@ class Recorder:
         self.created, self._stored = True, found.status
         return True
 
-    def _row(self, status: RunStatus) -> RunRow:
+    def _step(self, row: StepRow) -> StepRow:
+        """The row with the changes of the state that belong to it."""
+        if row.path == START and self._start is not None:
+            return msgspec.structs.replace(row, state=encode_view(self._start, self._start_at), state_version=0)
+        made, before = self._made.get(row.path), self._had.get(row.path)
+        if made is None and before is None:
+            return row
+        return msgspec.structs.replace(row, state=encode_view(made or {}, before=before or {}), state_version=0)
+
+    def _row(
+        self,
+        status: RunStatus,
+        after: Mapping[str, bytes] | None = None,
+        plan: Plan | None = None,
+        *,
+        stateful: bool = False,
+    ) -> RunRow:
         run = self.run
         output = run.output
+        view = None
+        if plan is not None and after and output.session_state is not None and status not in ACTIVE:
+            view = encode_view(self.versions.made(after, plan.own), self.versions.at)
         now = run.clock.time()
         place = self.place
         return RunRow(
@@ -483,7 +499,9 @@ class Recorder:
             fingerprint=run.definition.plan.fingerprint,
             created_at=run.created_at,
             updated_at=now,
-            data=codec.encode_run(output),
+            data=codec.encode_run(output if view is None else msgspec.structs.replace(output, session_state=None)),
+            state=view,
+            state_from=self._began_with if stateful or view is not None else None,
             owner=run.owner if place is None else None,
             queue=place.queue if place is not None else None,
             priority=place.priority if place is not None else 0,
@@ -498,10 +516,9 @@ class Recorder:
             else None,
         )
 
-    def _patch(self, after: dict[str, bytes], status: RunStatus | None) -> SessionPatch | None:
+    def _patch(self, plan: Plan, status: RunStatus | None) -> SessionPatch | None:
         run = self.run
-        changed = changes(run.state_base, after)
-        if not changed and self.created and status is None:
+        if not plan.changes and self.created and status is None:
             return None
         definition = run.definition
         first = not self._introduced
@@ -510,8 +527,9 @@ class Recorder:
             user_id=run.request.user_id,
             workflow_id=definition.id,
             workflow_name=definition.name,
-            state=changed,
-            expected={key: run.state_base.get(key) for key in changed},
+            state=plan.state,
+            expected=plan.expected,
+            changes=[changed for _, changed in plan.changes],
             metadata=run.session_metadata if first else None,
             workflow_data=run.workflow_data if first else None,
             metrics=run.session_counters() if status is not None and status.is_final else None,
@@ -547,11 +565,10 @@ class Recorder:
                 event = codec.without_payload(codec.decode_event(row.data), len(row.data))
                 self._events[position] = msgspec.structs.replace(row, data=codec.encode_event(event))
         for path, step in self._steps.items():
-            if len(step.data or b"") + len(step.state or b"") > most:
+            if len(step.data or b"") > most:
                 found = True
-                kind = codec.decode_typed(step.data or b"{}", _Outcome).kind
-                data = codec.encode_plain(_Outcome(kind=kind), path)
-                self._steps[path] = msgspec.structs.replace(step, status=OPEN, data=data, state=None, finished_at=None)
+                self._made.pop(path, None)
+                self._steps[path] = emptied(step)
         return found
 
     def retract(self, seq: int) -> None:

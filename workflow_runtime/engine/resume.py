@@ -40,6 +40,7 @@ from .pauses import Pauses, Requirement
 from .process import current
 from .request import Definition, Input, RunRequest
 from .sessions import open_session, turn_after_claim, turn_before_claim
+from .states import read_output
 from .steering import carried_out, order_of
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
@@ -146,7 +147,7 @@ async def _from_database(asked: Continuation, db: BaseDb) -> Execution | Joined:
         elif row.status is RunStatus.running:
             answered = answered or await _answer_running(asked, db, row)
             taken = await _taken_over(asked, db, row)
-            return taken if taken is not None else _joined(asked, db, row, answered)
+            return taken if taken is not None else await _joined(asked, db, row, answered)
         else:
             refuse_unless_paused(row.status, asked.run_id)
 
@@ -240,13 +241,13 @@ async def load_named(asked: Continuation, db: BaseDb) -> RunRow:
     return row
 
 
-def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
+async def _joined(asked: Continuation, db: BaseDb, row: RunRow, answers: list[Requirement]) -> Joined:
     live = find_live(asked.run_id)
     if live is not None and live.loop.is_here():
         return Joined(run=live, output=live.output, answers=answers)
     if live is not None:
         live.loop.call(partial(live.answered, answers))
-    output = codec.decode_run(row.data, row)
+    output = await read_output(db, row)
     output.status, output.epoch = row.status, row.attempt
     return Joined(run=None, output=output, db=db, row=row, take_over=taken_over(asked, db))
 
@@ -403,6 +404,8 @@ async def execution_of(
         seq=max(row.seq, events[-1].last_seq if events else 0),
         was=was,
     )
+    if run.recorder is not None:
+        run.recorder.anchored(row.state_from)
     if messages:
         run.people.inbox(run).keep(messages)
         run.people.take_messages(run, early=True)

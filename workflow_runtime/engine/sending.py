@@ -23,7 +23,7 @@ from .inbox import waits_in
 from .loops import spawn
 from .process import current
 from .receiving import CALLBACK, checked_topic
-from .recorder import row_to_record
+from .step_rows import row_to_record
 from .stored import requirements_of
 
 __all__ = ["call_back", "read_soon", "send", "send_here"]

@@ -21,6 +21,7 @@ from .commit_turn import release_lock
 from .loops import loop_key
 from .process import current
 from .request import Definition, RunRequest
+from .states import load_outputs
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -136,12 +137,16 @@ def remember_session(run: Execution) -> None:
         return
     cache.clear()
     known = run.session
+    version = run.recorder.versions.known(run.state_base) if run.recorder is not None else 0
+    if version is None:
+        return  # others have written as well: it is read again
     cache[known.session_id] = SessionRow(
         session_id=known.session_id,
         user_id=known.user_id or run.request.user_id,
         workflow_id=run.definition.id,
         workflow_name=run.definition.name,
         name=known.session_name,
+        version=version,
         metadata=codec.encode_value(known.metadata) if known.metadata is not None else None,
         workflow_data=encode_workflow_data(known, None),
         state=dict(run.state_base) if run.recorder is not None else snapshot(run.state),
@@ -161,7 +166,7 @@ async def load_runs(
     while limit is None or len(found) < limit:
         page = 200 if limit is None else min(200, limit - len(found))
         rows = await db.list_runs(where, limit=page, before=before)
-        found.extend(_without_events(codec.decode_run(row.data, row)) for row in rows)
+        found.extend(map(_without_events, await load_outputs(db, rows)))
         if len(rows) < page:
             break
         before = (rows[-1].created_at, rows[-1].run_id)
@@ -200,6 +205,8 @@ async def _catch_up(run: Execution) -> None:
         run.session, run.state, run.state_base = await open_session(
             run.definition, request.session_id, request.user_id, request.state
         )
+        if run.recorder is not None:
+            run.recorder.versions.see(run.session.version, run.state_base)
     elif run.recorder is not None:
         async with run.recorder.exclusive():
             await refresh(run, run.recorder.db)
@@ -213,6 +220,7 @@ async def refresh(run: Execution, db: BaseDb) -> dict[str, bytes]:
     if row is None:
         return {}
     refuse_other_user(row, run.request.user_id)
+    recorder.versions.see(row.version, row.state)
     committed = recorder.committed
     mine = changes(committed, snapshot(run.state))
     taken: dict[str, bytes | None] = {}

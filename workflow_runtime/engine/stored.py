@@ -8,6 +8,7 @@ from ..model.requirements import ErrorRequirement, StepRequirement
 from ..model.run import WorkflowRunOutput
 from ..storage.base import RECEIVES, BaseDb, EventRow, RequirementRow, RunRow
 from .pauses import Requirement
+from .states import read_output
 
 __all__ = [
     "all_events",
@@ -30,7 +31,7 @@ async def load_output(db: BaseDb, run_id: str, *, events: bool = True) -> Workfl
 
 
 async def output_of(db: BaseDb, row: RunRow, *, events: bool = True) -> WorkflowRunOutput:
-    output = codec.decode_run(row.data, row)
+    output = await read_output(db, row)
     output.status = row.status
     output.epoch = row.attempt
     if row.status in _ASKING:

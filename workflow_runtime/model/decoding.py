@@ -29,6 +29,7 @@ __all__ = [
     "decode_parts",
     "decode_requirement",
     "decode_run",
+    "decode_shape",
     "decode_typed",
     "decode_value",
     "fill_event",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 _KEY, _ESCAPED = f'"{TAG}"'.encode(), b"\\u0024"
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {}  # made on first use: building all of them costs an import 10 ms
 _LARGEST = 2**63 - 1
@@ -142,6 +144,14 @@ def decode_parts(data: bytes, where: str = "", run_id: str = "") -> dict[str, by
     except _WRONG as error:
         return _damaged(data, error, (run_id, where))
     return {key: None if bytes(value) == b"null" else bytes(value) for key, value in found.items()}
+
+
+def decode_shape(data: bytes, shape: type[_Shape], where: str = "", run_id: str = "") -> _Shape | Unreadable:
+    """A struct without payloads; an Unreadable if it is damaged."""
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except _WRONG as error:
+        return _damaged(data, error, (run_id, where))
 
 
 # -- typed payloads ---------------------------------------------------------------------------------------------------
@@ -381,4 +391,6 @@ def decode_run(data: bytes, row: RunPlace | None = None) -> WorkflowRunOutput:
             epoch=row.attempt,
             last_seq=row.seq,
         )
+    if row is not None:
+        output.run_id = row.run_id  # whatever damaged bytes say
     return output

@@ -23,17 +23,19 @@ each checked by ``workflow_runtime.testing.DbContract``:
 11. Leases and locks are measured with the database's clock alone: calls say for how many seconds, the database adds its
     now, and it alone decides whether a lease has expired. A server uses its own clock, a file or memory the clock it was
     given. All other times are those of the caller, and are only stored and compared with each other.
-12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
+12. Each change of a session's state has a version, and its row of the history is stored with it (``history.history_rows``):
+    ``load_history`` has what is needed to make the state at any version from which a stored run begins, or a later one.
+13. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
     are stored: a reader that has read up to a number finds all later ones after it.
-13. The deliveries of a batch are stored with its events or not at all, and are deleted with their run.
-14. ``claim_next`` exceeds no limit (``LimitRow``), however many callers there are at once, and each key gets its turn.
+14. The deliveries of a batch are stored with its events or not at all, and are deleted with their run.
+15. ``claim_next`` exceeds no limit (``LimitRow``), however many callers there are at once, and each key gets its turn.
     Whether a queue is full, or a ``unique`` text is taken, is decided in the transaction that stores the run.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -50,6 +52,7 @@ __all__ = [
     "DeliveryRow",
     "EventRow",
     "Fence",
+    "HistoryRow",
     "LeaseClock",
     "LeaseState",
     "LimitRow",
@@ -60,6 +63,7 @@ __all__ = [
     "RunFilter",
     "RunRow",
     "ScheduleRow",
+    "SessionHistory",
     "SessionPatch",
     "SessionRow",
     "Sent",
@@ -111,6 +115,11 @@ class RunRow(msgspec.Struct, kw_only=True):
 
     ``tags`` is written only, by the commit that creates the run; ``RunFilter.tags`` finds it by them.
 
+    ``state`` is the encoded view of the session's state that the run has left (``history.View``), None where ``data`` has
+    it. A commit that stores one writes into ``state_version`` the version that the session had before it, from which the
+    view counts. ``state_from`` is the version of the session that the run began with, None as long as it has nothing to do
+    with its state. The first that is stored stays: the history after it is kept as long as the run.
+
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
@@ -142,6 +151,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
+    state: bytes | None = None
+    state_version: int | None = None
+    state_from: int | None = None
     limits: Sequence[LimitRow] = ()
     unique: str | None = None
     lane: str | None = None
@@ -153,8 +165,9 @@ class StepRow(msgspec.Struct, kw_only=True):
     """One entry of the journal: the record of the node at ``path``. Replaced by key (run_id, path).
 
     ``position`` orders the rows of a run by their first write (rows of one position by path); a replaced row keeps its
-    first. ``data`` is an encoded outcome, ``state`` the encoded
-    session keys that were committed with it.
+    first. ``data`` is an encoded outcome, ``state`` the session keys that were committed with it: encoded values, or, where
+    ``state_version`` is not None, a view of the session's history. Instead of a ``state_version`` that is not None, a commit
+    stores the version that the session had before it.
     """
 
     run_id: str
@@ -166,6 +179,7 @@ class StepRow(msgspec.Struct, kw_only=True):
     finished_at: float | None = None
     data: bytes | None = None
     state: bytes | None = None
+    state_version: int | None = None
 
 
 class EventRow(msgspec.Struct, kw_only=True):
@@ -301,8 +315,9 @@ class SessionPatch(msgspec.Struct, kw_only=True):
     """The changes of a commit to a session; the session is created if it does not exist. None leaves a column as it is.
 
     ``state`` maps changed keys to encoded values, None deletes the key. ``expected`` maps the same keys to the bytes
-    that the writer believes to be stored (None or missing: no such key). ``metrics`` are counters that are added to
-    the stored ones.
+    that the writer believes to be stored (None or missing: no such key). ``changes`` are the changes that led from the one
+    to the other, in their order: each makes a version of its own. Empty: it was one. ``metrics`` are counters that are
+    added to the stored ones.
     """
 
     session_id: str
@@ -311,11 +326,35 @@ class SessionPatch(msgspec.Struct, kw_only=True):
     workflow_name: str | None = None
     state: dict[str, bytes | None] = msgspec.field(default_factory=dict)
     expected: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    changes: Sequence[Mapping[str, bytes | None]] = ()
     name: str | None = None
     metadata: bytes | None = None
     metrics: dict[str, float] | None = None
     workflow_data: bytes | None = None
     now: float = 0.0
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of one key of a session's state, by which it got its ``version``. ``data`` is the value before it (None: no
+    such key), or, unless ``whole``, how that is made of the value after it (``history.undone``)."""
+
+    session_id: str
+    name: str
+    version: int
+    whole: bool
+    data: bytes | None
+    created_at: float = 0.0
+
+
+class SessionHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's current state, and the changes that led to it, in the order of their versions. Changes up to the version
+    ``begins`` may have been deleted."""
+
+    session_id: str
+    version: int
+    begins: int
+    state: dict[str, bytes]
+    rows: Sequence[HistoryRow]
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True):
@@ -617,7 +656,8 @@ class BaseDb(ABC):
         mark: int = 0,
     ) -> Pruned:
         """Delete at most ``limit`` rows: events of these kinds of finished runs that were last written before
-        ``before``, or, with None, such runs whole. Of one workflow, by id of all; of a workflow by ``mark``, then those that
+        ``before``, or, with None, such runs whole, and then of the history of their sessions what is older than ``before``
+        and no stored run needs. Of one workflow, by id of all; of a workflow by ``mark``, then those that
         ended first. A run is kept whole while a run that was forked from it (``RunRow.forked_from``) is stored.
 
         ``mark`` is 1 or 2: runs that have lost all events of these kinds get it, and runs that have it, or a higher one,
@@ -662,6 +702,11 @@ class BaseDb(ABC):
 
     @abstractmethod
     async def load_session(self, session_id: str) -> SessionRow | None: ...
+
+    @abstractmethod
+    async def load_history(self, session_id: str, *, after: int, until: int) -> SessionHistory | None:
+        """The session's state, and its changes of versions later than ``after``, read at one moment: of each key those up to
+        the first ``whole`` one that is later than ``until``. Enough for each state from ``after`` to ``until``."""
 
     @abstractmethod
     async def list_runs(

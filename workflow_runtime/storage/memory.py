@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from copy import copy
-from itertools import islice
+from itertools import islice, takewhile
 from threading import Lock
 
 import msgspec
@@ -24,6 +24,7 @@ from .base import (
     DeliveryRow,
     EventRow,
     Fence,
+    HistoryRow,
     LeaseClock,
     LeaseState,
     MessageRow,
@@ -34,11 +35,13 @@ from .base import (
     RunRow,
     ScheduleRow,
     Sent,
+    SessionHistory,
     SessionPatch,
     SessionRow,
     SignalRow,
     StepRow,
 )
+from .history import history_rows
 from .memory_deliveries import Deliveries
 from .memory_questions import OpenQuestions
 from .memory_tables import Ordered, RunTable
@@ -68,6 +71,8 @@ class InMemoryDb(BaseDb):
         self._watch = Watch()
         self._runs = RunTable()
         self._sessions: dict[str, SessionRow] = {}
+        self._history: dict[str, list[HistoryRow]] = {}  # by session, in the order of versions
+        self._begins: dict[str, int] = {}  # where histories of which something was deleted begin
         self._session_order = Ordered()
         self._open = OpenQuestions()
         self._locks: dict[str, tuple[str, float]] = {}
@@ -119,8 +124,9 @@ class InMemoryDb(BaseDb):
                 self._runs.take_signals(verdict.run.run_id)
             elif verdict.run.status is RunStatus.PAUSED:
                 self._runs.take_signals(verdict.run.run_id, "message")
+        version = rules.version_before(batch, session)
         for step in batch.steps:
-            self._runs.ensure(step.run_id).put_step(step)
+            self._runs.ensure(step.run_id).put_step(rules.step_to_store(step, version))
         for event in batch.events:
             self._runs.ensure(event.run_id).put_event(event)
         for row in batch.requirements:
@@ -144,6 +150,10 @@ class InMemoryDb(BaseDb):
     def _put_session(self, row: SessionRow, patch: SessionPatch) -> None:
         old = self._sessions.get(row.session_id)
         row.state = {} if old is None else old.state
+        version = 0 if old is None else old.version
+        rows = [msgspec.structs.replace(change, version=version + change.version) for change in history_rows(patch)]
+        if rows:
+            self._history.setdefault(row.session_id, []).extend(rows)
         for key, value in patch.state.items():
             if value is None:
                 row.state.pop(key, None)
@@ -389,6 +399,8 @@ class InMemoryDb(BaseDb):
             gone = self._runs.of_session(session_id)
             for run_id in gone:
                 self._delete_run(run_id)
+            self._history.pop(session_id, None)
+            self._begins.pop(session_id, None)
             session = self._sessions.pop(session_id, None)
             if session is not None:
                 self._session_order.remove((session.created_at, session_id))
@@ -413,7 +425,7 @@ class InMemoryDb(BaseDb):
         bounded = kinds is None or mark > 0
         with self._lock:
             old = self._runs.old(workflow_id, rules.levels(kinds, mark), before, limit if bounded else None)
-            rows = self._drop_runs(old) if kinds is None else self._drop_events(old, kinds, limit, mark)
+            rows = self._drop_runs(old, before) if kinds is None else self._drop_events(old, kinds, limit, mark)
             return Pruned(rows=rows, more=rows >= limit or (bounded and len(old) >= limit))
 
     def _drop_events(self, run_ids: list[str], kinds: frozenset[str], limit: int, mark: int) -> int:
@@ -426,15 +438,31 @@ class InMemoryDb(BaseDb):
                 self._runs.set_mark(run_id, mark)
         return rows
 
-    def _drop_runs(self, run_ids: list[str]) -> int:
+    def _drop_runs(self, run_ids: list[str], before: float) -> int:
         gone = 0
+        sessions: dict[str, None] = {}
         for run_id in run_ids:
             if self._runs.has_forks(run_id):
                 self._runs.set_mark(run_id, rules.KEPT)
-            else:
-                self._delete_run(run_id)
-                gone += 1
+                continue
+            row = self._runs.row(run_id)
+            if row is not None and row.state_from is not None:
+                sessions[row.session_id] = None
+            self._delete_run(run_id)
+            gone += 1
+        for session_id in sessions:
+            self._drop_history(session_id, before)
         return gone
+
+    def _drop_history(self, session_id: str, before: float) -> None:
+        """Forget what is older than ``before`` and no run needs."""
+        runs = (self._runs.row(run_id) for run_id in self._runs.of_session(session_id))
+        needed = min((row.state_from for row in runs if row is not None and row.state_from is not None), default=None)
+        known = self._history.get(session_id, [])
+        gone = [*takewhile(lambda row: row.created_at < before and (needed is None or row.version <= needed), known)]
+        if gone:
+            self._history[session_id] = known[len(gone) :]
+            self._begins[session_id] = gone[-1].version
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -505,6 +533,26 @@ class InMemoryDb(BaseDb):
             row = copy(session)
             row.state = dict(session.state)
             return row
+
+    async def load_history(self, session_id: str, *, after: int, until: int) -> SessionHistory | None:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return None
+            rows: list[HistoryRow] = []
+            ended: set[str] = set()
+            for row in self._history.get(session_id, ()):
+                if row.version > after and row.name not in ended:
+                    rows.append(row)
+                    if row.whole and row.version > until:
+                        ended.add(row.name)
+            return SessionHistory(
+                session_id=session_id,
+                version=session.version,
+                begins=self._begins.get(session_id, 0),
+                state=dict(session.state),
+                rows=rows,
+            )
 
     async def list_runs(
         self, where: RunFilter, *, limit: int = 50, before: tuple[float, str] | None = None

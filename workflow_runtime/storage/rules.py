@@ -47,7 +47,9 @@ from .base import (
     RunRow,
     SessionPatch,
     SessionRow,
+    StepRow,
 )
+from .history import versions_of
 
 __all__ = [
     "ACTIVE",
@@ -92,7 +94,9 @@ __all__ = [
     "run_ids",
     "session_to_load",
     "signals_message",
+    "step_to_store",
     "subject",
+    "version_before",
     "wake_after",
     "wakes",
 ]
@@ -342,7 +346,7 @@ def decide(
         )
     if batch.create and row is not None:
         check_queued(row, duplicate=duplicate, queued=queued)
-    changed = None if row is None else _next_run(run, row, now)
+    changed = None if row is None else _next_run(run, row, now, version_before(batch, session))
     patched = None if batch.session is None else _next_session(session, batch.session, state)
     stands = changed or run
     return Verdict(changed, patched, stands is not None and stands.cancel_requested)
@@ -377,8 +381,9 @@ def _check_owner(batch: Batch, run: RunRow | None, session: SessionRow | None) -
         raise SessionOwnerError(f"session {session_id!r} belongs to another user; nothing was written")
 
 
-def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
+def _next_run(stored: RunRow | None, row: RunRow, now: float, version: int) -> RunRow:
     new = copy(row)
+    new.state_version = None if row.state is None else version
     new.status = RunStatus(row.status)
     if row.lease is not None:
         new.lease_until = now + row.lease
@@ -388,6 +393,7 @@ def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
         new.attempt = max(stored.attempt, row.attempt)
         new.owner, new.lease_until, new.cancel_requested = stored.owner, stored.lease_until, stored.cancel_requested
         new.user_id = row.user_id if stored.user_id is None else stored.user_id
+        new.state_from = row.state_from if stored.state_from is None else stored.state_from
         new.queue, new.priority, new.not_before = stored.queue, stored.priority, stored.not_before
         new.lane = stored.lane
     else:
@@ -418,7 +424,7 @@ def _next_session(stored: SessionRow | None, patch: SessionPatch, state: Mapping
         workflow_id=old.workflow_id if patch.workflow_id is None else patch.workflow_id,
         workflow_name=old.workflow_name if patch.workflow_name is None else patch.workflow_name,
         name=old.name if patch.name is None else patch.name,
-        version=version + 1,
+        version=version + versions_of(patch),
         metadata=old.metadata if patch.metadata is None else patch.metadata,
         metrics=add_metrics(old.metrics, patch.metrics),
         workflow_data=old.workflow_data if patch.workflow_data is None else patch.workflow_data,
@@ -571,6 +577,20 @@ def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> 
     new = copy(row)
     if stored is not None and stored.answered_at is not None and row.answered_at is None:
         new.data, new.answered_at = stored.data, stored.answered_at
+    return new
+
+
+def version_before(batch: Batch, session: SessionRow | None) -> int:
+    """The version from which the views in a commit of ``batch`` count; ``session`` is as it was stored before it."""
+    return 0 if batch.session is None or session is None else session.version
+
+
+def step_to_store(row: StepRow, version: int) -> StepRow:
+    """The row after a commit of ``row``, whose views count from ``version``."""
+    if row.state_version is None:
+        return row
+    new = copy(row)
+    new.state_version = version
     return new
 
 

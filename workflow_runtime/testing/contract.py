@@ -21,6 +21,7 @@ import pytest
 from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
 from .contract_deliveries import DeliveryContract
+from .contract_history import HistoryContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
 from .contract_limits import LimitContract
 from .contract_lives import LifeContract
@@ -39,6 +40,7 @@ class DbContract(
     LeaseContract,
     AnswerContract,
     DeleteContract,
+    HistoryContract,
     LifeContract,
     MessageContract,
     DeliveryContract,

@@ -75,6 +75,8 @@ run_rows = st.builds(
     deaths=st.integers(0, 3),
     reserved=st.booleans(),
     forked_from=st.none() | st.builds("{}@1".format, runs),
+    state=st.none() | blobs,
+    state_from=st.none() | st.integers(0, 3),
 )
 step_rows = st.builds(
     StepRow,
@@ -87,6 +89,7 @@ step_rows = st.builds(
     finished_at=st.none() | times,
     data=st.none() | blobs,
     state=st.none() | blobs,
+    state_version=st.none() | st.just(0),
 )
 event_rows = st.builds(
     lambda span, **values: EventRow(seq=span[0], last_seq=span[1], **values),
@@ -117,7 +120,11 @@ requirement_rows = st.builds(
 question_ids = st.builds("{}:{}".format, runs, st.sampled_from(QUESTIONS))
 states = st.dictionaries(st.sampled_from(("k", "l", "metadata")), st.none() | blobs, max_size=2)
 patches = st.builds(
-    SessionPatch,
+    # Changes lead to the state.
+    lambda before, state, **values: SessionPatch(
+        state=state, changes=[*(dict.fromkeys(state, value) for value in before), state], **values
+    ),
+    before=st.lists(st.none() | blobs, max_size=2),
     session_id=sessions,
     user_id=users,
     workflow_id=workflows,
@@ -337,6 +344,8 @@ async def _everything(db: BaseDb) -> list[Any]:
         found += [await db.load_run(run_id), await db.load_steps(run_id), await db.load_events(run_id)]
         found.append(await db.load_requirements(run_id))
     found += [await db.load_session(session_id) for session_id in SESSIONS]
+    found += [await db.load_history(session_id, after=0, until=99) for session_id in SESSIONS]
+    found += [await db.load_history(session_id, after=1, until=2) for session_id in SESSIONS]
     ready = await db.list_runs(RunFilter(signalled=True))
     found.append([row.run_id for row in ready])
     return found

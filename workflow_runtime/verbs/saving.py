@@ -46,7 +46,7 @@ async def refuse_unsaved(db: BaseDb, session: WorkflowSession, row: SessionRow |
         stored = await db.load_run(run.run_id)
         if stored is None or stored.session_id != session.session_id:
             raise InputError(f"{where}runs are stored by running them; {run.run_id!r} is none of this session's")
-        output = codec.decode_run(stored.data, stored)
+        output = await engine.states.read_output(db, stored)
         if output.last_seq == run.last_seq and _shown(output) != _shown(run):
             raise InputError(f"{where}run {run.run_id!r} was changed; a stored run cannot be")
 
