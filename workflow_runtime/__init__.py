@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .model.budget import Budget
     from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
+    from .model.compensation import Compensation, CompensationResult
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
         AlreadyAnswered,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         CancelRequested,
         ConcurrentWrite,
         EngineError,
+        ErrorHandlerFailed,
         Fenced,
         InputError,
         MessageConflict,
@@ -84,6 +86,8 @@ if TYPE_CHECKING:
         RouterExecutionStartedEvent,
         RouterPausedEvent,
         SessionStateConflictEvent,
+        StepCompensatedEvent,
+        StepCompensationFailedEvent,
         StepCompletedEvent,
         StepContentEvent,
         StepContinuedEvent,
@@ -103,6 +107,7 @@ if TYPE_CHECKING:
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
         WorkflowCancelledEvent,
+        WorkflowCompensatingEvent,
         WorkflowCompletedEvent,
         WorkflowErrorEvent,
         WorkflowEvent,
@@ -123,7 +128,7 @@ if TYPE_CHECKING:
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
-    from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+    from .model.step_io import StepFailure, StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .steps.condition import Condition
     from .steps.kinds import Kind, register_kind
@@ -151,6 +156,7 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Compensation",
     "Registry",
     "Outline",
     "Kind",
@@ -158,6 +164,8 @@ __all__ = [
     # what steps and callers see
     "StepInput",
     "StepOutput",
+    "StepFailure",
+    "CompensationResult",
     "WorkflowExecutionInput",
     "RunContext",
     "WorkflowRunOutput",
@@ -217,6 +225,7 @@ __all__ = [
     "WorkflowCompletedEvent",
     "WorkflowPausedEvent",
     "WorkflowResumedEvent",
+    "WorkflowCompensatingEvent",
     "WorkflowCancelledEvent",
     "WorkflowErrorEvent",
     "WorkflowAgentStartedEvent",
@@ -229,6 +238,8 @@ __all__ = [
     "StepCompletedEvent",
     "StepOutputEvent",
     "StepErrorEvent",
+    "StepCompensatedEvent",
+    "StepCompensationFailedEvent",
     "StepPausedEvent",
     "StepContinuedEvent",
     "StepQuestionWithdrawnEvent",
@@ -258,6 +269,7 @@ __all__ = [
     "BuildError",
     "InputError",
     "EngineError",
+    "ErrorHandlerFailed",
     "RunExists",
     "RunNotFound",
     "RunNotPaused",
@@ -307,10 +319,11 @@ _HOMES = {
         "engine.websocket": "WebSocketHandler",
         "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
+        "model.compensation": "Compensation CompensationResult",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
+            CallbackNotFound CancelRequested ConcurrentWrite EngineError ErrorHandlerFailed Fenced InputError MessageConflict
             MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
@@ -321,12 +334,14 @@ _HOMES = {
             LoopExecutionCompletedEvent LoopExecutionStartedEvent LoopIterationCompletedEvent
             LoopIterationStartedEvent MapExecutionCompletedEvent MapExecutionStartedEvent
             ParallelExecutionCompletedEvent ParallelExecutionStartedEvent RouterExecutionCompletedEvent
-            RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompletedEvent
+            RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompensatedEvent
+            StepCompensationFailedEvent StepCompletedEvent
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
             StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
-            WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
+            WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompensatingEvent
+            WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
             WorkflowStartedEvent
         """,
@@ -345,7 +360,7 @@ _HOMES = {
         "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
-        "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
+        "model.step_io": "StepFailure StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",
         "steps.loop": "Loop",

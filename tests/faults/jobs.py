@@ -16,10 +16,10 @@ from workflow_runtime.model.errors import Fenced, QuestionWithdrawn, RunNotPause
 from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.registry import open_url
 
-from . import mail
+from . import mail, trip
 from .workload import build, end_lease, kill_at, raced, talking
 
-__all__ = ["add_keys", "exchange", "hold", "recover", "race", "run_until_killed", "serve", "take_over"]
+__all__ = ["add_keys", "exchange", "hold", "recover", "race", "run_until_killed", "serve", "take_over", "travel"]
 
 
 def run_until_killed(
@@ -175,3 +175,10 @@ def serve(url: str, listens: str, lease: float, wait: bool = True) -> None:
 def exchange(url: str, effects: str, write: int, after: bool, wait: bool = True) -> None:
     """See ``mail.exchange``."""
     asyncio.run(mail.exchange(url, Path(effects), write, after=after))
+
+
+def travel(
+    url: str, effects: str, write: int, after: bool, durability: str, function: bool = False, wait: bool = True
+) -> None:
+    """See ``trip.travel``."""
+    asyncio.run(trip.travel(url, Path(effects), write, durability, after=after, function=function))

@@ -20,6 +20,8 @@ from .. import (
     ParallelExecutionStartedEvent,
     RouterExecutionStartedEvent,
     RouterPausedEvent,
+    StepCompensatedEvent,
+    StepCompensationFailedEvent,
     StepCompletedEvent,
     StepContentEvent,
     StepErrorEvent,
@@ -28,12 +30,13 @@ from .. import (
     StepPausedEvent,
     StepRetryEvent,
     StepStartedEvent,
+    WorkflowCompensatingEvent,
     WorkflowCompletedEvent,
     WorkflowResumedEvent,
 )
 from ..view.clean import clean, one_line
 from ..view.node import Node
-from ..view.rows import duration, where
+from ..view.rows import counted, duration, where
 from ..view.tree import View, as_text
 from .screen import encodable
 from .surface import Held, Options, leaf_output, told_of_a_broken_pipe
@@ -126,6 +129,18 @@ class Lines:
             return self._resumed(event)
         if isinstance(event, StepErrorEvent):
             return line("failed", name, f"{event.error_type}: {event.error}")
+        if isinstance(event, WorkflowCompensatingEvent):
+            why = (
+                f"{event.error_type}: {event.error}"
+                if event.error_type
+                else f"cancelled: {event.reason or 'no reason'}"
+            )
+            return line("undo", counted(len(event.steps or ()), "step"), why)
+        if isinstance(event, StepCompensatedEvent):
+            return line("undone", name)
+        if isinstance(event, StepCompensationFailedEvent):
+            again = f"; again in {duration(event.delay)}" if event.delay is not None else ""
+            return line("undo", name, f"attempt {event.attempt} failed: {event.error_type}: {event.error}{again}")
         if isinstance(event, _PAUSES):
             return line("waiting", name, "for a person")
         if isinstance(event, LoopIterationStartedEvent):

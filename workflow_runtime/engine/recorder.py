@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
+from ..core.journal import DONE, INPUT, MEMO, OPEN, VOID, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
@@ -54,6 +54,7 @@ class _Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     decision: Any = None
     output: StepOutput | None = None
     value: Any = None
+    order: int | None = None
 
     @classmethod
     def damaged(cls, found: Any) -> _Outcome:
@@ -72,6 +73,7 @@ def record_to_row(run_id: str, record: Record) -> StepRow:
         decision=None if decision is None else codec.seal(decision, f"{where}: decision"),
         output=None if record.output is None else codec.seal_output(record.output, where),
         value=None if value is None else codec.seal(value, f"{where}: value"),
+        order=record.order,
     )
     return StepRow(
         run_id=run_id,
@@ -99,6 +101,7 @@ def row_to_record(row: StepRow) -> Record:
         output=outcome.output,
         value=outcome.value,
         changed=_changed(row),
+        order=outcome.order,
     )
 
 
@@ -231,6 +234,12 @@ class Recorder:
         if self.run.deaths and record.status != OPEN and not record.path.endswith(INPUT):
             self.run.deaths = 0
             self._working.clear()
+
+    def void(self, record: Record) -> None:
+        """The record does not hold any more. The changes of the session state that were made with it do."""
+        self._steps[record.path] = StepRow(
+            run_id=self.run.id, path=record.path, position=record.position, status=VOID, attempt=self.run.epoch
+        )
 
     def died(self, deaths: int) -> None:
         """The run was claimed after its process had died so often."""

@@ -15,6 +15,7 @@ __all__ = [
     "CancelRequested",
     "ConcurrentWrite",
     "EngineError",
+    "ErrorHandlerFailed",
     "InputError",
     "MessageConflict",
     "MessageRefused",
@@ -154,6 +155,16 @@ class BudgetExceeded(WorkflowRuntimeError, RuntimeError):
         super().__init__(message)
         self.path = path
         self.budget = budget
+
+
+class ErrorHandlerFailed(WorkflowRuntimeError, RuntimeError):
+    """The error handler of the step or container at ``path`` failed too. The message tells both errors; ``handler_error`` is
+    the exception of the handler."""
+
+    def __init__(self, message: str, *, path: str = "", handler_error: Exception | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.handler_error = handler_error
 
 
 class StepChanged(WorkflowRuntimeError, RuntimeError):

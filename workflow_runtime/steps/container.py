@@ -43,6 +43,7 @@ async def run_placed(
             instead = stand_in(node, error) if stand_in is not None else None
             if instead is None:
                 raise
+            await frame.give_up((frame.prefix + node.segment,), {"then": "stand_in"})
             return [*outputs, instead]
         outputs.append(output)
         flow.advance(node.name, output)

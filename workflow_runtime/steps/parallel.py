@@ -25,6 +25,9 @@ from .step import allow_guards
 __all__ = ["Map", "MapNode", "Parallel", "ParallelNode"]
 
 
+LOST = "lost"  # why a branch was given up: enough others had succeeded
+
+
 class Parallel:
     """Concurrent branches. Results are in declared order in every mode.
 
@@ -156,6 +159,13 @@ class ParallelNode(ContainerNode):
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
         )
+        if declared.wait_for is not None:
+            lost = [
+                inner.prefix + child.segment
+                for child, output in zip(self.children, found, strict=True)
+                if output is None
+            ]
+            await frame.give_up(lost, {"then": LOST})
         results = [output for output in found if output is not None]
         fields = {"parallel_step_count": len(self.children), "step_results": results}
         output = self.result(parallel_text(results), results)
@@ -163,6 +173,8 @@ class ParallelNode(ContainerNode):
         return output, fields
 
     def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
+        if frame.replaying and _is_lost(frame, frame.prefix + child.segment):
+            return _nothing
         if type(self).stand_in is ContainerNode.stand_in:
             return partial(child.execute, frame, flow.fork())
 
@@ -174,11 +186,22 @@ class ParallelNode(ContainerNode):
                 instead = self.stand_in(child, error)
                 if instead is None:
                     raise
+                await frame.give_up((frame.prefix + child.segment,), {"then": "stand_in"})
                 # Recorded, so that a sibling's pause does not run this branch again.
                 frame.leave(child, frame.prefix + child.segment, instead, started)
                 return instead
 
         return run
+
+
+def _is_lost(frame: Frame, path: str) -> bool:
+    """Whether the branch at ``path`` had lost when the process died that compensated it."""
+    found = frame.given_up(path)
+    return found is not None and found["then"] == LOST
+
+
+async def _nothing() -> Any:
+    return None
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
