@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         SessionOwnerError,
         StepChanged,
         StepNotFound,
+        StepNotRunning,
         StepTimeoutError,
         StorageError,
         Unanswered,
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
         StepStartedEvent,
+        StepSteeredEvent,
         UnknownEvent,
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
@@ -128,8 +130,10 @@ if TYPE_CHECKING:
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
     from .model.session import WorkflowChatInteraction, WorkflowSession
+    from .model.steering import StepReceipt
     from .model.step_io import StepFailure, StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
+    from .model.webhook import Webhook
     from .steps.condition import Condition
     from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
@@ -207,8 +211,10 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Webhook",
     "Callback",
     "MessageReceipt",
+    "StepReceipt",
     "RunSummary",
     "BulkReport",
     # events
@@ -232,6 +238,7 @@ __all__ = [
     "WorkflowAgentCompletedEvent",
     "SessionStateConflictEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepContentEvent",
     "StepProgressEvent",
     "StepRetryEvent",
@@ -281,6 +288,7 @@ __all__ = [
     "PlanChanged",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "RetryAfter",
     "NeverRetry",
@@ -326,8 +334,8 @@ _HOMES = {
             CallbackNotFound CancelRequested ConcurrentWrite EngineError ErrorHandlerFailed Fenced InputError MessageConflict
             MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
-            UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -339,7 +347,7 @@ _HOMES = {
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
-            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
+            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent StepSteeredEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompensatingEvent
             WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
@@ -360,6 +368,7 @@ _HOMES = {
         "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
+        "model.steering": "StepReceipt",
         "model.step_io": "StepFailure StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",
@@ -371,6 +380,7 @@ _HOMES = {
         "storage.base": "BaseDb",
         "storage.memory": "InMemoryDb",
         "verbs.registry": "Registry",
+        "model.webhook": "Webhook",
         "workflow": "Workflow",
     }.items()
     for name in names.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, overload
 
 from . import engine
@@ -22,6 +23,7 @@ from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
 from .model.run import WorkflowRunOutput
 from .model.step_io import Lookup
+from .model.webhook import Webhook
 from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
@@ -39,6 +41,7 @@ from .verbs.graph import GraphVerbs
 from .verbs.listing import ListVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
+from .verbs.steering import SteerVerbs
 
 __all__ = ["Workflow"]
 
@@ -46,7 +49,9 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(
+    ListVerbs, ContinueVerbs, SendVerbs, SteerVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs
+):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -71,6 +76,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         retention: How long a Runtime keeps what is stored.
         broker: Who runs what is called with ``background=True``: a Broker or its URL, such as "nats://127.0.0.1:4222":
             workers. None: this process, at once, unless the call names a queue, a delay or a priority.
+        webhooks: Where events of the runs are sent.
         num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
     Raises:
@@ -122,6 +128,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         buffer_size: int = 256,
         retention: Retention | None = None,
         broker: Broker | str | None = None,
+        webhooks: Sequence[Webhook] = (),
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
@@ -181,6 +188,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         self.broker: Broker | None = as_broker(broker)
         if self.broker is not None and self.db is None:
             raise BuildError(f"{where}broker= needs a database that its workers share; give the workflow a db, too")
+        self.webhooks: tuple[Webhook, ...] = engine.delivering.hooks_of(webhooks, where)[0]
         self.clock: engine.clock.Clock = clock or engine.clock.SystemClock()
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
@@ -210,6 +218,17 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         super().__setattr__(name, value)
         if not name.startswith("_") and getattr(self, "_definition", None) is not None:
             super().__setattr__("_definition", None)
+
+    def _hooks(self) -> dict[str, tuple[str, ...]] | None:
+        where = f"Workflow {self.name or self.id!r}: "
+        webhooks, hooks = engine.delivering.hooks_of(self.webhooks, where)
+        if webhooks and self.db is None:
+            raise BuildError(
+                f"{where}webhooks= needs a database, in which what is to be sent is stored; give it a db, too"
+            )
+        if webhooks and find_spec("httpx2") is None:
+            raise BuildError(f"{where}webhooks= needs an HTTP client: pip install 'workflow-runtime[client]'")
+        return hooks or None
 
     def _compile(self) -> engine.request.Definition:
         if self.db is not None:
@@ -276,6 +295,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             run_timeout=self.run_timeout,
             budget=self.budget,
             session_budget=self.session_budget,
+            hooks=self._hooks(),
             is_limited=self._is_limited(plan),
             history=history,
             num_history_runs=self.num_history_runs,

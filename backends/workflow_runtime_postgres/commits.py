@@ -10,7 +10,7 @@ import msgspec
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
-from workflow_runtime.storage.base import Batch, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
+from workflow_runtime.storage.base import Batch, DeliveryRow, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
 
 __all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
@@ -60,6 +60,18 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_requirements(batch.requirements),
         batch.messages_seen,
         list(row.tags) if row is not None and row.tags else None,
+        *_deliveries(batch.deliveries),
+    )
+
+
+def _deliveries(rows: Sequence[DeliveryRow]) -> tuple[Any, ...]:
+    if not rows:
+        return (None, None, None, None)
+    return (
+        [row.hook for row in rows],
+        [row.seq for row in rows],
+        [row.workflow_id for row in rows],
+        [row.created_at for row in rows],
     )
 
 

@@ -19,6 +19,7 @@ from workflow_runtime.storage.base import (
     Batch,
     Committed,
     DbReport,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseState,
@@ -369,6 +370,22 @@ class PostgresDb(BaseDb):
             return []
         found = await self._write(sql.TAKE_SIGNALS, owner, _ACTIVE)
         return sorted(map(signal_row, found), key=lambda row: row.number)
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        found = await self._fetch(sql.DELIVERIES_CLAIM, list(hooks), lease, limit)
+        return sorted((DeliveryRow(**dict(row.items())) for row in found), key=lambda row: (row.created_at, row.seq))
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        key = (row.hook, row.run_id, row.seq, row.attempts)
+        if error is None:
+            return await self._fetchrow(sql.DELIVERY_DONE, *key) is not None
+        return await self._fetchrow(sql.DELIVERY_FAILED, *key, error, delay) is not None
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        return [DeliveryRow(**dict(row.items())) for row in await self._fetch(sql.DELIVERIES, dead, limit)]
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        return len(await self._fetch(sql.DELIVERIES_RETRY, hook, run_id))
 
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         return await self._fetchrow(sql.LOCK_TAKE, name, owner, lease) is not None

@@ -90,6 +90,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
     p_messages_seen bigint, p_tags text[],
+    p_hooks text[], p_hook_seqs bigint[], p_hook_workflows text[], p_hook_created float8[],
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -293,6 +294,13 @@ BEGIN
                 WHEN old.answered_at IS NOT NULL AND excluded.answered_at IS NULL THEN old.data ELSE excluded.data
             END;
     END IF;
+    IF p_hooks IS NOT NULL THEN
+        INSERT INTO @.deliveries (hook, run_id, seq, workflow_id, created_at, attempts, due_at)
+            SELECT new.hook, p_subject, new.seq, new.workflow_id, new.created_at, 0, @.now_3()
+            FROM unnest(p_hooks, p_hook_seqs, p_hook_workflows, p_hook_created)
+                AS new (hook, seq, workflow_id, created_at)
+            ON CONFLICT DO NOTHING;
+    END IF;
     PERFORM @.tell_3(p_wakes);
 END
 $$;
@@ -397,7 +405,7 @@ BEGIN
     SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
     INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
         VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
-    IF awaited OR run_status <> p_paused THEN
+    IF awaited OR run_status <> p_paused OR p_topic = '!step' THEN
         INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
     END IF;
 END
@@ -592,6 +600,7 @@ BEGIN
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
     DELETE FROM @.messages WHERE run_id = ANY (p_runs);
+    DELETE FROM @.deliveries WHERE run_id = ANY (p_runs);
     DELETE FROM @.tags WHERE run_id = ANY (p_runs);
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;

@@ -237,6 +237,20 @@ CREATE TABLE @.messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 );
+-- Events that are to be sent to webhooks; without a due_at it is dead.
+CREATE TABLE @.deliveries (
+    hook text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    workflow_id text COLLATE "C" NOT NULL,
+    created_at float8 NOT NULL,
+    attempts int NOT NULL,
+    due_at float8,
+    error text,
+    PRIMARY KEY (run_id, hook, seq)
+) WITH (fillfactor = 70);
+CREATE INDEX deliveries_due ON @.deliveries (hook, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_by_time ON @.deliveries (created_at, hook, run_id, seq);
 -- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
 CREATE TABLE @.tags (
     tag text COLLATE "C" NOT NULL,

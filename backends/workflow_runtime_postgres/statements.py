@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(79)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(83)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -129,6 +129,29 @@ QUEUES = """
     ) AS live
     WHERE queued OR status = 'RUNNING' GROUP BY queue ORDER BY queue"""
 
+# -- deliveries --------------------------------------------------------------------------------------------------------
+
+DELIVERY_COLUMNS = "hook, run_id, seq, workflow_id, created_at, attempts, due_at, error"
+DELIVERIES_CLAIM = f"""
+    WITH due AS (
+        SELECT hook, run_id, seq FROM @.deliveries WHERE hook = ANY ($1) AND due_at IS NOT NULL AND due_at <= @.now_3()
+        ORDER BY due_at, hook, run_id, seq LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE @.deliveries AS found SET attempts = found.attempts + 1, due_at = @.now_3() + $2::float8
+    FROM due WHERE found.hook = due.hook AND found.run_id = due.run_id AND found.seq = due.seq
+    RETURNING {", ".join(f"found.{name}" for name in DELIVERY_COLUMNS.split(", "))}"""
+DELIVERY_DONE = """
+    DELETE FROM @.deliveries WHERE hook = $1 AND run_id = $2 AND seq = $3 AND attempts = $4 RETURNING true"""
+DELIVERY_FAILED = """
+    UPDATE @.deliveries SET error = $5, due_at = @.now_3() + $6::float8
+    WHERE hook = $1 AND run_id = $2 AND seq = $3 AND attempts = $4 RETURNING true"""
+DELIVERIES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM @.deliveries WHERE $1::boolean IS NULL OR (due_at IS NULL) = $1
+    ORDER BY created_at, hook, run_id, seq LIMIT $2"""
+DELIVERIES_RETRY = """
+    UPDATE @.deliveries SET attempts = 0, due_at = @.now_3()
+    WHERE due_at IS NULL AND ($1::text IS NULL OR hook = $1) AND ($2::text IS NULL OR run_id = $2) RETURNING true"""
+
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
 TABLES = (
@@ -138,6 +161,7 @@ TABLES = (
     "requirements",
     "signals",
     "messages",
+    "deliveries",
     "tags",
     "sessions",
     "session_values",
@@ -150,5 +174,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals", "messages", "tags")
+    for table in ("steps", "events", "requirements", "signals", "messages", "deliveries", "tags")
 )

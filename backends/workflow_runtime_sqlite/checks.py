@@ -21,6 +21,7 @@ _TABLES = (
     "workflow_requirements",
     "workflow_signals",
     "workflow_messages",
+    "workflow_deliveries",
     "workflow_tags",
 )
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"

@@ -29,6 +29,7 @@ from workflow_runtime.storage.base import (
     SignalRow,
 )
 
+from . import deliveries
 from . import statements as sql
 from .rows import (
     event_values,
@@ -98,6 +99,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         connection.executemany(sql.EVENT_PUT, [event_values(row) for row in batch.events])
     if batch.requirements:
         connection.executemany(sql.REQUIREMENT_PUT, [requirement_values(row) for row in batch.requirements])
+    if batch.deliveries:
+        deliveries.put(connection, batch.deliveries, now)
     if patch is None or verdict.session is None:
         return Committed(cancel_requested=verdict.cancel_requested)
     _put_session(connection, verdict.session, session)
@@ -242,7 +245,7 @@ def send(connection: sqlite3.Connection, row: MessageRow) -> Sent:
     assert run is not None
     number = _last_message(connection, row.run_id) + 1
     connection.execute(sql.MESSAGE_PUT, message_values(row, number))
-    if rules.signals_message(run.status, awaited):
+    if rules.signals_message(run.status, row.topic, awaited):
         connection.execute(sql.SIGNAL_PUT, (row.run_id, "message", b"{}", row.created_at))
     return Sent(number=number, created_at=row.created_at, awaited=awaited)
 

@@ -21,6 +21,7 @@ from workflow_runtime.storage.base import (
     Batch,
     Committed,
     DbReport,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseClock,
@@ -38,7 +39,7 @@ from workflow_runtime.storage.base import (
 )
 from workflow_runtime.storage.watch import Watch
 
-from . import checks, commits, queries
+from . import checks, commits, deliveries, queries
 from .connection import Settings
 from .location import locate
 from .other_processes import OtherProcesses
@@ -259,6 +260,20 @@ class SqliteDb(BaseDb):
         if not await self._read(queries.has_signals, owner):
             return []
         return await self._write(commits.take_signals, owner, self._clock.time())
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        if not await self._read(deliveries.has_due, hooks, self._clock.time()):
+            return []
+        return await self._write(deliveries.claim, hooks, self._clock.time(), lease, limit)
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        return await self._write(deliveries.settle, row, self._clock.time(), error, delay)
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        return await self._read_aside(deliveries.listed, dead, limit)
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        return await self._write(deliveries.retry, hook, run_id, self._clock.time())
 
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         return await self._write(commits.acquire, name, owner, self._clock.time(), lease)

@@ -240,6 +240,20 @@ CREATE TABLE workflow_messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 ) WITHOUT ROWID;
+-- Events that are to be sent to webhooks; without a due_at it is dead.
+CREATE TABLE workflow_deliveries (
+    hook TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    workflow_id TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at REAL,
+    error TEXT,
+    PRIMARY KEY (run_id, hook, seq)
+) WITHOUT ROWID;
+CREATE INDEX workflow_deliveries_due ON workflow_deliveries (hook, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX workflow_deliveries_by_time ON workflow_deliveries (created_at, hook, run_id, seq);
 -- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
 CREATE TABLE workflow_tags (
     tag TEXT NOT NULL,

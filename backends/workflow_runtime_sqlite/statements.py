@@ -77,6 +77,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_messages WHERE run_id = ?",
+    "DELETE FROM workflow_deliveries WHERE run_id = ?",
     "DELETE FROM workflow_tags WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
@@ -126,6 +127,25 @@ EVENTS = f"""
     ORDER BY seq LIMIT :limit"""
 EVENT_DELETE = "DELETE FROM workflow_events WHERE run_id = ? AND seq = ?"
 EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
+
+# -- deliveries --------------------------------------------------------------------------------------------------------
+
+DELIVERY_COLUMNS = "hook, run_id, seq, workflow_id, created_at, attempts, due_at, error"
+DELIVERY_PUT = f"INSERT OR IGNORE INTO workflow_deliveries ({DELIVERY_COLUMNS}) VALUES ({marks(8)})"
+DELIVERIES_DUE = f"""
+    SELECT {DELIVERY_COLUMNS} FROM workflow_deliveries
+    WHERE hook IN (SELECT value FROM json_each(?)) AND due_at IS NOT NULL AND due_at <= ?
+    ORDER BY due_at, hook, run_id, seq LIMIT ?"""
+DELIVERY_KEY = "hook = ? AND run_id = ? AND seq = ? AND attempts = ?"
+DELIVERY_CLAIM = f"UPDATE workflow_deliveries SET attempts = attempts + 1, due_at = ? WHERE {DELIVERY_KEY}"
+DELIVERY_DONE = f"DELETE FROM workflow_deliveries WHERE {DELIVERY_KEY}"
+DELIVERY_FAILED = f"UPDATE workflow_deliveries SET error = ?, due_at = ? WHERE {DELIVERY_KEY}"
+DELIVERIES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM workflow_deliveries WHERE ?1 IS NULL OR (due_at IS NULL) = ?1
+    ORDER BY created_at, hook, run_id, seq LIMIT ?2"""
+DELIVERIES_RETRY = """
+    UPDATE workflow_deliveries SET attempts = 0, due_at = ?3
+    WHERE due_at IS NULL AND (?1 IS NULL OR hook = ?1) AND (?2 IS NULL OR run_id = ?2)"""
 
 # -- requirements ------------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
+from pydantic import BaseModel
 from server.serving import Served
 
 from workflow_runtime import (
@@ -16,6 +17,7 @@ from workflow_runtime import (
     InMemoryDb,
     Parallel,
     Retry,
+    Router,
     RunContext,
     RunStatus,
     Runtime,
@@ -245,3 +247,64 @@ async def test_a_process_that_lets_its_runs_go_leaves_the_remote_one_to_the_next
             events = [event async for event in workflow.subscribe(pending.run_id)]
     assert events[-1].content == "far!"
     assert len(began) == 1
+
+
+class Seats(BaseModel):
+    row: int
+    side: Literal["left", "right"] = "left"
+    note: str | None = None
+
+
+def forms(tmp_path: Path) -> Workflow:
+    """A workflow that asks in the way that its input names."""
+
+    async def ask(run_context: RunContext) -> Any:
+        seats = await run_context.ask("Where?", Seats)
+        return seats.model_dump()
+
+    def show(step_input: StepInput) -> Any:
+        return (step_input.additional_data or {})["user_input"]
+
+    def name(step_input: StepInput) -> str:
+        return str(step_input.input)
+
+    def fast() -> str:
+        return "fast"
+
+    def slow() -> str:
+        return "slow"
+
+    fields = [
+        UserInputField(name="side", allowed_values=["left", "right"]),
+        UserInputField(name="row", field_type="int", value=7),
+        UserInputField(name="note", required=False),
+    ]
+    choices = [
+        Step("model", executor=ask),
+        Step("fields", executor=show, requires_user_input=True, user_input_schema=fields),
+        Router(name="route", choices=[fast, slow], requires_user_input=True),
+    ]
+    return Workflow(name="Forms", steps=[Router(selector=name, choices=choices)], db=database(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right", "content"),
+    [
+        ("model", {"row": 1, "side": "top"}, {"row": 1}, {"row": 1, "side": "left", "note": None}),
+        ("fields", {"side": "top"}, {"side": "right"}, {"side": "right", "row": 7}),
+        ("route", {"selected_choices": ["top"]}, {"selected_choices": ["slow"]}, "slow"),
+    ],
+)
+async def test_a_remote_form_is_checked_here_and_keeps_its_defaults(
+    served: Serve, tmp_path: Path, kind: str, wrong: Any, right: Any, content: Any
+) -> None:
+    remote = RemoteWorkflow(served(forms(tmp_path)).url, "forms")
+    workflow = Workflow(name="Local", steps=[remote], db=InMemoryDb())
+    paused = await workflow.arun(kind)
+    (asked,) = paused.active_step_requirements
+    (item,) = asked.executor_requirements or ()
+    with pytest.raises(ValueError, match="top"):
+        asked.answer({"executor_requirements": [{"id": item["id"], "user_input": wrong}]})
+    asked.answer({"executor_requirements": [{"id": item["id"], "user_input": right}]})
+    done = await workflow.acontinue_run(run_id=paused.run_id, step_requirements=[asked])
+    assert (done.status, done.content) == (RunStatus.completed, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,14 @@ from workflow_runtime import (
     Parallel,
     Retry,
     RunContext,
+    RunStatus,
     Step,
     StepInput,
     Steps,
     UnserializableError,
     Workflow,
 )
+from workflow_runtime.core.lifecycle import MOVING
 from workflow_runtime.testing import FakeClock
 
 # -- who and where -------------------------------------------------------------------------------------------------------
@@ -379,3 +382,24 @@ async def test_what_a_step_assigns_to_the_context_the_steps_after_it_find() -> N
     assert workflow.dependencies == {"a": 1}
     again = await Workflow(name="W", steps=[finds]).arun("x")
     assert again.content == [None, None, None, None]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", sorted(MOVING, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("way", ["emit", "yield"])
+async def test_a_step_cannot_say_how_its_run_goes(db: BaseDb, kind: type[Any], way: str) -> None:
+    async def emitting(run_context: RunContext) -> str:
+        run_context.emit(kind())
+        return "unreached"
+
+    async def yielding() -> AsyncIterator[Any]:
+        yield kind()
+
+    step = Step("says", executor=emitting if way == "emit" else yielding)
+    workflow = Workflow(steps=[step], db=db, store_events=True)
+    with pytest.raises(TypeError, match=f"a {kind.__name__} is published by the run itself"):
+        await workflow.arun("x", run_id="r")
+    stored = await workflow.aget_run_output("r")
+    assert stored is not None
+    assert stored.status is RunStatus.error
+    assert [event.event for event in stored.events or ()][-1] == "WorkflowError"

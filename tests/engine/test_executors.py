@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,6 +161,53 @@ async def test_an_agent_gets_what_it_can_take_and_no_more() -> None:
     assert call["run_context"].path == "2.all"
     assert [image.url for image in call["images"]] == ["https://x/i.png"]
     assert call["input"] == "heard x in s"
+
+
+def written_in_many_ways() -> dict[str, Any]:
+    """Methods that take the message by another name, position or not at all by name."""
+
+    async def input(self: Any, input: str, **more: Any) -> Any:
+        return input, sorted(more)[:1]
+
+    async def keywords(self: Any, message: str, **more: Any) -> Any:
+        return message, sorted(more)[:1]
+
+    async def behind_another(self: Any, session_id: str, message: str) -> Any:
+        return message, session_id
+
+    async def by_position(self: Any, message: str, /, session_id: str | None = None) -> Any:
+        return message, session_id
+
+    async def by_position_and_keywords(self: Any, message: str, /, **more: Any) -> Any:
+        return message, sorted(more)[:1]
+
+    async def anything(self: Any, *args: Any, **more: Any) -> Any:
+        return (args or more["input"]) and "hello", sorted(more)[:1]
+
+    async def positions(self: Any, *args: Any) -> Any:
+        return args[0], None
+
+    async def keyword_only(self: Any, *, prompt: str, temperature: float = 1.0) -> Any:
+        return prompt, temperature
+
+    return {name: found for name, found in locals().items() if callable(found)}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", written_in_many_ways())
+@pytest.mark.parametrize("sync", [False, True])
+async def test_the_message_reaches_an_agent_however_its_parameter_is_called(way: str, sync: bool) -> None:
+    method = written_in_many_ways()[way]
+
+    def run(*args: Any, **more: Any) -> Any:
+        return anyio.run(partial(method, *args, **more))
+
+    run.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # read by inspect
+    agent = type("Agent", (), {"run": run} if sync else {"arun": method})()
+    output = await Workflow(steps=[Step("a", agent=agent)], session_id="s").arun("hello")
+    shown = {"keywords": ["audio"], "by_position_and_keywords": ["audio"], "input": ["audio"], "anything": ["audio"]}
+    other = {"behind_another": "s", "by_position": "s", "keyword_only": 1.0}
+    assert output.content == ("hello", shown.get(way, other.get(way)))
 
 
 def test_an_agents_message_is_the_last_content_or_the_input(verb: Verb) -> None:

@@ -11,6 +11,7 @@ import pytest
 from workflow_runtime import (
     Condition,
     CustomEvent,
+    HumanReview,
     InMemoryDb,
     Loop,
     Map,
@@ -147,6 +148,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Retention(runs=-1), r"Retention: runs=-1 must not be negative \(None: for ever\)"),
     (lambda: Retention(deltas=timedelta(days=-1)), r"Retention: deltas=-86400\.0 must not be negative"),
     (lambda: Retention(max_payload=1.5), r"Retention: max_payload=1\.5 must be a whole number"),  # type: ignore[arg-type]  # that is the mistake
+    (lambda: HumanReview(timeout=-1), r"HumanReview: timeout=-1 must be more than 0 seconds"),
+    (lambda: HumanReview(timeout="5"), r"HumanReview: timeout='5' must be a number"),  # type: ignore[arg-type]  # that is the mistake
+    (lambda: HumanReview(max_retries=-1), r"HumanReview: max_retries=-1 must not be negative"),
+    (lambda: Condition(evaluator=5, steps=[work]), r"evaluator=5 must be a function, a bool or an expression"),  # type: ignore[arg-type]  # that is the mistake
     (lambda: Runtime(7), r"Runtime: 7 is no Workflow"),
     (lambda: Runtime([workflow()]), r"write Runtime\(\*workflows\)"),
     (lambda: Runtime(grace=-1), r"Runtime: grace=-1 must not be negative"),
@@ -220,6 +225,15 @@ def test_a_call_refuses_what_cannot_be_and_nothing_is_changed(
     assert [run.run_id for run in session.runs or ()] == [first.run_id]
 
 
+async def assigned(context: RunContext) -> None:
+    context.session_state = 7  # type: ignore[assignment]  # that is the mistake
+
+
+async def edited_inside(context: RunContext) -> None:
+    async with context.edit_state(), context.edit_state():
+        pass
+
+
 @pytest.mark.parametrize(
     ("use", "message"),
     [
@@ -229,6 +243,8 @@ def test_a_call_refuses_what_cannot_be_and_nothing_is_changed(
         (lambda context: context.once("key", 7), r"takes a text and a function"),
         (lambda context: context.ask("?", timeout=0), r"ask\(\): timeout=0 must be more than 0 seconds"),
         (lambda context: context.ask("?", on_timeout="aprove"), r"is not one of .*; did you mean 'approve'\?"),
+        (assigned, r"run_context: session_state must be a dict, got int"),
+        (edited_inside, r"edit_state\(\) inside the block of another edit_state\(\) .* would wait for itself"),
     ],
 )
 def test_a_step_that_asks_for_what_cannot_be_fails_with_the_fix(use: Any, message: str) -> None:

@@ -32,6 +32,10 @@ async def asks(run_context: RunContext) -> str:
     return f"answer {await run_context.ask('How many?', int, timeout=60, on_timeout=ASK_POLICY[0])}"
 
 
+async def asks_yes_or_no(run_context: RunContext) -> str:
+    return f"answer {await run_context.ask('Go on?', bool, timeout=60, on_timeout=ASK_POLICY[0])}"
+
+
 ASK_POLICY = ["cancel"]
 
 
@@ -45,9 +49,9 @@ def review(policy: str, **fields: Any) -> HumanReview:
 
 def step(kind: str, policy: str) -> Step:
     """A step with a question of this kind, whose deadline is 60 s after it was asked."""
-    if kind == "ask":
+    if kind in ("ask", "ask yes or no"):
         ASK_POLICY[0] = policy
-        return Step(name="gate", executor=asks, on_error="skip")
+        return Step(name="gate", executor=asks if kind == "ask" else asks_yes_or_no, on_error="skip")
     if kind == "error":
         return Step(name="gate", executor=fails, on_error="pause", human_review=review(policy))
     if kind == "tool":
@@ -68,12 +72,13 @@ def build(kind: str, policy: str, db: BaseDb, clock: FakeClock) -> Workflow:
     return Workflow(name="w", steps=[step(kind, policy), lambda: "after"], db=db, clock=clock, store_events=True)
 
 
-KINDS = ("confirmation", "output", "form with defaults", "form without", "error", "tool", "ask")
+KINDS = ("confirmation", "output", "form with defaults", "form without", "error", "tool", "ask", "ask yes or no")
 # What comes of it: the run's status; whether the step was skipped (None: there is no output of it).
 EXPECTED: dict[tuple[str, str], tuple[RunStatus, bool | None]] = {
     **{(kind, "cancel"): (RunStatus.cancelled, None) for kind in KINDS},
     **{(kind, "skip"): (RunStatus.completed, True) for kind in KINDS},
     **{(kind, "approve"): (RunStatus.completed, False) for kind in KINDS},
+    ("ask yes or no", "skip"): (RunStatus.completed, False),
     ("ask", "skip"): (RunStatus.completed, False),  # AnswerRejected in the step, which here is skipped by its policy
     ("form without", "approve"): (RunStatus.cancelled, None),  # nobody can approve what nobody filled in
     ("ask", "approve"): (RunStatus.cancelled, None),
@@ -88,6 +93,8 @@ def check(kind: str, policy: str, output: WorkflowRunOutput) -> None:
     else:
         assert output.content == "after"
         assert output.step_results[0].skipped is skipped
+        if (kind, policy) == ("ask yes or no", "approve"):
+            assert output.step_results[0].content == "answer True"
 
 
 def cases() -> list[tuple[str, str]]:
@@ -225,3 +232,16 @@ async def test_a_step_that_is_too_slow_after_the_answer_still_times_out() -> Non
     clock.advance(3600)
     with pytest.raises(TimeoutError):
         await workflow.acontinue_run(run_id=paused.run_id, step_requirements=[item])
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12, 1e18])
+async def test_a_deadline_beyond_the_calendar_is_none(db: BaseDb, timeout: float) -> None:
+    async def ask(run_context: RunContext) -> str:
+        return str(await run_context.ask("?", timeout=timeout))
+
+    async def receive(run_context: RunContext) -> str:
+        return str(await run_context.receive("topic", timeout=timeout))
+
+    guarded = Step("guarded", executor=lambda: "worked", requires_confirmation=True, hitl_timeout=timeout)
+    paused = await Workflow(name="w", steps=[Parallel(ask, receive, guarded)], db=db).arun("x")
+    assert [item.timeout_at for item in paused.active_step_requirements] == [None, None, None]

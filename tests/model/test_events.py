@@ -223,3 +223,8 @@ def test_json_of_an_event_may_be_indented() -> None:
         assert msgspec.json.decode(event.to_json(indent=2)) == msgspec.json.decode(event.to_json())
         assert event.to_json(indent=2).startswith("{\n  ")
         assert "ü" in event.to_json(separators=(",", ":"))
+
+
+def test_half_a_character_is_written_as_its_escape() -> None:
+    for event in (StepContentEvent(delta="a\ud800"), PageFound(url="a\ud800")):
+        assert "\\ud800" in event.to_json()

@@ -23,6 +23,7 @@ TABLES = (
     "deletions",
     "sessions",
     "messages",
+    "deliveries",
     "tags",
     "session_values",
     "locks",

@@ -31,6 +31,14 @@ class Colour(Enum):
     red = "r"
 
 
+class Plan(Enum):
+    monthly = Decimal("9.90")
+    since = date(2030, 1, 1)
+    seats = (Decimal(1), date(2030, 1, 1))
+    alias = Colour.red
+    custom = repr
+
+
 class Order(BaseModel):
     item: str
     due: date
@@ -53,6 +61,11 @@ VALUES: dict[str, Any] = {
     "decimal": Decimal("9.90"),
     "uuid": UUID(int=7),
     "enum": Colour.red,
+    "enum of a decimal": Plan.monthly,
+    "enum of a date": Plan.since,
+    "enum of a tuple": Plan.seats,
+    "enum of another enum": {"a": [Plan.alias]},
+    "enum of a function": Plan.custom,
     "set": {3},
     "tuple": (1, (2, 3)),
     "bytes": b"\x00\xff",

@@ -667,3 +667,22 @@ async def test_a_retry_whose_process_died_while_it_compensated_starts_over_in_th
     output = await workflow.aget_run_output("r")
     assert output is not None
     assert (output.error, output.not_undone) == ("no seats left", [])
+
+
+async def test_a_container_that_somebody_cancels_alone_is_compensated_at_once(db: BaseDb) -> None:
+    world, reached = World(), anyio.Event()
+
+    async def wait(step_input: StepInput) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    box = Steps(name="box", steps=[world.step("a"), wait])
+    workflow = Workflow(name="w", steps=[box, world.step("after")], db=db)
+    with anyio.fail_after(10):
+        run = await workflow.arun("x", background=True)
+        await reached.wait()
+        await workflow.acancel_step(str(run.run_id), "0.box")
+        async for event in workflow.subscribe(str(run.run_id)):
+            if event.event == "WorkflowCompleted":
+                break
+    assert world.log == ["do a", "undo a-7", "do after"]

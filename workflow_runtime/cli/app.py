@@ -32,6 +32,8 @@ db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 queue_app = typer.Typer(help="Look after queued runs.")
 app.add_typer(queue_app, name="queue")
+webhooks_app = typer.Typer(help="Look after deliveries to webhooks.", no_args_is_help=True)
+app.add_typer(webhooks_app, name="webhooks")
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -293,6 +295,34 @@ def queue_requeue(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None
     perform(lambda: partial(let_go_of_run, db, _console(), run_id, as_json=as_json), as_json=as_json)
 
 
+@webhooks_app.command("list")
+def webhooks_list(
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that failed too often.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what waits to be sent, and what failed too often."""
+    from .webhooks import list_deliveries
+
+    perform(lambda: partial(list_deliveries, db, _console(), dead=dead, limit=limit, as_json=as_json), as_json=as_json)
+
+
+@webhooks_app.command("retry")
+def webhooks_retry(
+    hook: Annotated[str | None, typer.Option("--webhook", help="Only those of this webhook, by its name.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Only those of this run.")] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let deliveries that failed too often be sent again."""
+    from .webhooks import retry_deliveries
+
+    perform(
+        lambda: partial(retry_deliveries, db, _console(), hook=hook, run_id=run_id, as_json=as_json), as_json=as_json
+    )
+
+
 @app.command()
 def mcp(
     targets: Annotated[
@@ -457,6 +487,39 @@ def cancel(
     from .people import cancel as work
 
     perform(lambda: partial(work, db, _console(), run_id, wait=wait, as_json=as_json), as_json=as_json)
+
+
+StepPath = Annotated[
+    str, typer.Argument(metavar="PATH", help="The step's path, as wfr show --json and events have it: 0.fetch/1.parse.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Text for the log and the step's output.")]
+
+
+@app.command()
+def cancel_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Cancel one step of a run, which continues without it."""
+    from .steering import steer as work
+
+    given = partial(work, action="cancel", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def skip_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Skip one step of a run: the next one gets its input."""
+    from .steering import steer as work
+
+    given = partial(work, action="skip", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def retry_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """End the attempt of one step of a run, and begin another one."""
+    from .steering import steer as work
+
+    given = partial(work, action="retry", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
 
 
 @app.command()

@@ -94,6 +94,8 @@ _BY_CODE: dict[str, type[WorkflowRuntimeError]] = {
     "run_not_paused": known.RunNotPaused,
     "already_answered": known.AlreadyAnswered,
     "run_ended": known.RunEnded,
+    "step_not_found": known.StepNotFound,
+    "step_not_running": known.StepNotRunning,
     "message_conflict": known.MessageConflict,
     "not_awaited": known.NotAwaited,
     "callback_not_found": known.CallbackNotFound,

@@ -187,11 +187,18 @@ def _question(asked: StepRequirement | ErrorRequirement) -> dict[str, Any]:
     item["message"] = asked.confirmation_message or asked.user_input_message or asked.output_review_message
     if asked.requires_route_selection:
         item["user_input_schema"] = [{"name": "selected_choices", "field_type": "list"}]
+        item["input_json_schema"] = {
+            "type": "object",
+            "properties": {"selected_choices": item["schema"]["properties"]["selected_choices"]},
+            "required": ["selected_choices"],
+            "additionalProperties": False,
+        }
     elif asked.requires_user_input:
-        item["user_input_schema"] = [
-            {"name": field.name, "field_type": field.field_type, "description": field.description}
-            for field in asked.user_input_schema or ()
-        ] or [{"name": "value", "field_type": "dict"}]
+        item["user_input_schema"] = [field.to_dict() for field in asked.user_input_schema or ()] or [
+            {"name": "value", "field_type": "dict"}
+        ]
+        if "$defs" not in item["schema"]:  # its references count from a root that is not here
+            item["input_json_schema"] = item["schema"]["properties"]["user_input"]
     return item
 
 

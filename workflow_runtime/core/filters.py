@@ -37,6 +37,7 @@ _ALWAYS = (
     ev.StepErrorEvent,
     ev.StepCompensatedEvent,
     ev.StepCompensationFailedEvent,
+    ev.StepSteeredEvent,
 )
 _EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}
 _UNFILTERED = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError", "WorkflowResumed"}

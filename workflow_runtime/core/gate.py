@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..model.answers import confirm_form
 from ..model.enums import OnReject
 from ..model.kinds import shape_of
 from ..model.requirements import ErrorRequirement, StepRequirement
@@ -117,7 +118,11 @@ def on_deadline(answer: StepRequirement | ErrorRequirement) -> StepRequirement |
         return _declined(answer, (OnReject.skip if answer.on_timeout == "skip" else OnReject.cancel).value)
     approved = copy.deepcopy(answer)
     try:
-        approved.answer({"confirmed": True, "user_input": {}} if answer.requires_user_input else {"confirmed": True})
+        if answer.requires_user_input:
+            confirm_form(approved)
+            approved.confirmed = True
+        else:
+            approved.answer({"confirmed": True})
     except ValueError:
         return _declined(answer, OnReject.cancel.value)
     approved.timed_out = True

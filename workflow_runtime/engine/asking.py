@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.plan import Node
 from ..model.enums import OnTimeout
-from ..model.errors import AnswerRejected, StepChanged
+from ..model.errors import AnswerRejected, InputError, StepChanged
 from ..model.fields import UserInputField, form_fields
 from ..model.requirements import StepRequirement
 from ..steps.signals import Rejected
@@ -70,7 +69,10 @@ def _question(
         fields: list[UserInputField] = [UserInputField(name="value", field_type=_SCALARS[schema or str])]
         described: dict[str, Any] | None = None
     else:
-        fields, described = form_fields(schema)
+        try:
+            fields, described = form_fields(schema)
+        except ValueError as error:
+            raise InputError(f"{path}: ask(): schema: {error}, or one of str, int, float, bool, list, dict") from None
     now = frame.now()
     return asking.question(
         node,
@@ -84,7 +86,7 @@ def _question(
         user_input_schema=fields,
         input_json_schema=described,
         input_model=model_name(schema),
-        timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
+        timeout_at=asking.deadline(now, timeout),
         on_timeout=OnTimeout(on_timeout).value,
         on_reject="skip",
     )
@@ -97,7 +99,8 @@ def _is_scalar(schema: Any) -> bool:
 def _typed(answer: StepRequirement, schema: Any) -> Any:
     values = answer.user_input or {}
     if _is_scalar(schema):
-        return values.get("value")
+        value = values.get("value")
+        return float(value) if schema is float and isinstance(value, int) else value
     if hasattr(schema, "model_validate"):
         return schema.model_validate(values)
     return dict(values)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from ..core.filters import Sieve
 from ..model import checks
+from ..model.errors import again
 from ..model.events import Event, StepContentEvent
 from .merging import LARGE, Text
 
@@ -32,6 +33,9 @@ class ReaderTooSlow(RuntimeError):
         super().__init__(
             f"this reader fell behind and was disconnected; subscribe again with after={self.last_event_id!r}"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (type(self), self.args), vars(self)
 
 
 class Buffer:

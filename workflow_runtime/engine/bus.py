@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from ..core.lifecycle import MOVING
 from ..model.events import CustomEvent, Event, WorkflowEvent
 from .buffer import Buffer
 
@@ -128,6 +129,11 @@ def stamp(event: Event, fields: dict[str, Any]) -> Event:
     """
     if is_foreign(event, fields["run_id"]):
         fields = _below(event, fields)
+    elif type(event) in MOVING:
+        raise TypeError(
+            f"a {type(event).__name__} is published by the run itself, when it begins, waits and ends; a step returns or"
+            " raises, and publishes a CustomEvent"
+        )
     if isinstance(event, CustomEvent):
         copy = CustomEvent.__new__(type(event))
         copy.__dict__.update(event.__dict__)

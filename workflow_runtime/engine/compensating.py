@@ -45,7 +45,7 @@ from .walk import walk_workflow
 if TYPE_CHECKING:
     from .execution import Execution
 
-__all__ = ["CompensationContext", "compensate", "compensated", "decided_outcome"]
+__all__ = ["CompensationContext", "compensate", "compensate_ordered", "compensated", "decided_outcome"]
 
 
 logger = logging.getLogger("workflow_runtime")
@@ -193,6 +193,21 @@ def decided_outcome(run: Execution) -> Any:
         for step in about["failed"]
     ] or None
     return recalled_error(about)
+
+
+async def compensate_ordered(run: Execution, frame: Frame) -> None:
+    """Go on where a process died that compensated a step which somebody had ended alone: nobody walks into that step."""
+    undo = run.undo
+    if undo is None:
+        return
+    ordered = [
+        record.path.removesuffix(GIVEN_UP)
+        for record in run.journal.records.values()
+        if record.path.endswith(GIVEN_UP) and record.path != GIVEN_UP and record.value.get("then") == "ordered"
+    ]
+    due = undo.due(ordered) if ordered else []
+    if due:
+        await compensate(frame, due)
 
 
 def _recall_results(run: Execution) -> None:

@@ -26,6 +26,7 @@ from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..model.text import with_article
 from ..steps.build import build_step
+from ..steps.container import Child
 from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
@@ -156,6 +157,7 @@ class RunContext:
     @session_state.setter
     def session_state(self, value: dict[str, Any] | None) -> None:
         state = self._frame.state
+        checks.mapping(value, "session_state", "run_context: ", error=InputError)
         if value is not state:
             state.clear()
             state.update(value or {})
@@ -386,6 +388,7 @@ class RunContext:
         Raises:
             AnswerRejected: The person said no, or nobody answered within ``timeout`` seconds and ``on_timeout`` is "skip".
             StepChanged: The step, entered again, asks something else than it did the first time.
+            InputError: ``schema`` is none of these, or a model without fields.
             EngineError: It is called in a condition, selector, end condition or ``over`` of a container.
         """
         checks.seconds(timeout, "timeout", "ask(): ", error=InputError)
@@ -515,7 +518,7 @@ class RunContext:
         where = frame if not frame.working_steps else frame.apart()
         frame.working_steps += 1
         try:
-            output = await node.execute(where, flow)
+            output = await Child(node, where, flow).steered()
         except Suspended:
             await parts.hold()
             raise

@@ -15,7 +15,7 @@ import anyio
 from ..core.journal import Record
 from ..core.state import Frozen, changes, copied, freeze, patched, replace, thaw
 from ..model import events as ev
-from ..model.errors import StepChanged
+from ..model.errors import InputError, StepChanged
 from .clock import new_id
 from .commit_turn import release_lock
 from .loops import loop_key
@@ -41,7 +41,13 @@ async def edit(frame: Frame, path: str | None) -> AsyncIterator[dict[str, Any]]:
         return
     run = frame.run
     db = run.definition.db
-    async with _lock_of(run):
+    lock = _lock_of(run)
+    if (holder := lock.statistics().owner) is not None and holder == anyio.get_current_task():
+        raise InputError(
+            f"edit_state() inside the block of another edit_state() of session {run.request.session_id!r} would wait for"
+            " itself; leave that one first, or change both in one block"
+        )
+    async with lock:
         if db is None:
             unstored = frame.freeze()
             state = {key: thaw(value) for key, value in unstored.items()}

@@ -12,7 +12,7 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .compensating import compensated, decided_outcome
+from .compensating import compensate_ordered, compensated, decided_outcome
 from .ending import CUT_OFF, Cancelled, Done, EndRefused, close_unsaved, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
@@ -44,6 +44,8 @@ async def execute_run(run: Execution) -> None:
                 frame = await _opened(run)
                 outcome = decided_outcome(run) if run.undo is not None else None
                 if outcome is None:
+                    if run.undo is not None:
+                        await compensate_ordered(run, frame)
                     limit = run.definition.run_timeout
                     outcome = await (_passes(run, frame) if limit is None else _limited(run, frame, limit))
             except Rejected as rejected:
@@ -138,6 +140,7 @@ async def _passes(run: Execution, frame: Frame) -> Any:
     over its journal, for answers that the walk before could not use."""
     while True:
         run.tried = frozenset(run.pauses.fresh) if run.has_questions else frozenset()
+        run.steering.begin_walk()
         try:
             if not run.definition.plan.hosted:
                 return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
@@ -145,7 +148,8 @@ async def _passes(run: Execution, frame: Frame) -> Any:
                 return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
         except Suspended:
             await anyio.lowlevel.checkpoint_if_cancelled()
-            if not run.pauses.fresh or run.tried == run.pauses.fresh.keys():
+            nothing_new = not run.pauses.fresh or run.tried == run.pauses.fresh.keys()
+            if nothing_new and not run.steering.has_untried:
                 over, cut_off = await pause_walk(run)
                 if over:
                     return _Over(cut_off)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from base64 import urlsafe_b64encode
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +17,7 @@ from ..model import checks
 from ..model.callback import Callback
 from ..model.errors import InputError, MessageRefused, MessageTimeout, StepChanged
 from ..model.requirements import StepRequirement
-from ..storage.base import MessageRow
+from ..storage.base import ORDERS, MessageRow
 from . import pauses as asking
 from .inbox import RECEIVED, value_of
 
@@ -38,6 +37,10 @@ def checked_topic(topic: Any, where: str) -> str:
     if not isinstance(topic, str) or not topic:
         raise InputError(f"{where}topic={topic!r} must be a text that is not empty, such as 'payment'")
     checks.identifier(topic, "topic", where, most=MOST_TOPIC, error=InputError)
+    if topic == ORDERS:
+        raise InputError(
+            f"{where}the topic {topic!r} is for cancel_step(), skip_step() and retry_step(); choose another"
+        )
     return topic
 
 
@@ -128,7 +131,7 @@ async def _receipt(
             requires_user_input=True,
             user_input_message=f"Waits for a message on {topic!r}",
             input_json_schema=described,
-            timeout_at=datetime.fromtimestamp(now + timeout, UTC) if timeout is not None else None,
+            timeout_at=asking.deadline(now, timeout),
             on_timeout="skip",
             on_reject="skip",
         )

@@ -31,7 +31,7 @@ from ..model.errors import (
 )
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
-from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from ..storage.base import BaseDb, Batch, DeliveryRow, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
 from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
@@ -137,6 +137,7 @@ class Recorder:
         self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
+        self._hooks = run.definition.hooks or {}
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = Mutex()
@@ -152,7 +153,8 @@ class Recorder:
 
     def accept(self, event: Event) -> None:
         """Take an event into the log; adjacent text of one step becomes one row."""
-        if not self.keeps_log or (self._sieve is not None and not self._sieve(event)):
+        kept = self.keeps_log and (self._sieve is None or self._sieve(event))
+        if not kept and event.event not in self._hooks:  # what a webhook gets is stored, whatever else is not
             return
         if isinstance(event, StepContentEvent) and isinstance(event.delta, str):
             text = self._text
@@ -372,7 +374,8 @@ class Recorder:
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
                     waits_for=waits_for,
-                    messages_seen=run.people.messages_seen if waits_for else None,
+                    messages_seen=run.people.messages_taken if waits_for else None,
+                    deliveries=self._deliveries(self._events[:events]) if self._hooks else (),
                 )
                 if batch.is_empty:
                     return
@@ -405,6 +408,18 @@ class Recorder:
                 self._stored, self._sealed, self._deaths = current, status is not None, deaths
                 self._is_committed(batch, events)
                 return
+
+    def _deliveries(self, events: Sequence[EventRow]) -> list[DeliveryRow]:
+        """What webhooks get of these events. Of nested workflows, these are the events of their steps, not of their runs."""
+        definition = self.run.definition
+        return [
+            DeliveryRow(
+                hook=hook, run_id=row.run_id, seq=row.seq, workflow_id=definition.id, created_at=definition.clock.time()
+            )
+            for row in events
+            if row.kind in self._hooks and not (row.path and row.kind.startswith("Workflow"))
+            for hook in self._hooks[row.kind]
+        ]
 
     def _is_committed(self, batch: Batch, events: int) -> None:
         """What the batch holds, with that many of the collected events, is stored."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -59,6 +59,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     run_timeout: float | None = None
     budget: Budget | None = None
     session_budget: Budget | None = None
+    hooks: Mapping[str, tuple[str, ...]] | None = None  # by name of event, the webhooks that get it
     is_limited: bool = False  # whether any step is in a budget
     history: bool = False  # what steps do that do not say whether they want the history
     num_history_runs: int | None = None  # likewise how much of it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from ..model.errors import BuildError, PlanChanged, RunNotFound, SessionBusy, St
 from ..model.retention import Retention
 from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
+from .delivering import Delivering
 from .execution import Execution
 from .handed_over import continues_here
 from .host import live_runs
@@ -127,6 +129,9 @@ class Runtime:
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None
         self._runs: RunGroup | None = None
+        self._webhooks: Delivering | None = None
+        self._delivered: anyio.Event | None = None
+        self._delivering: anyio.CancelScope | None = None
 
     async def __aenter__(self) -> Self:
         self.report = RuntimeReport()
@@ -148,6 +153,10 @@ class Runtime:
             self.workflows, self._definition, self.queues, self.concurrency, self.report, self._go_on_with_ready
         )
         await self._queue_work.start()
+        delivering = Delivering(self.workflows, self.interval)
+        if delivering.has_work:
+            self._webhooks, self._delivered = delivering, anyio.Event()
+            spawn(partial(self._deliver, delivering), "workflow_runtime webhooks")
         return self
 
     async def __aexit__(
@@ -163,6 +172,13 @@ class Runtime:
             await self._stopped.wait()
             await self._drain(mine)
             await self._leave()
+            if self._delivered is not None and self._webhooks is not None:
+                self._webhooks.stop()
+                with anyio.move_on_after(self.grace):
+                    await self._delivered.wait()
+                if self._delivering is not None:
+                    self._delivering.cancel()
+                await self._delivered.wait()
             if self._queue_work is not None:
                 await self._queue_work.close()
         if self._release is not None:
@@ -183,6 +199,15 @@ class Runtime:
                 yield {"runtime": self}
 
         return span()
+
+    async def _deliver(self, delivering: Delivering) -> None:
+        """Send events to webhooks. What is not sent when the Runtime is left, is sent by the next one."""
+        assert self._delivered is not None
+        try:
+            with anyio.CancelScope() as self._delivering:
+                await delivering.serve()
+        finally:
+            self._delivered.set()
 
     def _stalled(self, stall: Stall) -> None:
         self.report.stalls = [*self.report.stalls[-99:], stall]

@@ -6,7 +6,7 @@ The protocol is in ``workflow_runtime.executors``. A synchronous method is calle
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -72,8 +72,9 @@ class ObjectAdapter(Adapter):
         return _read_in_thread(verb, arguments)
 
 
-async def _read(verb: Callable[..., Any], arguments: dict[str, Any]) -> AsyncIterator[Any]:
-    async with aclosing(read(verb(**arguments))) as items:
+async def _read(verb: Callable[..., Any], arguments: _Arguments) -> AsyncIterator[Any]:
+    first, others = arguments
+    async with aclosing(read(verb(*first, **others))) as items:
         async for item in items:
             yield item
 
@@ -93,8 +94,9 @@ async def read(found: Any) -> AsyncGenerator[Any, None]:
             await found.aclose()
 
 
-def _read_in_thread(verb: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[Any]:
-    found = verb(**arguments)
+def _read_in_thread(verb: Callable[..., Any], arguments: _Arguments) -> Iterator[Any]:
+    first, others = arguments
+    found = verb(*first, **others)
     if not (inspect.isgenerator(found) or (hasattr(found, "__next__") and hasattr(found, "__iter__"))):
         yield _item(found, last=True)
         return
@@ -171,21 +173,44 @@ def _arguments(call: Call) -> dict[str, Any]:
     }
 
 
-def _taken(given: dict[str, Any], verb: Callable[..., Any], where: str, *, needs_input: bool) -> dict[str, Any]:
-    """Of all that can be given, what the method's signature takes."""
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_Arguments = tuple[list[Any], dict[str, Any]]
+
+
+def _taken(given: dict[str, Any], verb: Callable[..., Any], where: str, *, needs_input: bool) -> _Arguments:
+    """Of all that can be given, what the method's signature takes. The input is its ``input``, or else the first parameter
+    that is none of the others."""
     parameters = inspect.signature(verb).parameters
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return given
-    if needs_input and "input" not in parameters:
-        positional = [
-            parameter.name
-            for parameter in parameters.values()
-            if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        ]
-        if not positional:
+    kinds = [parameter.kind for parameter in parameters.values()]
+    named = {name for name, parameter in parameters.items() if parameter.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    first: list[Any] = []
+    if needs_input and "input" not in named:
+        place = _input_of(parameters, given)
+        if place is not None and place.kind is not inspect.Parameter.POSITIONAL_ONLY:
+            given[place.name] = given.pop("input")
+        elif place is not None or inspect.Parameter.VAR_POSITIONAL in kinds:
+            first = [given.pop("input")]
+        elif inspect.Parameter.VAR_KEYWORD not in kinds:
             raise TypeError(f"{where} takes no input; see workflow_runtime.executors")
-        given[positional[0]] = given.pop("input")
-    return {key: value for key, value in given.items() if key in parameters}
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return first, given
+    return first, {key: value for key, value in given.items() if key in named}
+
+
+def _input_of(parameters: Mapping[str, inspect.Parameter], given: dict[str, Any]) -> inspect.Parameter | None:
+    """The parameter that the input goes to, in a method that has none of this name."""
+    places = [parameter for parameter in parameters.values() if parameter.kind in _BY_POSITION]
+    if places and places[0].kind is inspect.Parameter.POSITIONAL_ONLY:
+        return places[0]
+    others = [parameter for parameter in places if parameter.name not in given]
+    wanted = [
+        parameter
+        for name, parameter in parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.default is parameter.empty
+        and name not in given
+    ]
+    return next(iter([*others, *wanted, *places]), None)
 
 
 # -- pauses ----------------------------------------------------------------------------------------------------------

@@ -313,12 +313,22 @@ def _told(item: dict[str, Any], name: str, key: str) -> list[dict[str, Any]]:
 
 def _tool_form(item: dict[str, Any]) -> dict[str, Any]:
     """The fields that a tool asks for, as far as they are described."""
+    described = item.get("input_json_schema")
+    if isinstance(described, dict):
+        return described
     named = _told(item, "user_input_schema", "name")
     if not named:
         return _SOMETHING
     return fields_schema(
         [
-            UserInputField(part["name"], str(part.get("field_type", "")), part.get("description"), part.get("value"))
+            UserInputField(
+                part["name"],
+                str(part.get("field_type", "")),
+                part.get("description"),
+                part.get("value"),
+                part.get("required") is not False,
+                part.get("allowed_values"),
+            )
             for part in named
         ]
     )

@@ -36,6 +36,7 @@ __all__ = [
     "SessionOwnerError",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "StorageError",
     "Unanswered",
@@ -47,7 +48,17 @@ __all__ = [
 
 
 class WorkflowRuntimeError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package. Each can be pickled and copied, subclasses of the user's own included."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (type(self), self.args), vars(self)  # what __init__ takes is not what it gives its base class
+
+
+def again(kind: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """An exception with these ``args``, without its ``__init__``."""
+    made = kind.__new__(kind, *args)
+    made.args = args
+    return made
 
 
 class BuildError(WorkflowRuntimeError, ValueError):
@@ -70,7 +81,8 @@ class RunNotFound(WorkflowRuntimeError, ValueError, KeyError):
 
 
 class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
-    """A step looks up the output of a step that does not exist, or of one of several with that name."""
+    """A step looks up the output of a step that does not exist, or of one of several with that name; or the workflow has no
+    step at the path that is to be cancelled, skipped or retried."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -82,6 +94,15 @@ class RunNotPaused(WorkflowRuntimeError, ValueError):
 
 class RunEnded(RunNotPaused):
     """A message was sent to a run that has ended. It was not stored."""
+
+
+class StepNotRunning(WorkflowRuntimeError, ValueError):
+    """A step was to be cancelled, skipped or retried that neither runs nor waits now. Nothing was changed. ``path`` is the
+    step."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class NotAwaited(WorkflowRuntimeError, ValueError):

@@ -50,6 +50,7 @@ __all__ = [
     "StepProgressEvent",
     "StepRetryEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepsExecutionCompletedEvent",
     "StepsExecutionStartedEvent",
     "UnknownEvent",
@@ -128,7 +129,10 @@ class WorkflowEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 def _json(data: dict[str, Any], separators: tuple[str, str] | None, indent: int | None) -> str:
     if separators is None and indent is None:
-        return msgspec.json.encode(data).decode()
+        try:
+            return msgspec.json.encode(data).decode()
+        except UnicodeEncodeError:  # half of a character pair
+            return json.dumps(data)
     return json.dumps(data, ensure_ascii=False, separators=separators, indent=indent)
 
 
@@ -370,6 +374,16 @@ class StepQuestionWithdrawnEvent(
     """The question needs no answer any more, because its branch was abandoned."""
 
     requirement_id: str | None = None
+
+
+class StepSteeredEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepSteered"):
+    """Somebody cancelled, skipped or retried this step alone (``action``). A cancelled or skipped step has ended, and its
+    completion follows if it had started; of a retried one ``StepRetry`` follows. ``order_id`` is the ``message_id`` of the
+    receipt."""
+
+    action: str = ""
+    reason: str | None = None
+    order_id: str | None = None
 
 
 class StepOutputReviewEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepOutputReview"):

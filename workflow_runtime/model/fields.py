@@ -95,27 +95,41 @@ def form_fields(schema: Any) -> tuple[list[UserInputField], dict[str, Any] | Non
     """A user-input schema (fields, dicts or a pydantic model) as fields, and the model's JSON Schema if it was one.
 
     Raises:
-        ValueError: An item is not a field: it has no name, or a part of the wrong type.
+        ValueError: It is neither, or has no fields. An item is not a field: it has no name, or a part of the wrong type.
     """
     if schema is None:
         return [], None
     if hasattr(schema, "model_json_schema"):
         described: dict[str, Any] = schema.model_json_schema()
-        return _model_fields(described), described
-    try:
-        fields = [
-            item if isinstance(item, UserInputField) else msgspec.convert(item, UserInputField) for item in schema
-        ]
-    except msgspec.ValidationError as error:
-        raise ValueError(f"user_input_schema: {error}") from None
+        whole = _meant(described, described)
+        if whole.get("type", "object") != "object":
+            raise ValueError(f"{schema.__name__} is one {whole['type']} and has no fields; make it a field of a model")
+        return _model_fields(whole, described), described
+    if isinstance(schema, (str, bytes)) or not isinstance(schema, Sequence):
+        raise ValueError(f"{schema!r} must be a pydantic model or a list of UserInputField")
+    fields = [_field(item, schema) for item in schema]
+    names = [field.name for field in fields]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two fields have one name: {', '.join(names)}")
     return [msgspec.structs.replace(field) for field in fields], None
 
 
-def _model_fields(schema: dict[str, Any]) -> list[UserInputField]:
+def _field(item: Any, schema: Any) -> UserInputField:
+    if isinstance(item, UserInputField):
+        return item
+    if not isinstance(item, Mapping):
+        raise ValueError(f"{item!r} in {schema!r} must be a UserInputField")
+    try:
+        return msgspec.convert(item, UserInputField)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{item!r} is no UserInputField: {error}") from None
+
+
+def _model_fields(schema: dict[str, Any], root: dict[str, Any]) -> list[UserInputField]:
     required = set(schema.get("required", ()))
     fields = []
     for name, part in schema.get("properties", {}).items():
-        meant = _meant(part, schema)
+        meant = _meant(part, root)
         fields.append(
             UserInputField(
                 name=name,

@@ -9,12 +9,14 @@ import msgspec
 
 from . import checks
 from .enums import OnError, OnReject, OnTimeout
+from .errors import BuildError
 from .keywords import Suggesting
 from .step_io import StepOutput
 
 __all__ = ["HumanReview", "pause"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_WHERE = "HumanReview: "
 
 
 class HumanReview(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
@@ -36,12 +38,14 @@ class HumanReview(msgspec.Struct, metaclass=Suggesting, omit_defaults=True):
     on_timeout: str = OnTimeout.cancel.value
 
     def __post_init__(self) -> None:
-        self.on_reject = checks.one_of(self.on_reject, "on_reject", OnReject, error=ValueError)
-        self.on_timeout = checks.one_of(self.on_timeout, "on_timeout", OnTimeout, error=ValueError)
+        self.on_reject = checks.one_of(self.on_reject, "on_reject", OnReject)
+        self.on_timeout = checks.one_of(self.on_timeout, "on_timeout", OnTimeout)
         if self.on_error is not None:
-            self.on_error = checks.one_of(self.on_error, "on_error", OnError, error=ValueError)
+            self.on_error = checks.one_of(self.on_error, "on_error", OnError)
+        checks.seconds(self.timeout, "timeout", _WHERE)
+        checks.number(self.max_retries, "max_retries", _WHERE, least=0, whole=True)
         if self.requires_output_review and self.requires_iteration_review:
-            raise ValueError(
+            raise BuildError(
                 "requires_output_review and requires_iteration_review cannot be used together: "
                 "a loop reviews its iterations, a step its output"
             )

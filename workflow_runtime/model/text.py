@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _DEEPEST = 200
+_FINISHED = (str, int, bool, float, type(None))
 
 
 def is_model(value: Any) -> bool:
@@ -39,7 +40,11 @@ def builtins(value: Any) -> Any:
     Raises:
         TypeError, ValueError, RecursionError: It has no JSON form: a key that is not text, a value that contains itself.
     """
-    return msgspec.to_builtins(value, enc_hook=_hook, str_keys=True)
+    found = msgspec.to_builtins(value, enc_hook=_hook, str_keys=True)
+    if type(found) in _FINISHED:
+        return found
+    # Once more: msgspec leaves the value of an enum's member as it is.
+    return msgspec.to_builtins(found, enc_hook=_hook, str_keys=True)
 
 
 def _hook(value: Any) -> Any:

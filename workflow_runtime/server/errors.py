@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import (
     AlreadyAnswered,
     BuildError,
@@ -18,6 +20,8 @@ from .. import (
     SessionBusy,
     SessionNotFound,
     SessionOwnerError,
+    StepNotFound,
+    StepNotRunning,
     StorageError,
     UnreadableError,
     UnserializableError,
@@ -35,6 +39,9 @@ class Refused(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.status, self.code, self.message)
+
     def to_dict(self) -> dict[str, str]:
         return {"detail": self.message, "code": self.code}
 
@@ -46,6 +53,8 @@ _KNOWN: tuple[tuple[type[Exception], int, str, str | None], ...] = (
     (SessionOwnerError, 404, "session_not_found", "no such session"),
     (AlreadyAnswered, 409, "already_answered", "it was answered before; the first answer stands"),
     (RunEnded, 409, "run_ended", "the run has ended and takes no more messages"),
+    (StepNotFound, 404, "step_not_found", "the workflow has no such step"),
+    (StepNotRunning, 409, "step_not_running", "the step neither runs nor waits now; nothing was changed"),
     (MessageConflict, 409, "message_conflict", "another message with this id was sent before; it stands"),
     (NotAwaited, 409, "not_awaited", "no step of the run waits for this topic now; nothing was stored"),
     (CallbackNotFound, 404, "callback_not_found", "no run has made this callback"),

@@ -14,7 +14,7 @@ from ..core.plan import Node
 from ..model import checks
 from ..model import events as ev
 from ..model.budget import Budget
-from ..model.errors import StorageError
+from ..model.errors import BuildError, StorageError
 from ..model.review import HumanReview
 from ..model.step_io import StepFailure, StepOutput
 from ..model.text import error_name, error_text
@@ -56,6 +56,8 @@ class Condition:
         self.description = checks.text(description, "description", f"Condition {name!r}: ")
         self.steps = _list(steps)
         self.else_steps = _list(else_steps)
+        if not (callable(evaluator) or isinstance(evaluator, (bool, str))):
+            raise BuildError(f"Condition {name!r}: evaluator={evaluator!r} must be a function, a bool or an expression")
         self.evaluator = evaluator
         self.timeout = checks.seconds(timeout, "timeout", f"Condition {name!r}: ")
         self.budget = checks.budget(budget, f"Condition {name!r}: ")

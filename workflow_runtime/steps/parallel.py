@@ -18,7 +18,7 @@ from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, with_article
-from .container import ContainerNode
+from .container import Child, ContainerNode
 from .frame import Frame
 from .step import allow_guards
 
@@ -175,23 +175,8 @@ class ParallelNode(ContainerNode):
     def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
         if frame.replaying and _is_lost(frame, frame.prefix + child.segment):
             return _nothing
-        if type(self).stand_in is ContainerNode.stand_in:
-            return partial(child.execute, frame, flow.fork())
-
-        async def run() -> StepOutput:
-            started = frame.now()
-            try:
-                return await child.execute(frame, flow.fork())
-            except Exception as error:
-                instead = self.stand_in(child, error)
-                if instead is None:
-                    raise
-                await frame.give_up((frame.prefix + child.segment,), {"then": "stand_in"})
-                # Recorded, so that a sibling's pause does not run this branch again.
-                frame.leave(child, frame.prefix + child.segment, instead, started)
-                return instead
-
-        return run
+        stands_in = type(self).stand_in is not ContainerNode.stand_in
+        return Child(child, frame, flow.fork(), partial(self.stand_in, child) if stands_in else None)
 
 
 def _is_lost(frame: Frame, path: str) -> bool:
@@ -240,8 +225,8 @@ class MapNode(ContainerNode):
         inner = [frame.below(f"{path}#{i}", path) for i in range(len(items))]
         found = await frame.branches(
             {
-                inner[i].prefix + step.segment: partial(
-                    step.execute, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
+                inner[i].prefix + step.segment: Child(
+                    step, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
                 )
                 for i, item in enumerate(items)
             },

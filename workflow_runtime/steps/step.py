@@ -19,6 +19,7 @@ from ..model.budget import Budget
 from ..model.compensation import Compensation
 from ..model.enums import OnError
 from ..model.errors import BuildError, ErrorHandlerFailed, StepTimeoutError, StorageError
+from ..model.fields import form_fields
 from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
@@ -241,6 +242,10 @@ def allow_guards(review: HumanReview, kind: str, name: str | None, allowed: tupl
         if flag not in allowed:
             supported = ", ".join(allowed) or "none"
             raise BuildError(f"{flag} is not supported on {kind} ({name!r}). Supported: {supported}.")
+    try:
+        form_fields(review.user_input_schema)
+    except ValueError as error:
+        raise BuildError(f"{kind} {name!r}: user_input_schema: {error}") from None
 
 
 def default_name(kind: str, active: Any) -> str:

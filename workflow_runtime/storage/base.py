@@ -25,6 +25,7 @@ each checked by ``workflow_runtime.testing.DbContract``:
     given. All other times are those of the caller, and are only stored and compared with each other.
 12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
     are stored: a reader that has read up to a number finds all later ones after it.
+13. The deliveries of a batch are stored with its events or not at all, and are deleted with their run.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ from ..model.enums import RunStatus
 
 __all__ = [
     "CONTRACT",
+    "ORDERS",
     "BaseDb",
     "Batch",
     "Committed",
     "DbReport",
+    "DeliveryRow",
     "EventRow",
     "Fence",
     "LeaseClock",
@@ -189,6 +192,10 @@ class SignalRow(msgspec.Struct, kw_only=True):
     number: int = 0
 
 
+ORDERS = "!step"
+"""The topic of the messages that are orders to a step of the run (``Workflow.cancel_step``). No step receives from it; a
+paused run gets a signal of each."""
+
 RECEIVES = "receive:"
 """The beginning of the ``kind`` of a requirement that waits for a message; the topic follows."""
 
@@ -218,6 +225,23 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     repeated: bool = False
     awaited: bool = False
+
+
+class DeliveryRow(msgspec.Struct, kw_only=True):
+    """An event of a run that is to be sent to a webhook. Key (hook, run_id, seq).
+
+    ``attempts`` counts the claims. ``due_at`` is when it may be claimed, None when it is dead: it failed too often.
+    ``error`` is the reason of the last failure. The database sets ``due_at`` of a new one to its own now.
+    """
+
+    hook: str
+    run_id: str
+    seq: int
+    workflow_id: str
+    created_at: float
+    attempts: int = 0
+    due_at: float | None = None
+    error: str | None = None
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -271,7 +295,7 @@ class Batch(msgspec.Struct, kw_only=True):
     otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of the
     questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
     ``messages_seen``: the number of the last message that the run has seen (None: it waits for none); if there is a later
-    one, likewise."""
+    one, likewise. ``deliveries`` are stored with ``events``; one that is stored already stays as it is."""
 
     fence: Fence | None = None
     run: RunRow | None = None
@@ -283,6 +307,7 @@ class Batch(msgspec.Struct, kw_only=True):
     session: SessionPatch | None = None
     waits_for: frozenset[str] = frozenset()
     messages_seen: int | None = None
+    deliveries: Sequence[DeliveryRow] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -406,7 +431,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def send(self, row: MessageRow) -> Sent:
         """Store a message for a run that has not ended, and a signal "message" for the run, unless it is PAUSED and no open
-        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message whose id is stored
+        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message on ``ORDERS`` always
+        leaves its signal. A message whose id is stored
         with the same topic and data is stored no second time, also where the run has ended since.
 
         Raises:
@@ -416,6 +442,28 @@ class BaseDb(ABC):
             CallbackExpired: ``created_at`` is later than ``expires_at``.
             NotAwaited: ``only_if_awaited``, and no open requirement waits for the topic.
         """
+
+    # -- webhooks ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        """Deliveries to these hooks that are due by the database's now, those due first, each given to one caller: its
+        ``attempts`` grows by one, and it is due again after ``lease`` seconds, unless it is settled."""
+
+    @abstractmethod
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        """The end of the attempt that ``row`` was claimed for. Without ``error`` it was delivered, and is deleted. With
+        ``error`` it is due again after ``delay`` seconds; None: it is dead. False, and nothing changes, if it was claimed
+        again since."""
+
+    @abstractmethod
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        """Deliveries that are not done, oldest first by (created_at, hook, run_id, seq); ``dead``: only those that are, or
+        are not."""
+
+    @abstractmethod
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        """Make dead deliveries due now, with no attempts; of one hook and one run, if they are named. How many."""
 
     @abstractmethod
     async def claim(

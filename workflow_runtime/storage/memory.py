@@ -19,6 +19,7 @@ from .base import (
     BaseDb,
     Batch,
     Committed,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseClock,
@@ -35,6 +36,7 @@ from .base import (
     SignalRow,
     StepRow,
 )
+from .memory_deliveries import Deliveries
 from .memory_questions import OpenQuestions
 from .memory_tables import Ordered, RunTable
 from .watch import Watch
@@ -67,6 +69,7 @@ class InMemoryDb(BaseDb):
         self._open = OpenQuestions()
         self._locks: dict[str, tuple[str, float]] = {}
         self._deletions: dict[str, float] = {}
+        self._deliveries = Deliveries()
 
     @classmethod
     def from_url(cls, url: str) -> InMemoryDb:  # noqa: ARG003 - as the other databases have it
@@ -115,6 +118,8 @@ class InMemoryDb(BaseDb):
             self._runs.ensure(event.run_id).put_event(event)
         for row in batch.requirements:
             self._put_requirement(row)
+        if batch.deliveries:
+            self._deliveries.put(batch.deliveries, self._clock.time())
         if verdict.session is None or patch is None:
             return Committed(cancel_requested=verdict.cancel_requested)
         self._put_session(verdict.session, patch)
@@ -184,7 +189,7 @@ class InMemoryDb(BaseDb):
                 assert status is not None
                 stored = known[row.message_id] = copy(row)
                 stored.number = len(known)
-                if rules.signals_message(status, awaited):
+                if rules.signals_message(status, row.topic, awaited):
                     self._runs.signal(SignalRow(run_id=row.run_id, kind="message", created_at=row.created_at))
                 return Sent(number=stored.number, created_at=row.created_at, awaited=awaited)
             assert stored is not None
@@ -293,6 +298,24 @@ class InMemoryDb(BaseDb):
             taken = [signal for run_id in self._runs.signalled(owner) for signal in self._runs.take_signals(run_id)]
         return sorted(taken, key=lambda signal: signal.number)
 
+    # -- webhooks ------------------------------------------------------------------------------------------------------
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        with self._lock:
+            return self._deliveries.claim(hooks, self._clock.time(), lease, limit)
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        with self._lock:
+            return self._deliveries.settle(row, self._clock.time(), error, delay)
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        with self._lock:
+            return self._deliveries.list(dead, limit)
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        with self._lock:
+            return self._deliveries.retry(hook, run_id, self._clock.time())
+
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         with self._lock:
             now = self._clock.time()
@@ -337,6 +360,7 @@ class InMemoryDb(BaseDb):
         for requirement_id in self._runs.by_id[run_id].requirements:
             self._open.remove(run_id, requirement_id)
         self._runs.delete(run_id)
+        self._deliveries.drop(run_id)
 
     async def prune(
         self,

@@ -31,6 +31,7 @@ from ..model.errors import (
     StorageError,
 )
 from .base import (
+    ORDERS,
     RECEIVES,
     Batch,
     Fence,
@@ -484,9 +485,10 @@ def check_message(row: MessageRow, *, status: RunStatus | None, stored: MessageR
     return True
 
 
-def signals_message(status: RunStatus, awaited: bool) -> bool:
-    """Whether a new message leaves a signal: a running run checks it, a paused one only if it waits for it."""
-    return status in ACTIVE or awaited
+def signals_message(status: RunStatus, topic: str, awaited: bool) -> bool:
+    """Whether a new message leaves a signal: a running run checks it, a paused one only if it waits for it, or if it is an
+    order to one of its steps."""
+    return status in ACTIVE or awaited or topic == ORDERS
 
 
 def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:

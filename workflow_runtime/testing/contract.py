@@ -20,6 +20,7 @@ import pytest
 
 from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
+from .contract_deliveries import DeliveryContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
 from .contract_lives import LifeContract
 from .contract_messages import MessageContract
@@ -38,6 +39,7 @@ class DbContract(
     DeleteContract,
     LifeContract,
     MessageContract,
+    DeliveryContract,
     QueueContract,
     LogContract,
     ListContract,
