@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
+        DuplicateRun,
         EngineError,
         ErrorHandlerFailed,
         Fenced,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        QueueFull,
         RetryAfter,
         RunCancelledError,
         RunEnded,
@@ -120,6 +122,7 @@ if TYPE_CHECKING:
     )
     from .model.executor_events import ExecutorEvent
     from .model.fields import UserInputField
+    from .model.limit import Limit, QueuedRun
     from .model.media import Audio, File, Image, Video
     from .model.message import Message
     from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
@@ -129,6 +132,7 @@ if TYPE_CHECKING:
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
+    from .model.schedule import Schedule
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.steering import StepReceipt
     from .model.step_io import StepFailure, StepInput, StepOutput, WorkflowExecutionInput
@@ -161,6 +165,9 @@ __all__ = [
     "Map",
     "Retry",
     "Compensation",
+    "Limit",
+    "QueuedRun",
+    "Schedule",
     "Registry",
     "Outline",
     "Kind",
@@ -295,6 +302,7 @@ __all__ = [
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
+    "QueueFull",
     "StorageError",
     "Unanswered",
     "RunEnded",
@@ -305,6 +313,7 @@ __all__ = [
     "CallbackNotFound",
     "CallbackExpired",
     "ConcurrentWrite",
+    "DuplicateRun",
     "Fenced",
     "AnswersArrived",
     "CancelRequested",
@@ -331,8 +340,9 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite EngineError ErrorHandlerFailed Fenced InputError MessageConflict
-            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
+            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError ErrorHandlerFailed Fenced InputError
+            MessageConflict
+            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn QueueFull RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
             UnreadableError UnserializableError WorkflowRuntimeError
@@ -354,12 +364,14 @@ _HOMES = {
             WorkflowStartedEvent
         """,
         "model.executor_events": "ExecutorEvent",
+        "model.limit": "Limit QueuedRun",
         "model.media": "Audio File Image Video",
         "model.budget": "Budget",
         "model.message": "Message",
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",
         "model.retry": "Retry",
+        "model.schedule": "Schedule",
         "model.fields": "UserInputField",
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",

@@ -32,6 +32,7 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionRow,
     SignalRow,
@@ -202,7 +203,8 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.wakes(batch))
+        woken = rules.wakes(batch)
+        return await self._write(commits.commit, batch, self._clock.time(), woken, wakes=woken)
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
@@ -249,6 +251,20 @@ class SqliteDb(BaseDb):
 
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         return await self._read_aside(queries.list_queues, now)
+
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        return await self._write(commits.put_schedule, row)
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        return await self._write(commits.move_schedule, row, next_at)
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        return await self._write(commits.delete_schedule, workflow_id, name)
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        return await self._read(queries.list_schedules, workflow_id, due_before)
 
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         return await self._write(commits.renew, leases, self._clock.time()) if leases else []

@@ -102,6 +102,7 @@ _BY_CODE: dict[str, type[WorkflowRuntimeError]] = {
     "callback_expired": known.CallbackExpired,
     "plan_changed": known.PlanChanged,
     "session_busy": known.SessionBusy,
+    "queue_full": known.QueueFull,
     "bad_input": known.InputError,
     "bad_answer": known.InputError,
     "bad_request": known.InputError,

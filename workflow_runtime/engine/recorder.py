@@ -23,7 +23,10 @@ from ..model.errors import (
     AnswersArrived,
     CancelRequested,
     ConcurrentWrite,
+    DuplicateRun,
     Fenced,
+    QueueFull,
+    RunExists,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
@@ -115,7 +118,16 @@ def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:
     return codec.encode_plain(parts, where)
 
 
-_REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
+_REFUSALS = (
+    ConcurrentWrite,
+    DuplicateRun,
+    Fenced,
+    QueueFull,
+    RunExists,
+    RunNotPaused,
+    SessionOwnerError,
+    UnserializableError,
+)
 _TEXT_SECONDS = 0.03
 MOST_ROWS = 4096  # of the log that wait for the database before the run waits, too
 
@@ -485,6 +497,8 @@ class Recorder:
             queue=place.queue if place is not None else None,
             priority=place.priority if place is not None else 0,
             not_before=place.not_before if place is not None else None,
+            limits=place.limits if place is not None else (),
+            unique=place.unique if place is not None else None,
             forked_from=run.forked_from,
             tags=output.tags or () if not self.created else (),
             deaths=run.deaths - run.is_idle,

@@ -29,6 +29,7 @@ from .recovery import Home, Recovery, is_away, ready_runs
 from .request import Definition
 from .resume import end_cancelled
 from .run_group import RunGroup
+from .scheduling import fire_due
 from .stalls import Stall, watch_loop
 from .upkeep import Backoff, Pruning
 
@@ -40,7 +41,8 @@ logger = logging.getLogger("workflow_runtime")
 class RuntimeReport(msgspec.Struct, kw_only=True):
     """What a Runtime did: ids of runs that it recovered, left alone (``unknown``: their workflow is not here), saw end while
     draining, and cancelled; how many rows it pruned; deadlines that it fired; the last 100 times that the event loop stood
-    still; queued runs that it began (the last 1,000), and those that were parked since they could not be begun."""
+    still; queued runs that it began (the last 1,000), and those that were parked since they could not be begun; runs of
+    schedules that it queued (the last 1,000)."""
 
     recovered: list[str] = msgspec.field(default_factory=list)
     unknown: list[str] = msgspec.field(default_factory=list)
@@ -51,6 +53,7 @@ class RuntimeReport(msgspec.Struct, kw_only=True):
     taken: list[str] = msgspec.field(default_factory=list)
     taken_total: int = 0
     parked: list[str] = msgspec.field(default_factory=list)
+    scheduled: list[str] = msgspec.field(default_factory=list)
     pruned: int = 0
     stalls: list[Stall] = msgspec.field(default_factory=list)
 
@@ -254,6 +257,7 @@ class Runtime:
                 more = await self._recover()
             await self._go_on_with_ready()
             await self._fire_deadlines()
+            await self._fire_schedules()
             self.report.pruned += await self._pruning.prune(self.workflows, self.interval)
         except StorageError as error:
             logger.warning("Runtime: the database could not be reached: %s", error)
@@ -329,6 +333,12 @@ class Runtime:
             return False
         self._backoff.succeeded(run_id)
         return True
+
+    async def _fire_schedules(self) -> None:
+        for workflow in self._served():
+            if workflow.db is not None:
+                self.report.scheduled += await fire_due(workflow, self._backoff)
+        del self.report.scheduled[:-1_000]
 
     async def _fire_deadlines(self) -> None:
         for workflow in self._served():

@@ -14,6 +14,7 @@ __all__ = [
     "CallbackNotFound",
     "CancelRequested",
     "ConcurrentWrite",
+    "DuplicateRun",
     "EngineError",
     "ErrorHandlerFailed",
     "InputError",
@@ -24,6 +25,7 @@ __all__ = [
     "NotAwaited",
     "PlanChanged",
     "QuestionWithdrawn",
+    "QueueFull",
     "RetryAfter",
     "RunCancelledError",
     "RunEnded",
@@ -256,6 +258,20 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
     """``session_policy="reject"`` and a run of this session is under way."""
 
 
+class QueueFull(WorkflowRuntimeError, RuntimeError):
+    """As many runs wait in queues as a limit's ``max_queued`` allows; nothing was stored. Call again later.
+
+    Attributes:
+        key: What the limit counts by, as in "user_id 'ada'".
+        max_queued: How many runs may wait.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, max_queued: int | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.max_queued = max_queued
+
+
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
 
@@ -266,6 +282,14 @@ class BrokerError(WorkflowRuntimeError):
 
 class RunExists(StorageError):
     """There is a run of the id that the caller chose, so nothing was started. ``if_exists="join"`` waits for that run."""
+
+
+class DuplicateRun(StorageError):
+    """A run with the same ``deduplication_id`` has not ended, so this one was not stored. ``run_id`` is the other one's."""
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class ConcurrentWrite(StorageError):

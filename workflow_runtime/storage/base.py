@@ -26,6 +26,8 @@ each checked by ``workflow_runtime.testing.DbContract``:
 12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
     are stored: a reader that has read up to a number finds all later ones after it.
 13. The deliveries of a batch are stored with its events or not at all, and are deleted with their run.
+14. ``claim_next`` exceeds no limit (``LimitRow``), however many callers there are at once, and each key gets its turn.
+    Whether a queue is full, or a ``unique`` text is taken, is decided in the transaction that stores the run.
 """
 
 from __future__ import annotations
@@ -50,12 +52,14 @@ __all__ = [
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "LimitRow",
     "MessageRow",
     "Pruned",
     "QueueRow",
     "RequirementRow",
     "RunFilter",
     "RunRow",
+    "ScheduleRow",
     "SessionPatch",
     "SessionRow",
     "Sent",
@@ -74,6 +78,21 @@ class LeaseClock(Protocol):
     def time(self) -> float:
         """Unix seconds."""
         ...
+
+
+class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit of a queued run. Runs of one ``key`` count together, in all queues; the numbers of the run that was stored
+    last hold for all of them. None: not limited.
+
+    ``concurrency``: how many runs of the key may be RUNNING when one is claimed from a queue. ``rate``: how many are claimed
+    from queues in any ``period`` seconds. ``max_queued``: how many may be PENDING when one is stored.
+    """
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    period: float = 0.0
+    max_queued: int | None = None
 
 
 class RunRow(msgspec.Struct, kw_only=True):
@@ -95,6 +114,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
+
+    ``limits`` and ``unique`` are written only, by the commit that creates a queued run. ``unique`` is a text that no two
+    runs have which have not ended. ``lane`` is read only: a name for the keys of the run's limits, None if it has none.
     """
 
     run_id: str
@@ -120,6 +142,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
+    limits: Sequence[LimitRow] = ()
+    unique: str | None = None
+    lane: str | None = None
     lease: float | None = None
     expired: bool = False
 
@@ -242,6 +267,17 @@ class DeliveryRow(msgspec.Struct, kw_only=True):
     attempts: int = 0
     due_at: float | None = None
     error: str | None = None
+
+
+class ScheduleRow(msgspec.Struct, kw_only=True):
+    """When runs of a workflow are to be queued. Key (workflow_id, name). ``next_at`` is the unix time of the next one,
+    ``data`` the encoded schedule."""
+
+    workflow_id: str
+    name: str
+    next_at: float
+    created_at: float = 0.0
+    data: bytes = b"{}"
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -414,7 +450,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
-        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), StorageError (driver errors);
+        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), DuplicateRun (``unique``),
+        QueueFull (``limits``), StorageError (driver errors);
         after each of them nothing has changed. The signals of a run that ends are taken, and those that
         tell of messages of a run that pauses: it has seen them, or waits for none."""
 
@@ -498,7 +535,12 @@ class BaseDb(ABC):
     ) -> RunRow | None:
         """Claim one queued run of these workflows, by id, whose ``not_before`` is not after ``now``: of the first of
         ``queues`` that has one, that of the highest ``priority``, and of these the one that was created first. As
-        ``claim`` does; None where there is none. Two callers never get the same run, and neither waits for the other."""
+        ``claim`` does; None where there is none. Two callers never get the same run.
+
+        A run is left while one of its limits is reached: as many runs of the key are RUNNING, whether their leases have run
+        out or not, as ``concurrency`` says; or as many were claimed in the ``period`` before ``now`` as ``rate`` says. Of
+        the same priority, lanes take turns: each counts as created when it was last claimed from. When a run with limits is
+        RUNNING no more, those who wait for changes of its queue are woken."""
 
     @abstractmethod
     async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
@@ -513,6 +555,26 @@ class BaseDb(ABC):
     @abstractmethod
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         """The queues that have runs which wait or run, by name."""
+
+    @abstractmethod
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        """Store a schedule, or replace the one of its key; the row as it is stored. One whose ``data`` is the same stays as
+        it is, with its ``next_at``; a replaced one keeps its ``created_at``."""
+
+    @abstractmethod
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        """Set the time of the next run, if the stored schedule has the ``next_at`` and the ``data`` of ``row``. False where
+        it has not, or is gone; then nothing has changed."""
+
+    @abstractmethod
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        """Delete a schedule. False where there was none."""
+
+    @abstractmethod
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        """Schedules by (workflow_id, name), of one workflow; with ``due_before`` those whose ``next_at`` is not later."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:
