@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .model.budget import Budget
     from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
+    from .model.compensation import Compensation, CompensationResult
     from .model.enums import OnError, OnReject, OnTimeout, RunEvent, RunStatus, StepType, TeamRunEvent, WorkflowRunEvent
     from .model.errors import (
         AlreadyAnswered,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         ConcurrentWrite,
         DuplicateRun,
         EngineError,
+        ErrorHandlerFailed,
         Fenced,
         InputError,
         MessageConflict,
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
         RouterExecutionStartedEvent,
         RouterPausedEvent,
         SessionStateConflictEvent,
+        StepCompensatedEvent,
+        StepCompensationFailedEvent,
         StepCompletedEvent,
         StepContentEvent,
         StepContinuedEvent,
@@ -107,6 +111,7 @@ if TYPE_CHECKING:
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
         WorkflowCancelledEvent,
+        WorkflowCompensatingEvent,
         WorkflowCompletedEvent,
         WorkflowErrorEvent,
         WorkflowEvent,
@@ -130,7 +135,7 @@ if TYPE_CHECKING:
     from .model.schedule import Schedule
     from .model.session import WorkflowChatInteraction, WorkflowSession
     from .model.steering import StepReceipt
-    from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
+    from .model.step_io import StepFailure, StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
     from .model.webhook import Webhook
     from .steps.condition import Condition
@@ -159,6 +164,7 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Compensation",
     "Limit",
     "QueuedRun",
     "Schedule",
@@ -169,6 +175,8 @@ __all__ = [
     # what steps and callers see
     "StepInput",
     "StepOutput",
+    "StepFailure",
+    "CompensationResult",
     "WorkflowExecutionInput",
     "RunContext",
     "WorkflowRunOutput",
@@ -230,6 +238,7 @@ __all__ = [
     "WorkflowCompletedEvent",
     "WorkflowPausedEvent",
     "WorkflowResumedEvent",
+    "WorkflowCompensatingEvent",
     "WorkflowCancelledEvent",
     "WorkflowErrorEvent",
     "WorkflowAgentStartedEvent",
@@ -243,6 +252,8 @@ __all__ = [
     "StepCompletedEvent",
     "StepOutputEvent",
     "StepErrorEvent",
+    "StepCompensatedEvent",
+    "StepCompensationFailedEvent",
     "StepPausedEvent",
     "StepContinuedEvent",
     "StepQuestionWithdrawnEvent",
@@ -272,6 +283,7 @@ __all__ = [
     "BuildError",
     "InputError",
     "EngineError",
+    "ErrorHandlerFailed",
     "RunExists",
     "RunNotFound",
     "RunNotPaused",
@@ -324,10 +336,12 @@ _HOMES = {
         "engine.websocket": "WebSocketHandler",
         "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
+        "model.compensation": "Compensation CompensationResult",
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError Fenced InputError MessageConflict
+            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError ErrorHandlerFailed Fenced InputError
+            MessageConflict
             MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn QueueFull RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
             SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
@@ -338,12 +352,14 @@ _HOMES = {
             LoopExecutionCompletedEvent LoopExecutionStartedEvent LoopIterationCompletedEvent
             LoopIterationStartedEvent MapExecutionCompletedEvent MapExecutionStartedEvent
             ParallelExecutionCompletedEvent ParallelExecutionStartedEvent RouterExecutionCompletedEvent
-            RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompletedEvent
+            RouterExecutionStartedEvent RouterPausedEvent SessionStateConflictEvent StepCompensatedEvent
+            StepCompensationFailedEvent StepCompletedEvent
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
             StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent StepSteeredEvent UnknownEvent
-            WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
+            WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompensatingEvent
+            WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
             WorkflowStartedEvent
         """,
@@ -365,7 +381,7 @@ _HOMES = {
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
         "model.steering": "StepReceipt",
-        "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
+        "model.step_io": "StepFailure StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",
         "steps.loop": "Loop",

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from pydantic import BaseModel, Field
 
-from workflow_runtime import Parallel, Router, RunContext, Step, StepInput, UserInputField, Workflow
+from workflow_runtime import Parallel, Router, RunContext, Step, StepInput, StepOutput, UserInputField, Workflow
 from workflow_runtime.testing import Reply, ScriptedAgent
 
 
@@ -36,6 +36,24 @@ def hello() -> Workflow:
 
 
 echo = Workflow(name="Echo", steps=[Step(name="repeat", executor=repeat)])
+
+
+async def unship(step_output: StepOutput) -> None:
+    pass
+
+
+async def unpay(step_output: StepOutput) -> None:
+    raise ConnectionError("the bank is closed")
+
+
+undone = Workflow(
+    name="Undone",
+    steps=[
+        Step(name="ship", executor=shout, compensate=unship),
+        Step(name="pay", executor=shout, compensate=unpay),
+        Step(name="refuse", executor=refuse),
+    ],
+)
 broken = Workflow(name="Broken", steps=[Step(name="shout", executor=shout), Step(name="refuse", executor=refuse)])
 slow = Workflow(name="Slow", steps=[Step(name="talk", executor=talk)])
 ask = Workflow(

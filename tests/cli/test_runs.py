@@ -116,6 +116,20 @@ def test_a_finished_run_can_be_followed_from_its_events_or_its_journal(wfr: Wfr,
     assert (names[0], names[-1]) == ("WorkflowStarted", "WorkflowError")
 
 
+@pytest.mark.parametrize("events", ["--events", "--no-events"])
+def test_what_was_compensated_is_shown_and_what_was_not(wfr: Wfr, events: str) -> None:
+    wfr("run", "flows:undone", "hi", "--run-id", "r1", events)
+    said = wfr("show", "r1")
+    assert "ship (0.ship)  compensated" in said.out
+    assert "pay (1.pay)  NOT compensated: ConnectionError: the bank is closed" in said.out
+    assert wfr("show", "r1", "--json").json["compensations"][1] == {"path": "0.ship", "step_name": "ship"}
+    lines = [line for line in wfr("tail", "r1").lines if line.startswith("und")]
+    assert lines[-2:] == [
+        "undo     pay  attempt 1 failed: ConnectionError: the bank is closed",
+        "undone   ship",
+    ]
+
+
 def test_following_can_begin_behind_an_event(wfr: Wfr) -> None:
     wfr("run", "flows:hello", "hi", "--run-id", "r1")
     for after in ("3", "1-3"):

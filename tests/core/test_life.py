@@ -48,7 +48,9 @@ def test_a_run_that_is_over_here_only_comes_back_when_a_continue_has_claimed_it(
     back = {
         happening
         for happening in Happening
-        if isinstance(cell := next_life(Life.PARKED, happening), Life) and cell not in OVER and cell is not Life.ENDING
+        if isinstance(cell := next_life(Life.PARKED, happening), Life)
+        and cell not in OVER
+        and cell not in (Life.COMPENSATING, Life.ENDING)
     }
     assert back == {Happening.CLAIM}
 
@@ -58,3 +60,14 @@ def test_what_is_told_to_a_run_while_it_stores_something_is_kept() -> None:
         assert next_life(Life.PAUSING, happening) is KEEP
     assert next_life(Life.ENDING, Happening.CANCEL) is KEEP  # the database says which came first
     assert next_life(Life.ENDING, Happening.ANSWERED) is REFUSE
+
+
+def test_what_a_run_has_decided_is_compensated_whatever_happens_but_that_its_process_lets_go_of_it() -> None:
+    acts = {
+        happening: cell
+        for happening in Happening
+        if isinstance(cell := next_life(Life.COMPENSATING, happening), Life) and cell is not Life.COMPENSATING
+    }
+    assert acts == {Happening.FINISH: Life.ENDING, Happening.LEAVE: Life.GONE}
+    assert next_life(Life.COMPENSATING, Happening.CANCEL) is KEEP
+    assert next_life(Life.ENDING, Happening.COMPENSATE) is Life.COMPENSATING  # its end was refused

@@ -21,7 +21,7 @@ from workflow_runtime.server import workflow_app
 from workflow_runtime.storage.base import BaseDb
 from workflow_runtime.storage.registry import open_url
 
-from . import mail, steered
+from . import mail, steered, trip
 from .workload import build, end_lease, kill_at, raced, talking
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "run_until_killed",
     "serve",
     "take_over",
+    "travel",
 ]
 
 
@@ -236,3 +237,10 @@ def kill_around(db: BaseDb, call: str, after: bool) -> None:
 def exchange(url: str, effects: str, write: int, after: bool, wait: bool = True) -> None:
     """See ``mail.exchange``."""
     asyncio.run(mail.exchange(url, Path(effects), write, after=after))
+
+
+def travel(
+    url: str, effects: str, write: int, after: bool, durability: str, function: bool = False, wait: bool = True
+) -> None:
+    """See ``trip.travel``."""
+    asyncio.run(trip.travel(url, Path(effects), write, durability, after=after, function=function))

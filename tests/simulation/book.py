@@ -210,6 +210,17 @@ class Book:
             self.wrong("paid-twice", context.run_id, path)
         return "paid"
 
+    def undone(self, context: RunContext) -> None:
+        """The compensation of a step is called: the step is stored as done, and what came of the compensation is not."""
+        if not self._is_owner(context) or self.case["durability"] == "exit":
+            return
+        path = context.path.rpartition("!compensate")[0]
+        record = self._record(context, path)
+        if record is None or record.status != "done":
+            self.wrong("undone-not-done", context.run_id, path)
+        if self._record(context, context.path) is not None:
+            self.wrong("undone-twice", context.run_id, path)
+
     def answered(self, context: RunContext, value: object) -> None:
         rows = [row for row in self.requirements(context.run_id) if row.path == context.path]
         values = [_value(row.data) for row in rows if row.answered_at is not None]

@@ -11,6 +11,7 @@ from workflow_runtime.model import codec
 from .book import Book, read
 from .drawing import NodeData
 from .play import Play
+from .world import Boom
 
 __all__ = ["compare"]
 
@@ -48,7 +49,8 @@ def _outputs(book: Book) -> dict[str, WorkflowRunOutput]:
 
 def _may_fail(play: Play, output: WorkflowRunOutput) -> bool:
     refused = play.case["policy"] == "reject" and "is busy" in str(output.error)
-    return refused or play.book.database_failed
+    raced = output.error_type == Boom.__name__ and _may_differ(play, str(output.run_id))
+    return refused or raced or play.book.database_failed
 
 
 def _may_be_cancelled(play: Play, run_id: str) -> bool:

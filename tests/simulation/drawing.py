@@ -58,10 +58,11 @@ _NAMED = {
     "people": Profile(("crash", "freeze", "cancel", "slow"), extras=("people",)),
     "drain": Profile(("crash", "slow"), extras=("drain",)),
     "first": Profile(("crash", "freeze", "cancel", "slow"), extras=("first",)),
+    "undo": Profile(("crash", "freeze", "cancel", "leave", "slow"), extras=("undo", "first")),
     "again": Profile(("crash", "slow"), extras=("again",)),
     "wide": Profile(
         FAILURES,
-        extras=("function", "deadline", "session", "exit", "several", "retention", "people", "drain", "first"),
+        extras=("function", "deadline", "session", "exit", "several", "retention", "people", "drain", "first", "undo"),
     ),
 }
 # A name with -noedit leaves edit_state out: a defect that breaks one case in five hides the others.

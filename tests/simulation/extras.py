@@ -12,6 +12,7 @@
 | people | ``people`` per process, who also wait for or stream what they continue; ``misdirect``: answers to other runs |
 | drain | ``on_exit`` and ``grace`` of each Runtime; operations ``drain``: a process shuts down and comes back |
 | first | Parallels wait for the ``first`` so many branches |
+| undo | ``undo``: each leaf has a compensation; one of them may ``boom``, which fails its run |
 | again | operations ``again``: the id of a run is used for another call |
 """
 
@@ -34,6 +35,7 @@ EXTRAS = (
     "people",
     "drain",
     "first",
+    "undo",
     "again",
 )
 
@@ -116,6 +118,13 @@ def _drain(chance: random.Random, profile: Profile, case: Case) -> None:
         case["ops"].append({"op": "drain", "t": moment, "p": slot, "n": 0, "down": down})
 
 
+def _undo(chance: random.Random, profile: Profile, case: Case) -> None:
+    case["undo"] = 1
+    found = [leaf for leaf in leaves(case["tree"]) if not leaf.get("sync") and not leaf.get("talk")]
+    if found and chance.random() < 0.7:
+        found[-1]["boom"] = 1
+
+
 def _first(chance: random.Random, profile: Profile, case: Case) -> None:
     def mark(nodes: list[NodeData]) -> None:
         for node in nodes:
@@ -144,5 +153,6 @@ _ADD = {
     "people": _people,
     "drain": _drain,
     "first": _first,
+    "undo": _undo,
     "again": _again,
 }

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from workflow_runtime import engine
 
-from .world import World
+from .world import World, is_boom
 
 __all__ = ["apply"]
 
@@ -61,6 +61,8 @@ class _Errors(logging.Handler):
         if world is not None and world.running is not None:
             text = record.getMessage()
             error = record.exc_info[1] if record.exc_info else None
+            if is_boom(error):
+                return
             if error is not None:
                 text += f": {error!r}"
             world.error(f"logged-{type(error).__name__}", f"{world.running.name}: {text}")

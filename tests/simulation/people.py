@@ -21,7 +21,7 @@ from workflow_runtime import (
 
 from .book import Reader
 from .tree import short
-from .world import SimProcess
+from .world import SimProcess, is_boom
 
 if TYPE_CHECKING:
     from .play import Play
@@ -56,7 +56,14 @@ async def guarded(play: Play, what: str, work: Awaitable[Any]) -> Any:
         play.world.note("told", what, repr(error))
         if what != "answer":  # the question may have been answered, or have gone
             book.wrong("raised", what, repr(error))
+    except LookupError as error:
+        play.world.note("told", what, repr(error))
+        if what != "fork" or "was compensated" not in str(error):
+            book.wrong("raised", what, repr(error))
     except Exception as error:
+        if is_boom(error):
+            play.world.note("told", what, repr(error))
+            return None
         book.wrong("raised", what, repr(error), traceback.extract_tb(error.__traceback__)[-1])
     return None
 

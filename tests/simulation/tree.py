@@ -27,6 +27,7 @@ from workflow_runtime import Loop as Rounds
 
 from .book import Book
 from .drawing import NodeData, leaves
+from .world import Boom
 
 __all__ = ["TreeBuilder", "short"]
 
@@ -90,6 +91,21 @@ class TreeBuilder:
 
 def _leaf(leaf: NodeData, name: str, book: Book) -> tuple[Any, dict[str, Any]]:
     """The function of a leaf, and the options of its step."""
+    executor, options = _plain_leaf(leaf, name, book)
+    if book.case.get("undo"):
+        options["compensate"] = _undo(book)
+    return executor, options
+
+
+def _undo(book: Book) -> Any:
+    async def undo(run_context: RunContext) -> None:
+        book.undone(run_context)
+        await anyio.sleep(book.pause())
+
+    return undo
+
+
+def _plain_leaf(leaf: NodeData, name: str, book: Book) -> tuple[Any, dict[str, Any]]:
     if leaf.get("sync"):
         return _plain(name), {}
     if leaf.get("talk"):
@@ -153,6 +169,8 @@ def _acting(name: str, leaf: NodeData, book: Book) -> Any:
                             raise ValueError(f"{name} attempt {run_context.attempt}")
                     case _:
                         raise AssertionError(f"the act {act!r} is unknown")
+        if leaf.get("boom"):
+            raise Boom(f"{name} fails the run")
         return f"{name}<{text}>"
 
     return act_in_order

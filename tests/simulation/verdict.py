@@ -80,9 +80,34 @@ def _judge_run(play: Play, run_id: str) -> None:
         book.wrong("two-ends", run_id)
     if events and events[-1].last_seq != row.seq:
         book.wrong("row-seq", run_id, row.seq, "but the log ends at", events[-1].last_seq)
+    if play.case.get("undo"):
+        _judge_undone(book, run_id, row.status, [(event.kind, event.path) for event in events])
     for question in book.requirements(run_id):
         if question.answered_at is None and question.withdrawn_at is None:
             book.wrong("question-left-open", question.requirement_id, "of a run that is", row.status)
+
+
+def _judge_undone(book: Book, run_id: str, status: RunStatus, log: list[tuple[str, str]]) -> None:
+    """What a run that failed or was cancelled had completed is compensated as its log says, in reverse order; of one that
+    completed, only what was given up."""
+    completed: list[str] = []
+    order: list[str] | None = None
+    for kind, path in log:
+        if kind == "StepCompleted" and "leaf" in path.rpartition("/")[2]:
+            if order is not None:
+                book.wrong("ran-while-undone", run_id, path)
+            completed.append(path)
+        elif kind == "WorkflowCompensating" and not path:
+            order = completed[::-1]
+        elif kind in ("StepCompensated", "StepCompensationFailed"):
+            if path not in completed:
+                book.wrong("undone-without-reason", run_id, path)
+            elif order is not None and path != order.pop(0):
+                book.wrong("undone-out-of-order", run_id, path)
+            else:
+                completed.remove(path)
+    if status is not RunStatus.completed and completed and not book.database_failed:
+        book.wrong("not-undone", run_id, status, *completed)
 
 
 def _judge_reader(book: Book, reader: Reader) -> None:

@@ -19,13 +19,22 @@ from typing import Any
 
 from workflow_runtime.engine.process import Process, enter
 
-__all__ = ["EPOCH", "EventLoop", "ServerClock", "SimClock", "SimProcess", "World"]
+__all__ = ["Boom", "EPOCH", "EventLoop", "ServerClock", "SimClock", "SimProcess", "World", "is_boom"]
 
 EPOCH = 1_800_000_000.0  # unix seconds at the beginning of each world
 _RETRY = (
     "_deliver_cancellation"  # anyio cancels a scope's tasks again in each turn of the loop until they are out of it
 )
 CALLBACK_SECONDS = 1e-6  # what each callback takes, or loops that wait for a time would never get there
+
+
+class Boom(Exception):
+    """A step that is to fail its run raises it."""
+
+
+def is_boom(error: BaseException | None) -> bool:
+    """Also of a run that was taken over while it was compensated: of its exception only the name is stored."""
+    return type(error).__name__ == Boom.__name__
 
 
 class EventLoop(asyncio.BaseEventLoop):

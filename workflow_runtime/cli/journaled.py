@@ -17,6 +17,8 @@ from .. import (
     RouterExecutionStartedEvent,
     RunNotFound,
     RunStatus,
+    StepCompensatedEvent,
+    StepCompensationFailedEvent,
     StepCompletedEvent,
     StepErrorEvent,
     StepsExecutionStartedEvent,
@@ -88,6 +90,9 @@ class Journaled:
         return WorkflowStartedEvent(workflow_name=output.workflow_name, created_at=output.created_at, **ids)
 
     def _news(self, entry: HistoryEntry) -> Iterator[Event]:
+        if entry.kind == "compensation":
+            yield from self._compensated(entry)
+            return
         if entry.status == "memo" or "!" in entry.path or not entry.path:
             return
         name = entry.output.step_name if entry.output is not None else None
@@ -108,6 +113,17 @@ class Journaled:
                 return
             content = None if entry.output.steps or is_round else entry.output.content
             yield StepCompletedEvent(**place, content=content, step_response=entry.output)
+
+    def _compensated(self, entry: HistoryEntry) -> Iterator[Event]:
+        if entry.path in self._told:
+            return
+        self._told.add(entry.path)
+        place: dict[str, Any] = {"path": entry.path.rpartition("!compensate")[0], "run_id": self.run_id}
+        if entry.status == "done":
+            yield StepCompensatedEvent(**place, attempt=entry.attempt)
+        else:
+            about: dict[str, Any] = {"error": entry.error, "error_type": entry.error_type}
+            yield StepCompensationFailedEvent(**place, attempt=entry.attempt, **about)
 
 
 def ending(output: WorkflowRunOutput) -> list[Event]:

@@ -175,7 +175,7 @@ async def show_run(
     glyphs = ASCII if console.options.ascii_only else UNICODE
     console.print(encodable(console, _head(output, console)))
     console.print(encodable(console, lines_of(gantt_lines(view, now, console.width, glyphs))))
-    for part in _outputs(output, console):
+    for part in (*_outputs(output, console), *_compensations(output, console)):
         console.print(encodable(console, part))
     console.print(encodable(console, panels.final(view, view.content, console, markdown=True, time=_took(view, now))))
     return Code.ok
@@ -214,6 +214,20 @@ def _outputs(output: WorkflowRunOutput, console: Console) -> list[Any]:
         title = Text(one_line(step.step_name or ""), style="bold")
         found.append(panels.panel(panels.content(step.content, True, most=12), title, "bright_black", console))
     return found
+
+
+def _compensations(output: WorkflowRunOutput, console: Console) -> list[Any]:
+    """The steps whose effects were undone, or should have been, in that order."""
+    if not output.compensations:
+        return []
+    lines = Text()
+    for item in output.compensations:
+        said = "compensated" if item.is_undone else f"NOT compensated: {item.error_type}: {item.error}"
+        lines.append(f"{one_line(item.step_name)} ({one_line(item.path)})  ")
+        lines.append(one_line(said) + "\n", style=None if item.is_undone else STYLES["problem"])
+    lines.rstrip()
+    title = Text("compensation", style="bold")
+    return [panels.panel(lines, title, "red" if output.not_undone else "bright_black", console)]
 
 
 def _show_step(console: Console, history: Sequence[HistoryEntry], wanted: str) -> None:

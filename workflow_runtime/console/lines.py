@@ -20,6 +20,8 @@ from .. import (
     ParallelExecutionStartedEvent,
     RouterExecutionStartedEvent,
     RouterPausedEvent,
+    StepCompensatedEvent,
+    StepCompensationFailedEvent,
     StepCompletedEvent,
     StepContentEvent,
     StepErrorEvent,
@@ -29,12 +31,13 @@ from .. import (
     StepRetryEvent,
     StepStartedEvent,
     StepSteeredEvent,
+    WorkflowCompensatingEvent,
     WorkflowCompletedEvent,
     WorkflowResumedEvent,
 )
 from ..view.clean import clean, one_line
 from ..view.node import Node
-from ..view.rows import duration, where
+from ..view.rows import counted, duration, where
 from ..view.tree import View, as_text
 from .screen import encodable
 from .surface import Held, Options, leaf_output, told_of_a_broken_pipe
@@ -44,6 +47,7 @@ __all__ = ["Lines", "bordered", "line"]
 
 _PAUSES = (StepPausedEvent, RouterPausedEvent, StepOutputReviewEvent, StepExecutorPausedEvent)
 _CONTAINERS = (ParallelExecutionStartedEvent, MapExecutionStartedEvent, RouterExecutionStartedEvent)
+_UNDOING = (WorkflowCompensatingEvent, StepCompensatedEvent, StepCompensationFailedEvent)
 _INDENT = " " * 9
 
 
@@ -129,6 +133,8 @@ class Lines:
             return line(self.view.at(event.path).state, name, event.reason or f"{event.action}_step")
         if isinstance(event, StepErrorEvent):
             return line("failed", name, f"{event.error_type}: {event.error}")
+        if isinstance(event, _UNDOING):
+            return _undoing(event, name)
         if isinstance(event, _PAUSES):
             return line("waiting", name, "for a person")
         if isinstance(event, LoopIterationStartedEvent):
@@ -161,6 +167,16 @@ class Lines:
         held = self._held.take()
         if held is not None:
             found.extend(bordered(as_text(held[1])))
+
+
+def _undoing(event: Any, name: str) -> str:
+    if isinstance(event, StepCompensatedEvent):
+        return line("undone", name)
+    if isinstance(event, StepCompensationFailedEvent):
+        again = f"; again in {duration(event.delay)}" if event.delay is not None else ""
+        return line("undo", name, f"attempt {event.attempt} failed: {event.error_type}: {event.error}{again}")
+    why = f"{event.error_type}: {event.error}" if event.error_type else f"cancelled: {event.reason or 'no reason'}"
+    return line("undo", counted(len(event.steps or ()), "step"), why)
 
 
 def _name(node: Node) -> str:

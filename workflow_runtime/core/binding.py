@@ -11,7 +11,7 @@ import msgspec
 
 from ..model.errors import BuildError
 
-__all__ = ["STEP_NAMES", "WORKFLOW_NAMES", "Binding", "bind", "callable_name"]
+__all__ = ["ASYNC_GENERATOR", "GENERATOR", "STEP_NAMES", "WORKFLOW_NAMES", "Binding", "bind", "callable_name"]
 
 STEP_NAMES = frozenset({"step_input", "run_context", "session_state", "workflow", "additional_data", "dependencies"})
 WORKFLOW_NAMES = frozenset({"workflow", "execution_input", "run_context", "session_state"})

@@ -22,6 +22,7 @@ Sieve = Callable[[Event], bool]
 _ALWAYS = (
     ev.WorkflowStartedEvent,
     ev.WorkflowResumedEvent,
+    ev.WorkflowCompensatingEvent,
     ev.WorkflowCompletedEvent,
     ev.WorkflowPausedEvent,
     ev.WorkflowCancelledEvent,
@@ -34,6 +35,8 @@ _ALWAYS = (
     ev.StepOutputReviewEvent,
     ev.StepExecutorPausedEvent,
     ev.StepErrorEvent,
+    ev.StepCompensatedEvent,
+    ev.StepCompensationFailedEvent,
     ev.StepSteeredEvent,
 )
 _EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}

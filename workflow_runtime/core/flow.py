@@ -6,7 +6,7 @@ from typing import Any
 
 from ..model.media import Audio, File, Image, Video
 from ..model.session import WorkflowSession
-from ..model.step_io import Lookup, StepInput, StepOutput, deepest, handed_on, ran_nothing
+from ..model.step_io import Lookup, StepFailure, StepInput, StepOutput, deepest, handed_on, ran_nothing
 
 __all__ = ["Flow", "gather_media"]
 
@@ -19,6 +19,7 @@ class Flow:
     __slots__ = (
         "additional_data",
         "audio",
+        "failure",
         "files",
         "history_runs",
         "images",
@@ -49,6 +50,7 @@ class Flow:
         self.lookup = lookup
         self.outputs: dict[str, StepOutput] = {}
         self.last: StepOutput | None = None
+        self.failure: StepFailure | None = None  # what an error handler is called for
         # Lists of our own: the caller's are never extended.
         self.images = list(images) if images else None
         self.videos = list(videos) if videos else None
@@ -70,6 +72,7 @@ class Flow:
         )
         child.outputs = dict(self.outputs)
         child.last = self.last
+        child.failure = self.failure
         return child
 
     def step_input(self, additional: dict[str, Any] | None = None, history_runs: int | None = None) -> StepInput:
@@ -89,6 +92,7 @@ class Flow:
             self.session,
             self.history_runs if history_runs is None else history_runs,
             self.lookup,
+            self.failure,
         )
 
     @property

@@ -15,16 +15,34 @@ import msgspec
 from ..model.step_io import StepOutput
 from .state import Frozen
 
-__all__ = ["DONE", "FAILURE", "INPUT", "MEMO", "OPEN", "Journal", "Record", "within"]
+__all__ = [
+    "BEGUN",
+    "COMPENSATION",
+    "DONE",
+    "FAILURE",
+    "GIVEN_UP",
+    "INPUT",
+    "MEMO",
+    "OPEN",
+    "VOID",
+    "Journal",
+    "Record",
+    "within",
+]
 
 OPEN, DONE, MEMO = "open", "done", "memo"
+VOID = "void"  # of a stored row: the record does not hold any more, as if it had never been
+BEGUN = "!begun"  # suffix of a step's path: the memo that it has begun, of one that can be undone when it is cut off
+COMPENSATION = "!compensate"  # the path of a compensation: its step's, this, and how many steps had completed before it
+GIVEN_UP = "!given_up"  # suffix of a path ("" for the run): the memo that what is there is abandoned, and why
 INPUT = "!input"  # suffix of the path of a step that a function called: the memo of its input
 FAILURE = "!failure"  # suffix of a step's path: the memo of the exception of its last failed attempt
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One entry. ``decision`` is a container's decision on entry; ``value`` a memoised result (``once``, ``ask``), and
-    ``changed`` the changes to the session state that belong to it (None removes a key)."""
+    ``changed`` the changes to the session state that belong to it (None removes a key). ``order``, of a completed step that
+    has a compensation: how many such steps of this run had completed before it."""
 
     path: str
     position: int
@@ -37,6 +55,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     output: StepOutput | None = None
     value: Any = None
     changed: dict[str, Frozen | None] | None = None
+    order: int | None = None
 
 
 def within(path: str, outer: str) -> bool:
@@ -54,7 +73,21 @@ class Journal:
         self.replaying = bool(self.records)
 
     def get(self, path: str) -> Record | None:
-        return self.records.get(path)
+        record = self.records.get(path)
+        return record if record is None or record.status != VOID else None
+
+    def forget(self, path: str) -> list[Record]:
+        """What is recorded inside of the container at ``path`` does not hold any more, but for what was undone of it. Where
+        it is entered again, a record keeps its position."""
+        found = [
+            record
+            for known, record in self.records.items()
+            if known.startswith(f"{path}/") and COMPENSATION not in known and record.status != VOID
+        ]
+        for record in found:
+            record.status, record.decision, record.output, record.value = VOID, None, None, None
+            record.order = None
+        return found
 
     def enter(self, path: str, kind: str, now: float, decision: Any = None, attempt: int | None = None) -> Record:
         """Note that the node was entered, in its attempt ``attempt`` (None: as it is known).

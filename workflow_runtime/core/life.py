@@ -18,9 +18,10 @@ class Life(IntEnum):
     PAUSING = 2  # its pause is being stored
     PARKED = 3  # stored as paused, while its steps wait in memory
     WAKING = 4  # claimed again, on its way to its turn
-    ENDING = 5  # its end is being stored
-    ENDED = 6
-    GONE = 7  # not in this process any more: the database, or another process, has it
+    COMPENSATING = 5  # its outcome is stored, and the effects of its completed steps are being undone
+    ENDING = 6  # its end is being stored
+    ENDED = 7
+    GONE = 8  # not in this process any more: the database, or another process, has it
 
 
 class Happening(IntEnum):
@@ -34,7 +35,8 @@ class Happening(IntEnum):
     CLAIM = 7  # a continue owns the stored run and finds its steps waiting here
     FINISH = 8  # its outcome is known and is to be stored
     STORED = 9  # its end is stored, or cannot be
-    LEAVE = 10  # its task is to end without an outcome: evicted, released or taken over
+    COMPENSATE = 10  # it failed or was cancelled, and steps that it has completed are to be undone first
+    LEAVE = 11  # its task is to end without an outcome: evicted, released or taken over
 
 
 class Answer(Enum):
@@ -51,23 +53,24 @@ PAUSED = frozenset({Life.PAUSING, Life.PARKED, Life.WAKING})
 OVER = frozenset({Life.PARKED, Life.ENDED, Life.GONE})
 """The states in which this process does nothing for the run."""
 
-_W, _R, _P, _K, _A, _E, _D, _G = Life
+_W, _R, _P, _K, _A, _C, _E, _D, _G = Life
 _x = REFUSE
 
 # fmt: off
 TABLE: tuple[tuple[Cell, ...], ...] = (
-    #              WAITING RUNNING PAUSING PARKED WAKING ENDING ENDED GONE
-    (              _R,     _x,     _x,     _x,    _R,    _x,    _x,   _x),  # BEGIN
-    (              _W,     _R,     KEEP,   _x,    KEEP,  KEEP,  _x,   _x),  # CANCEL
-    (              _W,     _R,     KEEP,   _x,    KEEP,  _x,    _x,   _x),  # FAIL
-    (              KEEP,   _R,     KEEP,   _x,    KEEP,  _x,    _x,   _x),  # ANSWERED
-    (              _x,     _P,     _x,     _x,    _x,    _x,    _x,   _x),  # QUIET
-    (              _x,     _x,     _R,     _x,    _x,    _x,    _x,   _x),  # CONTINUE
-    (              _x,     _x,     _K,     _x,    _K,    _x,    _x,   _x),  # PARK
-    (              _x,     _x,     KEEP,   _A,    _x,    _x,    _x,   _x),  # CLAIM
-    (              _E,     _E,     _E,     _E,    _E,    _x,    _x,   _x),  # FINISH
-    (              _D,     _x,     _D,     _x,    _D,    _D,    _D,   _x),  # STORED
-    (              _G,     _G,     _G,     _G,    _G,    _G,    _x,   _x),  # LEAVE
+    #              WAITING RUNNING PAUSING PARKED WAKING COMPENSATING ENDING ENDED GONE
+    (              _R,     _x,     _x,     _x,    _R,    _x,          _x,    _x,   _x),  # BEGIN
+    (              _W,     _R,     KEEP,   _x,    KEEP,  KEEP,        KEEP,  _x,   _x),  # CANCEL
+    (              _W,     _R,     KEEP,   _x,    KEEP,  _x,          _x,    _x,   _x),  # FAIL
+    (              KEEP,   _R,     KEEP,   _x,    KEEP,  _x,          _x,    _x,   _x),  # ANSWERED
+    (              _x,     _P,     _x,     _x,    _x,    _x,          _x,    _x,   _x),  # QUIET
+    (              _x,     _x,     _R,     _x,    _x,    _x,          _x,    _x,   _x),  # CONTINUE
+    (              _x,     _x,     _K,     _x,    _K,    _x,          _x,    _x,   _x),  # PARK
+    (              _x,     _x,     KEEP,   _A,    _x,    _x,          _x,    _x,   _x),  # CLAIM
+    (              _E,     _E,     _E,     _E,    _E,    _E,          _x,    _x,   _x),  # FINISH
+    (              _D,     _x,     _D,     _x,    _D,    _x,          _D,    _D,   _x),  # STORED
+    (              _C,     _C,     _C,     _C,    _C,    _x,          _C,    _x,   _x),  # COMPENSATE
+    (              _G,     _G,     _G,     _G,    _G,    _G,          _G,    _x,   _x),  # LEAVE
 )
 # fmt: on
 """``TABLE[happening][life]``."""

@@ -14,6 +14,7 @@ TRANSITIONS: dict[tuple[S, str], S] = {
     (S.pending, "WorkflowCancelled"): S.cancelled,
     (S.pending, "WorkflowError"): S.error,
     (S.running, "WorkflowResumed"): S.running,
+    (S.running, "WorkflowCompensating"): S.running,
     (S.running, "WorkflowCompleted"): S.completed,
     (S.running, "WorkflowPaused"): S.paused,
     (S.running, "WorkflowCancelled"): S.cancelled,
@@ -36,6 +37,7 @@ MOVING: frozenset[type[Event]] = frozenset(
     {
         ev.WorkflowStartedEvent,
         ev.WorkflowResumedEvent,
+        ev.WorkflowCompensatingEvent,
         ev.WorkflowCompletedEvent,
         ev.WorkflowPausedEvent,
         ev.WorkflowCancelledEvent,

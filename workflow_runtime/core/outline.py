@@ -46,6 +46,8 @@ def _outline(node: Node, prefix: str, branch: str) -> Outline:
     path = prefix + node.segment
     split = getattr(node, "split", None)  # of a Condition: how many children are of the "if" branch
     branches = ["" if split is None else "if" if i < split else "else" for i in range(len(node.children))]
+    if getattr(node, "handler", None) is not None:
+        branches[-1] = "on_error"
     is_nested = getattr(node, "inner", None) is not None
     return Outline(
         path=path,
@@ -74,7 +76,11 @@ def _facts(node: Node) -> Iterator[str]:
         yield f"{retries} retries" if retries > 1 else "1 retry"
     if node.timeout is not None:
         yield f"{node.timeout:g} s at most"
-    if getattr(declared, "on_error", "fail") != "fail":
+    if getattr(node, "handler", None) is not None:
+        yield f"on error: {node.children[-1].name}"
+    elif getattr(declared, "on_error", "fail") != "fail":
         yield f"on error: {declared.on_error}"
+    if getattr(node, "compensate", None) is not None or getattr(node, "compensate_running", None) is not None:
+        yield "compensated"
     if node.review is not None:
         yield from (_ASKS[flag] for flag in node.review.asked)

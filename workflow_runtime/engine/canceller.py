@@ -67,6 +67,8 @@ class Canceller:
         if self._turn is not None:
             self._turn.cancel()
         run.scope.cancel()
+        for scope in run.undo.scopes if run.undo is not None else ():
+            scope.cancel()
         return True
 
     handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {

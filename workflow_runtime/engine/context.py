@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import anyio
 import anyio.from_thread
 
-from ..core.journal import INPUT
+from ..core.journal import DONE, FAILURE, INPUT, MEMO
 from ..core.kept import copy_of
 from ..core.life import PAUSED
 from ..core.plan import Node, segment
@@ -35,6 +35,7 @@ from .edits import edit, give_back_inside
 from .identity import Places, mark_of
 from .receiving import checked_topic, make_callback, messages, receive
 from .said import Said
+from .undo import recalled_error
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -282,6 +283,7 @@ class RunContext:
             )
         frame = self._frame
         path = f"{self.path}!once:{key}"
+        self._stop_replay(path)
         run, is_mine = frame.run, True
         making = run.parking.making
         while (record := frame.recorded(path)) is None and path in making:
@@ -359,6 +361,7 @@ class RunContext:
         frame = self._frame
         path = f"{self.path}!sleep:{self._place('sleep')}"
         record = frame.recorded(path)
+        self._stop_replay(path)
         if record is None:
             await frame.run.going_on()
             self._mark()
@@ -471,6 +474,21 @@ class RunContext:
         output = await self.step_output(name, function, **options)
         return output.content
 
+    def _stop_replay(self, path: str, node: Node | None = None) -> None:
+        """Where the function is only called for the steps that it names: let nothing happen that is not recorded."""
+        undo = self._frame.run.undo
+        if undo is None or not undo.is_replaying:
+            return
+        if node is not None:
+            undo.nodes[path] = node
+        record = self._frame.recorded(path)
+        if record is not None and record.status in (DONE, MEMO):
+            return
+        failure = self._frame.recorded(path + FAILURE)
+        if failure is not None:
+            raise recalled_error(failure.value)
+        raise Suspended
+
     async def step_output(self, name: str, function: Callable[..., Any] | None = None, **options: Any) -> StepOutput:
         """The same; the whole StepOutput."""
         frame = self._frame
@@ -492,6 +510,7 @@ class RunContext:
         node = build_step(
             Step(name=name, executor=function, **options), place, len(frame.results), definition.workflow.inner_plan
         )
+        self._stop_replay(f"{frame.prefix}{place}", node)
         flow = frame.flow if given is None else frame.flow.fork(input=given)
         parts = frame.run.parking.parts(self.path)
         parts.begin()

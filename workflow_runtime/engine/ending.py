@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import msgspec
 
+from ..core.journal import GIVEN_UP
 from ..core.life import Happening
 from ..core.state import snapshot
 from ..core.unfinished import unfinished
@@ -32,7 +33,7 @@ from ..model.run import WorkflowRunOutput
 from ..model.step_io import StepOutput
 from ..model.text import error_name, error_text
 from ..steps.step import content_type
-from .failures import log_failure, place_of, shorten
+from .failures import log_failure, note_not_undone, place_of, shorten
 from .recorder import storage_failure
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "PAUSED",
     "Cancelled",
     "Done",
+    "EndRefused",
     "close_unsaved",
     "copy_output",
     "finish",
@@ -57,6 +59,16 @@ class Cancelled:
     def __init__(self, reason: str | None, content: str | None = None) -> None:
         self.reason = reason
         self.content = content
+
+
+class EndRefused(Exception):
+    """The run cannot end as it was to, and has completed steps that are to be compensated first. ``outcome`` is how it ends
+    then, ``cut_off`` what cancelled its task from outside meanwhile."""
+
+    def __init__(self, outcome: Any) -> None:
+        super().__init__("the end was refused")
+        self.outcome = outcome
+        self.cut_off: BaseException | None = None
 
 
 class Done:
@@ -93,6 +105,9 @@ async def finish_whole(run: Execution, outcome: Any) -> BaseException | None:
             if cut_off is not None:
                 raise cut_off from None
             raise
+        except EndRefused as refused:
+            refused.cut_off = cut_off
+            raise
         if shield.cancelled_caught:
             run.raised = storage_failure(
                 TimeoutError(
@@ -116,7 +131,11 @@ async def finish(run: Execution, outcome: Any, *, again: bool = False) -> None:
 
     Raises:
         AnswersArrived: The outcome was PAUSED, and a question was answered meanwhile. Nothing was stored or shown.
+        EndRefused: The run has not failed by itself, and steps that it has completed are to be compensated first. Nothing
+            was stored or shown.
     """
+    if run.cancelled and isinstance(outcome, Done):
+        _refuse_if_due(run, outcome, Cancelled(run.cancel_reason))
     if outcome is not PAUSED:
         if run.cancelled and not isinstance(outcome, (Cancelled, Fenced)):
             outcome = Cancelled(run.cancel_reason)
@@ -143,7 +162,9 @@ async def _finish(run: Execution, outcome: Any) -> None:
         except AnswersArrived:
             raise
         except CancelRequested:
-            outcome = Cancelled(run.cancel_reason or CANCELLED_ELSEWHERE)
+            cancelled = Cancelled(run.cancel_reason or CANCELLED_ELSEWHERE)
+            _refuse_if_due(run, outcome, cancelled)
+            outcome = cancelled
             run.withdraw("")
             continue
         except ConcurrentWrite as conflict:
@@ -155,6 +176,7 @@ async def _finish(run: Execution, outcome: Any) -> None:
             give_up_lost(run, lost)
             return
         except Exception as failure:
+            _refuse_if_due(run, outcome, failure)
             if salvage and not lightened and _lighten(run):
                 lightened = True  # there may be room for the end, though not for all that led to it
                 continue
@@ -167,6 +189,12 @@ async def _finish(run: Execution, outcome: Any) -> None:
         if isinstance(outcome, BaseException):
             _log(run, _unwrapped(outcome))
         return
+
+
+def _refuse_if_due(run: Execution, outcome: Any, instead: Any) -> None:
+    """EndRefused where a run that was to pause or complete ends as ``instead``, with steps to compensate."""
+    if (outcome is PAUSED or isinstance(outcome, Done)) and run.undo is not None and run.undo.due():
+        raise EndRefused(instead)
 
 
 def _failed_by(run: Execution, outcome: Any, failure: Exception) -> Exception:
@@ -275,7 +303,8 @@ def give_up_lost(run: Execution, error: Fenced) -> None:
 
 def close_unsaved(run: Execution, error: Exception) -> None:
     """The run is over here, without an end that could be made: its caller gets ``error``, and the log has what is stored."""
-    logger.error("run %s could not be ended", run.id, exc_info=error)
+    level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR  # it may go away
+    logger.log(level, "run %s could not be ended", run.id, exc_info=error)
     run.raised = error
     _close_unsaved(run, ev.WorkflowErrorEvent(**run.common(), error=error_text(error), error_type=error_name(error)))
 
@@ -300,15 +329,28 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
     output.metrics = _metrics(run)
     if run.has_questions:
         _show_questions(run)
+    if run.undo is not None:
+        output.compensations = run.undo.shown_results()
     if outcome is PAUSED:
         return _paused(run), None
+    left = "; ".join(
+        f"{item.path!r} was not compensated: {item.error_type}: {item.error}" for item in output.not_undone
+    )
     if isinstance(outcome, Cancelled):
         output.content = outcome.content or f"Run {run.id} was cancelled"
+        output.error, output.error_type = _decided_error(run)
+        if left:
+            output.content = f"{output.content}; {left}"
+            output.error = f"{output.error}; {left}" if output.error else left
+            output.error_type = output.error_type or "CompensationFailed"
         return ev.WorkflowCancelledEvent(**run.common(), reason=outcome.reason, content=output.content), None
     if isinstance(outcome, BaseException):
         error = _unwrapped(outcome)
         shorten(error)
         output.error, output.error_type = error_text(error), error_name(error)
+        if left:
+            output.error = f"{output.error}; {left}"
+            note_not_undone(error, output.not_undone)
         output.content = f"Workflow execution failed: {output.error}"
         _attach(error, output)
         return ev.WorkflowErrorEvent(**run.common(), error=output.error, error_type=output.error_type), error
@@ -327,6 +369,13 @@ def _terminal(run: Execution, outcome: Any) -> tuple[WorkflowEvent, BaseExceptio
         ),
         None,
     )
+
+
+def _decided_error(run: Execution) -> tuple[str | None, str | None]:
+    """The error that a run had which was cancelled while it was compensated for that."""
+    record = run.journal.get(GIVEN_UP)
+    about: dict[str, Any] = record.value if record is not None else {}
+    return about.get("error"), about.get("error_type")
 
 
 def _shown_state(run: Execution, outcome: Any) -> dict[str, Any]:

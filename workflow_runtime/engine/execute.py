@@ -12,7 +12,8 @@ from ..model import events as ev
 from ..model.enums import RunStatus
 from ..model.errors import Fenced
 from ..steps.signals import Rejected, Suspended
-from .ending import CUT_OFF, Cancelled, Done, close_unsaved, finish, finish_whole, give_up_lost
+from .compensating import compensate_ordered, compensated, decided_outcome
+from .ending import CUT_OFF, Cancelled, Done, EndRefused, close_unsaved, finish_whole, give_up_lost
 from .execution import Execution
 from .frame import Frame, root_frame
 from .limits import limited
@@ -41,8 +42,12 @@ async def execute_run(run: Execution) -> None:
         with run.scope:
             try:
                 frame = await _opened(run)
-                limit = run.definition.run_timeout
-                outcome = await (_passes(run, frame) if limit is None else _limited(run, frame, limit))
+                outcome = decided_outcome(run) if run.undo is not None else None
+                if outcome is None:
+                    if run.undo is not None:
+                        await compensate_ordered(run, frame)
+                    limit = run.definition.run_timeout
+                    outcome = await (_passes(run, frame) if limit is None else _limited(run, frame, limit))
             except Rejected as rejected:
                 outcome = Cancelled(rejected.reason, f"Workflow cancelled: {rejected.reason}")
             except Exception as error:
@@ -60,15 +65,36 @@ async def execute_run(run: Execution) -> None:
     elif isinstance(outcome, Fenced):
         give_up_lost(run, outcome)
     elif run.life not in (Life.GONE, Life.ENDED) and not await put_aside(run, outcome):
-        run.happen(Happening.FINISH)
-        try:
-            cancelled_outside = await finish_whole(run, outcome) or cancelled_outside
-        except Exception as error:  # a fault in how runs end: nobody shall wait for one that never comes
-            close_unsaved(run, error)
-        run.happen(Happening.STORED)
+        cancelled_outside = await _finished(run, outcome) or cancelled_outside
     run.end()
     if cancelled_outside is not None:
         raise cancelled_outside
+
+
+async def _finished(run: Execution, outcome: Any) -> BaseException | None:
+    """Compensate what is to be, and record the end. Returns what cancelled the task from outside meanwhile."""
+    cut_off: BaseException | None = None
+    while True:
+        try:
+            outcome = await compensated(run, outcome)
+        except Exception as error:  # what is decided is stored: whoever recovers the run goes on with it
+            run.evict()
+            close_unsaved(run, error)
+        if run.life is Life.GONE:
+            return cut_off
+        if isinstance(outcome, Fenced):
+            give_up_lost(run, outcome)
+            return cut_off
+        run.happen(Happening.FINISH)
+        try:
+            cut_off = await finish_whole(run, outcome) or cut_off
+        except EndRefused as refused:
+            outcome, cut_off = refused.outcome, refused.cut_off or cut_off
+            continue
+        except Exception as error:  # a fault in how runs end: nobody shall wait for one that never comes
+            close_unsaved(run, error)
+        run.happen(Happening.STORED)
+        return cut_off
 
 
 async def refuse_run(run: Execution, error: Exception) -> None:
@@ -78,11 +104,10 @@ async def refuse_run(run: Execution, error: Exception) -> None:
         await give_back(run, error)
         return
     if run.recorder is not None and run.recorder.created:
-        run.happen(Happening.FINISH)
-        await finish(run, error)
+        await _finished(run, error)
     else:
         run.raised, run.output.status = error, RunStatus.error
-    run.happen(Happening.STORED)
+        run.happen(Happening.STORED)
     run.end()
 
 

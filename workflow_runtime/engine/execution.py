@@ -43,6 +43,7 @@ from .request import RunRequest
 from .sessions import Turn
 from .signals import Answered, Arrived, Cancel, Evict, Fail, Release
 from .steering import Steering
+from .undo import Undo
 
 if TYPE_CHECKING:
     from ..core.branch_state import Merges
@@ -103,6 +104,7 @@ class Execution:
         "streams",
         "tried",
         "turn",
+        "undo",
         "waking",
         "walk_scope",
         "was",
@@ -173,6 +175,8 @@ class Execution:
         self.heart: Heart | None = None
         self.waking = False
         self.turn: Turn | None = None
+        # What of it is compensated if it fails; made for the first step that can be.
+        self.undo: Undo | None = Undo.of(journal) if journal.replaying else None
         if request.store_events and output.events is None:
             output.events = []
         projector = Projector(output, request.store_events, request.skip)

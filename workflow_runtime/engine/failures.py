@@ -25,6 +25,7 @@ from ..model.text import error_name, error_text, printable
 from ..steps.signals import Rejected, Suspended
 
 if TYPE_CHECKING:
+    from ..model.compensation import CompensationResult
     from .execution import Execution
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "log_failure",
     "lost",
     "note",
+    "note_not_undone",
     "note_others",
     "place_of",
     "shorten",
@@ -51,7 +53,7 @@ _MOST_FRAMES = 40
 _MOST_TEXT = 8_000  # characters of a stored traceback
 _MOST_LINKS = 20  # exceptions of a chain of causes that are looked at
 _RAISE = opcode.opmap["RAISE_VARARGS"]
-_IN_STEP, _ALSO = "In step ", "Also failed: "
+_IN_STEP, _ALSO, _NOT_UNDONE = "In step ", "Also failed: ", "Not compensated: "
 
 
 class Exited(RuntimeError):
@@ -269,6 +271,13 @@ def note_others(first: BaseException, others: list[Exception]) -> BaseException:
     return first
 
 
+def note_not_undone(error: BaseException, left: list[CompensationResult]) -> None:
+    """Write onto the exception which steps were not compensated, after what it says of its own step."""
+    lines = [f"{_NOT_UNDONE}{item.step_name!r} (path {item.path}): {item.error_type}: {item.error}" for item in left]
+    ours = [line for line in _notes(error) if line.startswith((_IN_STEP, "In workflow ", _ALSO))]
+    _write(error, [*ours, *lines])
+
+
 def _notes(error: BaseException) -> list[str]:
     found = getattr(getattr(error, "stands_for", error), "__notes__", None)
     return [line for line in found if isinstance(line, str)] if isinstance(found, list) else []
@@ -277,7 +286,7 @@ def _notes(error: BaseException) -> list[str]:
 def _write(error: BaseException, lines: list[str]) -> None:
     """The notes of others stay; ours are replaced, for an exception may be raised many times."""
     error = getattr(error, "stands_for", error)
-    kept = [line for line in _notes(error) if not line.startswith((_IN_STEP, "In workflow ", _ALSO))]
+    kept = [line for line in _notes(error) if not line.startswith((_IN_STEP, "In workflow ", _ALSO, _NOT_UNDONE))]
     try:
         error.__notes__ = [*kept, *lines]
     except Exception:  # of a class that refuses attributes, such as a frozen dataclass: it goes without

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..core.journal import DONE, FAILURE, INPUT, OPEN, Journal, Record, within
+from ..core.journal import BEGUN, COMPENSATION, DONE, FAILURE, GIVEN_UP, INPUT, OPEN, VOID, Journal, Record, within
 from ..core.plan import Node
 from ..core.state import merged
 from ..model import codec
@@ -18,6 +18,7 @@ from ..storage.base import BaseDb, RunRow, StepRow
 from .state_versions import START
 from .states import DAMAGED, with_states
 from .step_rows import row_to_record
+from .undo import result_of
 
 __all__ = ["HistoryEntry", "Prefix", "journal_of", "load_history", "load_journal", "load_prefix", "load_steps"]
 
@@ -26,7 +27,8 @@ HIDDEN = (START, "!working")  # rows that are no entries of the journal
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of a run's journal. Times are unix seconds; ``status`` is "done", "open" (entered, not ended), "failed" (it
-    failed, and was neither skipped nor tried again) or "memo".
+    failed, and was neither skipped nor tried again) or "memo". An entry of kind "compensation" is "done" if the effects of
+    the step were undone, and else "failed".
 
     ``error``, ``error_type`` and ``traceback`` are of its last attempt that failed, also where a later one succeeded or
     the step was skipped. The traceback is text without this package's frames, at most 8,000 characters.
@@ -60,14 +62,14 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, states: bool = False) -> list[StepRow]:
-    """The journal of a run: its own rows, over those that it shares with the run that it was forked from. ``states``: with
-    the session state of steps that have ended, and of the start."""
+    """The journal of a run: its own rows, over those that it shares with the run that it was forked from. What that run has
+    begun or undone is not the fork's. ``states``: with the session state of steps that have ended, and of the start."""
     own = await db.load_steps(row.run_id)
     if not own and await db.load_run(row.run_id) is None:
         raise RunNotFound(f"run {row.run_id!r} is not stored any more: it was deleted or pruned a moment ago")
     own = await with_states(db, own, row.session_id, done=states)
     if row.forked_from is None:
-        return own
+        return [item for item in own if item.status != VOID]
     parent_id, _, cut = row.forked_from.rpartition("@")
     if parent_id in heirs or not cut.isdecimal():
         raise StorageError(f"run {row.run_id!r} is stored as forked from {row.forked_from!r}, which cannot be")
@@ -78,17 +80,29 @@ async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, st
         )
     known = {item.path for item in own}
     shared = _before(await load_steps(db, parent, (*heirs, row.run_id), states=states), int(cut))
-    return [*(item for item in shared if item.path not in known), *own]
+    found = [*(item for item in shared if item.path not in known and not _is_of_undoing(item.path)), *own]
+    return [item for item in found if item.status != VOID]
+
+
+def _is_of_undoing(path: str) -> bool:
+    return COMPENSATION in path or path.endswith((BEGUN, GIVEN_UP))
 
 
 async def load_journal(db: BaseDb, row: RunRow) -> list[Record]:
     """The records of a run, shared ones included."""
-    return journal_of(await load_steps(db, row))
+    return journal_of(await load_steps(db, row), row.run_id)
 
 
-def journal_of(rows: list[StepRow]) -> list[Record]:
-    """The records that these rows are."""
-    return [row_to_record(item) for item in rows if item.path not in HIDDEN]
+def journal_of(rows: list[StepRow], run_id: str) -> list[Record]:
+    """The records that these rows are. What the run has not done itself is not its own to undo."""
+    found: list[Record] = []
+    for item in rows:
+        if item.path not in HIDDEN:
+            record = row_to_record(item)
+            if item.run_id != run_id:
+                record.order = None
+            found.append(record)
+    return found
 
 
 async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
@@ -108,6 +122,9 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
                 found.append(_failed(step, row_to_record(item)))
             continue
         record = row_to_record(item)
+        if record.kind == "compensation":
+            found.append(_compensation(record))
+            continue
         failure = failures.get(item.path)
         about: dict[str, Any] = {}
         if failure is not None and failure.run_id == item.run_id:
@@ -130,6 +147,21 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
             )
         )
     return found
+
+
+def _compensation(record: Record) -> HistoryEntry:
+    result = result_of(record)
+    return HistoryEntry(
+        path=record.path,
+        kind=record.kind,
+        status="done" if result.is_undone else "failed",
+        attempt=result.attempts,
+        started_at=record.started_at,
+        finished_at=record.finished_at,
+        error=result.error,
+        error_type=result.error_type,
+        traceback=record.value.get("traceback"),
+    )
 
 
 def _failed(path: str, record: Record) -> HistoryEntry:
@@ -180,7 +212,8 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
         raise RunNotFound(f"no run {run_id!r} to fork; check the id and the workflow's db")
     rows = await load_steps(db, source, states=True)
     cut = await _cut(db, source, rows, at)
-    kept = _before(rows, cut)
+    kept = [row for row in _before(rows, cut) if not _is_of_undoing(row.path)]
+    _refuse_undone(source.run_id, rows, kept)
     state = _state(rows, cut)
     if isinstance(state.get(DAMAGED), Unreadable):
         bool(state[DAMAGED])  # raises: nobody knows the state of that moment
@@ -194,7 +227,21 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     )
 
 
+def _refuse_undone(run_id: str, rows: list[StepRow], kept: list[StepRow]) -> None:
+    """LookupError where a step would stand whose effects were undone since."""
+    records = [row_to_record(row) for row in rows if COMPENSATION in row.path]
+    undone = {record.path[: record.path.rindex(COMPENSATION)] for record in records if record.kind == "compensation"}
+    found = [row for row in kept if row.path in undone and row.status == DONE]
+    if found:
+        path = min(found, key=lambda row: row.position).path
+        raise LookupError(
+            f"run {run_id!r} cannot be forked there: the step at {path!r} was compensated, so its outcome does not hold any"
+            f" more; fork at {path!r} or before it"
+        )
+
+
 def _reopened(record: Record) -> Record:
+    record.order = None  # the fork has not run it
     if record.status == OPEN:
         record.output = None
     return record

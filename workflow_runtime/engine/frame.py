@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,7 +13,7 @@ from ..core.binding import Binding
 from ..core.cel import condition_variables
 from ..core.flow import Flow
 from ..core.gate import Verdict
-from ..core.journal import FAILURE, OPEN, Record, within
+from ..core.journal import BEGUN, FAILURE, GIVEN_UP, OPEN, Record, within
 from ..core.kept import UNCHANGING
 from ..core.kept import Kept as Outputs
 from ..core.plan import Node
@@ -26,6 +26,7 @@ from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import error_name, error_text
 from ..steps.signals import Suspended
+from ..steps.step import RETRY
 from . import reviews
 from .branch import Branch, Kept
 from .branches import run_branches
@@ -39,6 +40,7 @@ from .request import Definition
 from .said import take_back
 from .steering import Place
 from .step_events import step_completed, step_content, step_output, step_started
+from .undo import Due, Undo
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -246,11 +248,21 @@ class Frame:
             failed = isinstance(known, dict) and "attempt" in known
             self.enter(node, path, known.get("before") if failed else known, attempt)
 
-    def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
+    def leave(
+        self,
+        node: Node,
+        path: str,
+        output: StepOutput,
+        started: float,
+        attempt: int = 1,
+        *,
+        is_undoable: bool = False,
+    ) -> None:
         run = self.run
         if run.has_questions:  # of a branch that lost, or was cut off
             run.withdraw(path)
         record = run.journal.leave(path, node.kind, output, started, run.clock.time(), attempt)
+        record.order = self._undo.completed(path, node) if is_undoable else None
         if run.before is not None:
             run.before.pop(path, None)
         if run.partials:  # of a branch that lost, of an attempt that was cut off: the run goes on without it
@@ -261,7 +273,9 @@ class Frame:
             try:
                 run.recorder.note(record, self.branch)
             except UnserializableError:
-                record.status, record.output = OPEN, None  # what cannot be stored is no outcome
+                record.status, record.output, record.order = OPEN, None, None  # what cannot be stored is no outcome
+                if is_undoable:
+                    self._undo.forget(path)
                 raise
         elif self.branch is not None:
             self.branch.merge(path)
@@ -304,6 +318,87 @@ class Frame:
         record = run.journal.memo(path, value, run.clock.time(), kind, changed or None)
         if run.recorder is not None:
             run.recorder.note(record, self.branch)
+
+    # -- compensation --------------------------------------------------------------------------------------------------
+
+    @property
+    def _undo(self) -> Undo:
+        run = self.run
+        if run.undo is None:
+            run.undo = Undo()
+        return run.undo
+
+    def replays(self, node: Node, path: str) -> None:
+        """A step that can be undone stands at ``path``: it may have completed before this process began."""
+        if self.replaying and self.run.undo is not None:
+            self.run.undo.nodes[path] = node
+
+    async def begun(self, node: Node, path: str) -> None:
+        """The step begins, and is to be undone if it is cut off: that is stored first."""
+        if not self._undo.is_begun(path):
+            self.remember(path + BEGUN, self._undo.begun(path, node), "begun")
+            await self.commit()
+
+    def not_begun(self, path: str) -> None:
+        """The step has failed by itself: it was not cut off."""
+        if self.run.undo is not None and self.run.undo.is_begun(path):
+            self.run.undo.failed(path)
+            self.remember(path + BEGUN, None, "begun")
+
+    def given_up(self, path: str) -> dict[str, Any] | None:
+        """What was decided when the part at ``path`` was given up; None if it was not."""
+        record = self.run.journal.get(path + GIVEN_UP)
+        return record.value if record is not None else None
+
+    async def give_up(self, paths: Sequence[str], decision: dict[str, Any], *, stored: bool = False) -> bool:
+        """The run continues without what is at ``paths``: store that, then compensate what had completed there. Nothing is
+        stored where there is nothing to compensate (False), unless it is to be ``stored`` anyway."""
+        undo = self.run.undo
+        due = undo.due(paths) if undo is not None else []
+        if not due and not stored:
+            return False
+        for path in paths:
+            if stored or any(within(item.path, path) for item in due):
+                self.remember(path + GIVEN_UP, decision, "given_up")
+        await self.commit()
+        if due:
+            await self._compensate(due)
+        return True
+
+    async def undo(self, path: str, *, apart_from: str | None = None, decision: dict[str, Any] | None = None) -> None:
+        """Compensate what had completed at ``path``, but for what is at paths that begin with ``apart_from``. That it was
+        given up is in the journal already, as somebody's answer; or as an outcome, with this ``decision``."""
+        due = self.run.undo.due((path,), apart_from) if self.run.undo is not None else []
+        if due:
+            if decision is not None:
+                self.remember(path + GIVEN_UP, decision, "given_up")
+            await self.commit()
+            await self._compensate(due)
+
+    async def _compensate(self, due: list[Due]) -> None:
+        from .compensating import compensate  # which imports this module
+
+        await compensate(self, due)
+        if self.run.scope.cancel_called:
+            await anyio.lowlevel.checkpoint()
+
+    async def start_over(self, path: str, failed_attempt: int, *, is_new: bool) -> None:
+        """What is inside of the container at ``path`` is done over from its beginning, if any of it is to be compensated,
+        which it is first. Not ``is_new``: that was decided before, and may be done."""
+        known = self.given_up(path)
+        is_under_way = known is not None and known["then"] == RETRY and known["attempt"] == failed_attempt
+        if not (is_new or is_under_way):
+            return
+        if not await self.give_up((path,), {"then": RETRY, "attempt": failed_attempt}) and not is_under_way:
+            return
+        run = self.run
+        for record in run.journal.forget(path):
+            if run.undo is not None:
+                run.undo.forget(record.path)
+            if run.recorder is not None:
+                run.recorder.void(record)
+        self.remember(path + GIVEN_UP, {"then": "retried", "attempt": failed_attempt}, "given_up")
+        await self.commit()
 
     # -- session state -------------------------------------------------------------------------------------------------
 

@@ -8,13 +8,13 @@ guard while another one waits) are reached by walking the tree again over its jo
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from ..core.life import REFUSE, Happening, Life
 from ..model.errors import AnswersArrived
-from .ending import CUT_OFF, PAUSED, finish, finish_whole, store_pause
+from .ending import CUT_OFF, PAUSED, Cancelled, EndRefused, finish, finish_whole, store_pause
 from .heartbeat import unwatch, watch
 from .loops import spawn
 
@@ -40,6 +40,10 @@ async def pause_walk(run: Execution) -> tuple[bool, BaseException | None]:
         await run.people.read_answers(run)
         run.happen(Happening.CONTINUE)
         return False, None
+    except EndRefused as refused:  # it ends instead of pausing: as cancelled, or with this failure
+        _end_instead(run, refused.outcome)
+        run.happen(Happening.CONTINUE)
+        return False, None
     run.happen(Happening.STORED)
     return True, cut_off
 
@@ -63,9 +67,21 @@ async def _pause_parked(run: Execution) -> None:
     except AnswersArrived:
         await _read_answers(run)
         return
+    except EndRefused as refused:
+        _end_instead(run, refused.outcome)
+        _go_further(run)
+        return
     finally:
         over.set()
     await _park(run)
+
+
+def _end_instead(run: Execution, outcome: Any) -> None:
+    """The pause was refused, and its walk is to end: so that what it has completed is compensated."""
+    if isinstance(outcome, Cancelled):
+        run.cancel(outcome.reason)
+    else:
+        run.fail(outcome)
 
 
 async def _read_answers(run: Execution) -> None:

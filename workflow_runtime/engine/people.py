@@ -106,7 +106,7 @@ class People:
     def arrived(self, run: Execution, signal: Arrived) -> bool:
         """Keep the messages; a run that works on takes them in. While a pause is being stored they wait for what comes of
         it: of a run that is paused then, a continue reads them again."""
-        if run.life in (Life.ENDING, Life.ENDED, Life.GONE):
+        if run.life in (Life.COMPENSATING, Life.ENDING, Life.ENDED, Life.GONE):
             return False
         self.inbox(run).keep(signal.messages)
         if run.happen(Happening.ANSWERED) is Life.RUNNING:

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from ..core.filters import Sieve
-from ..core.journal import DONE, INPUT, MEMO, OPEN, Record
+from ..core.journal import DONE, INPUT, MEMO, OPEN, VOID, Record
 from ..core.lifecycle import TERMINAL_EVENTS
 from ..core.state import changes, patched, snapshot
 from ..model import codec
@@ -227,6 +227,12 @@ class Recorder:
         self._made[path] = found
         if record.status == OPEN:
             self._decided[path] = found
+
+    def void(self, record: Record) -> None:
+        """The record does not hold any more. The changes of the session state that were made with it do."""
+        self._steps[record.path] = StepRow(
+            run_id=self.run.id, path=record.path, position=record.position, status=VOID, attempt=self.run.epoch
+        )
 
     def died(self, deaths: int) -> None:
         """The run was claimed after its process had died so often."""

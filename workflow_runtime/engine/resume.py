@@ -323,7 +323,7 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
 async def recovered(asked: Continuation, db: BaseDb, before: RunRow, claimed: RunRow) -> Execution:
     """The claimed run of a process that died; it says that it goes on, if it had begun."""
     steps = await load_steps(db, claimed)
-    journal = Journal(journal_of(steps))
+    journal = Journal(journal_of(steps, claimed.run_id))
     # A run that was stored before it began has readers, which come by its id.
     keep_log = asked.keep_log or before.status is RunStatus.pending or before.queue is not None
     asked = msgspec.structs.replace(asked, background=True, keep_log=keep_log)

@@ -239,6 +239,7 @@ class Place:
             frame.completed(node, path, output, told=False)
         elif isinstance(node, ContainerNode) and record is not None:
             frame.emit(node.completed, node, path, **_results(node, output))
+        await frame.undo(path, decision={"then": "ordered"})
         await frame.checkpoint()
         return output
 

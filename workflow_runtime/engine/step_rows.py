@@ -27,6 +27,7 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     decision: Any = None
     output: StepOutput | None = None
     value: Any = None
+    order: int | None = None
 
     @classmethod
     def damaged(cls, found: Any) -> Outcome:
@@ -47,6 +48,7 @@ def record_to_row(run_id: str, record: Record, *, without: Collection[str] = ())
         decision=None if decision is None else codec.seal(decision, f"{where}: decision"),
         output=None if record.output is None else codec.seal_output(record.output, where),
         value=None if value is None else codec.seal(value, f"{where}: value"),
+        order=record.order,
     )
     return StepRow(
         run_id=run_id,
@@ -74,6 +76,7 @@ def row_to_record(row: StepRow) -> Record:
         output=outcome.output,
         value=outcome.value,
         changed=_changed(row),
+        order=outcome.order,
     )
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "ConcurrentWrite",
     "DuplicateRun",
     "EngineError",
+    "ErrorHandlerFailed",
     "InputError",
     "MessageConflict",
     "MessageRefused",
@@ -177,6 +178,16 @@ class BudgetExceeded(WorkflowRuntimeError, RuntimeError):
         super().__init__(message)
         self.path = path
         self.budget = budget
+
+
+class ErrorHandlerFailed(WorkflowRuntimeError, RuntimeError):
+    """The error handler of the step or container at ``path`` failed too. The message tells both errors; ``handler_error`` is
+    the exception of the handler."""
+
+    def __init__(self, message: str, *, path: str = "", handler_error: Exception | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.handler_error = handler_error
 
 
 class StepChanged(WorkflowRuntimeError, RuntimeError):

@@ -35,6 +35,8 @@ __all__ = [
     "RouterExecutionStartedEvent",
     "RouterPausedEvent",
     "SessionStateConflictEvent",
+    "StepCompensatedEvent",
+    "StepCompensationFailedEvent",
     "StepCompletedEvent",
     "StepContentEvent",
     "StepContinuedEvent",
@@ -55,6 +57,7 @@ __all__ = [
     "WorkflowAgentCompletedEvent",
     "WorkflowAgentStartedEvent",
     "WorkflowCancelledEvent",
+    "WorkflowCompensatingEvent",
     "WorkflowCompletedEvent",
     "WorkflowErrorEvent",
     "WorkflowEvent",
@@ -180,6 +183,19 @@ class WorkflowPausedEvent(WorkflowEvent, frozen=True, kw_only=True, omit_default
 class WorkflowCancelledEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowCancelled"):
     reason: str | None = None
     content: Any = None
+
+
+class WorkflowCompensatingEvent(
+    WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowCompensating"
+):
+    """The run is going to end as ``outcome``, "ERROR" or "CANCELLED", and that is stored. Before that, the effects of the
+    steps at ``steps`` are undone, in this order. Until then its status is RUNNING."""
+
+    outcome: str = ""
+    error: str | None = None
+    error_type: str | None = None
+    reason: str | None = None
+    steps: list[str] | None = None
 
 
 class WorkflowErrorEvent(WorkflowEvent, frozen=True, kw_only=True, omit_defaults=True, tag="WorkflowError"):
@@ -311,6 +327,27 @@ class StepErrorEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, 
     attempt: int = 1
 
 
+class StepCompensatedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepCompensated"):
+    """The effects of the step were undone, in attempt ``attempt`` of its compensation. ``cut_off``: the step had begun and
+    not completed."""
+
+    attempt: int = 1
+    cut_off: bool = False
+
+
+class StepCompensationFailedEvent(
+    _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepCompensationFailed"
+):
+    """Attempt ``attempt`` of the step's compensation failed. Another follows in ``delay`` seconds; None: it was the last
+    one, and the effects of the step are not undone."""
+
+    attempt: int = 1
+    cut_off: bool = False
+    error: str | None = None
+    error_type: str | None = None
+    delay: float | None = None
+
+
 class StepPausedEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepPaused"):
     requirement_id: str | None = None
     requires_confirmation: bool = False
@@ -439,7 +476,8 @@ class ConditionExecutionStartedEvent(
 class ConditionExecutionCompletedEvent(
     _StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="ConditionExecutionCompleted"
 ):
-    """``branch`` is "if", "else", or None when the condition was false and there is no else."""
+    """``branch`` is "if", "else", "on_error" when its error handler ran, or None when the condition was false and there is
+    no else."""
 
     condition_result: bool | None = None
     executed_steps: int = 0

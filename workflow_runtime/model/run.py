@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from .compensation import CompensationResult
 from .enums import RunStatus
 from .media import Audio, File, Image, Video
 from .metrics import WorkflowMetrics
@@ -25,7 +26,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
 
     ``step_results`` holds the outputs of the top-level steps in execution order; ``events`` only with ``store_events``.
     ``failed_steps``, of a failed run: the steps that made it fail, each with its ``path`` and ``error``; several if several
-    branches failed.
+    branches failed. ``compensations`` are the steps whose effects were undone, or should have been, in that order.
     """
 
     run_id: str | None = None
@@ -55,6 +56,7 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     error: str | None = None
     error_type: str | None = None
     failed_steps: list[StepOutput] | None = None
+    compensations: list[CompensationResult] | None = None
     parent_run_id: str | None = None
     workflow_step_id: str | None = None
     step_requirements: list[StepRequirement] | None = None
@@ -92,6 +94,11 @@ class WorkflowRunOutput(msgspec.Struct, kw_only=True, omit_defaults=True, weakre
     def get_content_as_string(self) -> str:
         """The content as text, JSON for models, dicts and lists; "" if there is none."""
         return as_text(self.content) or ""
+
+    @property
+    def not_undone(self) -> list[CompensationResult]:
+        """The steps whose effects should have been undone and were not: their compensation failed."""
+        return [item for item in self.compensations or () if not item.is_undone]
 
     # -- open questions -----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Lookup",
+    "StepFailure",
     "StepInput",
     "StepOutput",
     "WorkflowExecutionInput",
@@ -156,11 +157,25 @@ class Lookup(msgspec.Struct, frozen=True):
     as_agno: bool = False
 
 
+class StepFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """The failure that an error handler is called for: the step or container ``step_name`` at ``path`` failed in attempt
+    ``attempt`` with an exception of the class ``error_type`` and the message ``error``."""
+
+    step_name: str
+    path: str
+    error: str
+    error_type: str
+    attempt: int = 1
+
+    def __str__(self) -> str:
+        return f"Step {self.step_name!r} failed: {self.error_type}: {self.error}"
+
+
 class StepInput(msgspec.Struct):
     """The input of a step: the run's input, the outputs of earlier steps, and the media so far.
 
     ``previous_step_outputs`` maps step names to outputs in execution order. It is shared by the steps of one
-    sequence: read it, do not change it.
+    sequence: read it, do not change it. ``failure`` is set in an error handler (``on_error``).
     """
 
     input: Any = None
@@ -174,6 +189,7 @@ class StepInput(msgspec.Struct):
     workflow_session: Any = None  # a WorkflowSession; Any, since a session holds runs that hold steps
     num_history_runs: int | None = None  # the step's, else the workflow's
     lookup: Lookup | None = None
+    failure: StepFailure | None = None
 
     def get_input_as_string(self) -> str | None:
         """The run's input as text; JSON for models, dicts and lists; None if there is none."""
@@ -264,8 +280,10 @@ class StepInput(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able builtins, without the session."""
-        own = ("previous_step_outputs", "workflow_session", "num_history_runs", "lookup")
+        own = ("previous_step_outputs", "workflow_session", "num_history_runs", "lookup", "failure")
         data: dict[str, Any] = {name: shown(getattr(self, name)) for name in self.__struct_fields__ if name not in own}
+        if self.failure is not None:
+            data["failure"] = shown(self.failure)
         outputs = self.previous_step_outputs or {}
         return {**data, "previous_step_outputs": {name: output.to_dict() for name, output in outputs.items()}}
 

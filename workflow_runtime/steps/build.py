@@ -69,7 +69,11 @@ def build_plan(
 def build_step(step: Step, name_segment: str, index: int, inner_plan: Callable[[Any], Plan]) -> StepNode:
     """The node of a step that a callable workflow makes as it runs."""
     inner = inner_plan(step.workflow) if step.workflow is not None else None
-    return step.node_class(step, inner, name=step.name, segment=name_segment, index=index, top=True)
+    place: dict[str, Any] = {"name": step.name, "segment": name_segment, "index": index, "top": True}
+    if step.handler is not None:
+        builder = _Builder(inner_plan, lambda item: hasattr(item, "definition"), f"Step {step.name!r}", Step, Steps)
+        place["handler"] = builder.handler(step.handler, index, len(inner.root) if inner is not None else 0)
+    return step.node_class(step, inner, **place)
 
 
 class _Builder:
@@ -96,6 +100,8 @@ class _Builder:
         place: dict[str, Any] = {"name": name, "segment": segment(position, name, branch), "index": index, "top": top}
         if isinstance(declared, Step):
             inner = self.inner_plan(declared.workflow) if declared.workflow is not None else None
+            if declared.handler is not None:
+                place["handler"] = self.handler(declared.handler, index, len(inner.root) if inner is not None else 0)
             step = declared.node_class(declared, inner, **place)
             # Agents and teams get a run_context if their signature has one.
             asks = step.binding.asks_for("run_context") if step.binding is not None else inner is None
@@ -109,6 +115,8 @@ class _Builder:
         children: list[Node] = []
         for side, inside in kind.inside(declared):
             children += self.children(inside, index, side, offset=len(children))
+        if getattr(declared, "handler", None) is not None:
+            children.append(self.handler(declared.handler, index, len(children)))
         make: Any = declared.node_class
         node: Node = make(declared, children=children, **place)
         return node
@@ -118,6 +126,10 @@ class _Builder:
         if len(parent) > MAX_DEPTH:
             raise BuildError(f"{self.where}: containers may stand {MAX_DEPTH} deep in each other; flatten some of them")
         return [self.node(item, i, (*parent, offset + i), branch=branch) for i, item in enumerate(items)]
+
+    def handler(self, item: Any, index: Any, offset: int) -> Node:
+        """The node of an error handler: a child of what it handles the errors of."""
+        return self.children([item], index, "on_error", offset)[0]
 
     def declaration(self, item: Any, position: int) -> Any:
         """``item`` as one of the public step classes."""

@@ -14,14 +14,13 @@ from ..core.plan import Node
 from ..model import checks
 from ..model import events as ev
 from ..model.budget import Budget
-from ..model.enums import OnError
 from ..model.errors import BuildError, StorageError
 from ..model.review import HumanReview
-from ..model.step_io import StepOutput
+from ..model.step_io import StepFailure, StepOutput
 from ..model.text import error_name, error_text
 from .container import ContainerNode, run_sequence
 from .frame import Frame
-from .step import allow_guards
+from .step import HANDLE, OUTCOMES, allow_guards, handle_failure, policy_and_handler
 
 __all__ = ["Condition", "ConditionNode"]
 
@@ -30,8 +29,8 @@ class Condition:
     """Runs ``steps`` if ``evaluator`` holds, ``else_steps`` (or nothing) otherwise.
 
     ``evaluator`` is a bool, a callable (injected by name like a step function, sync or async; its result counts by its
-    truth value) or a CEL expression. ``on_error``: "fail", "skip" or "pause", for failures of the evaluator and of the
-    branch.
+    truth value) or a CEL expression. ``on_error``: "fail", "skip", "pause" or an error handler (as of Step), for failures of
+    the evaluator and of the branch.
     """
 
     node_class: ClassVar[type[ConditionNode]]  # its node class in a plan; a subclass may set another
@@ -47,7 +46,7 @@ class Condition:
         requires_confirmation: bool = False,
         confirmation_message: str | None = None,
         on_reject: str = "else",
-        on_error: str = "fail",
+        on_error: Any = "fail",
         human_review: HumanReview | None = None,
         *,
         timeout: float | None = None,
@@ -62,7 +61,7 @@ class Condition:
         self.evaluator = evaluator
         self.timeout = checks.seconds(timeout, "timeout", f"Condition {name!r}: ")
         self.budget = checks.budget(budget, f"Condition {name!r}: ")
-        self.on_error = checks.one_of(on_error, "on_error", OnError, f"Condition {name!r}: ")
+        self.on_error, self.handler = policy_and_handler(on_error, f"Condition {name!r}: ")
         self.human_review = human_review or HumanReview(
             requires_confirmation=requires_confirmation, confirmation_message=confirmation_message, on_reject=on_reject
         )
@@ -76,9 +75,10 @@ def _list(steps: Any) -> list[Any]:
 
 
 class ConditionNode(ContainerNode):
-    """``children`` are those of both branches, the first ``split`` of them the "if" branch's."""
+    """``children`` are those of both branches, the first ``split`` of them the "if" branch's; the last one is the
+    ``handler``, if there is one."""
 
-    __slots__ = ("declared", "evaluate", "on_error", "split")
+    __slots__ = ("declared", "evaluate", "handler", "on_error", "split")
     kind = "Condition"
     completed = ev.ConditionExecutionCompletedEvent
 
@@ -86,6 +86,7 @@ class ConditionNode(ContainerNode):
         super().__init__(**place)
         self.declared = declared
         self.split = len(declared.steps)
+        self.handler = self.children[-1] if declared.handler is not None else None
         self.on_error = declared.on_error
         evaluator = declared.evaluator
         where = f"Condition {self.name!r}"
@@ -103,10 +104,17 @@ class ConditionNode(ContainerNode):
         self, frame: Frame, flow: Flow, path: str, record: Record | None, verdict: Verdict | None
     ) -> tuple[StepOutput, dict[str, Any]]:
         attempt = 1
+        given_up = frame.given_up(path) if frame.replaying else None
+        if given_up is not None and given_up["then"] in ("skip", HANDLE):
+            return await self._continued_without(frame, flow, path, given_up)
         if record is not None and isinstance(record.decision, dict):  # it failed before and a person was asked
             attempt = record.decision["attempt"] + 1
-            if frame.ask_error(self, path, record.decision).action == "skip":
-                return self._given_up(record.decision["error"], record.decision["holds"])
+            verdict_on_error = frame.ask_error(self, path, record.decision)
+            if verdict_on_error.action == "skip":
+                known = record.decision
+                decision = self._decision(known["error"], known["type"], known["attempt"], known["holds"])
+                return await self._continued_without(frame, flow, path, decision)
+            await frame.start_over(path, record.decision["attempt"], is_new=verdict_on_error.is_first)
             record = None if record.decision["holds"] is None else record
         holds: bool | None = None
         while True:
@@ -128,16 +136,36 @@ class ConditionNode(ContainerNode):
                 text, kind = error_text(error), error_name(error)
                 failure = {"attempt": attempt, "error": text, "type": kind, "holds": holds}
                 frame.note_failure(self, path, error, attempt)
-                frame.log_failure(
-                    path, error, "failed and is skipped" if policy == "skip" else "failed and waits for a person"
-                )
+                frame.log_failure(path, error, OUTCOMES[policy])
                 frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
                 if policy == "pause":
                     frame.enter(self, path, failure)
                     if frame.ask_error(self, path, failure).action == "retry":
+                        await frame.start_over(path, attempt, is_new=True)
                         attempt += 1
                         continue
-                return self._given_up(text, holds)
+                decision = self._decision(text, kind, attempt, holds)
+                return await self._continued_without(frame, flow, path, decision)
+
+    def _decision(self, error: str, kind: str, attempt: int, holds: bool | None) -> dict[str, Any]:
+        """What the journal keeps when the run continues without this Condition."""
+        then = HANDLE if self.handler is not None else "skip"
+        return {"then": then, "attempt": attempt, "error": error, "error_type": kind, "holds": holds}
+
+    async def _continued_without(
+        self, frame: Frame, flow: Flow, path: str, decision: dict[str, Any]
+    ) -> tuple[StepOutput, dict[str, Any]]:
+        """The output that stands for the Condition, which has failed. What had completed in it is compensated before."""
+        await frame.give_up((path,), decision, stored=decision["then"] == HANDLE)
+        text, holds = decision["error"], decision["holds"]
+        if decision["then"] != HANDLE or self.handler is None:
+            return self._given_up(text, holds)
+        failure = StepFailure(
+            step_name=self.name, path=path, error=text, error_type=decision["error_type"], attempt=decision["attempt"]
+        )
+        output = await handle_failure(self, self.handler, frame, flow, path, failure)
+        fields = {"condition_result": holds, "executed_steps": 1, "branch": "on_error", "step_results": [output]}
+        return self.result(output.content, [output]), fields
 
     def policy_for(self, error: Exception) -> str:
         """The policy after a failure: fail, skip or pause. For subclasses with another rule than the declared one."""
@@ -158,7 +186,8 @@ class ConditionNode(ContainerNode):
         return bool(found)
 
     async def _branch(self, frame: Frame, flow: Flow, path: str, holds: bool) -> tuple[StepOutput, dict[str, Any]]:
-        nodes: Sequence[Node] = self.children[: self.split] if holds else self.children[self.split :]
+        branches = self.children if self.handler is None else self.children[:-1]
+        nodes: Sequence[Node] = branches[: self.split] if holds else branches[self.split :]
         if not holds and not nodes:
             text = f"Condition {self.name} not met - skipped {self.split} steps"
             return self.result(text, [], success=True), {"condition_result": False, "executed_steps": 0}

@@ -58,6 +58,7 @@ async def run_placed(
                     instead = stand_in(node, error) if stand_in is not None else None
                     if instead is None:
                         raise
+                    await frame.give_up((frame.prefix + node.segment,), {"then": "stand_in"})
                     outputs.append(instead)
                     return outputs
                 is_left = here.passed()
@@ -104,6 +105,7 @@ class Child:
                             instead = self.instead(error) if self.instead is not None else None
                             if instead is None:
                                 raise
+                            await self.frame.give_up((self.frame.prefix + self.node.segment,), {"then": "stand_in"})
                             # Recorded, so that a sibling's pause does not run this branch again.
                             self.frame.leave(self.node, self.frame.prefix + self.node.segment, instead, started)
                             return instead

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -113,8 +113,43 @@ class Frame(Protocol):
         """The step begins its attempt ``attempt``: the output of the one before does not count, and a step that is entered
         again continues in this attempt."""
 
-    def leave(self, node: Node, path: str, output: StepOutput, started: float, attempt: int = 1) -> None:
-        """Note the outcome. UnserializableError if it cannot be stored; then nothing was published."""
+    def leave(
+        self,
+        node: Node,
+        path: str,
+        output: StepOutput,
+        started: float,
+        attempt: int = 1,
+        *,
+        is_undoable: bool = False,
+    ) -> None:
+        """Note the outcome. UnserializableError if it cannot be stored; then nothing was published. ``is_undoable``: the
+        step has completed and has a compensation."""
+
+    def replays(self, node: Node, path: str) -> None:
+        """Know the node of a step that can be undone, which a journal may have completed."""
+
+    async def begun(self, node: Node, path: str) -> None:
+        """Store that a step begins which is to be undone if it is cut off."""
+
+    def not_begun(self, path: str) -> None:
+        """That step has failed by itself, and was not cut off."""
+
+    def given_up(self, path: str) -> dict[str, Any] | None:
+        """What was decided when the part at ``path`` was given up; None if it was not."""
+        ...
+
+    async def give_up(self, paths: Sequence[str], decision: dict[str, Any], *, stored: bool = False) -> bool:
+        """Continue without what is at ``paths``: the decision is stored, then what had completed there is compensated.
+        False, and nothing is stored, where there is nothing to compensate; with ``stored`` the decision is stored anyway."""
+        ...
+
+    async def undo(self, path: str, *, apart_from: str | None = None) -> None:
+        """Compensate what had completed at ``path``, which an answer in the journal has given up."""
+
+    async def start_over(self, path: str, failed_attempt: int, *, is_new: bool) -> None:
+        """Compensate what had completed inside of the container at ``path``, and let all of it be done over from its
+        beginning; nothing where nothing is to be compensated. Not ``is_new``: this was decided before, and may be done."""
 
     def note_failure(self, node: Node, path: str, error: Exception, attempt: int) -> None:
         """Keep the traceback with the run, and write the step, its path, the attempt and the run onto the exception.

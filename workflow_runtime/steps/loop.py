@@ -125,6 +125,7 @@ class LoopNode(ContainerNode):
                 if verdict.action == "cancel":
                     raise Rejected(verdict.reason or f"Loop '{self.name}' was rejected")
                 if verdict.action == "skip":
+                    await frame.undo(path)
                     return self._discarded(verdict, rounds, limit)
                 if verdict.action == "replace" and results:
                     results[-1] = edited(results[-1], verdict.content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -23,6 +23,9 @@ from .frame import Frame
 from .step import allow_guards
 
 __all__ = ["Map", "MapNode", "Parallel", "ParallelNode"]
+
+
+LOST = "lost"  # why a branch was given up: enough others had succeeded
 
 
 class Parallel:
@@ -156,15 +159,34 @@ class ParallelNode(ContainerNode):
             wait_for=declared.wait_for,
             max_concurrency=declared.max_concurrency,
         )
+        if declared.wait_for is not None:
+            lost = [
+                inner.prefix + child.segment
+                for child, output in zip(self.children, found, strict=True)
+                if output is None
+            ]
+            await frame.give_up(lost, {"then": LOST})
         results = [output for output in found if output is not None]
         fields = {"parallel_step_count": len(self.children), "step_results": results}
         output = self.result(parallel_text(results), results)
         output.executor_type, output.executor_name = "parallel", self.name
         return output, fields
 
-    def _branch(self, child: Node, frame: Frame, flow: Flow) -> Child:
+    def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
+        if frame.replaying and _is_lost(frame, frame.prefix + child.segment):
+            return _nothing
         stands_in = type(self).stand_in is not ContainerNode.stand_in
         return Child(child, frame, flow.fork(), partial(self.stand_in, child) if stands_in else None)
+
+
+def _is_lost(frame: Frame, path: str) -> bool:
+    """Whether the branch at ``path`` had lost when the process died that compensated it."""
+    found = frame.given_up(path)
+    return found is not None and found["then"] == LOST
+
+
+async def _nothing() -> Any:
+    return None
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:

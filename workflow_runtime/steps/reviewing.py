@@ -43,9 +43,15 @@ async def reviewed(
         if verdict.action == "cancel":
             raise Rejected(verdict.reason or f"Step '{node.name}' was rejected")
         if verdict.action == "skip":
+            await frame.undo(path)
             return _told(node, frame, path, verdict, _discarded(node, output, verdict.reason or "rejected"))
         if verdict.action == "proceed":
             break
+        # What a person rejected is undone before it is made again; the rounds after it stand.
+        if rounds:
+            await frame.undo(f"{path}!review{rounds - 1}")
+        else:
+            await frame.undo(path, apart_from=f"{path}!review")
         rounds += 1
         output = await again(f"{path}!{tag}", verdict)
     return output

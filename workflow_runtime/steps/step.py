@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..core.binding import STEP_NAMES, Binding, bind, callable_name
+import msgspec
+
+from ..core.binding import ASYNC_GENERATOR, GENERATOR, STEP_NAMES, Binding, bind, callable_name
 from ..core.flow import Flow
 from ..core.gate import Verdict
 from ..core.journal import DONE, OPEN, Record
@@ -14,13 +16,23 @@ from ..core.plan import Node, Plan
 from ..model import checks
 from ..model import events as ev
 from ..model.budget import Budget
+from ..model.compensation import Compensation
 from ..model.enums import OnError
-from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.errors import BuildError, ErrorHandlerFailed, StepTimeoutError, StorageError
 from ..model.fields import form_fields
 from ..model.kinds import shape_of
 from ..model.retry import Retry
 from ..model.review import HumanReview
-from ..model.step_io import StepInput, StepOutput, branching, deepest, handed_on, last_effective, last_made
+from ..model.step_io import (
+    StepFailure,
+    StepInput,
+    StepOutput,
+    branching,
+    deepest,
+    handed_on,
+    last_effective,
+    last_made,
+)
 from ..model.text import as_text, error_name, error_text
 from .frame import Frame
 from .retrying import failure_of, pause_of, retries
@@ -30,7 +42,33 @@ from .signals import Rejected
 if TYPE_CHECKING:
     from ..executors.adapter import Adapter
 
-__all__ = ["Step", "StepNode", "content_type", "default_name"]
+__all__ = [
+    "HANDLE",
+    "OUTCOMES",
+    "RETRY",
+    "Step",
+    "StepNode",
+    "content_type",
+    "default_name",
+    "handle_failure",
+    "policy_and_handler",
+]
+
+HANDLE = "handle"  # the policy of a step with an error handler
+RETRY = (
+    "retry"  # what was decided about a container that failed: it is tried again, once what it had done is compensated
+)
+COMPENSATION_NAMES = frozenset(
+    {
+        "step_output",
+        "run_context",
+        "execution_input",
+        "session_state",
+        "workflow",
+        "additional_data",
+        "dependencies",
+    }
+)
 
 
 class Step:
@@ -46,7 +84,9 @@ class Step:
         timeout: Seconds for all attempts together; ends as StepTimeoutError.
         idle_timeout: Seconds that an attempt may publish nothing: no chunk, event, progress or ``run_context.heartbeat()``.
             It then fails with a TimeoutError, which may be retried. Waiting for people and messages does not count.
-        on_error: "fail" (the run fails), "skip" (recorded as failed, the run continues) or "pause" (a person decides).
+        on_error: "fail" (the run fails), "skip" (recorded as failed, the run continues), "pause" (a person decides), or an
+            error handler: a function, a Step or any other step. It gets the failure as ``step_input.failure``, and its
+            output stands for this step's. If it fails too, the step fails with an ErrorHandlerFailed that tells both errors.
         offload: Run a synchronous function in a worker thread (True) or on the event loop (False).
         add_workflow_history: Give this step the session's earlier runs: an agent before its message, a function through
             ``step_input.get_workflow_history()``; None: the workflow's setting.
@@ -57,6 +97,11 @@ class Step:
             that is not so.
         executor_options: Further keywords for the call of an agent's library, such as ``{"deps": ...}``.
         budget: What the step may use each time that it runs, all attempts together.
+        compensate: A function, or a ``Compensation`` with a retry policy, that undoes the effects of this step. It is called
+            with the step's output if the run fails or is cancelled after the step completed, or if the part of the run that
+            the step is in is abandoned; the step that completed last is compensated first.
+        compensate_running: The same for the step when it was cut off: it had begun, and then the run, or its part, was
+            cancelled or failed elsewhere, its time was up, or its process died.
 
     Raises:
         BuildError: No executor or two, an unknown policy, a guard that a step does not support.
@@ -85,7 +130,7 @@ class Step:
         requires_user_input: bool = False,
         user_input_message: str | None = None,
         user_input_schema: Any = None,
-        on_error: str | None = None,
+        on_error: Any = None,
         requires_output_review: Any = False,
         output_review_message: str | None = None,
         hitl_max_retries: int = 3,
@@ -100,6 +145,8 @@ class Step:
         executor_options: Mapping[str, Any] | None = None,
         idle_timeout: float | None = None,
         budget: Budget | None = None,
+        compensate: Callable[..., Any] | Compensation | None = None,
+        compensate_running: Callable[..., Any] | Compensation | None = None,
     ) -> None:
         checks.identifier(name, "name", "Step: ")
         given = {"agent": agent, "team": team, "executor": executor, "workflow": workflow}
@@ -145,9 +192,12 @@ class Step:
             timeout=hitl_timeout,
             on_timeout=on_timeout,
         )
-        policy = on_error or self.human_review.on_error or ("skip" if skip_on_failure else "fail")
+        self.compensate = Compensation.of(compensate, "compensate", where)
+        self.compensate_running = Compensation.of(compensate_running, "compensate_running", where)
         self.on_error_given = on_error
-        self.on_error = checks.one_of(policy, "on_error", OnError, where)
+        self.on_error, self.handler = policy_and_handler(
+            on_error or self.human_review.on_error or ("skip" if skip_on_failure else "fail"), where
+        )
         allow_guards(
             self.human_review,
             "Step",
@@ -162,6 +212,18 @@ class Step:
 
     def __repr__(self) -> str:
         return f"Step({self.name!r}, {self.executor_kind}={default_name(self.executor_kind, self.active_executor)})"
+
+
+def policy_and_handler(on_error: Any, where: str) -> tuple[str, Any]:
+    """The policy, and the error handler of the policy "handle"."""
+    if on_error is None or isinstance(on_error, str):
+        return checks.one_of(on_error, "on_error", OnError, where), None
+    if not (callable(on_error) or hasattr(on_error, "node_class") or hasattr(on_error, "arun")):
+        policies = ", ".join(repr(str(policy)) for policy in OnError)
+        raise BuildError(
+            f"{where}on_error={on_error!r} must be one of {policies}, or a function or Step that handles the error"
+        )
+    return HANDLE, on_error
 
 
 def one_executor(name: str | None, given: dict[str, Any]) -> str:
@@ -211,8 +273,48 @@ def _adapter(declared: Step) -> Adapter:
     return adapter
 
 
+def _undoing(compensation: Compensation | None, where: str) -> tuple[Compensation, Binding] | None:
+    """A compensation, and how its function is called."""
+    if compensation is None:
+        return None
+    binding = bind(compensation.function, supplied=COMPENSATION_NAMES, default="step_output", where=where)
+    if binding.kind in (GENERATOR, ASYNC_GENERATOR):
+        raise BuildError(f"{where}: {callable_name(compensation.function)} is a generator; give it a plain function")
+    return compensation, binding
+
+
+async def handle_failure(
+    node: Node, handler: Node, frame: Frame, flow: Flow, path: str, failure: StepFailure
+) -> StepOutput:
+    """The output of the error handler of the node at ``path``.
+
+    Raises:
+        ErrorHandlerFailed: It failed too.
+    """
+    inner = flow.fork()
+    inner.failure = failure
+    try:
+        return await handler.execute(frame.below(path), inner)
+    except StorageError:
+        raise
+    except Exception as second:
+        raise ErrorHandlerFailed(
+            f"the error handler {handler.name!r} of {node.name!r} failed: {error_name(second)}: {error_text(second)}; it was"
+            f" called since {failure.step_name!r} failed: {failure.error_type}: {failure.error}",
+            path=path,
+            handler_error=second,
+        ) from second
+
+
 async def _recorded(output: StepOutput) -> StepOutput:
     return output
+
+
+OUTCOMES = {
+    "skip": "failed and is skipped",
+    "pause": "failed and waits for a person",
+    HANDLE: "failed and its error handler is called",
+}
 
 
 class StepNode(Node):
@@ -221,9 +323,12 @@ class StepNode(Node):
     __slots__ = (
         "adapter",
         "binding",
+        "compensate",
+        "compensate_running",
         "declared",
         "executor_name",
         "executor_type",
+        "handler",
         "history_runs",
         "inner",
         "on_error",
@@ -231,17 +336,20 @@ class StepNode(Node):
     )
     kind = "Step"
 
-    def __init__(self, declared: Step, inner: Plan | None = None, **place: Any) -> None:
+    def __init__(self, declared: Step, inner: Plan | None = None, *, handler: Node | None = None, **place: Any) -> None:
         review = declared.human_review if declared.human_review.asked else None
         super().__init__(
             review=review,
             step_id=declared.step_id,
             timeout=declared.timeout,
             budget=declared.budget,
-            children=inner.root if inner else (),
+            children=(*(inner.root if inner else ()), *((handler,) if handler is not None else ())),
             **place,
         )
         self.declared = declared
+        self.handler = handler
+        self.compensate = _undoing(declared.compensate, f"Step {self.name!r}: compensate")
+        self.compensate_running = _undoing(declared.compensate_running, f"Step {self.name!r}: compensate_running")
         self.inner = inner
         self.retry = declared.retry
         self.on_error = declared.on_error
@@ -277,6 +385,8 @@ class StepNode(Node):
         # Not a coroutine around another one: those of a waiting run are most of its memory.
         path = frame.prefix + self.segment
         record = frame.recorded(path) if frame.replaying else None
+        if self.compensate is not None or self.compensate_running is not None:
+            frame.replays(self, path)
         if self.review is not None:
             return self._guarded(frame, flow, path, record)
         if record is not None and record.status == DONE and record.output is not None:
@@ -292,6 +402,9 @@ class StepNode(Node):
         if self.timeout is None:
             return await self._attempts(frame, flow, path, record, additional)
         started = frame.now()
+        given_up = self._given_up(frame, path, None)
+        if given_up is not None:
+            return await self._continued_without(frame, flow, path, given_up, started)
         try:
             output: StepOutput = await frame.within(
                 self.timeout, path, self._attempts(frame, flow, path, record, additional)
@@ -299,7 +412,7 @@ class StepNode(Node):
         except StepTimeoutError as error:
             if error.path != path:
                 raise
-            done = await self._failed(frame, path, error, frame.attempt(path), started)
+            done = await self._failed(frame, flow, path, error, frame.attempt(path), started)
             return done or await self._limited(frame, flow, path, frame.recorded(path), additional)
         return output
 
@@ -308,20 +421,17 @@ class StepNode(Node):
     ) -> StepOutput:
         step_input = flow.step_input(additional, self.history_runs)
         started = frame.now()
-        attempt = 1
-        if record is None or record.status != OPEN:
-            frame.started(self, path)
-            if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
-                frame.enter(self, path)
-        else:
-            attempt = self._go_on(frame, path, record)
-            if not attempt:
-                return await self._skipped(frame, path, record.decision["error"], record.decision["attempt"], started)
+        given_up = self._given_up(frame, path, record)
+        if given_up is not None:
+            return await self._continued_without(frame, flow, path, given_up, started)
+        attempt = await self._enter(frame, path, record)
         if frame.replaying and frame.is_watched:
             await frame.watched(path)
         while True:
             began = frame.now()
             try:
+                if self.compensate_running is not None:
+                    await frame.begun(self, path)
                 output = await frame.invoke(self, path, step_input, attempt)
             except Exception as error:
                 if isinstance(error, StorageError) or (isinstance(error, StepTimeoutError) and error.path == path):
@@ -329,30 +439,41 @@ class StepNode(Node):
                 if retries(self.retry, error, attempt):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
                 else:
-                    done = await self._failed(frame, path, failure_of(error), attempt, started)
+                    done = await self._failed(frame, flow, path, failure_of(error), attempt, started)
                     if done is not None:
                         return done
+                if self.executor_type == "workflow":
+                    await frame.start_over(path, attempt, is_new=True)
                 attempt += 1
                 frame.try_again(self, path, attempt)
             else:
                 break
         if type(output.content) not in UNCHANGING:
             frame.keep(output)
-        frame.leave(self, path, output, started, attempt)
+        frame.leave(self, path, output, started, attempt, is_undoable=self.compensate is not None)
         self._completed(frame, path, output)
         await frame.checkpoint()
         return output
 
-    def _go_on(self, frame: Frame, path: str, record: Record) -> int:
-        """The number of the attempt that an entered step continues with; 0 if it failed and a person chose to skip it."""
-        if not isinstance(record.decision, dict) or "attempt" not in record.decision:
+    async def _enter(self, frame: Frame, path: str, record: Record | None) -> int:
+        """The number of the attempt that the step begins, or continues with if it was entered before."""
+        if record is None or record.status != OPEN:
+            frame.started(self, path)
+            if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
+                frame.enter(self, path)
+            return 1
+        if isinstance(record.decision, dict) and "attempt" in record.decision:  # a person wants another attempt
+            failed: int = record.decision["attempt"]
+        else:
             frame.refuse_blocked(path)  # it asked, or something inside it did: the same attempt continues
-            return record.attempt
-        if frame.ask_error(self, path, record.decision).action == "skip":
-            return 0
-        attempt: int = record.decision["attempt"] + 1
-        frame.try_again(self, path, attempt)
-        return attempt
+            retried = frame.given_up(path) if frame.replaying else None
+            if retried is None or retried["then"] != RETRY or retried["attempt"] < record.attempt:
+                return record.attempt
+            failed = retried["attempt"]  # its process died while what it had completed was compensated
+        if self.executor_type == "workflow":
+            await frame.start_over(path, failed, is_new=True)
+        frame.try_again(self, path, failed + 1)
+        return failed + 1
 
     async def _back_off(self, frame: Frame, path: str, error: Exception, attempt: int, seconds: float) -> None:
         assert self.retry is not None
@@ -373,17 +494,20 @@ class StepNode(Node):
         await frame.backoff(delay)
 
     async def _failed(
-        self, frame: Frame, path: str, error: Exception, attempt: int, started: float
+        self, frame: Frame, flow: Flow, path: str, error: Exception, attempt: int, started: float
     ) -> StepOutput | None:
-        """Apply the policy: raise (fail), return the failed output (skip), or None to try again (a person chose that)."""
+        """Apply the policy: raise (fail), return the output that stands for the step (skip, or an error handler's), or None
+        to try again (a person chose that)."""
         text, kind = error_text(error), error_name(error)
+        if self.compensate_running is not None and not isinstance(error, TimeoutError):
+            frame.not_begun(path)
         frame.note_failure(self, path, error, attempt)
         frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
         policy = self.policy_for(error)
         if policy == "fail":
             frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
             raise error
-        frame.log_failure(path, error, "failed and is skipped" if policy == "skip" else "failed and waits for a person")
+        frame.log_failure(path, error, OUTCOMES[policy])
         if policy == "pause":
             record = frame.recorded(path)
             before = record.decision if record is not None else None  # of an executor that had stopped to ask
@@ -391,10 +515,50 @@ class StepNode(Node):
             frame.enter(self, path, failure)
             if frame.ask_error(self, path, failure).action == "retry":
                 return None
-        return await self._skipped(frame, path, text, attempt, started)
+        return await self._continued_without(frame, flow, path, self._decision(text, kind, attempt), started)
+
+    def _decision(self, error: str, kind: str, attempt: int) -> dict[str, Any]:
+        """What the journal keeps when the run continues without this step."""
+        then = HANDLE if self.handler is not None else "skip"
+        return {"then": then, "attempt": attempt, "error": error, "error_type": kind}
+
+    def _given_up(self, frame: Frame, path: str, record: Record | None) -> dict[str, Any] | None:
+        """That decision, if a person, or a process that died, had made it."""
+        found = frame.given_up(path) if frame.replaying else None
+        if found is not None and found["then"] in ("skip", HANDLE):
+            return found
+        failure = record.decision if record is not None and record.status == OPEN else None
+        if not isinstance(failure, dict) or "attempt" not in failure:
+            return None
+        if frame.ask_error(self, path, failure).action != "skip":
+            return None
+        return self._decision(failure["error"], failure["type"], failure["attempt"])
+
+    async def _continued_without(
+        self, frame: Frame, flow: Flow, path: str, decision: dict[str, Any], started: float
+    ) -> StepOutput:
+        """The output that stands for the step, which has failed. What had completed inside of it is compensated before."""
+        text, attempt = decision["error"], decision["attempt"]
+        await frame.give_up((path,), decision, stored=decision["then"] == HANDLE)
+        if decision["then"] != HANDLE or self.handler is None:
+            return await self._skipped(frame, path, text, attempt, started)
+        failure = StepFailure(
+            step_name=self.name, path=path, error=text, error_type=decision["error_type"], attempt=attempt
+        )
+        try:
+            handled = await handle_failure(self, self.handler, frame, flow, path, failure)
+        except ErrorHandlerFailed as error:
+            frame.note_failure(self, path, error, attempt)
+            frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
+            raise
+        output = frame.keep(msgspec.structs.replace(handled, step_name=self.name, step_id=self.step_id))
+        frame.leave(self, path, output, started, attempt)
+        self._completed(frame, path, output)
+        await frame.checkpoint()
+        return output
 
     def policy_for(self, error: Exception) -> str:
-        """The policy after the last attempt: fail, skip or pause. For subclasses with another rule than the declared
+        """The policy after the last attempt: fail, skip, pause or handle. For subclasses with another rule than the declared
         one."""
         return self.on_error
 
@@ -459,7 +623,10 @@ class StepNode(Node):
         return await reviewed(self, frame, path, output, again)
 
     def message(self, step_input: StepInput) -> Any:
-        """The input of an agent or a nested workflow: the last content, or the run's input if nothing ran before."""
+        """The input of an agent or a nested workflow: the last content, or the run's input if nothing ran before; for an
+        error handler, the failure."""
+        if step_input.failure is not None:
+            return str(step_input.failure)
         outputs = (step_input.previous_step_outputs or {}).values()
         as_agno = step_input.lookup is not None and step_input.lookup.as_agno
         last = last_made(outputs) if as_agno else last_effective(outputs)

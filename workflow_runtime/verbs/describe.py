@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ..model.budget import Budget
+from ..model.compensation import Compensation
 from ..model.retry import Retry
 from ..model.review import HumanReview
 from ..model.text import builtins
@@ -64,7 +65,10 @@ def _step(step: Step) -> dict[str, Any]:
         data["durable"] = step.durable
     if options := {name: value for name, value in (step.executor_options or {}).items() if _is_json(value)}:
         data["executor_options"] = options
-    data["on_error"] = step.on_error_given
+    data["on_error"] = step.on_error_given if step.handler is None else describe(step.handler)
+    for name in ("compensate", "compensate_running"):
+        if getattr(step, name) is not None:
+            data[name] = _compensation(getattr(step, name))
     data["human_review"] = describe_review(step.human_review)
     if step.retry is not None and step.retry != Retry(attempts=step.max_retries + 1):
         data["retry"] = describe_retry(step.retry)
@@ -72,6 +76,15 @@ def _step(step: Step) -> dict[str, Any]:
         data["workflow"] = step.workflow.to_dict()
     else:
         data[f"{step.executor_kind}_ref"] = qualified_name(step.active_executor)
+    return data
+
+
+def _compensation(compensation: Compensation) -> dict[str, Any]:
+    data: dict[str, Any] = {"function": qualified_name(compensation.function)}
+    if compensation.retry is not None:
+        data["retry"] = describe_retry(compensation.retry)
+    if compensation.timeout is not None:
+        data["timeout"] = compensation.timeout
     return data
 
 
@@ -104,6 +117,8 @@ def _container(item: Any, kind: Kind) -> dict[str, Any]:
         data[name] = _all(value) if isinstance(value, (list, tuple)) else describe(value)
     for name in kind.fields:
         data[name] = getattr(item, name)
+    if getattr(item, "handler", None) is not None:
+        data["on_error"] = describe(item.handler)
     if kind.shape == "branches" and data.get("wait_for", "") is None:
         data["wait_for"] = "all"
     for name in kind.callables:

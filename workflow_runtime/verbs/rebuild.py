@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.budget import Budget
+from ..model.compensation import Compensation
 from ..model.errors import BuildError
 from ..model.retry import Retry
 from ..model.review import HumanReview
@@ -48,6 +49,8 @@ class Rebuild:
         fields["human_review"] = self.review(data.get("human_review"), where)
         if fields.get("budget") is not None:
             fields["budget"] = Budget(**fields["budget"])
+        if isinstance(fields.get("on_error"), Mapping):
+            fields["on_error"] = self.one(fields["on_error"])
         if kind == "Step":
             self._executor(fields, data, where)
         else:
@@ -77,6 +80,16 @@ class Rebuild:
             fields["workflow"] = self.workflow(data["workflow"])
         if data.get("retry") is not None:
             fields["retry"] = self.retry(data["retry"], where)
+        for name in ("compensate", "compensate_running"):
+            if data.get(name) is not None:
+                fields[name] = self.compensation(data[name], f"{where} ({name})")
+
+    def compensation(self, data: Mapping[str, Any], where: str) -> Compensation:
+        """The compensation that ``describe`` described."""
+        retry = data.get("retry")
+        return Compensation(
+            self.registry.find(data["function"], where), retry and self.retry(retry, where), data.get("timeout")
+        )
 
     def retry(self, data: Mapping[str, Any], where: str) -> Retry:
         """The policy that ``describe_retry`` described."""

@@ -166,6 +166,16 @@ def step_error(view: View, event: Any, now: float) -> None:
     view.end(node, "failed", event.seq, now)
 
 
+def step_compensated(view: View, event: Any, _now: float) -> None:
+    view.at(event.path, event.step_name).compensation = "compensated"
+
+
+def step_compensation_failed(view: View, event: Any, _now: float) -> None:
+    node = view.at(event.path, event.step_name)
+    said = "compensation failed" if event.delay is not None else "not compensated"
+    node.compensation = f"{said}: {event.error_type}: {event.error}"
+
+
 def step_paused(view: View, event: Any, _now: float) -> None:
     view.at(event.path, event.step_name)
     view.wait(event.path, event.seq)
@@ -259,6 +269,8 @@ HANDLERS: dict[str, Fold] = {
     "StepCompleted": step_completed,
     "StepOutput": step_output,
     "StepError": step_error,
+    "StepCompensated": step_compensated,
+    "StepCompensationFailed": step_compensation_failed,
     "StepSteered": step_steered,
     "StepPaused": step_paused,
     "RouterPaused": step_paused,

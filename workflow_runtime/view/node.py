@@ -80,6 +80,7 @@ class Node:
         "attempt",
         "attempts",
         "children",
+        "compensation",
         "dropped",
         "dropped_steps",
         "ended_at",
@@ -123,6 +124,7 @@ class Node:
         self.error: str | None = None
         self.error_type: str | None = None
         self.note = ""
+        self.compensation = ""  # what came of it: "compensated", or that it failed and why
         self.outline: Any = None
         self.is_named = False
         self.seq = 0

@@ -35,6 +35,8 @@ def recall(
     view.seq, view.epoch = max(view.seq, output.last_seq), max(view.epoch, output.epoch)
     view.name = view.name or output.workflow_name
     history = list(history)
+    compensations = [entry for entry in history if entry.kind == "compensation"]
+    history = [entry for entry in history if entry.kind != "compensation"]
     entries = sorted((entry for entry in history if entry.status != "failed"), key=lambda entry: natural(entry.path))
     for entry in entries:
         _node(view, entry, offset)
@@ -53,6 +55,7 @@ def recall(
     for item in output.step_requirements or ():
         if item.kind == "output_review" and item.answered_at is not None and not item.is_open:
             _thrown_away(view, item)
+    _compensated(view, output, compensations)
     if not events:
         _sums(view, output)
     _fit_into_parents(view, {entry.path for entry in entries})
@@ -136,6 +139,14 @@ def _failed(view: View, entry: HistoryEntry, offset: float) -> None:
     if entry.finished_at is not None:
         node.ended_at = entry.finished_at + offset
         node.started_at = node.started_at or node.ended_at
+
+
+def _compensated(view: View, output: WorkflowRunOutput, entries: Sequence[HistoryEntry]) -> None:
+    """What came of the compensations: those in the journal, and at the end also those that could not be called."""
+    found = [(entry.path.rpartition("!compensate")[0], entry.error, entry.error_type) for entry in entries]
+    found += [(item.path, item.error, item.error_type) for item in output.compensations or ()]
+    for path, error, kind in found:
+        view.at(path).compensation = "compensated" if error is None else f"not compensated: {kind}: {error}"
 
 
 def _thrown_away(view: View, requirement: Any) -> None:

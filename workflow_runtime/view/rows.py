@@ -202,6 +202,8 @@ def _row(node: Node, guide: tuple[str, ...], clock: float, times: bool) -> Row:
         facts.append(word)
     if only.note and not (word and only.note == word):
         facts.append(one_line(only.note))
+    if only.compensation:
+        facts.append(one_line(only.compensation))
     share, problem = None, ""
     progress = only.progress
     if progress is not None and not node.is_ended:

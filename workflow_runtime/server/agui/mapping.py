@@ -16,6 +16,8 @@ from ... import (
     CustomEvent,
     Event,
     ExecutorEvent,
+    StepCompensatedEvent,
+    StepCompensationFailedEvent,
     StepContentEvent,
     StepRetryEvent,
     WorkflowCancelledEvent,
@@ -95,7 +97,11 @@ class RunMapping:
         name = event.event
         if name in _QUIET:
             return []
-        if isinstance(event, CustomEvent) or not getattr(event, "step_name", None) or name.startswith("LoopIteration"):
+        if (
+            isinstance(event, (CustomEvent, StepCompensatedEvent, StepCompensationFailedEvent))
+            or not getattr(event, "step_name", None)
+            or name.startswith("LoopIteration")
+        ):
             return [_custom(event)]
         if name.endswith("Started"):
             return self._open(event)
