@@ -15,7 +15,7 @@ from ..model import checks
 from ..model import events as ev
 from ..model.budget import Budget
 from ..model.enums import OnError
-from ..model.errors import BuildError, StepTimeoutError, StorageError
+from ..model.errors import BuildError, RunExists, StepTimeoutError, StorageError, UnserializableError
 from ..model.fields import form_fields
 from ..model.kinds import shape_of
 from ..model.retry import Retry
@@ -324,7 +324,7 @@ class StepNode(Node):
             try:
                 output = await frame.invoke(self, path, step_input, attempt)
             except Exception as error:
-                if isinstance(error, StorageError) or (isinstance(error, StepTimeoutError) and error.path == path):
+                if self._passes(frame, path, error, attempt):
                     raise
                 if retries(self.retry, error, attempt):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
@@ -336,12 +336,39 @@ class StepNode(Node):
                 frame.try_again(self, path, attempt)
             else:
                 break
-        if type(output.content) not in UNCHANGING:
-            frame.keep(output)
-        frame.leave(self, path, output, started, attempt)
+        self._leave(frame, path, output, started, attempt)
         self._completed(frame, path, output)
         await frame.checkpoint()
         return output
+
+    def _leave(self, frame: Frame, path: str, output: StepOutput, started: float, attempt: int) -> None:
+        if type(output.content) not in UNCHANGING:
+            frame.keep(output)
+        try:
+            frame.leave(self, path, output, started, attempt)
+        except UnserializableError as error:
+            self._refused(frame, path, error, attempt)
+            raise
+
+    def _passes(self, frame: Frame, path: str, error: Exception, attempt: int) -> bool:
+        """Whether neither retries nor the policy are for it: the step's timeout, which is caught around all attempts; that
+        the database failed, or cannot keep what the step made. RunExists is of a run that the step wanted to start: a failure
+        as any other."""
+        if isinstance(error, StepTimeoutError):
+            return error.path == path
+        if isinstance(error, UnserializableError):
+            self._refused(frame, path, error, attempt)
+        return isinstance(error, StorageError) and not isinstance(error, RunExists)
+
+    def _refused(self, frame: Frame, path: str, error: UnserializableError, attempt: int) -> None:
+        """The step made what the database cannot keep: that fails the run, and is told as the step's failure."""
+        self._note(frame, path, error, attempt)
+        frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
+
+    def _note(self, frame: Frame, path: str, error: Exception, attempt: int) -> None:
+        frame.note_failure(self, path, error, attempt)
+        text, kind = error_text(error), error_name(error)
+        frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
 
     def _go_on(self, frame: Frame, path: str, record: Record) -> int:
         """The number of the attempt that an entered step continues with; 0 if it failed and a person chose to skip it."""
@@ -377,8 +404,7 @@ class StepNode(Node):
     ) -> StepOutput | None:
         """Apply the policy: raise (fail), return the failed output (skip), or None to try again (a person chose that)."""
         text, kind = error_text(error), error_name(error)
-        frame.note_failure(self, path, error, attempt)
-        frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
+        self._note(frame, path, error, attempt)
         policy = self.policy_for(error)
         if policy == "fail":
             frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
