@@ -128,7 +128,7 @@ $(OLDEST)/.made: pyproject.toml tests/oldest.py
 	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1'
 	@$(OLDEST)/bin/python tests/oldest.py > $(OLDEST)/constraints.txt
 	@$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet --constraint $(OLDEST)/constraints.txt \
-	  --editable '.[cel,cli,client,console,otel,postgres,server,uvloop]' --group basic
+	  --editable '.[cel,cli,client,console,otel,postgres,schedule,server,uvloop]' --group basic
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

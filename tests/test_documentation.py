@@ -79,6 +79,7 @@ CONFIGURED = (
     "workflow_runtime.HumanReview",
     "workflow_runtime.Retention",
     "workflow_runtime.Budget",
+    "workflow_runtime.Limit",
     "workflow_runtime.Runtime",
     "workflow_runtime.InMemoryDb",
     "workflow_runtime.backends.SqliteDb",

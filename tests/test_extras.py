@@ -31,6 +31,7 @@ OF_EXTRAS = {
     "mcp": ["mcp", "mcp_types"],
     "cli": ["typer"],
     "console": ["prompt_toolkit"],
+    "schedule": ["cronsim"],
 }
 BARE = f"""
 import sys
@@ -170,6 +171,11 @@ MISSING = {
         "from workflow_runtime import Condition, Workflow\n"
         "Workflow(steps=[Condition(evaluator='input == 1', steps=[lambda: 1])]).run(1)",
         "cel",
+    ),
+    "schedule": (
+        "from workflow_runtime import InMemoryDb, Workflow\n"
+        "Workflow(name='w', steps=[], db=InMemoryDb()).schedule('nightly', cron='0 3 * * *')",
+        "schedule",
     ),
     "cli": ("import sys; sys.argv = ['wfr', 'runs']; from workflow_runtime.cli import main; main()", "cli"),
 }

@@ -146,7 +146,18 @@ BELOW = {
 }
 PUBLIC_MODULES = ("workflow_runtime.backends", "workflow_runtime.executors", "workflow_runtime.testing")
 OPTIONAL_TELEMETRY = {"opentelemetry"}  # looked for by each run, and loaded where it is installed
-OPTIONAL = ["pydantic", "rich", "prompt_toolkit", "aiosqlite", "asyncpg", "cel", "opentelemetry", "trio", "uvloop"]
+OPTIONAL = [
+    "pydantic",
+    "rich",
+    "prompt_toolkit",
+    "aiosqlite",
+    "asyncpg",
+    "cel",
+    "cronsim",
+    "opentelemetry",
+    "trio",
+    "uvloop",
+]
 OPTIONAL += ["starlette", "uvicorn", "jwt", "httpx2", "ag_ui", "mcp", "nats"]
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CallbackNotFound,
         CancelRequested,
         ConcurrentWrite,
+        DuplicateRun,
         EngineError,
         Fenced,
         InputError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         NotAwaited,
         PlanChanged,
         QuestionWithdrawn,
+        QueueFull,
         RetryAfter,
         RunCancelledError,
         RunEnded,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         SessionOwnerError,
         StepChanged,
         StepNotFound,
+        StepNotRunning,
         StepTimeoutError,
         StorageError,
         Unanswered,
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
         StepsExecutionCompletedEvent,
         StepsExecutionStartedEvent,
         StepStartedEvent,
+        StepSteeredEvent,
         UnknownEvent,
         WorkflowAgentCompletedEvent,
         WorkflowAgentStartedEvent,
@@ -113,6 +117,7 @@ if TYPE_CHECKING:
     )
     from .model.executor_events import ExecutorEvent
     from .model.fields import UserInputField
+    from .model.limit import Limit, QueuedRun
     from .model.media import Audio, File, Image, Video
     from .model.message import Message
     from .model.metrics import RunMetrics, SessionMetrics, StepMetrics, WorkflowMetrics
@@ -122,9 +127,12 @@ if TYPE_CHECKING:
     from .model.review import HumanReview, pause
     from .model.run import WorkflowRunOutput
     from .model.run_summary import RunSummary
+    from .model.schedule import Schedule
     from .model.session import WorkflowChatInteraction, WorkflowSession
+    from .model.steering import StepReceipt
     from .model.step_io import StepInput, StepOutput, WorkflowExecutionInput
     from .model.unreadable import Unreadable
+    from .model.webhook import Webhook
     from .steps.condition import Condition
     from .steps.kinds import Kind, register_kind
     from .steps.loop import Loop
@@ -151,6 +159,9 @@ __all__ = [
     "Router",
     "Map",
     "Retry",
+    "Limit",
+    "QueuedRun",
+    "Schedule",
     "Registry",
     "Outline",
     "Kind",
@@ -199,8 +210,10 @@ __all__ = [
     "Unreadable",
     "allow",
     "WebSocketHandler",
+    "Webhook",
     "Callback",
     "MessageReceipt",
+    "StepReceipt",
     "RunSummary",
     "BulkReport",
     # events
@@ -223,6 +236,7 @@ __all__ = [
     "WorkflowAgentCompletedEvent",
     "SessionStateConflictEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepContentEvent",
     "StepProgressEvent",
     "StepRetryEvent",
@@ -269,12 +283,14 @@ __all__ = [
     "PlanChanged",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "RetryAfter",
     "NeverRetry",
     "SessionNotFound",
     "SessionOwnerError",
     "SessionBusy",
+    "QueueFull",
     "StorageError",
     "Unanswered",
     "RunEnded",
@@ -285,6 +301,7 @@ __all__ = [
     "CallbackNotFound",
     "CallbackExpired",
     "ConcurrentWrite",
+    "DuplicateRun",
     "Fenced",
     "AnswersArrived",
     "CancelRequested",
@@ -310,11 +327,11 @@ _HOMES = {
         "model.enums": "OnError OnReject OnTimeout RunEvent RunStatus StepType TeamRunEvent WorkflowRunEvent",
         "model.errors": """
             AlreadyAnswered AnswerRejected AnswersArrived BrokerError BudgetExceeded BuildError CallbackExpired
-            CallbackNotFound CancelRequested ConcurrentWrite EngineError Fenced InputError MessageConflict
-            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn RetryAfter
+            CallbackNotFound CancelRequested ConcurrentWrite DuplicateRun EngineError Fenced InputError MessageConflict
+            MessageRefused MessageTimeout NeverRetry NotAwaited PlanChanged QuestionWithdrawn QueueFull RetryAfter
             RunCancelledError RunEnded RunExists RunNotFound RunNotPaused RunPutAside SessionBusy SessionNotFound
-            SessionOwnerError StepChanged StepNotFound StepTimeoutError StorageError Unanswered UnreadableError
-            UnserializableError WorkflowRuntimeError
+            SessionOwnerError StepChanged StepNotFound StepNotRunning StepTimeoutError StorageError Unanswered
+            UnreadableError UnserializableError WorkflowRuntimeError
         """,
         "model.events": """
             ConditionExecutionCompletedEvent ConditionExecutionStartedEvent CustomEvent Event
@@ -325,18 +342,20 @@ _HOMES = {
             StepContentEvent StepContinuedEvent StepErrorEvent StepExecutorContinuedEvent StepExecutorPausedEvent
             StepOutputEvent StepOutputReviewEvent StepPausedEvent StepProgressEvent StepQuestionWithdrawnEvent
             StepRetryEvent
-            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent UnknownEvent
+            StepsExecutionCompletedEvent StepsExecutionStartedEvent StepStartedEvent StepSteeredEvent UnknownEvent
             WorkflowAgentCompletedEvent WorkflowAgentStartedEvent WorkflowCancelledEvent WorkflowCompletedEvent
             WorkflowErrorEvent WorkflowEvent WorkflowPausedEvent WorkflowResumedEvent WorkflowRunOutputEvent
             WorkflowStartedEvent
         """,
         "model.executor_events": "ExecutorEvent",
+        "model.limit": "Limit QueuedRun",
         "model.media": "Audio File Image Video",
         "model.budget": "Budget",
         "model.message": "Message",
         "model.metrics": "RunMetrics SessionMetrics StepMetrics WorkflowMetrics",
         "model.retention": "Retention",
         "model.retry": "Retry",
+        "model.schedule": "Schedule",
         "model.fields": "UserInputField",
         "model.requirements": "ErrorRequirement StepRequirement requirement_from_dict",
         "model.review": "HumanReview pause",
@@ -345,6 +364,7 @@ _HOMES = {
         "verbs.listing": "BulkReport",
         "model.unreadable": "Unreadable",
         "model.session": "WorkflowChatInteraction WorkflowSession",
+        "model.steering": "StepReceipt",
         "model.step_io": "StepInput StepOutput WorkflowExecutionInput",
         "steps.condition": "Condition",
         "steps.kinds": "Kind register_kind",
@@ -356,6 +376,7 @@ _HOMES = {
         "storage.base": "BaseDb",
         "storage.memory": "InMemoryDb",
         "verbs.registry": "Registry",
+        "model.webhook": "Webhook",
         "workflow": "Workflow",
     }.items()
     for name in names.split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, ClassVar, Literal, overload
 
 from . import engine
@@ -18,10 +19,12 @@ from .model.budget import Budget
 from .model.classes import declare
 from .model.codec import encode_value
 from .model.errors import BuildError, InputError
+from .model.limit import Limit, checked_limits
 from .model.media import Audio, File, Image, Video
 from .model.retention import Retention
 from .model.run import WorkflowRunOutput
 from .model.step_io import Lookup
+from .model.webhook import Webhook
 from .steps.build import MAX_NESTING, build_plan
 from .steps.condition import Condition
 from .steps.history import history_wanted
@@ -37,8 +40,10 @@ from .verbs.continuing import ContinueVerbs
 from .verbs.definition import DefinitionVerbs
 from .verbs.graph import GraphVerbs
 from .verbs.listing import ListVerbs
+from .verbs.scheduling import ScheduleVerbs
 from .verbs.sending import SendVerbs
 from .verbs.sessions import SessionVerbs
+from .verbs.steering import SteerVerbs
 
 __all__ = ["Workflow"]
 
@@ -46,7 +51,17 @@ _POLICIES = ("merge", "queue", "reject", "interrupt")
 _DURABILITY = ("sync", "async", "exit")
 
 
-class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, GraphVerbs, DefinitionVerbs):
+class Workflow(
+    ListVerbs,
+    ContinueVerbs,
+    SendVerbs,
+    SteerVerbs,
+    ScheduleVerbs,
+    SessionVerbs,
+    ConsoleVerbs,
+    GraphVerbs,
+    DefinitionVerbs,
+):
     """A tree of steps that can be run, streamed, stored, paused and continued.
 
     An object of this class is configuration: it may run any number of times at once, and keeps nothing of a run.
@@ -70,7 +85,10 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             put aside as ERROR.
         retention: How long a Runtime keeps what is stored.
         broker: Who runs what is called with ``background=True``: a Broker or its URL, such as "nats://127.0.0.1:4222":
-            workers. None: this process, at once, unless the call names a queue, a delay or a priority.
+            workers. None: this process, at once, unless the call names an option of the queue, or there are ``limits``.
+        webhooks: Where events of the runs are sent.
+        limits: How many runs in the background work at the same time, begin in a time, and wait, for each user, session or
+            other key. They wait in a queue of the database, for workers or a Runtime.
         num_history_runs: Runs in the workflow history, also for steps that do not say; None means all.
 
     Raises:
@@ -122,6 +140,8 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         buffer_size: int = 256,
         retention: Retention | None = None,
         broker: Broker | str | None = None,
+        webhooks: Sequence[Webhook] = (),
+        limits: Sequence[Limit] | None = None,
         clock: engine.clock.Clock | None = None,
     ) -> None:
         engine.load()
@@ -181,6 +201,8 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         self.broker: Broker | None = as_broker(broker)
         if self.broker is not None and self.db is None:
             raise BuildError(f"{where}broker= needs a database that its workers share; give the workflow a db, too")
+        self.webhooks: tuple[Webhook, ...] = engine.delivering.hooks_of(webhooks, where)[0]
+        self.limits = checked_limits(limits, where)
         self.clock: engine.clock.Clock = clock or engine.clock.SystemClock()
         self._default_sessions: dict[str | None, str] = {}
         self._session_cache: dict[str, Any] = {}
@@ -210,6 +232,17 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         super().__setattr__(name, value)
         if not name.startswith("_") and getattr(self, "_definition", None) is not None:
             super().__setattr__("_definition", None)
+
+    def _hooks(self) -> dict[str, tuple[str, ...]] | None:
+        where = f"Workflow {self.name or self.id!r}: "
+        webhooks, hooks = engine.delivering.hooks_of(self.webhooks, where)
+        if webhooks and self.db is None:
+            raise BuildError(
+                f"{where}webhooks= needs a database, in which what is to be sent is stored; give it a db, too"
+            )
+        if webhooks and find_spec("httpx2") is None:
+            raise BuildError(f"{where}webhooks= needs an HTTP client: pip install 'workflow-runtime[client]'")
+        return hooks or None
 
     def _compile(self) -> engine.request.Definition:
         if self.db is not None:
@@ -276,6 +309,8 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             run_timeout=self.run_timeout,
             budget=self.budget,
             session_budget=self.session_budget,
+            hooks=self._hooks(),
+            limits=self.limits,
             is_limited=self._is_limited(plan),
             history=history,
             num_history_runs=self.num_history_runs,
@@ -411,6 +446,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
+        deduplication_id: str | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream: ...
 
@@ -440,6 +476,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
+        deduplication_id: str | None = None,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -469,6 +506,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
+        deduplication_id: str | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]: ...
 
@@ -497,6 +535,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         queue: str | None = None,
         delay: float | timedelta | datetime | None = None,
         priority: int | None = None,
+        deduplication_id: str | None = None,
         **kwargs: Any,
     ) -> engine.stream.RunStream | Coroutine[Any, Any, WorkflowRunOutput]:
         """Run the workflow.
@@ -507,10 +546,11 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
 
         ``tags`` are texts by which ``list_runs`` and the verbs for many runs find the run.
 
-        With ``background=True`` and one of ``queue``, ``delay``, ``priority``, or a workflow that has a broker, the run is
-        stored and a worker, or a Runtime of a process that shares the database, runs it: from ``queue`` ("default"), not
-        before ``delay`` (seconds, a timedelta, or a datetime with a time zone), and before runs of a lower ``priority``
-        (whole numbers, 0 by default).
+        With ``background=True`` and one of ``queue``, ``delay``, ``priority``, ``deduplication_id``, or a workflow that has
+        a broker or limits, the run is stored and a worker, or a Runtime of a process that shares the database, runs it:
+        from ``queue`` ("default"), not before ``delay`` (seconds, a timedelta, or a datetime with a time zone), and before
+        runs of a lower ``priority`` (whole numbers, 0 by default). While a run of the same workflow, user and
+        ``deduplication_id`` has not ended, nothing is stored, and the call is about that run.
 
         Returns:
             Without streaming a coroutine of the output (of the PENDING output with ``background``). With ``stream=True``
@@ -519,6 +559,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         Raises:
             InputError: The input does not fit ``input_schema``; raised by the call itself, before anything starts.
             RunExists: There is a run of ``run_id``, or one that differs from this call (``if_exists="join"``).
+            QueueFull: A limit's ``max_queued`` is reached; nothing was stored.
             Exception: What a failing step raised, with ``run_output`` attached.
         """
         call = {name: value for name, value in locals().items() if name != "self"}
@@ -527,7 +568,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
         prepare: Callable[[], Awaitable[engine.execution.Execution | engine.joined.Joined]]
         prepare = partial(engine.host.prepare_new, request)
         named = bool(session_id or self.session_id)
-        place = engine.queued.place_of(call, request.definition, bool(background))
+        place = engine.queued.place_of(call, request, bool(background))
         if place is not None:
             prepare = partial(
                 engine.queued.prepare_queued, request, place, join=if_exists == "join", session_chosen=named
@@ -580,7 +621,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
             policy = "disconnect" if logged else "coalesce" if background else "block"
             buffer = self._buffer(policy, stream_events, stream_executor_events)
 
-            def follow(after: str) -> engine.subscription.Subscription:
+            def follow(run_id: str, after: str) -> engine.subscription.Subscription:
                 return engine.subscription.Subscription(
                     self.db,
                     run_id,
@@ -597,7 +638,7 @@ class Workflow(ListVerbs, ContinueVerbs, SendVerbs, SessionVerbs, ConsoleVerbs, 
                 buffer,
                 owner=not background,
                 follow=follow if logged else None,
-                read=partial(self.aget_run, run_id),
+                read=self.aget_run,
             )
         return self._detach(prepared)
 

@@ -10,14 +10,15 @@ import msgspec
 
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage import rules
-from workflow_runtime.storage.base import Batch, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
+from workflow_runtime.storage.base import Batch, DeliveryRow, EventRow, RequirementRow, RunRow, SessionPatch, StepRow
 
 __all__ = ["answer_values", "commit_values", "lock_order", "names", "never"]
 
 Row = TypeVar("Row")
 
-_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, 0, False, None, 0, None, None)
+_NO_RUN: tuple[Any, ...] = (False, False, None, False, *[None] * 12, False, None, 0, False, None, 0, None, None, None)
 _FINAL = sorted(status.value for status in rules.FINAL)
+_NO_LIMITS: tuple[Any, ...] = (None,) * 8
 _NO_PATCH: tuple[Any, ...] = (False, *[None] * 8)
 
 
@@ -60,6 +61,19 @@ def commit_values(batch: Batch) -> tuple[Any, ...]:
         *_requirements(batch.requirements),
         batch.messages_seen,
         list(row.tags) if row is not None and row.tags else None,
+        *_deliveries(batch.deliveries),
+        *(_limits(row) if row is not None and batch.create and (row.limits or row.unique) else _NO_LIMITS),
+    )
+
+
+def _deliveries(rows: Sequence[DeliveryRow]) -> tuple[Any, ...]:
+    if not rows:
+        return (None, None, None, None)
+    return (
+        [row.hook for row in rows],
+        [row.seq for row in rows],
+        [row.workflow_id for row in rows],
+        [row.created_at for row in rows],
     )
 
 
@@ -99,7 +113,22 @@ def _run(row: RunRow, create: bool) -> tuple[Any, ...]:
         row.queue,
         row.priority,
         row.not_before,
+        rules.lane_of(row.limits) if create else None,
         row.data,
+    )
+
+
+def _limits(row: RunRow) -> tuple[Any, ...]:
+    limits = row.limits
+    return (
+        rules.locked_keys(row) or None,
+        row.unique,
+        rules.counted_keys(row),
+        [limit.key for limit in limits],
+        [limit.concurrency for limit in limits],
+        [limit.rate for limit in limits],
+        [float(limit.period) for limit in limits],
+        [limit.max_queued for limit in limits],
     )
 
 

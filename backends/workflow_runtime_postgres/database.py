@@ -19,6 +19,7 @@ from workflow_runtime.storage.base import (
     Batch,
     Committed,
     DbReport,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseState,
@@ -28,6 +29,7 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionRow,
     SignalRow,
@@ -41,7 +43,7 @@ from .commits import answer_values, commit_values, lock_order, names, never
 from .location import locate
 from .loops import Loops
 from .pool import LoopPool
-from .rows import event_row, message_row, requirement_row, run_row, session_row, signal_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, signal_row, step_row
 from .schema import migrate, qualify
 
 __all__ = ["PostgresDb"]
@@ -209,7 +211,11 @@ class PostgresDb(BaseDb):
         for _ in range(REFUSALS):
             if not never(batch):
                 pool = await self._ready()
-                done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
+                if batch.create and batch.run is not None and rules.locked_keys(batch.run):
+                    # In a transaction of its own: it begins with locks that others wait for.
+                    [done] = await pool.write(self._text(sql.COMMIT), *values)
+                else:
+                    done = await pool.write_together(self._text(sql.COMMIT), values, keys, order)
                 if not done["refused"]:
                     self._watch.wake(rules.wakes(batch))
                     version = 0 if batch.session is None else done["session_version"] or 0
@@ -241,6 +247,8 @@ class PostgresDb(BaseDb):
             answered=await self._answered(run_id, batch.waits_for),
             has_unseen=await self._has_unseen(run_id, batch.messages_seen),
             deleted_at=deleted_at,
+            duplicate=await self._duplicate(batch),
+            queued=await self._waiting(batch),
         )
 
     async def _answered(self, run_id: str | None, names: frozenset[str]) -> list[str]:
@@ -248,6 +256,16 @@ class PostgresDb(BaseDb):
             return []
         found = await self._fetch(sql.ANSWERED_AT, [run_id] * len(names), sorted(names))
         return [row["requirement_id"] for row in found if row["answered_at"] is not None]
+
+    async def _duplicate(self, batch: Batch) -> str | None:
+        if not batch.create or batch.run is None or batch.run.unique is None:
+            return None
+        found = await self._fetchrow(sql.DUPLICATE, batch.run.unique)
+        return None if found is None else str(found["run_id"])
+
+    async def _waiting(self, batch: Batch) -> dict[str, int]:
+        keys = [limit.key for limit in batch.run.limits] if batch.create and batch.run is not None else []
+        return {row["key"]: row["count"] for row in await self._fetch(sql.QUEUED, keys)} if keys else {}
 
     async def _has_unseen(self, run_id: str | None, seen: int | None) -> bool:
         return seen is not None and bool(await self._fetch(sql.MESSAGES, run_id, seen))
@@ -340,6 +358,22 @@ class PostgresDb(BaseDb):
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         return [QueueRow(**dict(row.items())) for row in await self._fetch(sql.QUEUES, now)]
 
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        values = (row.workflow_id, row.name, float(row.next_at), float(row.created_at), row.data)
+        return schedule_row(await self._fetchrow(sql.SCHEDULE_PUT, *values))
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        values = (row.workflow_id, row.name, float(row.next_at), row.data, float(next_at))
+        return await self._fetchrow(sql.SCHEDULE_MOVE, *values) is not None
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        return await self._fetchrow(sql.SCHEDULE_DELETE, workflow_id, name) is not None
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        return [schedule_row(row) for row in await self._fetch(sql.SCHEDULES, workflow_id, due_before)]
+
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         if not leases:
             return []
@@ -369,6 +403,22 @@ class PostgresDb(BaseDb):
             return []
         found = await self._write(sql.TAKE_SIGNALS, owner, _ACTIVE)
         return sorted(map(signal_row, found), key=lambda row: row.number)
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        found = await self._fetch(sql.DELIVERIES_CLAIM, list(hooks), lease, limit)
+        return sorted((DeliveryRow(**dict(row.items())) for row in found), key=lambda row: (row.created_at, row.seq))
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        key = (row.hook, row.run_id, row.seq, row.attempts)
+        if error is None:
+            return await self._fetchrow(sql.DELIVERY_DONE, *key) is not None
+        return await self._fetchrow(sql.DELIVERY_FAILED, *key, error, delay) is not None
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        return [DeliveryRow(**dict(row.items())) for row in await self._fetch(sql.DELIVERIES, dead, limit)]
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        return len(await self._fetch(sql.DELIVERIES_RETRY, hook, run_id))
 
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         return await self._fetchrow(sql.LOCK_TAKE, name, owner, lease) is not None

@@ -78,7 +78,7 @@ CREATE FUNCTION @.commit_batch_3(
     p_run boolean, p_create boolean, p_status text, p_active boolean, p_user text, p_workflow text,
     p_workflow_name text, p_parent text, p_attempt bigint, p_seq bigint, p_fingerprint text, p_created float8,
     p_updated float8, p_owner text, p_until float8, p_lease float8, p_cancel boolean, p_forked text,
-    p_deaths int, p_reserved boolean, p_queue text, p_priority int, p_not_before float8, p_data bytea,
+    p_deaths int, p_reserved boolean, p_queue text, p_priority int, p_not_before float8, p_lane text, p_data bytea,
     p_patch boolean, p_patch_user text, p_patch_workflow text, p_patch_workflow_name text, p_name text,
     p_metadata bytea, p_metrics text, p_workflow_data bytea, p_now float8,
     p_keys text[], p_values bytea[], p_expected bytea[],
@@ -90,6 +90,9 @@ CREATE FUNCTION @.commit_batch_3(
     p_asked_paths text[], p_asked_kinds text[], p_asked_created float8[], p_asked_timeouts float8[],
     p_asked_answered float8[], p_asked_used float8[], p_asked_withdrawn float8[], p_asked_data bytea[],
     p_messages_seen bigint, p_tags text[],
+    p_hooks text[], p_hook_seqs bigint[], p_hook_workflows text[], p_hook_created float8[],
+    p_keys_locked text[], p_unique text, p_counted text[], p_limits text[], p_concurrency bigint[], p_rates bigint[],
+    p_periods float8[], p_max_queued bigint[],
     OUT refused boolean, OUT session_version bigint, OUT cancel_requested boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -105,10 +108,20 @@ DECLARE
     old_version bigint;
     session_locked boolean := false;
     replayed boolean;
+    run_lane text;
+    run_queue text;
+    one text;
 BEGIN
+    -- First of all locks, and in their order: whether the run may be stored depends on others of these keys.
+    IF p_keys_locked IS NOT NULL THEN
+        FOREACH one IN ARRAY p_keys_locked LOOP
+            PERFORM pg_advisory_xact_lock(hashtextextended(@channel || ' key ' || one, 7770));
+        END LOOP;
+    END IF;
     IF p_subject IS NOT NULL THEN
-        SELECT run.session_id, run.status, run.user_id, run.cancel_requested, run.attempt, run.owner
-        INTO run_session, run_status, run_user, run_cancel, last_attempt, last_owner
+        SELECT run.session_id, run.status, run.user_id, run.cancel_requested, run.attempt, run.owner,
+            run.lane, run.queue
+        INTO run_session, run_status, run_user, run_cancel, last_attempt, last_owner, run_lane, run_queue
         FROM @.runs AS run WHERE run.run_id = p_subject FOR NO KEY UPDATE;
         run_known := FOUND;
     END IF;
@@ -141,6 +154,16 @@ BEGIN
         ))
         OR coalesce(session_user_id <> p_said, false)
         OR (p_run AND (coalesce(run_user <> p_said, false) OR coalesce(run_user <> session_user_id, false)));
+    IF NOT refused AND p_create AND p_keys_locked IS NOT NULL THEN
+        refused := EXISTS (
+            SELECT FROM @.keys AS live WHERE live.key = p_unique AND live.status IN ('PENDING', 'RUNNING', 'PAUSED')
+        ) OR EXISTS (
+            SELECT FROM unnest(p_limits, p_max_queued) AS cap (key, max_queued)
+            WHERE cap.max_queued <= (
+                SELECT count(*) FROM @.keys AS queued WHERE queued.key = cap.key AND queued.status = 'PENDING'
+            )
+        );
+    END IF;
     IF NOT refused AND p_waits IS NOT NULL THEN
         refused := EXISTS (
             SELECT FROM @.requirements AS asked
@@ -190,12 +213,12 @@ BEGIN
         INSERT INTO @.runs (
             run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint,
             created_at, updated_at, owner, leased_until, cancel_requested, forked_from, deaths, reserved, queue, priority,
-            not_before, touched, ended_at, data
+            not_before, lane, touched, ended_at, data
         ) VALUES (
             p_subject, p_session, p_status, p_user, p_workflow, p_workflow_name, p_parent, p_attempt, p_seq,
             p_fingerprint, p_created, p_updated, CASE WHEN p_active THEN p_owner END,
             CASE WHEN p_active THEN coalesce(@.now_3() + p_lease, p_until) END, p_cancel, p_forked, p_deaths,
-            p_reserved, p_queue, p_priority, p_not_before, p_seq,
+            p_reserved, p_queue, p_priority, p_not_before, p_lane, p_seq,
             CASE WHEN p_status = ANY (p_final) THEN p_updated END, p_data
         ) ON CONFLICT DO NOTHING;
         IF NOT FOUND THEN
@@ -204,6 +227,23 @@ BEGIN
         IF p_tags IS NOT NULL THEN
             INSERT INTO @.tags (tag, status, created_at, run_id, workflow_id)
                 SELECT DISTINCT tag, p_status, p_created, p_subject, p_workflow FROM unnest(p_tags) AS tag;
+        END IF;
+        IF p_counted IS NOT NULL THEN
+            INSERT INTO @.keys (run_id, key, status)
+                SELECT p_subject, counted.key, p_status FROM unnest(p_counted) AS counted (key);
+        END IF;
+        IF p_limits IS NOT NULL THEN
+            -- Mostly they are as they were, and nothing is written; but they must not be deleted meanwhile.
+            PERFORM FROM @.limits AS cap WHERE cap.key = ANY (p_limits) ORDER BY cap.key FOR KEY SHARE;
+            INSERT INTO @.limits (key, concurrency, rate, period)
+            SELECT * FROM unnest(p_limits, p_concurrency, p_rates, p_periods) AS new (key, concurrency, rate, period)
+            WHERE NOT EXISTS (
+                SELECT FROM @.limits AS old WHERE old.key = new.key
+                AND (old.concurrency, old.rate, old.period) IS NOT DISTINCT FROM (new.concurrency, new.rate, new.period)
+            )
+            ORDER BY key
+            ON CONFLICT (key) DO UPDATE SET
+                concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period;
         END IF;
     END IF;
     IF p_run AND (p_status = ANY (p_final) OR p_status = 'PAUSED') THEN
@@ -293,7 +333,17 @@ BEGIN
                 WHEN old.answered_at IS NOT NULL AND excluded.answered_at IS NULL THEN old.data ELSE excluded.data
             END;
     END IF;
+    IF p_hooks IS NOT NULL THEN
+        INSERT INTO @.deliveries (hook, run_id, seq, workflow_id, created_at, attempts, due_at)
+            SELECT new.hook, p_subject, new.seq, new.workflow_id, new.created_at, 0, @.now_3()
+            FROM unnest(p_hooks, p_hook_seqs, p_hook_workflows, p_hook_created)
+                AS new (hook, seq, workflow_id, created_at)
+            ON CONFLICT DO NOTHING;
+    END IF;
     PERFORM @.tell_3(p_wakes);
+    IF run_lane IS NOT NULL AND run_status = 'RUNNING' AND p_run AND NOT p_active THEN
+        PERFORM @.tell_3(ARRAY['queue:' || run_queue]);
+    END IF;
 END
 $$;
 """
@@ -397,7 +447,7 @@ BEGIN
     SELECT coalesce(max(message.number), 0) + 1 INTO stored FROM @.messages AS message WHERE message.run_id = p_run;
     INSERT INTO @.messages (run_id, number, message_id, topic, created_at, data)
         VALUES (p_run, stored, p_id, p_topic, p_created, p_data);
-    IF awaited OR run_status <> p_paused THEN
+    IF awaited OR run_status <> p_paused OR p_topic = '!step' THEN
         INSERT INTO @.signals (run_id, kind, data, created_at) VALUES (p_run, 'message', '{}', p_created);
     END IF;
 END
@@ -443,6 +493,63 @@ END
 $$;
 """
 
+# Runs with limits. A claim of one reads what others have claimed, so these are made one after another; it forgets lanes
+# that have no runs, so it also waits for the commits that are adding some (``enter_lane`` of the schema).
+_LIMITS = """
+CREATE FUNCTION @.lane_first_3(p_lane @.lanes) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT run.run_id FROM @.runs AS run
+    WHERE run.queue = p_lane.queue AND run.workflow_id = p_lane.workflow_id AND run.priority = p_lane.priority
+        AND run.lane = p_lane.lane AND run.owner IS NULL AND run.status = 'PENDING' AND run.not_before IS NULL
+    ORDER BY run.created_at, run.run_id LIMIT 1
+$$;
+
+-- NULL where there is no run.
+CREATE FUNCTION @.is_full_3(p_run text, p_now float8) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN p_run IS NOT NULL THEN EXISTS (
+        SELECT FROM @.keys AS mine JOIN @.limits AS cap ON cap.key = mine.key
+        WHERE mine.run_id = p_run AND (
+            cap.concurrency <= (
+                SELECT count(*) FROM @.keys AS held WHERE held.key = cap.key AND held.status = 'RUNNING'
+            ) OR cap.rate <= (
+                SELECT count(*) FROM @.keys AS begun
+                WHERE begun.key = cap.key AND begun.claimed_at > p_now - cap.period
+            )
+        )
+    ) END
+$$;
+
+-- Of one queue, the first run that may be claimed, and its place among the others. By index: the first lanes are often
+-- enough, whatever the planner thinks of a table of which it has no statistics yet.
+CREATE FUNCTION @.first_of_lanes_3(
+    p_queue text, p_workflows text[], p_now float8, OUT run text, OUT run_priority int, OUT placed_at float8
+) LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    one @.lanes;
+BEGIN
+    FOR one IN
+        SELECT lane.* FROM @.lanes AS lane WHERE lane.queue = p_queue AND lane.workflow_id = ANY (p_workflows)
+        ORDER BY lane.priority DESC, lane.served_at, lane.turn
+    LOOP
+        run := @.lane_first_3(one);
+        IF run IS NULL THEN
+            DELETE FROM @.lanes AS lane
+            WHERE lane.queue = one.queue AND lane.workflow_id = one.workflow_id AND lane.priority = one.priority
+                AND lane.lane = one.lane;
+        ELSIF NOT @.is_full_3(run, p_now) THEN
+            PERFORM FROM @.runs AS found WHERE found.run_id = run AND found.owner IS NULL AND found.status = 'PENDING'
+                FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                run_priority := one.priority;
+                placed_at := one.served_at;
+                RETURN;
+            END IF;
+        END IF;
+    END LOOP;
+    run := NULL;
+END
+$$;
+"""
+
 # Runs whose time has come join those that wait. Rows that another claim is taking are skipped, not awaited.
 _QUEUES = """
 CREATE FUNCTION @.claim_next_3(
@@ -451,7 +558,19 @@ CREATE FUNCTION @.claim_next_3(
 DECLARE
     wanted text;
     found_run text;
+    limited boolean;
+    first_run text;
+    first_priority int;
+    first_at float8;
 BEGIN
+    limited := EXISTS (SELECT FROM @.lanes AS lane WHERE lane.queue = ANY (p_queues)) OR EXISTS (
+        SELECT FROM @.runs AS late
+        WHERE late.queue = ANY (p_queues) AND late.owner IS NULL AND late.status = 'PENDING'
+            AND late.not_before IS NOT NULL AND late.not_before <= p_now AND late.lane IS NOT NULL
+    );
+    IF limited THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(@channel || ' lanes', 7770));
+    END IF;
     IF @.used_3(p_writer, p_number) THEN
         RETURN QUERY SELECT run.* FROM @.runs AS run
             WHERE run.owner = p_owner AND run.status = 'RUNNING' AND run.updated_at = p_now
@@ -462,12 +581,27 @@ BEGIN
         UPDATE @.runs AS run SET not_before = NULL WHERE run.run_id = ANY (ARRAY(
             SELECT late.run_id FROM @.runs AS late
             WHERE late.queue = wanted AND late.owner IS NULL AND late.status = 'PENDING'
-                AND late.not_before IS NOT NULL AND late.not_before <= p_now
+                AND late.not_before IS NOT NULL AND late.not_before <= p_now AND (limited OR late.lane IS NULL)
             ORDER BY late.not_before LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED
         ));
+        IF limited THEN
+            SELECT lane.run, lane.run_priority, lane.placed_at INTO first_run, first_priority, first_at
+                FROM @.first_of_lanes_3(wanted, p_workflows, p_now) AS lane;
+            -- One without limits goes first if it has waited for longer than the lane.
+            IF first_run IS NOT NULL THEN
+                SELECT run.run_id INTO found_run FROM @.runs AS run
+                    WHERE run.queue = wanted AND run.owner IS NULL AND run.status = 'PENDING' AND run.not_before IS NULL
+                        AND run.lane IS NULL AND run.workflow_id = ANY (p_workflows)
+                        AND (run.priority > first_priority
+                            OR (run.priority = first_priority AND run.created_at <= first_at))
+                    ORDER BY run.priority DESC, run.created_at, run.run_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+                found_run := coalesce(found_run, first_run);
+                EXIT;
+            END IF;
+        END IF;
         SELECT run.run_id INTO found_run FROM @.runs AS run
             WHERE run.queue = wanted AND run.owner IS NULL AND run.status = 'PENDING' AND run.not_before IS NULL
-                AND run.workflow_id = ANY (p_workflows)
+                AND run.lane IS NULL AND run.workflow_id = ANY (p_workflows)
             ORDER BY run.priority DESC, run.created_at, run.run_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
         EXIT WHEN FOUND;
     END LOOP;
@@ -478,6 +612,16 @@ BEGIN
         status = 'RUNNING', attempt = run.attempt + 1, owner = p_owner, leased_until = @.now_3() + p_lease,
         updated_at = p_now, touched = run.seq
     WHERE run.run_id = found_run RETURNING run.*;
+    IF limited AND found_run = first_run THEN
+        UPDATE @.keys AS mine SET claimed_at = p_now
+            WHERE mine.run_id = found_run AND mine.key IN (SELECT cap.key FROM @.limits AS cap);
+        UPDATE @.lanes AS lane SET served_at = p_now, turn = 1 + coalesce((
+                SELECT max(other.turn) FROM @.lanes AS other
+                WHERE other.queue = lane.queue AND other.priority = lane.priority AND other.served_at = p_now
+            ), 0)
+            FROM @.runs AS run WHERE run.run_id = found_run AND lane.queue = run.queue
+                AND lane.workflow_id = run.workflow_id AND lane.priority = run.priority AND lane.lane = run.lane;
+    END IF;
     UPDATE @.signals AS signal SET taken_at = p_now WHERE signal.run_id = found_run AND signal.taken_at IS NULL;
     PERFORM @.use_3(p_writer, p_number);
     PERFORM @.tell_3(ARRAY[found_run]);
@@ -582,6 +726,7 @@ $$;
 CREATE FUNCTION @.delete_runs_3(p_runs text[]) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     went bigint;
+    counted text[] := ARRAY(SELECT DISTINCT mine.key FROM @.keys AS mine WHERE mine.run_id = ANY (p_runs));
 BEGIN
     -- Runs that were kept for these may be pruned, unless they have other forks.
     UPDATE @.runs SET pruned = 2 WHERE pruned = 3 AND run_id <> ALL (p_runs) AND run_id = ANY (ARRAY(
@@ -592,7 +737,15 @@ BEGIN
     DELETE FROM @.requirements WHERE run_id = ANY (p_runs);
     DELETE FROM @.signals WHERE run_id = ANY (p_runs);
     DELETE FROM @.messages WHERE run_id = ANY (p_runs);
+    DELETE FROM @.deliveries WHERE run_id = ANY (p_runs);
     DELETE FROM @.tags WHERE run_id = ANY (p_runs);
+    DELETE FROM @.keys WHERE run_id = ANY (p_runs);
+    IF cardinality(counted) > 0 THEN
+        -- First the locks, so that the keys of a run that is being stored are seen (``commit_batch``).
+        PERFORM FROM @.limits AS cap WHERE cap.key = ANY (counted) ORDER BY cap.key FOR UPDATE;
+        DELETE FROM @.limits AS cap WHERE cap.key = ANY (counted)
+            AND NOT EXISTS (SELECT FROM @.keys AS other WHERE other.key = cap.key);
+    END IF;
     DELETE FROM @.runs WHERE run_id = ANY (p_runs);
     GET DIAGNOSTICS went = ROW_COUNT;
     RETURN went;
@@ -744,6 +897,7 @@ FUNCTIONS = (
     _ANSWERS,
     _SEND,
     _CLAIM,
+    _LIMITS,
     _QUEUES,
     _SIGNALS,
     _DELETE,

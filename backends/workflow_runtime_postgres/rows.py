@@ -6,9 +6,27 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.storage.base import EventRow, MessageRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
+from workflow_runtime.storage.base import (
+    EventRow,
+    MessageRow,
+    RequirementRow,
+    RunRow,
+    ScheduleRow,
+    SessionRow,
+    SignalRow,
+    StepRow,
+)
 
-__all__ = ["event_row", "message_row", "requirement_row", "run_row", "session_row", "signal_row", "step_row"]
+__all__ = [
+    "event_row",
+    "message_row",
+    "requirement_row",
+    "run_row",
+    "schedule_row",
+    "session_row",
+    "signal_row",
+    "step_row",
+]
 
 Values = Any
 """An ``asyncpg.Record``."""
@@ -21,6 +39,10 @@ def run_row(values: Values) -> RunRow:
     fields = dict(values.items())
     fields["status"] = _STATUS[fields["status"]]
     return RunRow(**fields)
+
+
+def schedule_row(values: Values) -> ScheduleRow:
+    return ScheduleRow(**dict(values.items()))
 
 
 def step_row(values: Values) -> StepRow:

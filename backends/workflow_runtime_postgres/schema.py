@@ -237,6 +237,20 @@ CREATE TABLE @.messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 );
+-- Events that are to be sent to webhooks; without a due_at it is dead.
+CREATE TABLE @.deliveries (
+    hook text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    workflow_id text COLLATE "C" NOT NULL,
+    created_at float8 NOT NULL,
+    attempts int NOT NULL,
+    due_at float8,
+    error text,
+    PRIMARY KEY (run_id, hook, seq)
+) WITH (fillfactor = 70);
+CREATE INDEX deliveries_due ON @.deliveries (hook, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_by_time ON @.deliveries (created_at, hook, run_id, seq);
 -- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
 CREATE TABLE @.tags (
     tag text COLLATE "C" NOT NULL,
@@ -251,15 +265,70 @@ CREATE INDEX tags_of_workflow ON @.tags (workflow_id, tag, status, created_at, r
 CREATE FUNCTION @.keep_tags_3() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE @.tags SET status = NEW.status WHERE run_id = NEW.run_id;
+    IF NEW.queue IS NOT NULL THEN
+        UPDATE @.keys SET status = NEW.status WHERE run_id = NEW.run_id;
+    END IF;
     RETURN NULL;
 END
 $$;
 CREATE TRIGGER keep_tags AFTER UPDATE OF status ON @.runs FOR EACH ROW WHEN (OLD.status <> NEW.status)
     EXECUTE FUNCTION @.keep_tags_3();
+-- A limit has the numbers of the run that was stored last with it. The keys of a run are those of its limits, and the
+-- text that no other live run has. A lane is the runs of the same keys: those of one priority wait for their turn together.
+CREATE TABLE @.limits (
+    key text COLLATE "C" PRIMARY KEY,
+    concurrency bigint,
+    rate bigint,
+    period float8 NOT NULL
+);
+CREATE TABLE @.keys (
+    run_id text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    claimed_at float8,
+    PRIMARY KEY (run_id, key)
+) WITH (fillfactor = 70);
+CREATE INDEX keys_by_status ON @.keys (key, status);
+CREATE INDEX keys_by_claim ON @.keys (key, claimed_at) WHERE claimed_at IS NOT NULL;
+ALTER TABLE @.runs ADD COLUMN lane text COLLATE "C";
+CREATE TABLE @.lanes (
+    queue text COLLATE "C" NOT NULL,
+    workflow_id text COLLATE "C" NOT NULL,
+    priority int NOT NULL,
+    lane text COLLATE "C" NOT NULL,
+    served_at float8 NOT NULL,
+    turn bigint NOT NULL,
+    PRIMARY KEY (queue, workflow_id, priority, lane)
+) WITH (fillfactor = 70);
+CREATE INDEX lanes_by_turn ON @.lanes (queue, priority DESC, served_at, turn);
+-- A claim, which forgets lanes without runs, waits for those that are adding some (``functions``).
+CREATE FUNCTION @.enter_lane_3() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(@channel || ' lanes', 7770));
+    INSERT INTO @.lanes (queue, workflow_id, priority, lane, served_at, turn)
+        VALUES (NEW.queue, NEW.workflow_id, NEW.priority, NEW.lane, NEW.created_at, 0) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER enter_lane AFTER INSERT ON @.runs FOR EACH ROW
+    WHEN (NEW.lane IS NOT NULL AND NEW.not_before IS NULL) EXECUTE FUNCTION @.enter_lane_3();
+CREATE TRIGGER enter_lane_again AFTER UPDATE OF status, not_before ON @.runs FOR EACH ROW
+    WHEN (NEW.lane IS NOT NULL AND NEW.not_before IS NULL AND NEW.status = 'PENDING')
+    EXECUTE FUNCTION @.enter_lane_3();
+CREATE TABLE @.schedules (
+    workflow_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    next_at float8 NOT NULL,
+    created_at float8 NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (workflow_id, name)
+) WITH (fillfactor = 70);
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX @.runs_queued;
 CREATE INDEX runs_queued ON @.runs (queue, priority DESC, created_at, run_id)
-    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL;
+CREATE INDEX runs_of_lanes ON @.runs (queue, workflow_id, priority, lane, created_at, run_id)
+    WHERE lane IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
 CREATE INDEX runs_delayed ON @.runs (queue, not_before)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
 CREATE INDEX runs_of_queues ON @.runs (queue, status) WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');

@@ -10,7 +10,7 @@ __all__: list[str] = []
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
     "created_at, updated_at, owner, leased_until AS lease_until, cancel_requested, forked_from, deaths, reserved, "
-    "queue, priority, not_before, data, "
+    "queue, priority, not_before, lane, data, "
     "coalesce(leased_until <= extract(epoch FROM now())::float8, false) AS expired"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
@@ -32,7 +32,7 @@ def marks(count: int, first: int = 1) -> str:
 
 # -- writing: each of these changes all or nothing, in one round trip --------------------------------------------------
 
-COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(79)})"
+COMMIT = f"SELECT refused, session_version, cancel_requested FROM @.commit_batch_3({marks(92)})"
 CLAIM = f"SELECT {RUN_COLUMNS} FROM @.claim_run_3({marks(13)})"
 CLAIM_NEXT = f"SELECT {RUN_COLUMNS} FROM @.claim_next_3({marks(7)})"
 PUT_BACK = f"SELECT @.put_back_3({marks(6)})"
@@ -76,6 +76,22 @@ LOCK_TAKE = """
     RETURNING true"""
 LOCK_DROP = "DELETE FROM @.locks WHERE name = $1 AND owner = $2"
 
+# A repetition finds the same data and changes nothing; who moves or deletes and is told False does nothing more.
+SCHEDULE_COLUMNS = "workflow_id, name, next_at, created_at, data"
+SCHEDULE_PUT = f"""
+    INSERT INTO @.schedules AS stored ({SCHEDULE_COLUMNS}) VALUES ({marks(5)})
+    ON CONFLICT (workflow_id, name) DO UPDATE SET
+        next_at = CASE WHEN stored.data <> excluded.data THEN excluded.next_at ELSE stored.next_at END,
+        data = excluded.data
+    RETURNING {SCHEDULE_COLUMNS}"""
+SCHEDULE_MOVE = """
+    UPDATE @.schedules SET next_at = $5 WHERE workflow_id = $1 AND name = $2 AND next_at = $3 AND data = $4
+    RETURNING true"""
+SCHEDULE_DELETE = "DELETE FROM @.schedules WHERE workflow_id = $1 AND name = $2 RETURNING true"
+SCHEDULES = f"""
+    SELECT {SCHEDULE_COLUMNS} FROM @.schedules
+    WHERE ($1::text IS NULL OR workflow_id = $1) AND ($2::float8 IS NULL OR next_at <= $2) ORDER BY workflow_id, name"""
+
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 RUN = f"SELECT {RUN_COLUMNS} FROM @.runs WHERE run_id = $1"
@@ -115,7 +131,13 @@ MOVED = """
     FROM (SELECT) AS always LEFT JOIN @.runs AS run ON run.run_id = $1"""
 
 QUEUE_WAITING = """
-    SELECT FROM @.runs WHERE queue = $1 AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL LIMIT 1"""
+    SELECT FROM @.runs
+    WHERE queue = $1 AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL
+    UNION ALL
+    SELECT FROM @.lanes AS one WHERE one.queue = $1 AND NOT @.is_full_3(@.lane_first_3(one), @.now_3())
+    LIMIT 1"""
+QUEUED = "SELECT key, count(*) AS count FROM @.keys WHERE key = ANY ($1) AND status = 'PENDING' GROUP BY key"
+DUPLICATE = "SELECT run_id FROM @.keys WHERE key = $1 AND status IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT 1"
 QUEUES = """
     SELECT queue,
         count(*) FILTER (WHERE queued AND coalesce(not_before <= $1, true)) AS waiting,
@@ -129,6 +151,29 @@ QUEUES = """
     ) AS live
     WHERE queued OR status = 'RUNNING' GROUP BY queue ORDER BY queue"""
 
+# -- deliveries --------------------------------------------------------------------------------------------------------
+
+DELIVERY_COLUMNS = "hook, run_id, seq, workflow_id, created_at, attempts, due_at, error"
+DELIVERIES_CLAIM = f"""
+    WITH due AS (
+        SELECT hook, run_id, seq FROM @.deliveries WHERE hook = ANY ($1) AND due_at IS NOT NULL AND due_at <= @.now_3()
+        ORDER BY due_at, hook, run_id, seq LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE @.deliveries AS found SET attempts = found.attempts + 1, due_at = @.now_3() + $2::float8
+    FROM due WHERE found.hook = due.hook AND found.run_id = due.run_id AND found.seq = due.seq
+    RETURNING {", ".join(f"found.{name}" for name in DELIVERY_COLUMNS.split(", "))}"""
+DELIVERY_DONE = """
+    DELETE FROM @.deliveries WHERE hook = $1 AND run_id = $2 AND seq = $3 AND attempts = $4 RETURNING true"""
+DELIVERY_FAILED = """
+    UPDATE @.deliveries SET error = $5, due_at = @.now_3() + $6::float8
+    WHERE hook = $1 AND run_id = $2 AND seq = $3 AND attempts = $4 RETURNING true"""
+DELIVERIES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM @.deliveries WHERE $1::boolean IS NULL OR (due_at IS NULL) = $1
+    ORDER BY created_at, hook, run_id, seq LIMIT $2"""
+DELIVERIES_RETRY = """
+    UPDATE @.deliveries SET attempts = 0, due_at = @.now_3()
+    WHERE due_at IS NULL AND ($1::text IS NULL OR hook = $1) AND ($2::text IS NULL OR run_id = $2) RETURNING true"""
+
 # -- db check: reads all that is stored --------------------------------------------------------------------------------
 
 TABLES = (
@@ -138,7 +183,12 @@ TABLES = (
     "requirements",
     "signals",
     "messages",
+    "deliveries",
     "tags",
+    "keys",
+    "limits",
+    "lanes",
+    "schedules",
     "sessions",
     "session_values",
     "locks",
@@ -150,5 +200,5 @@ ABOUT = """
 ORPHANS = "\n    UNION ALL ".join(
     f"SELECT '{table}', count(DISTINCT run_id) FROM @.{table} x "
     "WHERE NOT EXISTS (SELECT FROM @.runs WHERE runs.run_id = x.run_id)"
-    for table in ("steps", "events", "requirements", "signals", "messages", "tags")
+    for table in ("steps", "events", "requirements", "signals", "messages", "deliveries", "tags", "keys")
 )

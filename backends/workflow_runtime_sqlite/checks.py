@@ -21,7 +21,9 @@ _TABLES = (
     "workflow_requirements",
     "workflow_signals",
     "workflow_messages",
+    "workflow_deliveries",
     "workflow_tags",
+    "workflow_keys",
 )
 _ORPHANS = "SELECT count(DISTINCT run_id) FROM {table} WHERE run_id NOT IN (SELECT run_id FROM workflow_runs)"
 _SWEPT = " AND run_id NOT IN (SELECT run_id FROM workflow_garbage)"

@@ -23,12 +23,14 @@ from workflow_runtime.storage.base import (
     MessageRow,
     RequirementRow,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
 )
 
+from . import deliveries
 from . import statements as sql
 from .rows import (
     event_values,
@@ -37,6 +39,8 @@ from .rows import (
     requirement_values,
     run_row,
     run_values,
+    schedule_row,
+    schedule_values,
     session_row,
     signal_row,
     step_values,
@@ -48,11 +52,14 @@ __all__ = [
     "claim",
     "claim_next",
     "commit",
+    "move_schedule",
+    "delete_schedule",
     "delete_session",
     "discard",
     "prune_events",
     "prune_runs",
     "put_back",
+    "put_schedule",
     "release",
     "renew",
     "request_cancel",
@@ -66,8 +73,8 @@ _PENDING = frozenset({RunStatus.PENDING})
 _NO_STATE: dict[str, bytes] = {}
 
 
-def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committed:
-    """``BaseDb.commit``."""
+def commit(connection: sqlite3.Connection, batch: Batch, now: float, woken: set[str]) -> Committed:
+    """``BaseDb.commit``. A queue whose runs may be claimed now is added to ``woken``."""
     run_id, fence, patch = rules.subject(batch), batch.fence, batch.session
     stored, touched = _head(connection, run_id)
     fenced = stored if fence is None or fence.run_id == run_id else _head(connection, fence.run_id)[0]
@@ -85,7 +92,11 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         has_unseen=batch.messages_seen is not None and _last_message(connection, run_id) > batch.messages_seen,
         deleted_at=_deleted_at(connection, batch.run) if stored is None else None,
         now=now,
+        duplicate=_duplicate(connection, batch.run) if batch.create else None,
+        queued=_queued(connection, batch.run) if batch.create else {},
     )
+    if (freed := rules.frees(batch, stored)) is not None:
+        woken.add(freed)
     if verdict.run is not None:
         _put_run(connection, verdict.run, stored, touched)
         if verdict.run.status.is_final:
@@ -98,6 +109,8 @@ def commit(connection: sqlite3.Connection, batch: Batch, now: float) -> Committe
         connection.executemany(sql.EVENT_PUT, [event_values(row) for row in batch.events])
     if batch.requirements:
         connection.executemany(sql.REQUIREMENT_PUT, [requirement_values(row) for row in batch.requirements])
+    if batch.deliveries:
+        deliveries.put(connection, batch.deliveries, now)
     if patch is None or verdict.session is None:
         return Committed(cancel_requested=verdict.cancel_requested)
     _put_session(connection, verdict.session, session)
@@ -145,6 +158,7 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
         connection.execute(sql.RUN_INSERT, (*run_values(row), row.seq, _ended_at(row), row.data))
         about = (row.status.value, row.created_at, row.run_id, row.workflow_id)
         connection.executemany(sql.TAG_PUT, [(tag, *about) for tag in dict.fromkeys(row.tags)])
+        _put_keys(connection, row)
         return
     if row.seq <= old.seq:
         touched = row.seq
@@ -158,7 +172,28 @@ def _put_run(connection: sqlite3.Connection, row: RunRow, old: RunRow | None, to
         )
     else:
         ended = (_ended_at(row), row.status.is_final)
-        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-3], touched, *ended, row.data, row.run_id))
+        connection.execute(sql.RUN_UPDATE, (*run_values(row)[1:-4], touched, *ended, row.data, row.run_id))
+
+
+def _duplicate(connection: sqlite3.Connection, row: RunRow | None) -> str | None:
+    if row is None or row.unique is None:
+        return None
+    values = connection.execute(sql.KEY_LIVE, (row.unique,)).fetchone()
+    return None if values is None else values[0]
+
+
+def _queued(connection: sqlite3.Connection, row: RunRow | None) -> dict[str, int]:
+    keys = [] if row is None else [limit.key for limit in row.limits if limit.max_queued is not None]
+    return {key: connection.execute(sql.KEY_QUEUED, (key,)).fetchone()[0] for key in keys}
+
+
+def _put_keys(connection: sqlite3.Connection, row: RunRow) -> None:
+    for key in rules.counted_keys(row):
+        connection.execute(sql.KEY_PUT, (row.run_id, key, row.status.value))
+    for limit in row.limits:
+        numbers = (limit.concurrency, limit.rate, limit.period)
+        if connection.execute(sql.LIMIT, (limit.key,)).fetchone() != numbers:
+            connection.execute(sql.LIMIT_PUT, (limit.key, *numbers))
 
 
 def _ended_at(row: RunRow) -> float | None:
@@ -242,7 +277,7 @@ def send(connection: sqlite3.Connection, row: MessageRow) -> Sent:
     assert run is not None
     number = _last_message(connection, row.run_id) + 1
     connection.execute(sql.MESSAGE_PUT, message_values(row, number))
-    if rules.signals_message(run.status, awaited):
+    if rules.signals_message(run.status, row.topic, awaited):
         connection.execute(sql.SIGNAL_PUT, (row.run_id, "message", b"{}", row.created_at))
     return Sent(number=number, created_at=row.created_at, awaited=awaited)
 
@@ -290,15 +325,44 @@ def claim_next(
     for queue in queues:
         if connection.execute(sql.QUEUE_DELAYED, (queue, updated_at)).fetchone() is not None:
             connection.execute(sql.QUEUE_PROMOTE, (queue, updated_at))
-        firsts = [
-            values
+        firsts: list[tuple[int, float, int, str]] = [
+            (values[0], values[1], 0, values[2])
             for name in workflows
             if (values := connection.execute(sql.QUEUE_FIRST, (queue, name)).fetchone()) is not None
         ]
+        if connection.execute(sql.LANES_HAVE, (queue,)).fetchone() is not None:
+            firsts += [
+                values
+                for name in workflows
+                if (values := _first_of_lanes(connection, queue, name, updated_at)) is not None
+            ]
         if firsts:
-            run_id = min(firsts)[-1]
-            return claim(connection, run_id, owner, now, updated_at, lease, _PENDING, True, ())
+            run_id = min(firsts)[3]
+            row = claim(connection, run_id, owner, now, updated_at, lease, _PENDING, True, ())
+            if row is not None and row.lane is not None:
+                _serve_lane(connection, row, updated_at)
+            return row
     return None
+
+
+def _first_of_lanes(
+    connection: sqlite3.Connection, queue: str, workflow_id: str, now: float
+) -> tuple[int, float, int, str] | None:
+    """The first run with limits that may be claimed, with its place. Lanes without a run are forgotten."""
+    wanted = {"queue": queue, "workflow": workflow_id, "now": now}
+    while (values := connection.execute(sql.LANE_FIRST, wanted).fetchone()) is not None:
+        priority, served_at, turn, lane, run_id = values
+        if run_id is not None:
+            return priority, served_at, turn, run_id
+        connection.execute(sql.LANE_DROP, (queue, workflow_id, -priority, lane))
+    return None
+
+
+def _serve_lane(connection: sqlite3.Connection, row: RunRow, now: float) -> None:
+    connection.execute(sql.KEY_CLAIMED, (now, row.run_id))
+    lane = (row.queue, row.workflow_id, row.priority, row.lane)
+    (turn,) = connection.execute(sql.LANE_TURN, (*lane[:3], now)).fetchone()
+    connection.execute(sql.LANE_SERVED, (now, turn, *lane))
 
 
 def put_back(connection: sqlite3.Connection, fence: Fence, not_before: float | None) -> RunRow | None:
@@ -316,6 +380,23 @@ def reschedule(connection: sqlite3.Connection, run_id: str, not_before: float | 
         return None
     connection.execute(sql.QUEUE_SET, (row.status.value, None, None, not_before, run_id))
     return row
+
+
+def put_schedule(connection: sqlite3.Connection, row: ScheduleRow) -> ScheduleRow:
+    """``BaseDb.put_schedule``."""
+    connection.execute(sql.SCHEDULE_PUT, schedule_values(row))
+    return schedule_row(connection.execute(sql.SCHEDULE, (row.workflow_id, row.name)).fetchone())
+
+
+def move_schedule(connection: sqlite3.Connection, row: ScheduleRow, next_at: float) -> bool:
+    """``BaseDb.move_schedule``."""
+    values = (next_at, row.workflow_id, row.name, row.next_at, row.data)
+    return connection.execute(sql.SCHEDULE_MOVE, values).rowcount > 0
+
+
+def delete_schedule(connection: sqlite3.Connection, workflow_id: str, name: str) -> bool:
+    """``BaseDb.delete_schedule``."""
+    return connection.execute(sql.SCHEDULE_DELETE, (workflow_id, name)).rowcount > 0
 
 
 def _put_lease(connection: sqlite3.Connection, row: RunRow) -> None:
@@ -417,6 +498,11 @@ def _delete_rows(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None
 def _delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
     keys = [(run_id,) for run_id in run_ids]
     forked = [values for key in keys for values in connection.execute(sql.RUN_ORIGIN, key)]
+    # At once, unlike the other rows: a run that is gone holds no place.
+    counted = {values for key in keys for values in connection.execute(sql.KEYS_OF_RUN, key)}
+    if counted:
+        connection.executemany(sql.KEYS_DELETE, keys)
+        connection.executemany(sql.LIMIT_FORGET, sorted(counted))
     connection.executemany(sql.RUN_DELETE, keys)
     origins = [(rules.KEPT - 1, rules.origin_of(text), rules.KEPT) for (text,) in forked]
     connection.executemany(sql.RUN_RELEASE, origins)

@@ -21,6 +21,7 @@ from workflow_runtime.storage.base import (
     Batch,
     Committed,
     DbReport,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseClock,
@@ -31,6 +32,7 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionRow,
     SignalRow,
@@ -38,7 +40,7 @@ from workflow_runtime.storage.base import (
 )
 from workflow_runtime.storage.watch import Watch
 
-from . import checks, commits, queries
+from . import checks, commits, deliveries, queries
 from .connection import Settings
 from .location import locate
 from .other_processes import OtherProcesses
@@ -201,7 +203,8 @@ class SqliteDb(BaseDb):
     # -- writing -------------------------------------------------------------------------------------------------------
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._write(commits.commit, batch, self._clock.time(), wakes=rules.wakes(batch))
+        woken = rules.wakes(batch)
+        return await self._write(commits.commit, batch, self._clock.time(), woken, wakes=woken)
 
     async def answer(self, rows: Sequence[RequirementRow]) -> None:
         await self._write(commits.answer, rows, wakes={row.run_id for row in rows})
@@ -249,6 +252,20 @@ class SqliteDb(BaseDb):
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         return await self._read_aside(queries.list_queues, now)
 
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        return await self._write(commits.put_schedule, row)
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        return await self._write(commits.move_schedule, row, next_at)
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        return await self._write(commits.delete_schedule, workflow_id, name)
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        return await self._read(queries.list_schedules, workflow_id, due_before)
+
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         return await self._write(commits.renew, leases, self._clock.time()) if leases else []
 
@@ -259,6 +276,20 @@ class SqliteDb(BaseDb):
         if not await self._read(queries.has_signals, owner):
             return []
         return await self._write(commits.take_signals, owner, self._clock.time())
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        if not await self._read(deliveries.has_due, hooks, self._clock.time()):
+            return []
+        return await self._write(deliveries.claim, hooks, self._clock.time(), lease, limit)
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        return await self._write(deliveries.settle, row, self._clock.time(), error, delay)
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        return await self._read_aside(deliveries.listed, dead, limit)
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        return await self._write(deliveries.retry, hook, run_id, self._clock.time())
 
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         return await self._write(commits.acquire, name, owner, self._clock.time(), lease)

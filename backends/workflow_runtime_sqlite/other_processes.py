@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from workflow_runtime.storage import rules
 from workflow_runtime.storage.watch import Watch
 
+from . import queries
 from . import statements as sql
 
 __all__ = ["LONGEST", "OtherProcesses"]
@@ -42,8 +43,7 @@ class OtherProcesses:
             self._watch.wake((run_id,))
         self._known[run_id] = standing
         if (queue := rules.queue_of(run_id)) is not None:
-            waiting = connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone()
-            return None if waiting is None else rules.RECHECK
+            return rules.RECHECK if queries.is_waiting(connection, queue, time()) else None
         return rules.wake_after(seq=seq, touched=touched, tail=tail, seen=seen)
 
     def tick(self, connection: sqlite3.Connection) -> float | None:

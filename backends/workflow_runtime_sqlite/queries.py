@@ -5,6 +5,7 @@ Listings read no more rows than they return, however large a session is; a test 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,20 +19,23 @@ from workflow_runtime.storage.base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     SessionRow,
     StepRow,
 )
 
 from . import statements as sql
-from .rows import event_row, message_row, requirement_row, run_row, session_row, step_row
+from .rows import event_row, message_row, requirement_row, run_row, schedule_row, session_row, step_row
 
 __all__ = [
     "has_garbage",
     "has_queued",
     "has_signals",
+    "is_waiting",
     "list_queues",
     "list_requirements",
     "list_runs",
+    "list_schedules",
     "list_sessions",
     "load_events",
     "load_messages",
@@ -84,16 +88,35 @@ def has_signals(connection: sqlite3.Connection, owner: str) -> bool:
 def has_queued(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> bool:
     """Whether ``claim_next`` might return a run of one of ``queues``, of any workflow."""
     for queue in queues:
-        if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
+        if is_waiting(connection, queue, now):
             return True
         if connection.execute(sql.QUEUE_DELAYED, (queue, now)).fetchone() is not None:
             return True
     return False
 
 
+def is_waiting(connection: sqlite3.Connection, queue: str, now: float) -> bool:
+    """Whether a run of ``queue`` has no time to wait for, and no limit."""
+    if connection.execute(sql.QUEUE_WAITING, (queue,)).fetchone() is not None:
+        return True
+    return connection.execute(sql.LANE_WAITING, {"queue": queue, "now": now}).fetchone() is not None
+
+
 def list_queues(connection: sqlite3.Connection, now: float) -> list[QueueRow]:
     """``BaseDb.list_queues``."""
     return rules.queue_rows(map(run_row, connection.execute(sql.QUEUES)), now)
+
+
+def list_schedules(
+    connection: sqlite3.Connection, workflow_id: str | None, due_before: float | None
+) -> list[ScheduleRow]:
+    """``BaseDb.list_schedules``."""
+    until = math.inf if due_before is None else due_before
+    if workflow_id is None:
+        found = connection.execute(sql.SCHEDULES, (until,))
+    else:
+        found = connection.execute(sql.SCHEDULES_OF_WORKFLOW, (workflow_id, until))
+    return [schedule_row(values) for values in found]
 
 
 def has_garbage(connection: sqlite3.Connection) -> bool:

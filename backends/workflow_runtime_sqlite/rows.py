@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from workflow_runtime.model.enums import RunStatus
-from workflow_runtime.storage.base import EventRow, MessageRow, RequirementRow, RunRow, SessionRow, SignalRow, StepRow
+from workflow_runtime.storage.base import (
+    EventRow,
+    MessageRow,
+    RequirementRow,
+    RunRow,
+    ScheduleRow,
+    SessionRow,
+    SignalRow,
+    StepRow,
+)
 
 __all__ = [
     "event_row",
@@ -16,6 +25,8 @@ __all__ = [
     "requirement_values",
     "run_row",
     "run_values",
+    "schedule_row",
+    "schedule_values",
     "session_row",
     "signal_row",
     "step_row",
@@ -62,6 +73,7 @@ def run_row(values: Values, data: bytes = b"") -> RunRow:
         queue=values[18],
         priority=values[19],
         not_before=values[20],
+        lane=values[21],
         data=data,
     )
 
@@ -89,6 +101,7 @@ def run_values(row: RunRow) -> Values:
         row.queue,
         row.priority,
         row.not_before,
+        row.lane,
     )
 
 
@@ -164,6 +177,15 @@ def requirement_values(row: RequirementRow) -> Values:
         row.withdrawn_at,
         row.data,
     )
+
+
+def schedule_row(values: Values) -> ScheduleRow:
+    workflow_id, name, next_at, created_at, data = values
+    return ScheduleRow(workflow_id=workflow_id, name=name, next_at=next_at, created_at=created_at, data=data)
+
+
+def schedule_values(row: ScheduleRow) -> Values:
+    return row.workflow_id, row.name, row.next_at, row.created_at, row.data
 
 
 def signal_row(values: Values) -> SignalRow:

@@ -240,6 +240,20 @@ CREATE TABLE workflow_messages (
     PRIMARY KEY (run_id, number),
     UNIQUE (run_id, message_id)
 ) WITHOUT ROWID;
+-- Events that are to be sent to webhooks; without a due_at it is dead.
+CREATE TABLE workflow_deliveries (
+    hook TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    workflow_id TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at REAL,
+    error TEXT,
+    PRIMARY KEY (run_id, hook, seq)
+) WITHOUT ROWID;
+CREATE INDEX workflow_deliveries_due ON workflow_deliveries (hook, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX workflow_deliveries_by_time ON workflow_deliveries (created_at, hook, run_id, seq);
 -- The status stands with each tag, so that a page of a tag's runs of one status is read from an index.
 CREATE TABLE workflow_tags (
     tag TEXT NOT NULL,
@@ -253,12 +267,62 @@ CREATE INDEX workflow_tags_of_workflow ON workflow_tags (workflow_id, tag, statu
 CREATE INDEX workflow_tags_of_run ON workflow_tags (run_id, tag);
 CREATE TRIGGER workflow_tags_status AFTER UPDATE OF status ON workflow_runs WHEN NEW.status <> OLD.status
     BEGIN UPDATE workflow_tags SET status = NEW.status WHERE run_id = NEW.run_id; END;
+-- A limit has the numbers of the run that was stored last with it. The keys of a run are those of its limits, and the
+-- text that no other live run has. A lane is the runs of the same keys: those of one priority wait for their turn together.
+CREATE TABLE workflow_limits (
+    key TEXT NOT NULL PRIMARY KEY,
+    concurrency INTEGER,
+    rate INTEGER,
+    period REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE workflow_keys (
+    run_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    status TEXT NOT NULL,
+    claimed_at REAL,
+    PRIMARY KEY (run_id, key)
+) WITHOUT ROWID;
+CREATE INDEX workflow_keys_by_status ON workflow_keys (key, status);
+CREATE INDEX workflow_keys_by_claim ON workflow_keys (key, claimed_at) WHERE claimed_at IS NOT NULL;
+ALTER TABLE workflow_runs ADD COLUMN lane TEXT;
+CREATE TABLE workflow_lanes (
+    queue TEXT NOT NULL,
+    workflow_id TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    lane TEXT NOT NULL,
+    served_at REAL NOT NULL,
+    turn INTEGER NOT NULL,
+    PRIMARY KEY (queue, workflow_id, priority, lane)
+) WITHOUT ROWID;
+CREATE INDEX workflow_lanes_by_turn ON workflow_lanes (queue, workflow_id, priority DESC, served_at, turn, lane);
+CREATE TRIGGER workflow_keys_status AFTER UPDATE OF status ON workflow_runs
+    WHEN NEW.queue IS NOT NULL AND NEW.status <> OLD.status
+    BEGIN UPDATE workflow_keys SET status = NEW.status WHERE run_id = NEW.run_id; END;
+CREATE TRIGGER workflow_lanes_insert AFTER INSERT ON workflow_runs
+    WHEN NEW.lane IS NOT NULL AND NEW.not_before IS NULL
+    BEGIN INSERT OR IGNORE INTO workflow_lanes
+        VALUES (NEW.queue, NEW.workflow_id, NEW.priority, NEW.lane, NEW.created_at, 0); END;
+CREATE TRIGGER workflow_lanes_update AFTER UPDATE OF status, not_before ON workflow_runs
+    WHEN NEW.lane IS NOT NULL AND NEW.not_before IS NULL AND NEW.status = 'PENDING'
+    BEGIN INSERT OR IGNORE INTO workflow_lanes
+        VALUES (NEW.queue, NEW.workflow_id, NEW.priority, NEW.lane, NEW.created_at, 0); END;
+CREATE TABLE workflow_schedules (
+    workflow_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    next_at REAL NOT NULL,
+    created_at REAL NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (workflow_id, name)
+) WITHOUT ROWID;
+CREATE INDEX workflow_schedules_due ON workflow_schedules (workflow_id, next_at);
 -- What is taken next, and what may be taken later (infinite: parked). Both lead by what a claim asks for.
 DROP INDEX workflow_runs_queued;
 CREATE INDEX workflow_runs_queued ON workflow_runs (queue, workflow_id, priority DESC, created_at, run_id)
-    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
+    WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL;
 CREATE INDEX workflow_runs_delayed ON workflow_runs (queue, not_before)
     WHERE queue IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL;
+CREATE INDEX workflow_runs_of_lanes ON workflow_runs (queue, workflow_id, priority, lane, created_at, run_id)
+    WHERE lane IS NOT NULL AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL;
 CREATE INDEX workflow_runs_of_queues ON workflow_runs (queue, status)
     WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING');
 """

@@ -7,7 +7,7 @@ __all__: list[str] = []
 RUN_COLUMNS = (
     "run_id, session_id, status, user_id, workflow_id, workflow_name, parent_run_id, attempt, seq, fingerprint, "
     "created_at, updated_at, owner, lease_until, cancel_requested, forked_from, deaths, reserved, "
-    "queue, priority, not_before"
+    "queue, priority, not_before, lane"
 )
 STEP_COLUMNS = "run_id, path, position, status, attempt, started_at, finished_at, data, state"
 EVENT_COLUMNS = "run_id, seq, last_seq, epoch, kind, path, data"
@@ -29,7 +29,7 @@ RUN = f"SELECT {RUN_COLUMNS}, data FROM workflow_runs WHERE run_id = ?"
 TAG_PUT = "INSERT INTO workflow_tags (tag, status, created_at, run_id, workflow_id) VALUES (?, ?, ?, ?, ?)"
 RUN_HEADS = f"SELECT {RUN_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN workflow_runs ON run_id = wanted.value"
 RUN_INSERT = (
-    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(22)}, 1, ?, ?)"
+    f"INSERT INTO workflow_runs ({RUN_COLUMNS}, touched_seq, changes, ended_at, data) VALUES ({marks(23)}, 1, ?, ?)"
 )
 # The checkpoint of a running run: none of these columns is in an index.
 RUN_CHECKPOINT = """
@@ -54,20 +54,69 @@ QUEUE_DELAYED = """
     WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NOT NULL AND not_before <= ? LIMIT 1"""
 QUEUE_WAITING = """
     SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_queued
-    WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL LIMIT 1"""
+    WHERE queue = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL LIMIT 1"""
 QUEUE_FIRST = """
     SELECT -priority, created_at, run_id FROM workflow_runs INDEXED BY workflow_runs_queued
-    WHERE queue = ? AND workflow_id = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL
+    WHERE queue = ? AND workflow_id = ? AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL AND lane IS NULL
     ORDER BY priority DESC, created_at, run_id LIMIT 1"""
+# Runs with limits: the lanes of a queue that have reached none, each with its first run.
+_LANES = """
+    SELECT -priority, served_at, turn, lane, run_id FROM (
+        SELECT priority, served_at, turn, lane, workflow_id, (
+            SELECT run_id FROM workflow_runs AS run INDEXED BY workflow_runs_of_lanes
+            WHERE run.queue = lanes.queue AND run.workflow_id = lanes.workflow_id AND run.priority = lanes.priority
+            AND run.lane = lanes.lane AND owner IS NULL AND status = 'PENDING' AND not_before IS NULL
+            ORDER BY created_at, run_id LIMIT 1
+        ) AS run_id
+        FROM workflow_lanes AS lanes WHERE queue = :queue {workflow}
+    ) AS first
+    WHERE {headless} NOT EXISTS (
+        SELECT 1 FROM workflow_keys AS mine CROSS JOIN workflow_limits AS cap ON cap.key = mine.key
+        WHERE mine.run_id = first.run_id AND (
+            cap.concurrency <= (
+                SELECT count(*) FROM workflow_keys AS held WHERE held.key = cap.key AND held.status = 'RUNNING'
+            ) OR cap.rate <= (
+                SELECT count(*) FROM workflow_keys AS begun
+                WHERE begun.key = cap.key AND begun.claimed_at > :now - cap.period
+            )
+        )
+    )"""
+LANE_FIRST = (
+    _LANES.format(workflow="AND workflow_id = :workflow", headless="run_id IS NULL OR")
+    + " ORDER BY priority DESC, served_at, turn LIMIT 1"
+)
+LANE_WAITING = _LANES.format(workflow="", headless="run_id IS NOT NULL AND") + " LIMIT 1"
+LANES_HAVE = "SELECT 1 FROM workflow_lanes WHERE queue = ? LIMIT 1"
+_LANE = "queue = ? AND workflow_id = ? AND priority = ? AND lane = ?"
+LANE_DROP = f"DELETE FROM workflow_lanes WHERE {_LANE}"
+LANE_TURN = """
+    SELECT ifnull(max(turn), 0) + 1 FROM workflow_lanes
+    WHERE queue = ? AND workflow_id = ? AND priority = ? AND served_at = ?"""
+LANE_SERVED = f"UPDATE workflow_lanes SET served_at = ?, turn = ? WHERE {_LANE}"
+LIMIT = "SELECT concurrency, rate, period FROM workflow_limits WHERE key = ?"
+LIMIT_PUT = "INSERT OR REPLACE INTO workflow_limits (key, concurrency, rate, period) VALUES (?, ?, ?, ?)"
+KEY_PUT = "INSERT INTO workflow_keys (run_id, key, status) VALUES (?, ?, ?)"
+KEY_CLAIMED = """
+    UPDATE workflow_keys SET claimed_at = ? WHERE run_id = ? AND key IN (SELECT key FROM workflow_limits)"""
+KEYS_OF_RUN = "SELECT key FROM workflow_keys WHERE run_id = ?"
+KEYS_DELETE = "DELETE FROM workflow_keys WHERE run_id = ?"
+LIMIT_FORGET = """
+    DELETE FROM workflow_limits WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM workflow_keys WHERE key = ?1)"""
+KEY_QUEUED = "SELECT count(*) FROM workflow_keys WHERE key = ? AND status = 'PENDING'"
+KEY_LIVE = """
+    SELECT run_id FROM workflow_keys WHERE key = ? AND status IN ('PENDING', 'RUNNING', 'PAUSED') LIMIT 1"""
 QUEUE_SET = """
     UPDATE workflow_runs SET status = ?, owner = ?, lease_until = ?, not_before = ?, touched_seq = seq,
     changes = changes + 1 WHERE run_id = ?"""
 QUEUES = f"""
     SELECT {RUN_COLUMNS} FROM workflow_runs INDEXED BY workflow_runs_of_queues
     WHERE queue IS NOT NULL AND status IN ('PENDING', 'RUNNING')"""
+# How many run of those with limits, and how many wait: when the first falls, others may be claimed.
 QUEUE_STANDING = """
-    SELECT 0, 0, count(*) FROM (SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_of_queues
-    WHERE queue = ? AND status IN ('PENDING', 'RUNNING') AND status = 'PENDING' AND owner IS NULL LIMIT 1000)"""
+    SELECT (SELECT count(*) FROM workflow_runs INDEXED BY workflow_runs_of_queues
+    WHERE queue = ?1 AND status IN ('PENDING', 'RUNNING') AND status = 'RUNNING' AND lane IS NOT NULL), 0,
+    count(*) FROM (SELECT 1 FROM workflow_runs INDEXED BY workflow_runs_of_queues
+    WHERE queue = ?1 AND status IN ('PENDING', 'RUNNING') AND status = 'PENDING' AND owner IS NULL LIMIT 1000)"""
 RUN_RENEW = "UPDATE workflow_runs SET lease_until = ?, owner = CASE WHEN ? THEN owner END WHERE run_id = ?"
 RUN_TOUCH = "UPDATE workflow_runs SET touched_seq = seq, changes = changes + 1 WHERE run_id = ?"
 RUN_MOVED = "SELECT seq, touched_seq, changes FROM workflow_runs WHERE run_id = ?"
@@ -77,6 +126,7 @@ ROWS_DELETE = (
     "DELETE FROM workflow_requirements WHERE run_id = ?",
     "DELETE FROM workflow_signals WHERE run_id = ?",
     "DELETE FROM workflow_messages WHERE run_id = ?",
+    "DELETE FROM workflow_deliveries WHERE run_id = ?",
     "DELETE FROM workflow_tags WHERE run_id = ?",
 )
 RUN_DELETE = "DELETE FROM workflow_runs WHERE run_id = ?"
@@ -127,6 +177,25 @@ EVENTS = f"""
 EVENT_DELETE = "DELETE FROM workflow_events WHERE run_id = ? AND seq = ?"
 EVENTS_TAIL = "SELECT last_seq FROM workflow_events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"
 
+# -- deliveries --------------------------------------------------------------------------------------------------------
+
+DELIVERY_COLUMNS = "hook, run_id, seq, workflow_id, created_at, attempts, due_at, error"
+DELIVERY_PUT = f"INSERT OR IGNORE INTO workflow_deliveries ({DELIVERY_COLUMNS}) VALUES ({marks(8)})"
+DELIVERIES_DUE = f"""
+    SELECT {DELIVERY_COLUMNS} FROM workflow_deliveries
+    WHERE hook IN (SELECT value FROM json_each(?)) AND due_at IS NOT NULL AND due_at <= ?
+    ORDER BY due_at, hook, run_id, seq LIMIT ?"""
+DELIVERY_KEY = "hook = ? AND run_id = ? AND seq = ? AND attempts = ?"
+DELIVERY_CLAIM = f"UPDATE workflow_deliveries SET attempts = attempts + 1, due_at = ? WHERE {DELIVERY_KEY}"
+DELIVERY_DONE = f"DELETE FROM workflow_deliveries WHERE {DELIVERY_KEY}"
+DELIVERY_FAILED = f"UPDATE workflow_deliveries SET error = ?, due_at = ? WHERE {DELIVERY_KEY}"
+DELIVERIES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM workflow_deliveries WHERE ?1 IS NULL OR (due_at IS NULL) = ?1
+    ORDER BY created_at, hook, run_id, seq LIMIT ?2"""
+DELIVERIES_RETRY = """
+    UPDATE workflow_deliveries SET attempts = 0, due_at = ?3
+    WHERE due_at IS NULL AND (?1 IS NULL OR hook = ?1) AND (?2 IS NULL OR run_id = ?2)"""
+
 # -- requirements ------------------------------------------------------------------------------------------------------
 
 # A late write of a question's row does not reopen the question if it was answered.
@@ -171,6 +240,21 @@ MESSAGES_LAST = "SELECT max(number) FROM workflow_messages WHERE run_id = ?"
 MESSAGE_AWAITED = """
     SELECT EXISTS (SELECT 1 FROM workflow_requirements WHERE run_id = ? AND kind = ?
     AND answered_at IS NULL AND withdrawn_at IS NULL)"""
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+SCHEDULE_COLUMNS = "workflow_id, name, next_at, created_at, data"
+SCHEDULE = f"SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE workflow_id = ? AND name = ?"
+SCHEDULE_PUT = f"""
+    INSERT INTO workflow_schedules ({SCHEDULE_COLUMNS}) VALUES ({marks(5)})
+    ON CONFLICT (workflow_id, name) DO UPDATE SET next_at = excluded.next_at, data = excluded.data
+    WHERE data <> excluded.data"""
+SCHEDULE_MOVE = """
+    UPDATE workflow_schedules SET next_at = ? WHERE workflow_id = ? AND name = ? AND next_at = ? AND data = ?"""
+SCHEDULE_DELETE = "DELETE FROM workflow_schedules WHERE workflow_id = ? AND name = ?"
+SCHEDULES = f"SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE next_at <= ? ORDER BY workflow_id, name"
+SCHEDULES_OF_WORKFLOW = f"""
+    SELECT {SCHEDULE_COLUMNS} FROM workflow_schedules WHERE workflow_id = ? AND next_at <= ? ORDER BY name"""
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
 

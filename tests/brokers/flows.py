@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from workflow_runtime import HumanReview, RunContext, Step, StepInput, Workflow
+from workflow_runtime import HumanReview, Limit, RunContext, Step, StepInput, Workflow
 
 
 def here() -> Path:
@@ -62,4 +62,22 @@ asking = Workflow(
     name="asking",
     steps=[Step("ask", executor=one, human_review=HumanReview(requires_confirmation=True)), two],
     lease=2.0,
+)
+
+
+async def counted(step_input: StepInput, run_context: RunContext) -> str:
+    """Says when it begins and when it ends; the file has both in their order. Waits for the file "open"."""
+    note(f"begin {run_context.user_id} {run_context.run_id}")
+    while not (here() / "open").exists():
+        await anyio.sleep(0.02)
+    await anyio.sleep(0.02)
+    note(f"end {run_context.user_id} {run_context.run_id}")
+    return "counted"
+
+
+limited = Workflow(
+    name="limited",
+    steps=[counted],
+    lease=2.0,
+    limits=[Limit(key="user_id", concurrency=2)],
 )

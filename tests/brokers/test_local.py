@@ -29,6 +29,10 @@ class Local(LocalBroker):
 
 
 class LocalContract(BrokerContract):
+    def database(self, broker: Broker) -> BaseDb:
+        assert isinstance(broker, Local)
+        return broker.db
+
     async def queue(self, broker: Broker, given: Ticket) -> None:
         assert isinstance(broker, Local)
         row = RunRow(

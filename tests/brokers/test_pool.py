@@ -14,7 +14,7 @@ from nats_servers import NatsServer, left_to_the_collector, nats_server, new_pre
 from servers import TestServer
 
 from workflow_runtime import RunNotPaused, RunStatus, Runtime, Workflow
-from workflow_runtime.backends import PostgresDb
+from workflow_runtime.backends import PostgresDb, SqliteDb
 from workflow_runtime_nats import NatsBroker
 
 from . import flows
@@ -39,10 +39,10 @@ class Pool:
 
     def workflow(self, of: Workflow) -> Workflow:
         """The workflow as a producer has it: it shares database and broker with the workers, and nothing else."""
-        db = PostgresDb(self.db)
+        db = SqliteDb(self.db) if self.db.startswith("sqlite") else PostgresDb(self.db)
         broker = None if self.broker is None else NatsBroker(self.broker)
         self.opened += [db, *([broker] if broker is not None else [])]
-        return Workflow(name=of.name, steps=of.steps, lease=of.lease, db=db, broker=broker)
+        return Workflow(name=of.name, steps=of.steps, lease=of.lease, limits=of.limits, db=db, broker=broker)
 
     def bodies(self) -> Counter[str]:
         path = self.directory / "bodies"

@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import anyio
 import uvicorn
 
-from workflow_runtime import RunContext, Step, StepInput, Workflow
+from workflow_runtime import RunContext, Runtime, Step, StepInput, Webhook, Workflow
 from workflow_runtime.model.errors import Fenced, QuestionWithdrawn, RunNotPaused
 from workflow_runtime.server import workflow_app
+from workflow_runtime.storage.base import BaseDb
 from workflow_runtime.storage.registry import open_url
 
-from . import mail
+from . import mail, steered
 from .workload import build, end_lease, kill_at, raced, talking
 
-__all__ = ["add_keys", "exchange", "hold", "recover", "race", "run_until_killed", "serve", "take_over"]
+__all__ = [
+    "add_keys",
+    "cancel_a_branch",
+    "exchange",
+    "hold",
+    "recover",
+    "race",
+    "run_until_killed",
+    "serve",
+    "take_over",
+]
 
 
 def run_until_killed(
@@ -170,6 +185,52 @@ def serve(url: str, listens: str, lease: float, wait: bool = True) -> None:
         await serving
 
     asyncio.run(main())
+
+
+def cancel_a_branch(url: str, effects: str, write: int, after: bool) -> None:
+    """See a run to its end of which a branch is cancelled; killed before, or after, its write number ``write`` (0: not at
+    all)."""
+    asyncio.run(steered.cancel_a_branch(url, Path(effects), write, after=after))
+
+
+def deliver(url: str, hook: str, call: str, after: bool) -> None:
+    """Run a workflow with a webhook, or take its run over, until all is sent; killed around the first ``call`` of the
+    database that counts."""
+
+    async def main() -> None:
+        db = open_url(url)
+        row = await db.load_run("r1")
+        if row is not None and not row.status.is_final:
+            await end_lease(db, "r1")
+        workflow = Workflow(name="hooked", steps=[lambda: "done"], db=db, webhooks=[Webhook(url=hook)])
+        kill_around(db, call, after)
+        async with Runtime(workflow, interval=0.01):
+            if row is None:
+                await workflow.arun("x", run_id="r1")
+            while not (found := await db.load_run("r1")) or not found.status.is_final or await db.list_deliveries():
+                await anyio.sleep(0.01)
+        await db.aclose()
+
+    asyncio.run(main())
+
+
+def kill_around(db: BaseDb, call: str, after: bool) -> None:
+    """Die at the first call of this name that has to do with a delivery."""
+    function = getattr(db, call, None)
+    if function is None:
+        return
+
+    async def dies(*args: Any, **named: Any) -> Any:
+        if call == "commit" and not args[0].deliveries:
+            return await function(*args, **named)
+        if not after and (call != "claim_deliveries" or await db.list_deliveries()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = await function(*args, **named)
+        if result:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(db, call, dies)
 
 
 def exchange(url: str, effects: str, write: int, after: bool, wait: bool = True) -> None:

@@ -32,6 +32,10 @@ db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 queue_app = typer.Typer(help="Look after queued runs.")
 app.add_typer(queue_app, name="queue")
+webhooks_app = typer.Typer(help="Look after deliveries to webhooks.", no_args_is_help=True)
+app.add_typer(webhooks_app, name="webhooks")
+schedule_app = typer.Typer(help="Look after schedules.")
+app.add_typer(schedule_app, name="schedule")
 
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -293,6 +297,100 @@ def queue_requeue(run_id: RunId, db: Db = None, as_json: AsJson = False) -> None
     perform(lambda: partial(let_go_of_run, db, _console(), run_id, as_json=as_json), as_json=as_json)
 
 
+@webhooks_app.command("list")
+def webhooks_list(
+    dead: Annotated[bool, typer.Option("--dead", help="Only those that failed too often.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what waits to be sent, and what failed too often."""
+    from .webhooks import list_deliveries
+
+    perform(lambda: partial(list_deliveries, db, _console(), dead=dead, limit=limit, as_json=as_json), as_json=as_json)
+
+
+@webhooks_app.command("retry")
+def webhooks_retry(
+    hook: Annotated[str | None, typer.Option("--webhook", help="Only those of this webhook, by its name.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", help="Only those of this run.")] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let deliveries that failed too often be sent again."""
+    from .webhooks import retry_deliveries
+
+    perform(
+        lambda: partial(retry_deliveries, db, _console(), hook=hook, run_id=run_id, as_json=as_json), as_json=as_json
+    )
+
+
+ScheduledWorkflow = Annotated[str, typer.Argument(metavar="WORKFLOW", help="The id of the workflow.")]
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the schedule.")]
+
+
+@schedule_app.callback(invoke_without_command=True)
+def schedule(context: typer.Context, db: Db = None, as_json: AsJson = False) -> None:
+    """Show the schedules, and when each runs next."""
+    if context.invoked_subcommand is None:
+        schedule_list(db, as_json)
+
+
+@schedule_app.command("list")
+def schedule_list(db: Db = None, as_json: AsJson = False) -> None:
+    """Show the schedules, and when each runs next."""
+    from .schedules import show_schedules
+
+    perform(lambda: partial(show_schedules, db, _console(), as_json=as_json), as_json=as_json)
+
+
+@schedule_app.command("add")
+def schedule_add(
+    workflow: ScheduledWorkflow,
+    name: ScheduleName,
+    input: Annotated[
+        str | None, typer.Argument(help="Of each run: JSON, or text; - reads it from standard input.")
+    ] = None,
+    cron: Annotated[str | None, typer.Option("--cron", help="Five fields, as in '0 3 * * *'.")] = None,
+    every: Annotated[str | None, typer.Option("--every", help="As in 90s, 15m, 12h, 1d.")] = None,
+    tz: Annotated[str | None, typer.Option("--tz", help="The time zone of --cron; default: UTC.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="The user of the runs.")] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", help="The session of all runs; default: one for each.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option("--queue", help="The queue of the runs.")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", help="The priority of the runs.")] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a run again and again; a schedule of the same name is replaced."""
+    from .schedules import add_schedule
+    from .source import parse_input, parse_seconds
+
+    def work() -> Work:
+        options = {
+            "input": parse_input(input, as_text=False),
+            "cron": cron,
+            "every": None if every is None else parse_seconds(every),
+            "tz": tz,
+            "user_id": user,
+            "session_id": session,
+            "queue": queue,
+            "priority": priority,
+        }
+        return partial(add_schedule, db, _console(), workflow, name, options, as_json=as_json)
+
+    perform(work, as_json=as_json)
+
+
+@schedule_app.command("remove")
+def schedule_remove(workflow: ScheduledWorkflow, name: ScheduleName, db: Db = None, as_json: AsJson = False) -> None:
+    """Delete a schedule; runs that it has queued stay."""
+    from .schedules import remove_schedule
+
+    perform(lambda: partial(remove_schedule, db, _console(), workflow, name, as_json=as_json), as_json=as_json)
+
+
 @app.command()
 def mcp(
     targets: Annotated[
@@ -457,6 +555,39 @@ def cancel(
     from .people import cancel as work
 
     perform(lambda: partial(work, db, _console(), run_id, wait=wait, as_json=as_json), as_json=as_json)
+
+
+StepPath = Annotated[
+    str, typer.Argument(metavar="PATH", help="The step's path, as wfr show --json and events have it: 0.fetch/1.parse.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", help="Text for the log and the step's output.")]
+
+
+@app.command()
+def cancel_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Cancel one step of a run, which continues without it."""
+    from .steering import steer as work
+
+    given = partial(work, action="cancel", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def skip_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """Skip one step of a run: the next one gets its input."""
+    from .steering import steer as work
+
+    given = partial(work, action="skip", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
+
+
+@app.command()
+def retry_step(run_id: RunId, path: StepPath, reason: Reason = None, db: Db = None, as_json: AsJson = False) -> None:
+    """End the attempt of one step of a run, and begin another one."""
+    from .steering import steer as work
+
+    given = partial(work, action="retry", path=path, reason=reason, as_json=as_json)
+    perform(partial(given, db, _console(), run_id), as_json=as_json)
 
 
 @app.command()

@@ -22,6 +22,8 @@ from .. import (
     RunNotPaused,
     RunStatus,
     SessionNotFound,
+    StepNotFound,
+    StepNotRunning,
     StorageError,
     UnreadableError,
 )
@@ -61,6 +63,8 @@ _ERRORS: tuple[tuple[type[Exception], Code], ...] = (
     (PlanChanged, Code.refused),
     (MessageConflict, Code.refused),
     (NotAwaited, Code.refused),
+    (StepNotRunning, Code.refused),
+    (StepNotFound, Code.not_found),
     (UnreadableError, Code.refused),
     (InputError, Code.usage),
     (BuildError, Code.usage),

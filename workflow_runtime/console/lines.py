@@ -28,6 +28,7 @@ from .. import (
     StepPausedEvent,
     StepRetryEvent,
     StepStartedEvent,
+    StepSteeredEvent,
     WorkflowCompletedEvent,
     WorkflowResumedEvent,
 )
@@ -124,6 +125,8 @@ class Lines:
             return line("retry", name, f"attempt {event.attempt} failed: {why}; again in {duration(event.delay)}{gone}")
         if isinstance(event, WorkflowResumedEvent):
             return self._resumed(event)
+        if isinstance(event, StepSteeredEvent) and event.action != "retry":
+            return line(self.view.at(event.path).state, name, event.reason or f"{event.action}_step")
         if isinstance(event, StepErrorEvent):
             return line("failed", name, f"{event.error_type}: {event.error}")
         if isinstance(event, _PAUSES):

@@ -292,6 +292,13 @@ class BranchState(dict[str, Any]):
             self._put(key, value)
             touched.written = False
 
+    def drop_changes(self) -> None:
+        """Every key that was changed and not merged has the value again with which it was last merged or first read."""
+        for key in [item.key for item in self.changed()]:
+            touched = self._touched[key]
+            self._put(key, self._merges.copy(touched.value))
+            touched.written = False
+
     def peek(self) -> dict[str, Any]:
         """The current values, which must not be changed: reading them here does not count as touching them."""
         self._pull()

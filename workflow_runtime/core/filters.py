@@ -34,6 +34,7 @@ _ALWAYS = (
     ev.StepOutputReviewEvent,
     ev.StepExecutorPausedEvent,
     ev.StepErrorEvent,
+    ev.StepSteeredEvent,
 )
 _EXECUTOR_CONTENT = {"RunContent", "RunIntermediateContent", "TeamRunContent", "TeamRunIntermediateContent"}
 _UNFILTERED = {"WorkflowCompleted", "WorkflowCancelled", "WorkflowError", "WorkflowResumed"}

@@ -96,6 +96,11 @@ class Branch:
         if self._view is not None:
             self._view.give_back({key: thaw(value) for key, value in kept.state.items()}, kept.merges)
 
+    def drop_changes(self) -> None:
+        """Let the branch find again what it had before it changed anything that is not merged."""
+        if self._view is not None:
+            self._view.drop_changes()
+
     def forget_reads(self) -> None:
         """Branches inside this one have ended: what they merged is seen."""
         if self._view is not None:

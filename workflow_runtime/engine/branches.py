@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from ..model.step_io import StepOutput
+from ..steps.container import Child
 from ..steps.signals import Rejected, Suspended
 from .failures import note_others, stray
 from .strands import Strands
@@ -90,7 +91,7 @@ class _Branches:
 
     async def run(self, position: int, thunk: Thunk) -> None:
         try:
-            output = await (thunk() if self._places is None else self._in_place(self._places, position, thunk))
+            output = await (_call(thunk) if self._places is None else self._in_place(self._places, position, thunk))
         except Suspended:
             self.suspended += 1
         except Rejected as signal:
@@ -123,7 +124,7 @@ class _Branches:
         try:
             if self._is_stopped and not self._was_begun(position):
                 return None
-            output = await thunk()
+            output = await _call(thunk)
             self._is_stopped = self._is_stopped or output.stop
             return output
         finally:
@@ -158,6 +159,10 @@ class _Branches:
         if self.suspended and not self._enough:
             raise Suspended
         return self.outputs
+
+
+def _call(thunk: Thunk) -> Awaitable[StepOutput]:
+    return thunk.steered() if isinstance(thunk, Child) else thunk()
 
 
 def _failure(position: int, error: BaseException) -> Exception:

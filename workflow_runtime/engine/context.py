@@ -26,6 +26,7 @@ from ..model.events import CustomEvent, Event, WorkflowEvent
 from ..model.step_io import StepOutput
 from ..model.text import with_article
 from ..steps.build import build_step
+from ..steps.container import Child
 from ..steps.signals import Suspended
 from ..steps.step import Step
 from .asking import ask
@@ -498,7 +499,7 @@ class RunContext:
         where = frame if not frame.working_steps else frame.apart()
         frame.working_steps += 1
         try:
-            output = await node.execute(where, flow)
+            output = await Child(node, where, flow).steered()
         except Suspended:
             await parts.hold()
             raise

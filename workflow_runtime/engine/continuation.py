@@ -93,9 +93,9 @@ def check_plan(plan: Plan, journal: Journal, allowed: bool, asked: Sequence[Requ
 
 def answers_of(asked: Continuation, pauses: Pauses) -> list[Requirement]:
     """The new answers for a paused run. ValueError that lists what is still open when there are none, and nothing that was
-    answered before is left to be used."""
+    answered before is left to be used, and no order to a step."""
     answers = new_answers_of(asked, pauses)
-    if answers or pauses.fresh or not pauses.open:
+    if answers or pauses.fresh or pauses.has_orders or not pauses.open:
         return answers
     steps = [item.step_name for item in pauses.open if item.kind != "error"]
     errors = [item.step_name for item in pauses.open if item.kind == "error"]

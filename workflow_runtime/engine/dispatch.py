@@ -23,7 +23,7 @@ from .execution import Execution
 from .host import start_hosted
 from .loops import spawn
 from .process import current
-from .queued import begin_queued
+from .queued import DEFAULT_QUEUE, begin_queued, offer
 from .recovery import Home, is_away
 
 __all__ = ["Dispatcher", "Slots"]
@@ -235,12 +235,25 @@ class Dispatcher:
             raise
         self._slots.take(run)
         self._taken(run.id)
+        if row.lane is not None and home.definition.broker is not None:
+            run.observe(partial(self._offer_next, home, row, run))
 
         async def same() -> Execution:
             return run
 
         await start_hosted(same)
         self._slots.wake()
+
+    def _offer_next(self, home: Home, row: RunRow, run: Execution, event: Event) -> None:
+        """The end, or the pause, of a run with limits lets another of its keys begin: wake a worker once it is stored."""
+        if event.nested_depth != 0 or not is_end(event):
+            return
+
+        async def wake() -> None:
+            await run.wait_ended()
+            await offer(home.definition, row.run_id, row.queue or DEFAULT_QUEUE)
+
+        spawn(wake, f"offer after {row.run_id}")
 
     async def _give_back(self, home: Home, row: RunRow, error: Exception) -> None:
         """The run could not be begun here: another process may, or this one later. After some tries it is parked."""

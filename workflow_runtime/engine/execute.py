@@ -115,6 +115,7 @@ async def _passes(run: Execution, frame: Frame) -> Any:
     over its journal, for answers that the walk before could not use."""
     while True:
         run.tried = frozenset(run.pauses.fresh) if run.has_questions else frozenset()
+        run.steering.begin_walk()
         try:
             if not run.definition.plan.hosted:
                 return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
@@ -122,7 +123,8 @@ async def _passes(run: Execution, frame: Frame) -> Any:
                 return Done(await walk_workflow(frame, run.definition, run.request.input, run.output.step_results))
         except Suspended:
             await anyio.lowlevel.checkpoint_if_cancelled()
-            if not run.pauses.fresh or run.tried == run.pauses.fresh.keys():
+            nothing_new = not run.pauses.fresh or run.tried == run.pauses.fresh.keys()
+            if nothing_new and not run.steering.has_untried:
                 over, cut_off = await pause_walk(run)
                 if over:
                     return _Over(cut_off)

@@ -42,6 +42,7 @@ from .recorder import Recorder
 from .request import RunRequest
 from .sessions import Turn
 from .signals import Answered, Arrived, Cancel, Evict, Fail, Release
+from .steering import Steering
 
 if TYPE_CHECKING:
     from ..core.branch_state import Merges
@@ -98,6 +99,7 @@ class Execution:
         "sleeping",
         "state",
         "state_base",
+        "steering",
         "streams",
         "tried",
         "turn",
@@ -142,6 +144,7 @@ class Execution:
         self.owner = current().owner
         self.canceller = Canceller()
         self.people = People(pauses)
+        self.steering = Steering()
         self.bus = Bus(seq)
         self.bus.told = (self.canceller, self.people)
         self.loop: Loop = current_loop()
@@ -238,7 +241,8 @@ class Execution:
     @property
     def logged(self) -> bool:
         """Whether its log is stored, for whoever reads it while it lives or later."""
-        return self.definition.db is not None and (self.request.store_events or self.request.keep_log)
+        told = self.request.store_events or self.request.keep_log or self.definition.hooks is not None
+        return self.definition.db is not None and told
 
     # -- its readers ---------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from .invoke import call_condition, invoke
 from .limits import limited
 from .request import Definition
 from .said import take_back
+from .steering import Place
 from .step_events import step_completed, step_content, step_output, step_started
 
 if TYPE_CHECKING:
@@ -113,6 +114,13 @@ class Frame:
     @property
     def state(self) -> dict[str, Any]:
         return self.run.state if self.branch is None else self.branch.state
+
+    def place(self) -> Place:
+        return Place(self.run)
+
+    @property
+    def is_steered(self) -> bool:
+        return self.run.steering.acting > 0
 
     def now(self) -> float:
         return self.run.clock.time()
@@ -195,7 +203,7 @@ class Frame:
         run = self.run
         if run.bus.behind:
             await run.bus.settle()
-        if run.scope.cancel_called:
+        if run.scope.cancel_called or run.steering.acting:
             await anyio.lowlevel.checkpoint()  # what never waits must still see a cancel
 
     async def commit(self) -> None:
@@ -349,6 +357,18 @@ class Frame:
         merged = set(run.merges.log[kept.merges :]) if run.merges is not None else set()
         keys = dict.fromkeys((*found, *run.state))
         replace(run.state, {key: found.get(key) for key in keys if key not in merged})
+
+    def drop_changes(self, path: str) -> None:
+        """What the step at ``path`` has changed of the state, and has no outcome yet, does not count."""
+        run = self.run
+        if self.mixed:
+            return
+        if run.before is not None and path in run.before:
+            self.restore(path)
+        elif self.branch is not None:
+            self.branch.drop_changes()
+        elif run.recorder is not None:
+            replace(run.state, run.recorder.committed)
 
     def take_over(self, changed: dict[str, Frozen | None], path: str) -> None:
         """What ``once`` or an edit at ``path`` has changed is part of the run's state from now on."""

@@ -16,7 +16,7 @@ from ..core.journal import Journal, within
 from ..model import codec
 from ..model.requirements import StepRequirement
 from ..storage import rules
-from ..storage.base import MessageRow, Sent
+from ..storage.base import ORDERS, MessageRow, Sent
 from .pauses import Pauses, Requirement
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ def waits_in(requirements: Iterable[Requirement]) -> list[StepRequirement]:
 class Inbox:
     """The messages of one run. ``seen`` is the number of the last one that was taken in."""
 
-    __slots__ = ("_coming", "_given", "_left", "_received", "_run_id", "_unstored", "seen")
+    __slots__ = ("_coming", "_given", "_left", "_orders", "_received", "_run_id", "_unstored", "seen")
 
     def __init__(self, run_id: str, journal: Journal, pauses: Pauses) -> None:
         self._run_id = run_id
         self.seen = 0
         self._coming: list[MessageRow] = []  # heard of, and not taken in
+        self._orders: list[MessageRow] = []
         self._left: dict[int, MessageRow] = {}  # by number, received by no step
         self._given: dict[str, MessageRow] = {}  # by id, to steps that have not gone on yet
         self._received: set[str] = set(_received(run_id, journal, pauses))
@@ -64,7 +65,9 @@ class Inbox:
         for row in sorted(coming, key=lambda row: row.number):
             if row.number > self.seen:
                 self.seen = row.number
-                if row.message_id not in self._received:
+                if row.topic == ORDERS:
+                    self._orders.append(row)
+                elif row.message_id not in self._received:
                     self._left[row.number] = row
         if self._left:
             for wait in waits_in(pauses.open):
@@ -75,6 +78,11 @@ class Inbox:
                     pauses.answer(
                         msgspec.structs.replace(wait, user_input=value, message_id=given.message_id, answered_at=now)
                     )
+
+    def orders(self) -> list[MessageRow]:
+        """The orders to steps that were taken in, handed out once."""
+        orders, self._orders = self._orders, []
+        return orders
 
     # -- handing out ---------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from .said import Said
 from .step_frames import DRIVERS, STEPS
 
 if TYPE_CHECKING:
+    from .execution import Execution
     from .frame import Frame
 
 __all__ = ["Chunks", "call_condition", "closed", "invoke", "run_callable"]
@@ -71,8 +72,8 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
                 output = StepOutput(result, node.name, node.step_id, "Step", "function", node.executor_name)
         else:
             output = await _invoke(frame, node, path, step_input, attempt, binding)
-        if frame.run.life in PAUSED and frame.run.made_parking is not None:
-            await frame.run.going_on()
+        if frame.run.steering.acting or (frame.run.life in PAUSED and frame.run.made_parking is not None):
+            await _may_count(frame.run)
         return output
     except BaseException as error:
         failure = surfaced(error, path)
@@ -84,6 +85,13 @@ async def invoke(frame: Frame, node: Any, path: str, step_input: StepInput, atte
     finally:
         if frame.run.made_parking is not None:
             frame.run.made_parking.leave(path)
+
+
+async def _may_count(run: Execution) -> None:
+    """Wait while the run is paused. What a step gave after an order has ended it comes too late to count."""
+    if run.made_parking is not None:
+        await run.going_on()
+    await anyio.lowlevel.checkpoint_if_cancelled()
 
 
 async def _invoke(

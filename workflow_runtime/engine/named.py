@@ -30,7 +30,7 @@ from .sessions import Turn, turn_before_claim
 from .stored_ends import end_event
 from .subscription import Subscription
 
-__all__ = ["Whole", "join_existing", "prepare_named", "store_named"]
+__all__ = ["Whole", "join_existing", "joined_to", "prepare_named", "store_named"]
 
 _SIZE = 256  # events
 
@@ -67,7 +67,7 @@ async def join_existing(request: RunRequest, db: BaseDb | None, *, join: bool, s
     if taken is None:
         return None
     _refuse_another(request, taken, join=join, session_chosen=session_chosen)
-    return await _joined(request, db, taken)
+    return await joined_to(request, db, taken)
 
 
 async def _stored(request: RunRequest, turn: Turn | None) -> Execution:
@@ -138,7 +138,8 @@ def _bytes(values: tuple[Any, ...]) -> bytes:
         return repr(values).encode()
 
 
-async def _joined(request: RunRequest, db: BaseDb | None, taken: Taken) -> Joined:
+async def joined_to(request: RunRequest, db: BaseDb | None, taken: Taken) -> Joined:
+    """The run of the request's id, which is stored or live as ``taken``, to be waited for."""
     definition = request.definition
     live = find_live(request.run_id)
     if isinstance(taken, WorkflowRunOutput) or db is None:

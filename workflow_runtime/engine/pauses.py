@@ -25,14 +25,15 @@ _MID_STEP = frozenset({"ask", "budget", "executor", "receive"})  # kinds of ques
 
 class Pauses:
     """All requirements of a run by id, in the order they were opened. ``fresh`` are the ids of answers that no step has
-    used yet."""
+    used yet, ``has_orders``: a step is to be cancelled, skipped or retried."""
 
-    __slots__ = ("by_id", "changed", "fresh")
+    __slots__ = ("by_id", "changed", "fresh", "has_orders")
 
     def __init__(self, known: list[Requirement] | None = None) -> None:
         self.by_id: dict[str, Requirement] = {item.id: item for item in known or ()}
         self.fresh: dict[str, None] = {item.id: None for item in self.by_id.values() if _is_fresh(item)}
         self.changed: dict[str, Requirement] = {}
+        self.has_orders = False
 
     @property
     def open(self) -> list[Requirement]:

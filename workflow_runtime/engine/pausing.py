@@ -109,7 +109,7 @@ def _go_further(run: Execution) -> None:
 
 def _works(run: Execution) -> bool:
     """Whether something of the run goes on by itself, or has and waits for the run."""
-    return run.parking.strands.busy > 0 or run.parking.gated > 0
+    return run.parking.strands.busy > 0 or run.parking.gated > 0 or run.steering.acting > 0
 
 
 def _deliver_and_open(run: Execution) -> None:
@@ -119,8 +119,10 @@ def _deliver_and_open(run: Execution) -> None:
 
 
 def _untried(run: Execution) -> bool:
-    """Whether there are answers that the walk under way did not begin with, and no step has used."""
+    """Whether there are answers, or orders, that the walk under way did not begin with, and no step has used."""
     run.people.take_messages(run)
+    if run.steering.has_untried:
+        return True
     return bool(run.pauses.fresh) and frozenset(run.pauses.fresh) != run.tried
 
 
@@ -128,7 +130,8 @@ def deliver(run: Execution) -> None:
     """Wake the steps that wait for the new answers. When none does and nothing else works, the tree is walked again."""
     parking = run.parking
     run.people.take_messages(run)
-    if parking.wake(run.pauses.fresh) or _works(run):
+    acted = run.steering.act(run)
+    if parking.wake(run.pauses.fresh) or acted or _works(run):
         return
     if _untried(run):
         _walk_again(run)

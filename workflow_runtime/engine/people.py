@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..core.life import Happening, Life
 from . import pausing
-from .inbox import Inbox, waits_in
+from .inbox import Inbox
 from .pauses import Pauses, Requirement
 from .signals import Answered, Arrived
 from .step_events import question_withdrawn
@@ -81,9 +81,8 @@ class People:
         """Signal all answers that the database has, and take in all messages."""
         if run.recorder is not None:
             run.answered(await requirements_of(run.recorder.db, run.id))
-            if waits_in(self.pauses.open):
-                await self.inbox(run).read(run)
-                self.take_messages(run)
+            await self.inbox(run).read(run)
+            self.take_messages(run)
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
@@ -93,21 +92,16 @@ class People:
         return self._inbox
 
     @property
-    def messages_seen(self) -> int | None:
-        """The number of the last message that the run has taken in; None where no step waits for one."""
-        if self._pauses is None or not waits_in(self._pauses.open):
-            return None
-        return self.messages_taken
-
-    @property
     def messages_taken(self) -> int:
         """The number of the last message that is known here."""
         return self._inbox.seen if self._inbox is not None else 0
 
-    def take_messages(self, run: Execution) -> None:
-        """Let the messages that are here answer the steps that wait for them."""
+    def take_messages(self, run: Execution, *, early: bool = False) -> None:
+        """Let the messages that are here answer the steps that wait for them, and keep the orders. ``early``: the run has
+        not begun here."""
         if self._inbox is not None:
             self._inbox.take_in(self.pauses, run.clock.time())
+            run.steering.take(run, self._inbox.orders(), early=early)
 
     def arrived(self, run: Execution, signal: Arrived) -> bool:
         """Keep the messages; a run that works on takes them in. While a pause is being stored they wait for what comes of
@@ -118,7 +112,7 @@ class People:
         if run.happen(Happening.ANSWERED) is Life.RUNNING:
             pausing.deliver(run)
         elif run.life in (Life.WAITING, Life.WAKING):
-            self.take_messages(run)
+            self.take_messages(run, early=run.life is Life.WAITING)
         return True
 
     handles: ClassVar[Mapping[type[Any], Callable[[Any, Execution, Any], Any]]] = {

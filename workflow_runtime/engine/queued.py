@@ -16,15 +16,16 @@ from ..brokers.base import Ticket
 from ..core.journal import Journal
 from ..model import checks, codec
 from ..model.enums import RunStatus
-from ..model.errors import BrokerError, InputError, RunExists
-from ..storage.base import RunRow
+from ..model.errors import BrokerError, DuplicateRun, InputError, RunExists
+from ..storage.base import LimitRow, RunRow
 from .continuation import Continuation
 from .execution import Execution
 from .host import build_new
 from .joined import Joined
 from .loops import whole
-from .named import Whole, join_existing
+from .named import Whole, join_existing, joined_to
 from .pauses import Pauses
+from .queue_keys import limit_rows, unique_text
 from .request import Definition, RunRequest
 from .resume import new_execution, recovered
 from .sessions import open_session
@@ -43,33 +44,45 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     not_before: float | None = None
+    limits: tuple[LimitRow, ...] = ()
+    unique: str | None = None
 
 
-def place_of(call: dict[str, Any], definition: Definition, background: bool) -> Place | None:
-    """What ``arun`` was told of the queue; None for a run that begins here and now.
+_OPTIONS = ("queue", "delay", "priority", "deduplication_id")
+
+
+def place_of(call: dict[str, Any], request: RunRequest, background: bool) -> Place | None:
+    """The queue's options of a call of ``arun``; None for a run that begins here and now.
 
     Raises:
         InputError: A queue for a run that somebody waits for, or that no database keeps; arguments that cannot be stored.
     """
-    queue, delay, priority = call["queue"], call["delay"], call["priority"]
-    named = [name for name in ("queue", "delay", "priority") if call[name] is not None]
+    definition = request.definition
+    queue, delay, priority, same = (call[name] for name in _OPTIONS)
+    named = [name for name in _OPTIONS if call[name] is not None]
     if named and not background:
         raise InputError(f"{named[0]}= is for runs in the background; add background=True")
-    if definition.broker is None and not named:
+    if definition.broker is None and not named and not definition.limits:
         return None
     if not background:
         return None
     if definition.db is None:
-        raise InputError(f"{named[0]}= needs a database, in which the run waits; give the workflow a db")
+        what = named[0] if named else "limits"
+        raise InputError(f"{what}= needs a database, in which the run waits; give the workflow a db")
     if call["kwargs"]:
         raise InputError(
             f"{sorted(call['kwargs'])[0]!r} cannot be stored with a run that waits in a queue; use input= or"
             " additional_data="
         )
     checks.identifier(queue, "queue", error=InputError)
+    checks.identifier(same, "deduplication_id", error=InputError)
     checks.number(priority, "priority", "arun(): ", least=-_MOST, most=_MOST, whole=True, none="0", error=InputError)
     return Place(
-        queue=queue or DEFAULT_QUEUE, priority=priority or 0, not_before=_not_before(delay, definition.clock.time())
+        queue=queue or DEFAULT_QUEUE,
+        priority=priority or 0,
+        not_before=_not_before(delay, definition.clock.time()),
+        limits=limit_rows(request, queue or DEFAULT_QUEUE),
+        unique=unique_text(request, same),
     )
 
 
@@ -91,8 +104,11 @@ async def prepare_queued(request: RunRequest, place: Place, *, join: bool, sessi
     """Store the run in its queue, and wake somebody who may take it; what its caller sees of it. With ``join`` it may be
     the run that has the id already.
 
+    Where another run has the ``deduplication_id`` of this one and has not ended, its caller sees that one.
+
     Raises:
         RunExists: There is a run of this id, and it is not to be joined, or is another one. Nothing was stored.
+        QueueFull: A limit's ``max_queued`` is reached. Nothing was stored.
     """
     db = request.definition.db
     assert db is not None
@@ -103,6 +119,11 @@ async def prepare_queued(request: RunRequest, place: Place, *, join: bool, sessi
                 return existing
         try:
             run = await whole(partial(_store, request, place))
+        except DuplicateRun as other:
+            row = await db.load_run(other.run_id)
+            if row is None or row.status.is_final:
+                continue  # it has ended since
+            return await joined_to(msgspec.structs.replace(request, run_id=row.run_id), db, row)
         except RunExists:
             if not join:
                 raise

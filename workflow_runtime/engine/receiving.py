@@ -17,7 +17,7 @@ from ..model import checks
 from ..model.callback import Callback
 from ..model.errors import InputError, MessageRefused, MessageTimeout, StepChanged
 from ..model.requirements import StepRequirement
-from ..storage.base import MessageRow
+from ..storage.base import ORDERS, MessageRow
 from . import pauses as asking
 from .inbox import RECEIVED, value_of
 
@@ -37,6 +37,10 @@ def checked_topic(topic: Any, where: str) -> str:
     if not isinstance(topic, str) or not topic:
         raise InputError(f"{where}topic={topic!r} must be a text that is not empty, such as 'payment'")
     checks.identifier(topic, "topic", where, most=MOST_TOPIC, error=InputError)
+    if topic == ORDERS:
+        raise InputError(
+            f"{where}the topic {topic!r} is for cancel_step(), skip_step() and retry_step(); choose another"
+        )
     return topic
 
 

@@ -23,7 +23,10 @@ from ..model.errors import (
     AnswersArrived,
     CancelRequested,
     ConcurrentWrite,
+    DuplicateRun,
     Fenced,
+    QueueFull,
+    RunExists,
     RunNotPaused,
     SessionOwnerError,
     StorageError,
@@ -31,7 +34,7 @@ from ..model.errors import (
 )
 from ..model.events import Event, StepContentEvent
 from ..model.step_io import StepOutput
-from ..storage.base import BaseDb, Batch, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
+from ..storage.base import BaseDb, Batch, DeliveryRow, EventRow, Fence, RequirementRow, RunRow, SessionPatch, StepRow
 from .commit_turn import CommitTurn
 from .loops import soon, spawn
 from .merging import LARGE, Text
@@ -112,7 +115,16 @@ def _encode_patch(patch: Mapping[str, Any], where: str) -> bytes:
     return codec.encode_plain(parts, where)
 
 
-_REFUSALS = (ConcurrentWrite, Fenced, RunNotPaused, SessionOwnerError, UnserializableError)
+_REFUSALS = (
+    ConcurrentWrite,
+    DuplicateRun,
+    Fenced,
+    QueueFull,
+    RunExists,
+    RunNotPaused,
+    SessionOwnerError,
+    UnserializableError,
+)
 _TEXT_SECONDS = 0.03
 MOST_ROWS = 4096  # of the log that wait for the database before the run waits, too
 
@@ -134,6 +146,7 @@ class Recorder:
         self._introduced = created  # the session knows the workflow
         self._steps: dict[str, StepRow] = {}
         self._events: list[EventRow] = []
+        self._hooks = run.definition.hooks or {}
         self._text: Text | None = None
         self._after: dict[str, bytes] | None = None
         self._lock = Mutex()
@@ -149,7 +162,8 @@ class Recorder:
 
     def accept(self, event: Event) -> None:
         """Take an event into the log; adjacent text of one step becomes one row."""
-        if not self.keeps_log or (self._sieve is not None and not self._sieve(event)):
+        kept = self.keeps_log and (self._sieve is None or self._sieve(event))
+        if not kept and event.event not in self._hooks:  # what a webhook gets is stored, whatever else is not
             return
         if isinstance(event, StepContentEvent) and isinstance(event.delta, str):
             text = self._text
@@ -363,7 +377,8 @@ class Recorder:
                     requirements=[self._requirement(item) for item in asked],
                     session=patch,
                     waits_for=waits_for,
-                    messages_seen=run.people.messages_seen if waits_for else None,
+                    messages_seen=run.people.messages_taken if waits_for else None,
+                    deliveries=self._deliveries(self._events[:events]) if self._hooks else (),
                 )
                 if batch.is_empty:
                     return
@@ -396,6 +411,18 @@ class Recorder:
                 self._stored, self._sealed, self._deaths = current, status is not None, deaths
                 self._is_committed(batch, events)
                 return
+
+    def _deliveries(self, events: Sequence[EventRow]) -> list[DeliveryRow]:
+        """What webhooks get of these events. Of nested workflows, these are the events of their steps, not of their runs."""
+        definition = self.run.definition
+        return [
+            DeliveryRow(
+                hook=hook, run_id=row.run_id, seq=row.seq, workflow_id=definition.id, created_at=definition.clock.time()
+            )
+            for row in events
+            if row.kind in self._hooks and not (row.path and row.kind.startswith("Workflow"))
+            for hook in self._hooks[row.kind]
+        ]
 
     def _is_committed(self, batch: Batch, events: int) -> None:
         """What the batch holds, with that many of the collected events, is stored."""
@@ -461,6 +488,8 @@ class Recorder:
             queue=place.queue if place is not None else None,
             priority=place.priority if place is not None else 0,
             not_before=place.not_before if place is not None else None,
+            limits=place.limits if place is not None else (),
+            unique=place.unique if place is not None else None,
             forked_from=run.forked_from,
             tags=output.tags or () if not self.created else (),
             deaths=run.deaths - run.is_idle,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from ..core.filters import Sieve
 from ..core.plan import Plan
 from ..model.budget import Budget
 from ..model.events import Event
+from ..model.limit import Limit
 from ..model.media import Audio, File, Image, Video
 from ..model.step_io import Lookup
 from ..storage.base import BaseDb
@@ -59,6 +60,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     run_timeout: float | None = None
     budget: Budget | None = None
     session_budget: Budget | None = None
+    hooks: Mapping[str, tuple[str, ...]] | None = None  # by name of event, the webhooks that get it
+    limits: tuple[Limit, ...] = ()  # of runs that wait in queues
     is_limited: bool = False  # whether any step is in a budget
     history: bool = False  # what steps do that do not say whether they want the history
     num_history_runs: int | None = None  # likewise how much of it

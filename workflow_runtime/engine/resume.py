@@ -33,13 +33,14 @@ from .ending import CANCELLED_ELSEWHERE
 from .execution import Execution
 from .fork import journal_of, load_journal, load_steps
 from .host import find_live, find_parked, register, run_awaited
-from .inbox import Inbox, waits_in
+from .inbox import Inbox
 from .joined import Joined
 from .loops import whole
 from .pauses import Pauses, Requirement
 from .process import current
 from .request import Definition, Input, RunRequest
 from .sessions import open_session, turn_after_claim, turn_before_claim
+from .steering import carried_out, order_of
 from .stored import all_events, output_of, requirement_row, requirements_of
 from .unreadable import refuse_unreadable
 
@@ -99,6 +100,7 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
     if parked is not None and parked.loop.is_here():
         parked.people.take_messages(parked)
         pauses.absorb(parked.pauses.unused())
+        pauses.has_orders = bool(parked.steering.pending)
     answers = answers_of(asked, pauses)
     output.status = RunStatus.running  # from here on a second continue of this object is refused
     if parked is not None and parked.loop.is_here():
@@ -172,10 +174,12 @@ async def _claim_with_answers(asked: Continuation, db: BaseDb, row: RunRow, answ
     """
     pauses = Pauses(await requirements_of(db, row.run_id))
     journal = Journal(await load_journal(db, row))
-    if waits_in(pauses.open):
+    messages = await db.load_messages(row.run_id)
+    if messages:
         inbox = Inbox(row.run_id, journal, pauses)
-        inbox.keep(await db.load_messages(row.run_id))
+        inbox.keep(messages)
         inbox.take_in(pauses, asked.definition.clock.time())
+        pauses.has_orders = any(not carried_out(journal, order_of(item, early=True)) for item in inbox.orders())
     if row.fingerprint != asked.definition.plan.fingerprint:
         check_plan(asked.definition.plan, journal, asked.allow_plan_change, pauses.open)
     refuse_unreadable(row.run_id, journal, codec.decode_run(row.data, row), pauses.by_id.values())
@@ -303,8 +307,7 @@ async def continued(asked: Continuation, db: BaseDb, before: RunRow, claimed: Ru
     if parked is not None and parked.loop.is_here():
         if parked.life is Life.PAUSING:
             await parked.completion.wait()
-        if waits_in(parked.pauses.open):
-            await parked.people.inbox(parked).read(parked)
+        await parked.people.inbox(parked).read(parked)
         if parked.parked and parked.epoch == claimed.attempt - 1:
             parked.pauses.absorb(requirements)
             parked.people.take_messages(parked)
@@ -388,7 +391,7 @@ async def execution_of(
     if asked.store_events:
         output.events = [codec.decode_event(item.data, item) for item in events] or None
     session, _, stored = await open_session(asked.definition, row.session_id, row.user_id, None)
-    messages = await db.load_messages(row.run_id) if waits_in(pauses.open) else ()
+    messages = await db.load_messages(row.run_id)
     run = new_execution(
         asked,
         output,
@@ -402,7 +405,7 @@ async def execution_of(
     )
     if messages:
         run.people.inbox(run).keep(messages)
-        run.people.take_messages(run)
+        run.people.take_messages(run, early=True)
     return run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from ..model.errors import BuildError, PlanChanged, RunNotFound, SessionBusy, St
 from ..model.retention import Retention
 from ..storage.base import BaseDb, RunRow
 from .clock import SystemClock
+from .delivering import Delivering
 from .execution import Execution
 from .handed_over import continues_here
 from .host import live_runs
@@ -27,6 +29,7 @@ from .recovery import Home, Recovery, is_away, ready_runs
 from .request import Definition
 from .resume import end_cancelled
 from .run_group import RunGroup
+from .scheduling import fire_due
 from .stalls import Stall, watch_loop
 from .upkeep import Backoff, Pruning
 
@@ -38,7 +41,8 @@ logger = logging.getLogger("workflow_runtime")
 class RuntimeReport(msgspec.Struct, kw_only=True):
     """What a Runtime did: ids of runs that it recovered, left alone (``unknown``: their workflow is not here), saw end while
     draining, and cancelled; how many rows it pruned; deadlines that it fired; the last 100 times that the event loop stood
-    still; queued runs that it began (the last 1,000), and those that were parked since they could not be begun."""
+    still; queued runs that it began (the last 1,000), and those that were parked since they could not be begun; runs of
+    schedules that it queued (the last 1,000)."""
 
     recovered: list[str] = msgspec.field(default_factory=list)
     unknown: list[str] = msgspec.field(default_factory=list)
@@ -49,6 +53,7 @@ class RuntimeReport(msgspec.Struct, kw_only=True):
     taken: list[str] = msgspec.field(default_factory=list)
     taken_total: int = 0
     parked: list[str] = msgspec.field(default_factory=list)
+    scheduled: list[str] = msgspec.field(default_factory=list)
     pruned: int = 0
     stalls: list[Stall] = msgspec.field(default_factory=list)
 
@@ -127,6 +132,9 @@ class Runtime:
         self._stopping: anyio.Event | None = None
         self._stopped: anyio.Event | None = None
         self._runs: RunGroup | None = None
+        self._webhooks: Delivering | None = None
+        self._delivered: anyio.Event | None = None
+        self._delivering: anyio.CancelScope | None = None
 
     async def __aenter__(self) -> Self:
         self.report = RuntimeReport()
@@ -148,6 +156,10 @@ class Runtime:
             self.workflows, self._definition, self.queues, self.concurrency, self.report, self._go_on_with_ready
         )
         await self._queue_work.start()
+        delivering = Delivering(self.workflows, self.interval)
+        if delivering.has_work:
+            self._webhooks, self._delivered = delivering, anyio.Event()
+            spawn(partial(self._deliver, delivering), "workflow_runtime webhooks")
         return self
 
     async def __aexit__(
@@ -163,6 +175,13 @@ class Runtime:
             await self._stopped.wait()
             await self._drain(mine)
             await self._leave()
+            if self._delivered is not None and self._webhooks is not None:
+                self._webhooks.stop()
+                with anyio.move_on_after(self.grace):
+                    await self._delivered.wait()
+                if self._delivering is not None:
+                    self._delivering.cancel()
+                await self._delivered.wait()
             if self._queue_work is not None:
                 await self._queue_work.close()
         if self._release is not None:
@@ -183,6 +202,15 @@ class Runtime:
                 yield {"runtime": self}
 
         return span()
+
+    async def _deliver(self, delivering: Delivering) -> None:
+        """Send events to webhooks. What is not sent when the Runtime is left, is sent by the next one."""
+        assert self._delivered is not None
+        try:
+            with anyio.CancelScope() as self._delivering:
+                await delivering.serve()
+        finally:
+            self._delivered.set()
 
     def _stalled(self, stall: Stall) -> None:
         self.report.stalls = [*self.report.stalls[-99:], stall]
@@ -229,6 +257,7 @@ class Runtime:
                 more = await self._recover()
             await self._go_on_with_ready()
             await self._fire_deadlines()
+            await self._fire_schedules()
             self.report.pruned += await self._pruning.prune(self.workflows, self.interval)
         except StorageError as error:
             logger.warning("Runtime: the database could not be reached: %s", error)
@@ -304,6 +333,12 @@ class Runtime:
             return False
         self._backoff.succeeded(run_id)
         return True
+
+    async def _fire_schedules(self) -> None:
+        for workflow in self._served():
+            if workflow.db is not None:
+                self.report.scheduled += await fire_due(workflow, self._backoff)
+        del self.report.scheduled[:-1_000]
 
     async def _fire_deadlines(self) -> None:
         for workflow in self._served():

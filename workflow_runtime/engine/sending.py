@@ -26,7 +26,7 @@ from .receiving import CALLBACK, checked_topic
 from .recorder import row_to_record
 from .stored import requirements_of
 
-__all__ = ["call_back", "send"]
+__all__ = ["call_back", "read_soon", "send", "send_here"]
 
 
 async def send(
@@ -70,9 +70,14 @@ async def _send_stored(db: BaseDb, row: MessageRow, value: Any) -> Sent:
     _refuse_misfit(await requirements_of(db, row.run_id), row.topic, value)
     sent = await db.send(row)
     live = find_live(row.run_id)
-    if live is not None and not sent.repeated:  # it need not wait for its heartbeat
-        live.loop.call(partial(spawn, partial(_read, live), f"messages of {live.id}"))
+    if live is not None and not sent.repeated:
+        read_soon(live)
     return sent
+
+
+def read_soon(live: Execution) -> None:
+    """A message is stored for a run of this process, which need not wait for its heartbeat. From any thread."""
+    live.loop.call(partial(spawn, partial(_read, live), f"messages of {live.id}"))
 
 
 async def _read(run: Execution) -> None:
@@ -89,6 +94,11 @@ def _send_here(row: MessageRow, value: Any) -> Sent:
         )
     if run.has_questions:
         _refuse_misfit(run.pauses.open, row.topic, value)
+    return send_here(run, row)
+
+
+def send_here(run: Execution, row: MessageRow) -> Sent:
+    """Give a message to a run that no database keeps."""
     sent = run.people.inbox(run).send(msgspec.structs.replace(row), run)
     if not sent.repeated:
         arrived = partial(run.arrived, [msgspec.structs.replace(row, number=sent.number)])

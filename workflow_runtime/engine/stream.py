@@ -54,8 +54,8 @@ class RunStream:
         buffer: Buffer,
         *,
         owner: bool = True,
-        follow: Callable[[str], Subscription] | None = None,
-        read: Callable[[], Awaitable[WorkflowRunOutput | None]] | None = None,
+        follow: Callable[[str, str], Subscription] | None = None,
+        read: Callable[[str], Awaitable[WorkflowRunOutput | None]] | None = None,
     ) -> None:
         self.run_id = run_id
         self._start: Callable[[Buffer], Awaitable[Execution | Joined]] | None = start
@@ -205,7 +205,7 @@ class RunStream:
                 if self._follow is None:
                     raise
                 self._is_elsewhere = isinstance(reason, Fenced)
-            self._log = self._follow(self._position())
+            self._log = self._follow(self.run_id, self._position())
         async for event in self._log:
             if is_end(event):
                 await self._log.aclose()  # a pause, too, ends a stream
@@ -231,7 +231,7 @@ class RunStream:
 
     async def _output_elsewhere(self) -> WorkflowRunOutput:
         """How the run ended, or paused, in another process. If it failed there, Fenced, with that output attached."""
-        output = await self._read() if self._read is not None else None
+        output = await self._read(self.run_id) if self._read is not None else None
         if output is None:
             raise RunNotFound(f"run {self.run_id!r} is not stored any more")
         if output.status is RunStatus.error:
@@ -248,6 +248,7 @@ class RunStream:
         assert start is not None
         try:
             self._run = await start(self._buffer)
+            self.run_id = self._run.id  # with a deduplication_id it may be another run
             self._completion = self._run.completion
         except BaseException as error:
             self._refused = error if isinstance(error, Exception) else None

@@ -108,6 +108,10 @@ class _Spans:
             self._end(event.path, None)
         elif name == "StepError":
             self._end(event.path, getattr(event, "error_type", None) or "error")
+        elif name == "StepSteered":
+            if event.path in self.open and getattr(event, "action", "") != "retry":
+                self._close(event.path, "CANCELLED", None)
+                self._leave(event.path)
         elif name == "StepRetry" and event.path in self.open:
             attributes = {"error.type": str(getattr(event, "error_type", "")), "attempt": getattr(event, "attempt", 0)}
             self.open[event.path].add_event("retry", attributes)
@@ -207,9 +211,9 @@ def measuring(run: Execution) -> Callable[[Event], None] | None:
         name = event.event
         if name in _STARTS:
             open_steps[event.path] = (clock.time(), _kind(run.definition.plan, event))
-        elif (name in _COMPLETES or name == "StepError") and event.path in open_steps:
+        elif _ends_step(event) and event.path in open_steps:
             started, kind = open_steps.pop(event.path)
-            status = "ERROR" if name == "StepError" else "COMPLETED"
+            status = "ERROR" if name == "StepError" else "CANCELLED" if name == "StepSteered" else "COMPLETED"
             labels = {**workflow, "workflow.step.kind": kind, "workflow.step.status": status}
             step_seconds.record(max(0.0, clock.time() - started), labels)
         elif name in _ENDS and event.nested_depth == 0:
@@ -218,3 +222,10 @@ def measuring(run: Execution) -> Callable[[Event], None] | None:
             run_seconds.record(max(0.0, clock.time() - began), labels)
 
     return see
+
+
+def _ends_step(event: Event) -> bool:
+    name = event.event
+    return (
+        name in _COMPLETES or name == "StepError" or (name == "StepSteered" and getattr(event, "action", "") != "retry")
+    )

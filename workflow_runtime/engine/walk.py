@@ -13,6 +13,7 @@ from ..model.errors import BuildError
 from ..model.run import WorkflowRunOutput
 from ..model.step_io import StepInput, StepOutput, WorkflowExecutionInput, deepest, last_made
 from ..steps.build import MAX_NESTING
+from ..steps.container import run_placed
 from ..steps.step import StepNode, content_type
 from .context import RunContext
 from .failures import surfaced
@@ -55,12 +56,7 @@ async def walk_workflow(frame: Frame, definition: Definition, given: Input, resu
         if definition.function is not None:
             content = await _call_function(frame, definition, given, flow, results)
         else:
-            for node in definition.plan.root:
-                output = await node.execute(frame, flow)
-                results.append(output)
-                flow.advance(node.name, output)
-                if output.stop:
-                    break
+            await run_placed([(node, frame) for node in definition.plan.root], flow, outputs=results)
             content = deepest(last_made(results)) if results else NOTHING_RAN
     except BaseException as error:
         if frame.depth == 0 and not isinstance(error, Exception):  # a pause, a cancel: a function caught what failed

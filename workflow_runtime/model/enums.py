@@ -101,6 +101,7 @@ class WorkflowRunEvent(StrEnum):
     step_paused = "StepPaused"
     step_continued = "StepContinued"
     step_question_withdrawn = "StepQuestionWithdrawn"
+    step_steered = "StepSteered"
     step_output_review = "StepOutputReview"
     step_executor_paused = "StepExecutorPaused"
     step_executor_continued = "StepExecutorContinued"

@@ -14,6 +14,7 @@ __all__ = [
     "CallbackNotFound",
     "CancelRequested",
     "ConcurrentWrite",
+    "DuplicateRun",
     "EngineError",
     "InputError",
     "MessageConflict",
@@ -23,6 +24,7 @@ __all__ = [
     "NotAwaited",
     "PlanChanged",
     "QuestionWithdrawn",
+    "QueueFull",
     "RetryAfter",
     "RunCancelledError",
     "RunEnded",
@@ -35,6 +37,7 @@ __all__ = [
     "SessionOwnerError",
     "StepChanged",
     "StepNotFound",
+    "StepNotRunning",
     "StepTimeoutError",
     "StorageError",
     "Unanswered",
@@ -79,7 +82,8 @@ class RunNotFound(WorkflowRuntimeError, ValueError, KeyError):
 
 
 class StepNotFound(WorkflowRuntimeError, ValueError, KeyError):
-    """A step looks up the output of a step that does not exist, or of one of several with that name."""
+    """A step looks up the output of a step that does not exist, or of one of several with that name; or the workflow has no
+    step at the path that is to be cancelled, skipped or retried."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
@@ -91,6 +95,15 @@ class RunNotPaused(WorkflowRuntimeError, ValueError):
 
 class RunEnded(RunNotPaused):
     """A message was sent to a run that has ended. It was not stored."""
+
+
+class StepNotRunning(WorkflowRuntimeError, ValueError):
+    """A step was to be cancelled, skipped or retried that neither runs nor waits now. Nothing was changed. ``path`` is the
+    step."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class NotAwaited(WorkflowRuntimeError, ValueError):
@@ -234,6 +247,20 @@ class SessionBusy(WorkflowRuntimeError, RuntimeError):
     """``session_policy="reject"`` and a run of this session is under way."""
 
 
+class QueueFull(WorkflowRuntimeError, RuntimeError):
+    """As many runs wait in queues as a limit's ``max_queued`` allows; nothing was stored. Call again later.
+
+    Attributes:
+        key: What the limit counts by, as in "user_id 'ada'".
+        max_queued: How many runs may wait.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, max_queued: int | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.max_queued = max_queued
+
+
 class StorageError(WorkflowRuntimeError):
     """The database could not do what was asked. What was committed before stands."""
 
@@ -244,6 +271,14 @@ class BrokerError(WorkflowRuntimeError):
 
 class RunExists(StorageError):
     """There is a run of the id that the caller chose, so nothing was started. ``if_exists="join"`` waits for that run."""
+
+
+class DuplicateRun(StorageError):
+    """A run with the same ``deduplication_id`` has not ended, so this one was not stored. ``run_id`` is the other one's."""
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class ConcurrentWrite(StorageError):

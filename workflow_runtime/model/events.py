@@ -48,6 +48,7 @@ __all__ = [
     "StepProgressEvent",
     "StepRetryEvent",
     "StepStartedEvent",
+    "StepSteeredEvent",
     "StepsExecutionCompletedEvent",
     "StepsExecutionStartedEvent",
     "UnknownEvent",
@@ -336,6 +337,16 @@ class StepQuestionWithdrawnEvent(
     """The question needs no answer any more, because its branch was abandoned."""
 
     requirement_id: str | None = None
+
+
+class StepSteeredEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepSteered"):
+    """Somebody cancelled, skipped or retried this step alone (``action``). A cancelled or skipped step has ended, and its
+    completion follows if it had started; of a retried one ``StepRetry`` follows. ``order_id`` is the ``message_id`` of the
+    receipt."""
+
+    action: str = ""
+    reason: str | None = None
+    order_id: str | None = None
 
 
 class StepOutputReviewEvent(_StepEvent, frozen=True, kw_only=True, omit_defaults=True, tag="StepOutputReview"):

@@ -35,8 +35,9 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     """The outcome of one node. ``content`` is the step's return value, with its type; ``steps`` are a container's inner
     outputs; ``stop=True`` ends the enclosing workflow after this step.
 
-    ``skipped``: a person declined, so this step has no output, and later steps continue from the output before it. ``path``
-    is only set in a run's ``failed_steps``.
+    ``skipped``: a person declined, so this step has no output, and later steps continue from the output before it.
+    ``cancelled``: the step was ended alone, by ``cancel_step``; ``steps`` are what had ended inside. ``path`` is only set in
+    a run's ``failed_steps``.
     """
 
     content: Any = None
@@ -58,13 +59,14 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
     steps: list[StepOutput] | None = None
     skipped: bool = False
     path: str | None = None
+    cancelled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-able builtins; ``steps`` and ``skipped`` only if they are set."""
+        """The fields as JSON-able builtins; ``steps``, ``skipped`` and ``cancelled`` only if they are set."""
         data: dict[str, Any] = {
             name: shown(getattr(self, name))
             for name in self.__struct_fields__
-            if name not in ("steps", "skipped", "path")
+            if name not in ("steps", "skipped", "path", "cancelled")
         }
         if self.path is not None:
             data["path"] = self.path
@@ -72,6 +74,8 @@ class StepOutput(msgspec.Struct, omit_defaults=True):
             data["steps"] = [inner.to_dict() for inner in self.steps]
         if self.skipped:
             data["skipped"] = True
+        if self.cancelled:
+            data["cancelled"] = True
         return data
 
     @classmethod

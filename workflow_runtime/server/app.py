@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from .. import BaseDb, Runtime, Workflow
+from .. import BaseDb, Runtime, Webhook, Workflow
 from ..storage.registry import open_url
 from .auth import Authenticate
 from .guard import Guard
@@ -50,6 +50,7 @@ def workflow_app(
     limits: Limits | None = None,
     grace: float = 10.0,
     recover: bool = True,
+    webhooks: Sequence[Webhook] = (),
     title: str = "Workflows",
     inspector: bool = True,
 ) -> Starlette:
@@ -69,10 +70,11 @@ def workflow_app(
         grace: Seconds that running runs get to end when the app is shut down; what is still going then goes on in the
             next process that has the database (without one it is cancelled).
         recover: Take over runs whose process died.
+        webhooks: Where events of the runs of all workflows are sent, beside their own webhooks.
         title: What the OpenAPI document is called.
         inspector: Serve pages for people at ``/inspector``.
     """
-    service = service_of(workflows, db=db, limits=limits, grace=grace)
+    service = service_of(workflows, db=db, limits=limits, grace=grace, webhooks=webhooks)
     middleware = [Middleware(Guard, auth=auth, origins=origins, hosts=hosts)]
     if origins:
         allowed = Middleware(
@@ -107,6 +109,7 @@ def service_of(
     db: BaseDb | str | None = None,
     limits: Limits | None = None,
     grace: float = 10.0,
+    webhooks: Sequence[Webhook] = (),
 ) -> Service:
     """The service over these workflows; ``db`` becomes the database of those that have none."""
     workflows = [workflows] if isinstance(workflows, Workflow) else list(workflows)
@@ -114,6 +117,10 @@ def service_of(
     for workflow in workflows:
         if workflow.db is None and shared is not None:
             workflow.db = shared
+        more = [webhook for webhook in webhooks if webhook not in workflow.webhooks]
+        if more:
+            workflow.webhooks = (*workflow.webhooks, *more)
+            workflow.definition()  # what cannot work is refused now
         workflow.to_svg()  # what draws is loaded now, not by a request
     return Service(workflows, limits=limits, grace=grace)
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .. import BaseDb, Workflow
+from .. import BaseDb, Webhook, Workflow
 from .app import service_of, serving_span
 from .auth import ANYBODY, identified
 from .errors import Refused
@@ -36,6 +36,7 @@ def create_router(
     limits: Limits | None = None,
     grace: float = 10.0,
     recover: bool = True,
+    webhooks: Sequence[Webhook] = (),
 ) -> APIRouter:
     """The routes of ``workflow_app`` for ``app.include_router(...)``; the app's lifespan runs the Runtime with its own.
 
@@ -46,7 +47,7 @@ def create_router(
             the ``HTTPConnection``, as with ``workflow_app``.
         db, origins, hosts, limits, grace, recover: As for ``workflow_app``. Security headers and CORS are the app's own.
     """
-    service = service_of(workflows, db=db, limits=limits, grace=grace)
+    service = service_of(workflows, db=db, limits=limits, grace=grace, webhooks=webhooks)
     guard = Guard(_no_app, auth=None if auth is None else _asked, origins=origins, hosts=hosts)
     mcp = McpRoute(service)
     router = APIRouter(lifespan=serving_span(service, recover=recover, beside=mcp.running))

@@ -128,6 +128,15 @@ class SendMessage(Body, frozen=True, kw_only=True):
     only_if_awaited: bool = False
 
 
+class SteerStep(Body, frozen=True, kw_only=True):
+    """An order to the step at ``path``. ``message_id`` is the sender's own name for it: sent again with the same id it
+    counts once."""
+
+    path: str
+    reason: str | None = None
+    message_id: Identifier | None = None
+
+
 class ForkRun(Body, frozen=True, kw_only=True):
     """A fork: ``at`` is the path of the step to run again, or the seq of a stored event; ``outputs`` maps paths to
     contents that count as done; ``run_id`` becomes the new run's, so that a fork whose answer was lost is not made twice."""

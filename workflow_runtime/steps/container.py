@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from ..core.flow import Flow, gather_media
@@ -15,7 +15,7 @@ from ..model.step_io import StepOutput
 from .frame import Frame
 from .signals import Rejected
 
-__all__ = ["ContainerNode", "run_placed", "run_sequence"]
+__all__ = ["Child", "ContainerNode", "run_placed", "run_sequence"]
 
 
 StandIn = Callable[[Node, Exception], StepOutput | None]
@@ -29,26 +29,90 @@ async def run_sequence(
 
 
 async def run_placed(
-    places: Sequence[tuple[Node, Frame]], flow: Flow, stand_in: StandIn | None = None
+    places: Sequence[tuple[Node, Frame]],
+    flow: Flow,
+    stand_in: StandIn | None = None,
+    outputs: list[StepOutput] | None = None,
 ) -> list[StepOutput]:
     """The outputs of nodes, each in its frame, one after the other; ends early after an output with ``stop``.
 
-    ``stand_in`` may give an output in the place of a child that failed; the sequence ends with it.
+    ``stand_in`` may give an output in the place of a child that failed; the sequence ends with it. The outputs are put into
+    ``outputs`` as they come. Each step can be ended alone (``Frame.place``): the sequence continues with the next one.
     """
-    outputs: list[StepOutput] = []
-    for node, frame in places:
-        try:
-            output = await node.execute(frame, flow)
-        except Exception as error:
-            instead = stand_in(node, error) if stand_in is not None else None
-            if instead is None:
-                raise
-            return [*outputs, instead]
-        outputs.append(output)
-        flow.advance(node.name, output)
-        if output.stop:
-            break
+    outputs = [] if outputs is None else outputs
+    if not places:
+        return outputs
+    here = places[0][1].place()
+    while len(outputs) < len(places):
+        output: StepOutput | None = None
+        with here:
+            for node, frame in places[len(outputs) :]:
+                here.begin(node, frame, flow)
+                if here.order is not None:
+                    break
+                try:
+                    output = await node.execute(frame, flow)
+                except Exception as error:
+                    if here.excuses(error):
+                        break
+                    instead = stand_in(node, error) if stand_in is not None else None
+                    if instead is None:
+                        raise
+                    outputs.append(instead)
+                    return outputs
+                is_left = here.passed()
+                outputs.append(output)
+                flow.advance(node.name, output)
+                if output.stop:
+                    return outputs
+                if is_left:
+                    break
+        if here.order is not None:
+            output = await here.carry_out()
+            if output is not None:
+                outputs.append(output)
+                flow.advance(here.node.name, output)
     return outputs
+
+
+class Child:
+    """A call of ``node`` for ``Frame.branches``: a branch that can be ended alone. ``instead`` may give an output in the
+    place of one that failed."""
+
+    __slots__ = ("flow", "frame", "instead", "node")
+
+    def __init__(
+        self, node: Node, frame: Frame, flow: Flow, instead: Callable[[Exception], StepOutput | None] | None = None
+    ) -> None:
+        self.node, self.frame, self.flow, self.instead = node, frame, flow, instead
+
+    def __call__(self) -> Awaitable[StepOutput]:
+        return self.node.execute(self.frame, self.flow)
+
+    async def steered(self) -> StepOutput:
+        """The output of the node, or what an order to it gives."""
+        here = self.frame.place()
+        started = self.frame.now() if self.instead is not None else 0.0
+        while True:
+            with here:
+                here.begin(self.node, self.frame, self.flow)
+                if here.order is None:
+                    try:
+                        output = await self.node.execute(self.frame, self.flow)
+                    except Exception as error:
+                        if not here.excuses(error):
+                            instead = self.instead(error) if self.instead is not None else None
+                            if instead is None:
+                                raise
+                            # Recorded, so that a sibling's pause does not run this branch again.
+                            self.frame.leave(self.node, self.frame.prefix + self.node.segment, instead, started)
+                            return instead
+                    else:
+                        here.passed()
+                        return output
+            ordered = await here.carry_out()
+            if ordered is not None:
+                return ordered
 
 
 class ContainerNode(Node):
@@ -76,6 +140,8 @@ class ContainerNode(Node):
         work = self.body(frame, flow, path, record, verdict)
         try:
             output, fields = await (work if self.timeout is None else frame.within(self.timeout, path, work))
+            if frame.is_steered:
+                await frame.settle()
         except StorageError:
             raise
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
 from typing import Any, Protocol
 
 from ..core.binding import Binding
@@ -14,7 +15,36 @@ from ..model.events import WorkflowEvent
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "Place"]
+
+
+class Place(Protocol):
+    """Where steps execute one after the other, each of which an order can end alone (``Workflow.cancel_step``). A context
+    manager, to be entered again after each order."""
+
+    node: Node
+    order: Any
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool: ...
+
+    def begin(self, node: Node, frame: Any, flow: Flow) -> None:
+        """``node`` is next. If ``order`` is set after that, it is not to be executed."""
+
+    def excuses(self, error: Exception) -> bool:
+        """Whether the step failed while an order ended it."""
+        ...
+
+    def passed(self) -> bool:
+        """The step has given its output. True if an order came too late: then the block is to be left."""
+        ...
+
+    async def carry_out(self) -> StepOutput | None:
+        """Outside of the block, where ``order`` is set: the step's output; None if it is to be executed again."""
+        ...
 
 
 class Frame(Protocol):
@@ -32,6 +62,15 @@ class Frame(Protocol):
     def apart(self, *, shared: bool = False) -> Frame:
         """This place for one of several branches: it works on a copy of the session state, merged with its outcomes, or with
         ``shared`` on the live one."""
+        ...
+
+    def place(self) -> Place:
+        """A place for steps of this frame and of frames beside it."""
+        ...
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether an order is ending a step of the run."""
         ...
 
     def now(self) -> float: ...
@@ -132,7 +171,8 @@ class Frame(Protocol):
         wait_for: int | None = None,
         max_concurrency: int | None = None,
     ) -> list[StepOutput | None]:
-        """Run the branches, by path, at once; outputs in their order, None for a loser that was cancelled and for one that
+        """Run the branches, by path, at once; each that is a ``steps.container.Child`` can be ended alone. Outputs in their
+        order, None for a loser that was cancelled and for one that
         had not started before another returned ``stop``."""
         ...
 

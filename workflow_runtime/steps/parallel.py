@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from ..model.errors import BuildError
 from ..model.review import HumanReview
 from ..model.step_io import StepInput, StepOutput
 from ..model.text import as_text, with_article
-from .container import ContainerNode
+from .container import Child, ContainerNode
 from .frame import Frame
 from .step import allow_guards
 
@@ -162,23 +162,9 @@ class ParallelNode(ContainerNode):
         output.executor_type, output.executor_name = "parallel", self.name
         return output, fields
 
-    def _branch(self, child: Node, frame: Frame, flow: Flow) -> Callable[[], Awaitable[StepOutput]]:
-        if type(self).stand_in is ContainerNode.stand_in:
-            return partial(child.execute, frame, flow.fork())
-
-        async def run() -> StepOutput:
-            started = frame.now()
-            try:
-                return await child.execute(frame, flow.fork())
-            except Exception as error:
-                instead = self.stand_in(child, error)
-                if instead is None:
-                    raise
-                # Recorded, so that a sibling's pause does not run this branch again.
-                frame.leave(child, frame.prefix + child.segment, instead, started)
-                return instead
-
-        return run
+    def _branch(self, child: Node, frame: Frame, flow: Flow) -> Child:
+        stands_in = type(self).stand_in is not ContainerNode.stand_in
+        return Child(child, frame, flow.fork(), partial(self.stand_in, child) if stands_in else None)
 
 
 def parallel_text(results: Sequence[StepOutput]) -> str:
@@ -217,8 +203,8 @@ class MapNode(ContainerNode):
         inner = [frame.below(f"{path}#{i}", path) for i in range(len(items))]
         found = await frame.branches(
             {
-                inner[i].prefix + step.segment: partial(
-                    step.execute, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
+                inner[i].prefix + step.segment: Child(
+                    step, inner[i].apart(), flow.fork(input=item, additional={"item_index": i})
                 )
                 for i, item in enumerate(items)
             },

@@ -25,6 +25,9 @@ each checked by ``workflow_runtime.testing.DbContract``:
     given. All other times are those of the caller, and are only stored and compared with each other.
 12. ``send`` keeps a message once per (run, message id), and numbers the messages of a run from 1 in the order in which they
     are stored: a reader that has read up to a number finds all later ones after it.
+13. The deliveries of a batch are stored with its events or not at all, and are deleted with their run.
+14. ``claim_next`` exceeds no limit (``LimitRow``), however many callers there are at once, and each key gets its turn.
+    Whether a queue is full, or a ``unique`` text is taken, is decided in the transaction that stores the run.
 """
 
 from __future__ import annotations
@@ -39,20 +42,24 @@ from ..model.enums import RunStatus
 
 __all__ = [
     "CONTRACT",
+    "ORDERS",
     "BaseDb",
     "Batch",
     "Committed",
     "DbReport",
+    "DeliveryRow",
     "EventRow",
     "Fence",
     "LeaseClock",
     "LeaseState",
+    "LimitRow",
     "MessageRow",
     "Pruned",
     "QueueRow",
     "RequirementRow",
     "RunFilter",
     "RunRow",
+    "ScheduleRow",
     "SessionPatch",
     "SessionRow",
     "Sent",
@@ -71,6 +78,21 @@ class LeaseClock(Protocol):
     def time(self) -> float:
         """Unix seconds."""
         ...
+
+
+class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit of a queued run. Runs of one ``key`` count together, in all queues; the numbers of the run that was stored
+    last hold for all of them. None: not limited.
+
+    ``concurrency``: how many runs of the key may be RUNNING when one is claimed from a queue. ``rate``: how many are claimed
+    from queues in any ``period`` seconds. ``max_queued``: how many may be PENDING when one is stored.
+    """
+
+    key: str
+    concurrency: int | None = None
+    rate: int | None = None
+    period: float = 0.0
+    max_queued: int | None = None
 
 
 class RunRow(msgspec.Struct, kw_only=True):
@@ -92,6 +114,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     ``queue``, ``priority`` (the higher is taken first) and ``not_before`` (infinite: parked) are stored by the commit that
     creates the run, and changed by the queue's calls only. A run is queued while it is PENDING, has a ``queue`` and no
     ``owner``.
+
+    ``limits`` and ``unique`` are written only, by the commit that creates a queued run. ``unique`` is a text that no two
+    runs have which have not ended. ``lane`` is read only: a name for the keys of the run's limits, None if it has none.
     """
 
     run_id: str
@@ -117,6 +142,9 @@ class RunRow(msgspec.Struct, kw_only=True):
     queue: str | None = None
     priority: int = 0
     not_before: float | None = None
+    limits: Sequence[LimitRow] = ()
+    unique: str | None = None
+    lane: str | None = None
     lease: float | None = None
     expired: bool = False
 
@@ -189,6 +217,10 @@ class SignalRow(msgspec.Struct, kw_only=True):
     number: int = 0
 
 
+ORDERS = "!step"
+"""The topic of the messages that are orders to a step of the run (``Workflow.cancel_step``). No step receives from it; a
+paused run gets a signal of each."""
+
 RECEIVES = "receive:"
 """The beginning of the ``kind`` of a requirement that waits for a message; the topic follows."""
 
@@ -218,6 +250,34 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     repeated: bool = False
     awaited: bool = False
+
+
+class DeliveryRow(msgspec.Struct, kw_only=True):
+    """An event of a run that is to be sent to a webhook. Key (hook, run_id, seq).
+
+    ``attempts`` counts the claims. ``due_at`` is when it may be claimed, None when it is dead: it failed too often.
+    ``error`` is the reason of the last failure. The database sets ``due_at`` of a new one to its own now.
+    """
+
+    hook: str
+    run_id: str
+    seq: int
+    workflow_id: str
+    created_at: float
+    attempts: int = 0
+    due_at: float | None = None
+    error: str | None = None
+
+
+class ScheduleRow(msgspec.Struct, kw_only=True):
+    """When runs of a workflow are to be queued. Key (workflow_id, name). ``next_at`` is the unix time of the next one,
+    ``data`` the encoded schedule."""
+
+    workflow_id: str
+    name: str
+    next_at: float
+    created_at: float = 0.0
+    data: bytes = b"{}"
 
 
 class SessionRow(msgspec.Struct, kw_only=True):
@@ -271,7 +331,7 @@ class Batch(msgspec.Struct, kw_only=True):
     otherwise ``RunNotPaused`` and nothing is written. ``create``: the run must not exist yet. ``waits_for``: the ids of the
     questions whose answers the run waits for; if one is answered, ``AnswersArrived`` and nothing is written.
     ``messages_seen``: the number of the last message that the run has seen (None: it waits for none); if there is a later
-    one, likewise."""
+    one, likewise. ``deliveries`` are stored with ``events``; one that is stored already stays as it is."""
 
     fence: Fence | None = None
     run: RunRow | None = None
@@ -283,6 +343,7 @@ class Batch(msgspec.Struct, kw_only=True):
     session: SessionPatch | None = None
     waits_for: frozenset[str] = frozenset()
     messages_seen: int | None = None
+    deliveries: Sequence[DeliveryRow] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -389,7 +450,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def commit(self, batch: Batch) -> Committed:
         """Write ``batch`` in one transaction. Raises Fenced, ConcurrentWrite, SessionOwnerError, RunNotPaused
-        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), StorageError (driver errors);
+        (``statuses``), CancelRequested, AnswersArrived, RunExists (``create`` of a known id), DuplicateRun (``unique``),
+        QueueFull (``limits``), StorageError (driver errors);
         after each of them nothing has changed. The signals of a run that ends are taken, and those that
         tell of messages of a run that pauses: it has seen them, or waits for none."""
 
@@ -406,7 +468,8 @@ class BaseDb(ABC):
     @abstractmethod
     async def send(self, row: MessageRow) -> Sent:
         """Store a message for a run that has not ended, and a signal "message" for the run, unless it is PAUSED and no open
-        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message whose id is stored
+        requirement waits for the topic (``RECEIVES``): then it is found when the run goes on. A message on ``ORDERS`` always
+        leaves its signal. A message whose id is stored
         with the same topic and data is stored no second time, also where the run has ended since.
 
         Raises:
@@ -416,6 +479,28 @@ class BaseDb(ABC):
             CallbackExpired: ``created_at`` is later than ``expires_at``.
             NotAwaited: ``only_if_awaited``, and no open requirement waits for the topic.
         """
+
+    # -- webhooks ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        """Deliveries to these hooks that are due by the database's now, those due first, each given to one caller: its
+        ``attempts`` grows by one, and it is due again after ``lease`` seconds, unless it is settled."""
+
+    @abstractmethod
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        """The end of the attempt that ``row`` was claimed for. Without ``error`` it was delivered, and is deleted. With
+        ``error`` it is due again after ``delay`` seconds; None: it is dead. False, and nothing changes, if it was claimed
+        again since."""
+
+    @abstractmethod
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        """Deliveries that are not done, oldest first by (created_at, hook, run_id, seq); ``dead``: only those that are, or
+        are not."""
+
+    @abstractmethod
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        """Make dead deliveries due now, with no attempts; of one hook and one run, if they are named. How many."""
 
     @abstractmethod
     async def claim(
@@ -450,7 +535,12 @@ class BaseDb(ABC):
     ) -> RunRow | None:
         """Claim one queued run of these workflows, by id, whose ``not_before`` is not after ``now``: of the first of
         ``queues`` that has one, that of the highest ``priority``, and of these the one that was created first. As
-        ``claim`` does; None where there is none. Two callers never get the same run, and neither waits for the other."""
+        ``claim`` does; None where there is none. Two callers never get the same run.
+
+        A run is left while one of its limits is reached: as many runs of the key are RUNNING, whether their leases have run
+        out or not, as ``concurrency`` says; or as many were claimed in the ``period`` before ``now`` as ``rate`` says. Of
+        the same priority, lanes take turns: each counts as created when it was last claimed from. When a run with limits is
+        RUNNING no more, those who wait for changes of its queue are woken."""
 
     @abstractmethod
     async def put_back(self, fence: Fence, *, not_before: float | None) -> bool:
@@ -465,6 +555,26 @@ class BaseDb(ABC):
     @abstractmethod
     async def list_queues(self, *, now: float) -> list[QueueRow]:
         """The queues that have runs which wait or run, by name."""
+
+    @abstractmethod
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        """Store a schedule, or replace the one of its key; the row as it is stored. One whose ``data`` is the same stays as
+        it is, with its ``next_at``; a replaced one keeps its ``created_at``."""
+
+    @abstractmethod
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        """Set the time of the next run, if the stored schedule has the ``next_at`` and the ``data`` of ``row``. False where
+        it has not, or is gone; then nothing has changed."""
+
+    @abstractmethod
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        """Delete a schedule. False where there was none."""
+
+    @abstractmethod
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        """Schedules by (workflow_id, name), of one workflow; with ``due_before`` those whose ``next_at`` is not later."""
 
     @abstractmethod
     async def request_cancel(self, run_id: str, *, now: float) -> RunStatus | None:

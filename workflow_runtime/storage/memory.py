@@ -12,6 +12,8 @@ from copy import copy
 from itertools import islice
 from threading import Lock
 
+import msgspec
+
 from ..model.enums import RunStatus
 from . import rules
 from .base import (
@@ -19,6 +21,7 @@ from .base import (
     BaseDb,
     Batch,
     Committed,
+    DeliveryRow,
     EventRow,
     Fence,
     LeaseClock,
@@ -29,12 +32,14 @@ from .base import (
     RequirementRow,
     RunFilter,
     RunRow,
+    ScheduleRow,
     Sent,
     SessionPatch,
     SessionRow,
     SignalRow,
     StepRow,
 )
+from .memory_deliveries import Deliveries
 from .memory_questions import OpenQuestions
 from .memory_tables import Ordered, RunTable
 from .watch import Watch
@@ -67,6 +72,8 @@ class InMemoryDb(BaseDb):
         self._open = OpenQuestions()
         self._locks: dict[str, tuple[str, float]] = {}
         self._deletions: dict[str, float] = {}
+        self._deliveries = Deliveries()
+        self._schedules: dict[tuple[str, str], ScheduleRow] = {}
 
     @classmethod
     def from_url(cls, url: str) -> InMemoryDb:  # noqa: ARG003 - as the other databases have it
@@ -83,8 +90,9 @@ class InMemoryDb(BaseDb):
 
     async def commit(self, batch: Batch) -> Committed:
         with self._lock:
+            freed = rules.frees(batch, self._runs.row(rules.subject(batch)))
             done = self._commit(batch)
-        self._watch.wake(rules.wakes(batch))
+        self._watch.wake(rules.wakes(batch) if freed is None else {*rules.wakes(batch), freed})
         return done
 
     def _commit(self, batch: Batch) -> Committed:
@@ -102,6 +110,8 @@ class InMemoryDb(BaseDb):
             has_unseen=self._has_unseen(batch, run_id),
             deleted_at=None if batch.run is None else self._deletions.get(batch.run.session_id),
             now=self._clock.time(),
+            duplicate=None if batch.run is None else self._runs.duplicate(batch.run),
+            queued={} if batch.run is None else self._runs.queued(batch.run),
         )
         if verdict.run is not None:
             self._runs.put(verdict.run)
@@ -115,6 +125,8 @@ class InMemoryDb(BaseDb):
             self._runs.ensure(event.run_id).put_event(event)
         for row in batch.requirements:
             self._put_requirement(row)
+        if batch.deliveries:
+            self._deliveries.put(batch.deliveries, self._clock.time())
         if verdict.session is None or patch is None:
             return Committed(cancel_requested=verdict.cancel_requested)
         self._put_session(verdict.session, patch)
@@ -184,7 +196,7 @@ class InMemoryDb(BaseDb):
                 assert status is not None
                 stored = known[row.message_id] = copy(row)
                 stored.number = len(known)
-                if rules.signals_message(status, awaited):
+                if rules.signals_message(status, row.topic, awaited):
                     self._runs.signal(SignalRow(run_id=row.run_id, kind="message", created_at=row.created_at))
                 return Sent(number=stored.number, created_at=row.created_at, awaited=awaited)
             assert stored is not None
@@ -237,6 +249,7 @@ class InMemoryDb(BaseDb):
             )
             assert row is not None
             self._runs.put(copy(row))
+            self._runs.note_claim(row, now)
             self._runs.take_signals(row.run_id)
         self._watch.wake((row.run_id,))
         return row
@@ -265,6 +278,37 @@ class InMemoryDb(BaseDb):
         with self._lock:
             return rules.queue_rows(self._runs.with_queue(), now)
 
+    async def put_schedule(self, row: ScheduleRow) -> ScheduleRow:
+        with self._lock:
+            key = (row.workflow_id, row.name)
+            stored = self._schedules.get(key)
+            if stored is None or stored.data != row.data:
+                created_at = row.created_at if stored is None else stored.created_at
+                stored = self._schedules[key] = msgspec.structs.replace(row, created_at=created_at)
+            return copy(stored)
+
+    async def move_schedule(self, row: ScheduleRow, *, next_at: float) -> bool:
+        with self._lock:
+            stored = self._schedules.get((row.workflow_id, row.name))
+            if stored is None or (stored.next_at, stored.data) != (row.next_at, row.data):
+                return False
+            stored.next_at = next_at
+            return True
+
+    async def delete_schedule(self, workflow_id: str, name: str) -> bool:
+        with self._lock:
+            return self._schedules.pop((workflow_id, name), None) is not None
+
+    async def list_schedules(
+        self, *, workflow_id: str | None = None, due_before: float | None = None
+    ) -> list[ScheduleRow]:
+        with self._lock:
+            return [
+                copy(row)
+                for _, row in sorted(self._schedules.items())
+                if workflow_id in (None, row.workflow_id) and (due_before is None or row.next_at <= due_before)
+            ]
+
     async def renew(self, leases: Sequence[tuple[Fence, float]]) -> list[LeaseState]:
         with self._lock:
             now = self._clock.time()
@@ -292,6 +336,24 @@ class InMemoryDb(BaseDb):
         with self._lock:
             taken = [signal for run_id in self._runs.signalled(owner) for signal in self._runs.take_signals(run_id)]
         return sorted(taken, key=lambda signal: signal.number)
+
+    # -- webhooks ------------------------------------------------------------------------------------------------------
+
+    async def claim_deliveries(self, hooks: Sequence[str], *, lease: float, limit: int) -> list[DeliveryRow]:
+        with self._lock:
+            return self._deliveries.claim(hooks, self._clock.time(), lease, limit)
+
+    async def settle_delivery(self, row: DeliveryRow, *, error: str | None = None, delay: float | None = None) -> bool:
+        with self._lock:
+            return self._deliveries.settle(row, self._clock.time(), error, delay)
+
+    async def list_deliveries(self, *, dead: bool | None = None, limit: int = 100) -> list[DeliveryRow]:
+        with self._lock:
+            return self._deliveries.list(dead, limit)
+
+    async def retry_deliveries(self, *, hook: str | None = None, run_id: str | None = None) -> int:
+        with self._lock:
+            return self._deliveries.retry(hook, run_id, self._clock.time())
 
     async def acquire(self, name: str, *, owner: str, lease: float) -> bool:
         with self._lock:
@@ -337,6 +399,7 @@ class InMemoryDb(BaseDb):
         for requirement_id in self._runs.by_id[run_id].requirements:
             self._open.remove(run_id, requirement_id)
         self._runs.delete(run_id)
+        self._deliveries.drop(run_id)
 
     async def prune(
         self,
@@ -468,7 +531,7 @@ class InMemoryDb(BaseDb):
             with self._lock:
                 queue = rules.queue_of(run_id)
                 if queue is not None:
-                    return rules.RECHECK if self._runs.is_waiting(queue) else None
+                    return rules.RECHECK if self._runs.is_waiting(queue, self._clock.time()) else None
                 run = self._runs.by_id.get(run_id)
                 if run is None:
                     return rules.wake_after(seq=None, touched=0, tail=0, seen=seen)

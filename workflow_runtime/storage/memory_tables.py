@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from copy import copy
+from heapq import heapify, heappop
 
+from ..model.enums import RunStatus
 from . import rules
-from .base import EventRow, MessageRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
+from .base import EventRow, LimitRow, MessageRow, RequirementRow, RunFilter, RunRow, SignalRow, StepRow
 from .rules import ACTIVE, CANCELLABLE, matches, requirement_to_store
 
 __all__ = ["Ordered", "RunTable", "StoredRun"]
@@ -50,12 +52,27 @@ class Ordered:
 class StoredRun:
     """One run's rows. ``row`` is None if only steps, events or questions were written so far."""
 
-    __slots__ = ("_seqs", "events", "mark", "messages", "requirements", "row", "signals", "steps", "tags", "touched")
+    __slots__ = (
+        "_seqs",
+        "events",
+        "keys",
+        "limits",
+        "mark",
+        "messages",
+        "requirements",
+        "row",
+        "signals",
+        "steps",
+        "tags",
+        "touched",
+    )
 
     def __init__(self) -> None:
         self.row: RunRow | None = None
         self.touched = 0
         self.tags: frozenset[str] = frozenset()
+        self.limits: tuple[str, ...] = ()  # their keys
+        self.keys: tuple[str, ...] = ()  # those, and its ``unique`` text
         self.mark = 0  # the kinds of events that ``prune`` has deleted
         self.steps: dict[str, StepRow] = {}
         self.events: list[EventRow] = []
@@ -120,6 +137,13 @@ class RunTable:
         self._forks: dict[str, set[str]] = {}
         # Queued runs by queue, in the order in which they are taken.
         self._queued: dict[str, list[tuple[int, float, str]]] = {}
+        # Queued runs with limits by queue, and workflow, priority (negative) and lane; when a lane was claimed from.
+        self._lanes: dict[str, dict[tuple[str, int, str], list[Key]]] = {}
+        self._served: dict[tuple[str, tuple[str, int, str]], tuple[float, int]] = {}
+        self._turn = 0
+        self._limits: dict[str, LimitRow] = {}
+        self._of_key: dict[tuple[str, RunStatus], dict[str, None]] = {}
+        self._claims: dict[str, dict[str, float]] = {}
         self._signals = 0
         self._signalled: dict[str, None] = {}
 
@@ -139,7 +163,11 @@ class RunTable:
         old, run.row = run.row, row
         if old is None:
             run.tags = frozenset(row.tags)
-        row.tags = ()
+            run.limits = tuple(limit.key for limit in row.limits)
+            run.keys = tuple(rules.counted_keys(row))
+            self._limits.update({limit.key: limit for limit in row.limits})
+        row.tags, row.limits, row.unique = (), (), None
+        self._count(run, old, row)
         if old is None or row.seq <= old.seq:
             run.touched = row.seq
         if old is not None:
@@ -149,7 +177,10 @@ class RunTable:
         self._put_aside(row, run.mark, there=True)
         if row.queue is not None:
             self._unqueue(old)
-            if rules.is_queued(row):
+            if rules.is_queued(row) and row.lane is not None:
+                lanes = self._lanes.setdefault(row.queue, {})
+                insort(lanes.setdefault(_lane(row), []), (row.created_at, row.run_id))
+            elif rules.is_queued(row):
                 insort(self._queued.setdefault(row.queue, []), (-row.priority, row.created_at, row.run_id))
         if (
             old is None
@@ -168,6 +199,7 @@ class RunTable:
             self._unlist(row)
             self._put_aside(row, run.mark, there=False)
             self._unqueue(row)
+            self._count(run, row, None)
             self._let_go(rules.origin(row))
 
     def _let_go(self, origin: str | None) -> None:
@@ -239,25 +271,107 @@ class RunTable:
     def of_session(self, session_id: str) -> list[str]:
         return self._all[session_id].oldest_first() if session_id in self._all else []
 
+    def _count(self, run: StoredRun, old: RunRow | None, new: RunRow | None) -> None:
+        """Move the run from its old status to its new one under each of its keys."""
+        for key in run.keys:
+            if old is not None:
+                held = self._of_key[key, old.status]
+                del held[old.run_id]
+                if not held:
+                    del self._of_key[key, old.status]
+                if new is None:
+                    self._claims.get(key, {}).pop(old.run_id, None)
+            if new is not None:
+                self._of_key.setdefault((key, new.status), {})[new.run_id] = None
+            elif not any((key, status) in self._of_key for status in RunStatus):
+                self._limits.pop(key, None)
+                self._claims.pop(key, None)
+
+    def duplicate(self, row: RunRow) -> str | None:
+        """The run that has the ``unique`` text of ``row`` and has not ended."""
+        if row.unique is None:
+            return None
+        return next((name for status in CANCELLABLE for name in self._of_key.get((row.unique, status), ())), None)
+
+    def queued(self, row: RunRow) -> dict[str, int]:
+        """How many runs wait of each of the keys of ``row``."""
+        return {limit.key: len(self._of_key.get((limit.key, RunStatus.PENDING), ())) for limit in row.limits}
+
+    def note_claim(self, row: RunRow, now: float) -> None:
+        """The run was claimed from its queue."""
+        for key in self.by_id[row.run_id].limits:
+            claims = self._claims.setdefault(key, {})
+            for name in [name for name, at in claims.items() if at <= now - self._limits[key].period]:
+                del claims[name]
+            claims[row.run_id] = now
+        if row.queue in self._lanes and _lane(row) in self._lanes[row.queue]:
+            self._turn += 1
+            self._served[row.queue, _lane(row)] = now, self._turn
+
+    def _is_full(self, run_id: str, now: float) -> bool:
+        for key in self.by_id[run_id].limits:
+            limit = self._limits[key]
+            claims = self._claims.get(key, {})
+            begun = sum(at > now - limit.period for at in claims.values())
+            if rules.is_full(limit, running=len(self._of_key.get((key, RunStatus.RUNNING), ())), begun=begun):
+                return True
+        return False
+
+    def _free_lanes(
+        self, queue: str, workflows: Sequence[str] | None, now: float
+    ) -> Iterator[tuple[int, float, int, str]]:
+        """The first run of each lane whose limits are not reached, with its place among the others, in their order."""
+        places: list[tuple[int, float, int, str]] = []
+        for lane, waiting in self._lanes.get(queue, {}).items():
+            workflow_id, priority, _ = lane
+            if workflows is not None and workflow_id not in workflows:
+                continue
+            first = next((key for key in waiting if self._is_due(key[1], now)), None)
+            if first is not None:
+                places.append((priority, *self._served.get((queue, lane), (first[0], 0)), first[1]))
+        heapify(places)
+        while places:
+            place = heappop(places)
+            if not self._is_full(place[-1], now):
+                yield place
+
+    def _is_due(self, run_id: str, now: float) -> bool:
+        row = self.by_id[run_id].row
+        return row is not None and rules.is_due(row, now)
+
     def _unqueue(self, row: RunRow | None) -> None:
-        if row is not None and row.queue is not None and rules.is_queued(row):
-            waiting = self._queued[row.queue]
-            del waiting[bisect_left(waiting, (-row.priority, row.created_at, row.run_id))]
-            if not waiting:
+        if row is None or row.queue is None or not rules.is_queued(row):
+            return
+        if row.lane is not None:
+            lanes = self._lanes[row.queue]
+            waiting = lanes[_lane(row)]
+            del waiting[bisect_left(waiting, (row.created_at, row.run_id))]
+            if not lanes[_lane(row)]:
+                del lanes[_lane(row)]
+                self._served.pop((row.queue, _lane(row)), None)
+        else:
+            queued = self._queued[row.queue]
+            del queued[bisect_left(queued, (-row.priority, row.created_at, row.run_id))]
+            if not queued:
                 del self._queued[row.queue]
 
     def first_due(self, queues: Sequence[str], workflows: Sequence[str], now: float) -> RunRow | None:
         """The queued run that is to be taken next."""
         for queue in queues:
-            for *_, run_id in self._queued.get(queue, ()):
+            found = next(self._free_lanes(queue, workflows, now), None)
+            for priority, created_at, run_id in self._queued.get(queue, ()):
                 row = self.by_id[run_id].row
                 if row is not None and rules.is_due(row, now) and row.workflow_id in workflows:
-                    return row
+                    place = (priority, created_at, 0, run_id)
+                    found = place if found is None else min(found, place)
+                    break
+            if found is not None:
+                return self.by_id[found[-1]].row
         return None
 
-    def is_waiting(self, queue: str) -> bool:
-        """Whether a run of ``queue`` has no time to wait for."""
-        return any(
+    def is_waiting(self, queue: str, now: float) -> bool:
+        """Whether a run of ``queue`` has no time to wait for, and no limit."""
+        return any(self._free_lanes(queue, None, now)) or any(
             row is not None and row.not_before is None
             for *_, run_id in self._queued.get(queue, ())
             for row in [self.by_id[run_id].row]
@@ -293,3 +407,7 @@ class RunTable:
                 lists[name].remove((row.created_at, row.run_id))
                 if not len(lists[name]):
                     del lists[name]
+
+
+def _lane(row: RunRow) -> tuple[str, int, str]:
+    return row.workflow_id or "", -row.priority, row.lane or ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
+from hashlib import sha256
 
 import msgspec
 
@@ -19,10 +20,12 @@ from ..model.errors import (
     CallbackExpired,
     CancelRequested,
     ConcurrentWrite,
+    DuplicateRun,
     Fenced,
     MessageConflict,
     NotAwaited,
     QuestionWithdrawn,
+    QueueFull,
     RunEnded,
     RunExists,
     RunNotFound,
@@ -31,10 +34,12 @@ from ..model.errors import (
     StorageError,
 )
 from .base import (
+    ORDERS,
     RECEIVES,
     Batch,
     Fence,
     LeaseState,
+    LimitRow,
     MessageRow,
     QueueRow,
     RequirementRow,
@@ -61,13 +66,19 @@ __all__ = [
     "claimed",
     "decide",
     "deleted",
+    "check_queued",
+    "counted_keys",
     "discardable",
     "expired",
+    "frees",
+    "is_full",
     "is_due",
     "is_old",
     "is_queued",
+    "lane_of",
     "levels",
     "is_open",
+    "locked_keys",
     "matches",
     "origin",
     "origin_of",
@@ -86,6 +97,7 @@ __all__ = [
     "wakes",
 ]
 
+_NONE: Mapping[str, int] = {}
 ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 CANCELLABLE = ACTIVE | {RunStatus.PAUSED}
 FINAL = frozenset(status for status in RunStatus if status.is_final)
@@ -161,6 +173,61 @@ def is_queued(row: RunRow) -> bool:
     return row.queue is not None and row.owner is None and row.status is RunStatus.PENDING
 
 
+def lane_of(limits: Sequence[LimitRow]) -> str | None:
+    """A name for the keys of these limits: runs of one lane can be claimed when the first of them can."""
+    if not limits:
+        return None
+    return sha256("\0".join(sorted(limit.key for limit in limits)).encode()).hexdigest()[:32]
+
+
+def counted_keys(row: RunRow) -> list[str]:
+    """The keys of the run's limits, and its ``unique`` text."""
+    keys = [limit.key for limit in row.limits]
+    return sorted({*keys, row.unique} if row.unique is not None else {*keys})
+
+
+def locked_keys(row: RunRow) -> list[str]:
+    """Those of ``counted_keys`` of which one run at a time may be stored: whether it may depends on others."""
+    keys = {limit.key for limit in row.limits if limit.max_queued is not None}
+    return sorted({*keys, row.unique} if row.unique is not None else keys)
+
+
+def is_full(limit: LimitRow, *, running: int, begun: int) -> bool:
+    """Whether no run of the key may be claimed: ``running`` are RUNNING, ``begun`` were claimed within the period."""
+    if limit.concurrency is not None and running >= limit.concurrency:
+        return True
+    return limit.rate is not None and begun >= limit.rate
+
+
+def frees(batch: Batch, stored: RunRow | None) -> str | None:
+    """The queue whose runs may be claimed since the run of ``batch`` is RUNNING no more; ``stored`` is its row before."""
+    row = batch.run
+    if row is None or stored is None or stored.lane is None or stored.queue is None:
+        return None
+    return queue_key(stored.queue) if stored.status is RunStatus.RUNNING and row.status not in ACTIVE else None
+
+
+def check_queued(row: RunRow, *, duplicate: str | None, queued: Mapping[str, int]) -> None:
+    """Raise unless a new run may be stored. ``duplicate`` is the run that has its ``unique`` text and has not ended,
+    ``queued`` how many runs are PENDING of each key.
+
+    Raises:
+        DuplicateRun: There is such a run.
+        QueueFull: There are too many of them.
+    """
+    if duplicate is not None:
+        raise DuplicateRun(f"run {duplicate!r} has the same deduplication_id and has not ended", run_id=duplicate)
+    for limit in row.limits:
+        if limit.max_queued is not None and queued.get(limit.key, 0) >= limit.max_queued:
+            workflow, _, what = limit.key.partition("\n")
+            raise QueueFull(
+                f"workflow {workflow!r} has {queued[limit.key]} queued runs{f' of {what}' if what else ''}"
+                f" (max_queued={limit.max_queued}); nothing was stored. Call again later, or raise max_queued",
+                key=what or None,
+                max_queued=limit.max_queued,
+            )
+
+
 def is_due(row: RunRow, now: float) -> bool:
     """Whether the run is queued and may be taken at ``now``."""
     return is_queued(row) and (row.not_before is None or row.not_before <= now)
@@ -214,6 +281,8 @@ def decide(
     has_unseen: bool = False,
     deleted_at: float | None = None,
     now: float = 0.0,
+    duplicate: str | None = None,
+    queued: Mapping[str, int] = _NONE,
 ) -> Verdict:
     """Whether ``batch`` may be written, and the resulting run and session rows.
 
@@ -227,10 +296,12 @@ def decide(
         has_unseen: Whether the run has a message after ``batch.messages_seen``.
         deleted_at: When the session of a run that is not stored was last deleted, if that is remembered.
         now: The database's time, from which a new lease is counted.
+        duplicate, queued: As for ``check_queued``, of a run that is created.
 
     Raises:
         SessionOwnerError: The session, or the run, is of another user, or the run of another session.
         RunExists: ``create`` of a run that exists.
+        DuplicateRun, QueueFull: As ``check_queued``.
         Fenced: The run was taken over, has ended, or is not stored any more; its session was deleted since it began.
         StorageError: A batch of two sessions.
         RunNotPaused: The run is in none of ``statuses``.
@@ -269,6 +340,8 @@ def decide(
             f"run {subject(batch)!r} cannot wait for messages: some came after message {batch.messages_seen}; read them",
             requirement_ids=frozenset(),
         )
+    if batch.create and row is not None:
+        check_queued(row, duplicate=duplicate, queued=queued)
     changed = None if row is None else _next_run(run, row, now)
     patched = None if batch.session is None else _next_session(session, batch.session, state)
     stands = changed or run
@@ -316,6 +389,9 @@ def _next_run(stored: RunRow | None, row: RunRow, now: float) -> RunRow:
         new.owner, new.lease_until, new.cancel_requested = stored.owner, stored.lease_until, stored.cancel_requested
         new.user_id = row.user_id if stored.user_id is None else stored.user_id
         new.queue, new.priority, new.not_before = stored.queue, stored.priority, stored.not_before
+        new.lane = stored.lane
+    else:
+        new.lane = lane_of(row.limits)
     if new.status not in ACTIVE:
         new.owner = new.lease_until = None
     return new
@@ -484,9 +560,10 @@ def check_message(row: MessageRow, *, status: RunStatus | None, stored: MessageR
     return True
 
 
-def signals_message(status: RunStatus, awaited: bool) -> bool:
-    """Whether a new message leaves a signal: a running run checks it, a paused one only if it waits for it."""
-    return status in ACTIVE or awaited
+def signals_message(status: RunStatus, topic: str, awaited: bool) -> bool:
+    """Whether a new message leaves a signal: a running run checks it, a paused one only if it waits for it, or if it is an
+    order to one of its steps."""
+    return status in ACTIVE or awaited or topic == ORDERS
 
 
 def requirement_to_store(stored: RequirementRow | None, row: RequirementRow) -> RequirementRow:

@@ -9,13 +9,26 @@ Tests run on the backends of the ``anyio_backend`` fixture; define that in the m
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ..brokers.base import Broker, Hint, Hints, Ticket
+from ..engine.runtime import Runtime
+from ..model.enums import RunStatus
+from ..model.errors import QueueFull
+from ..model.limit import Limit
+from ..model.run import WorkflowRunOutput
+from ..model.step_io import StepInput
+from ..storage.base import BaseDb
+from ..storage.memory import InMemoryDb
+from ..workflow import Workflow
+from .clock import FakeClock
 
 __all__ = ["BrokerContract"]
 
@@ -43,6 +56,14 @@ class BrokerContract:
     async def queue(self, broker: Broker, given: Ticket) -> None:
         """Queue a run as a producer does: a broker whose hints come from a database overrides it."""
         await broker.offer(given)
+
+    def database(self, broker: Broker) -> BaseDb:
+        """The database of the workflows that use this object. The default is one in memory, which all objects of a test
+        share."""
+        found: InMemoryDb | None = getattr(self, "_shared", None)
+        if found is None:
+            found = self._shared = InMemoryDb()
+        return found
 
     @pytest.fixture
     async def broker(self, tmp_path: Path) -> AsyncIterator[Broker]:
@@ -182,6 +203,101 @@ class BrokerContract:
 
     async def test_relaying_to_nobody_costs_nothing_but_the_message(self, broker: Broker) -> None:
         broker.relay("nobody", b"{}")
+
+    # -- limits of queued runs -----------------------------------------------------------------------------------------
+
+    def workflow(self, broker: Broker, step: Callable[[StepInput], Awaitable[str]], **options: Any) -> Workflow:
+        return Workflow(name="limited", db=self.database(broker), broker=broker, steps=[step], **options)
+
+    async def test_no_limit_is_exceeded_and_every_run_ends(self, broker: Broker, other: Broker) -> None:
+        inside: dict[str, int] = {}
+        most: dict[str, int] = {}
+
+        async def work(step_input: StepInput) -> str:
+            key = str(step_input.input)
+            inside[key] = inside.get(key, 0) + 1
+            most[key] = max(most.get(key, 0), inside[key])
+            await anyio.lowlevel.checkpoint()
+            inside[key] -= 1
+            return key
+
+        limits = [Limit(key="user_id", concurrency=2)]
+        producer, worker = (self.workflow(at, work, limits=limits) for at in (broker, other))
+        runs = [
+            (await producer.arun(user, user_id=user, background=True)).run_id or ""
+            for _ in range(4)
+            for user in ("ada", "bob", "cy")
+        ]
+        async with Runtime(producer, queues=["default"]), Runtime(worker, queues=["default"]):
+            for run_id in runs:
+                assert (await _ended(producer, run_id)).status is RunStatus.completed
+        assert max(most.values()) <= 2
+
+    async def test_the_end_of_a_run_lets_another_of_its_key_begin(self, broker: Broker, other: Broker) -> None:
+        opened = {name: anyio.Event() for name in ("first", "second")}
+        begun = {name: anyio.Event() for name in opened}
+
+        async def work(step_input: StepInput) -> str:
+            name = str(step_input.input)
+            begun[name].set()
+            await opened[name].wait()
+            return name
+
+        limits = [Limit(key="session_id", concurrency=1)]
+        producer, worker = (self.workflow(at, work, limits=limits) for at in (broker, other))
+        async with Runtime(worker, queues=["default"]):
+            runs = [(await producer.arun(name, session_id="s", background=True)).run_id or "" for name in opened]
+            with anyio.fail_after(_PATIENCE):
+                await begun["first"].wait()
+            assert not begun["second"].is_set()
+            opened["first"].set()
+            with anyio.fail_after(_PATIENCE):
+                await begun["second"].wait()
+            opened["second"].set()
+            assert [(await _ended(producer, run_id)).content for run_id in runs] == ["first", "second"]
+
+    async def test_a_full_queue_refuses_and_the_same_id_is_the_same_run(self, broker: Broker, other: Broker) -> None:
+        async def work(step_input: StepInput) -> str:
+            return str(step_input.input)
+
+        limits = [Limit(key="user_id", max_queued=1)]
+        producer, second = (self.workflow(at, work, limits=limits) for at in (broker, other))
+        first = await producer.arun("x", background=True, deduplication_id="import")
+        same = await second.arun("y", background=True, deduplication_id="import")
+        assert same.run_id == first.run_id
+        with pytest.raises(QueueFull):
+            await second.arun("z", background=True)
+        async with Runtime(second, queues=["default"]):
+            assert (await _ended(producer, first.run_id or "")).content == "x"
+        later = await producer.arun("y", background=True, deduplication_id="import")
+        assert later.run_id != first.run_id
+
+    async def test_each_tick_of_a_schedule_is_one_run(self, broker: Broker, other: Broker) -> None:
+        async def work(step_input: StepInput) -> str:
+            return str(step_input.input)
+
+        clock = FakeClock()
+        first, second = (self.workflow(at, work, clock=clock) for at in (broker, other))
+        schedule = await first.aschedule("hourly", every=3_600, input="x")
+        async with Runtime(first, queues=["default"]) as one, Runtime(second, queues=["default"]) as two:
+            clock.advance(3_600)
+            with anyio.fail_after(_PATIENCE):
+                while not (one.report.scheduled or two.report.scheduled):
+                    clock.advance(1)
+                    await anyio.sleep(0.01)
+            [run_id] = one.report.scheduled or two.report.scheduled
+            assert (await _ended(first, run_id)).content == "x"
+        assert len(one.report.scheduled + two.report.scheduled) == 1
+        assert (await first.alist_schedules())[0].next_at == schedule.next_at + timedelta(hours=1)
+
+
+async def _ended(workflow: Workflow, run_id: str) -> WorkflowRunOutput:
+    with anyio.fail_after(_PATIENCE):
+        async for _ in workflow.subscribe(run_id):
+            pass
+    output = await workflow.aget_run(run_id)
+    assert output is not None
+    return output
 
 
 async def _next(hints: Hints) -> Hint:

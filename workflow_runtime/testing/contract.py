@@ -20,11 +20,14 @@ import pytest
 
 from ..storage.base import BaseDb
 from .contract_commits import CommitContract, SessionContract
+from .contract_deliveries import DeliveryContract
 from .contract_leases import AnswerContract, DeleteContract, LeaseContract
+from .contract_limits import LimitContract
 from .contract_lives import LifeContract
 from .contract_messages import MessageContract
 from .contract_queues import QueueContract
 from .contract_reads import ListContract, LogContract
+from .contract_schedules import ScheduleContract
 from .contract_watch import ConcurrencyContract, WatchContract
 
 __all__ = ["DbContract"]
@@ -38,7 +41,10 @@ class DbContract(
     DeleteContract,
     LifeContract,
     MessageContract,
+    DeliveryContract,
     QueueContract,
+    LimitContract,
+    ScheduleContract,
     LogContract,
     ListContract,
     WatchContract,

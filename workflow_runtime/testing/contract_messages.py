@@ -17,7 +17,7 @@ from ..model.errors import (
     RunNotFound,
     StorageError,
 )
-from ..storage.base import RECEIVES, BaseDb, Batch, MessageRow, RunFilter
+from ..storage.base import ORDERS, RECEIVES, BaseDb, Batch, MessageRow, RunFilter
 from .contract_rows import fence, requirement, run, started, step
 
 __all__ = ["MessageContract"]
@@ -124,6 +124,12 @@ class MessageContract:
         assert [row.run_id for row in await db.list_runs(where)] == ["r1"]
         await db.claim("r1", owner="b", now=20.0, lease=9.0, statuses=_PAUSED, expired_only=False)
         assert await db.take_signals("b") == []
+
+    async def test_a_paused_run_is_signalled_by_an_order_to_one_of_its_steps(self, db: BaseDb, other: BaseDb) -> None:
+        await paused(db, requirement("q1"))
+        await other.send(message(topic=ORDERS))
+        where = RunFilter(statuses=_PAUSED, signalled=True)
+        assert [row.run_id for row in await db.list_runs(where)] == ["r1"]
 
     async def test_a_run_does_not_pause_before_it_has_seen_its_messages(self, db: BaseDb, other: BaseDb) -> None:
         await db.commit(started())

@@ -27,6 +27,7 @@ class Verbs:
     events_to_skip: list[Any]
     websocket_handler: Any
     clock: Any
+    input_schema: Any
     _session_cache: dict[str, Any]
     _default_sessions: dict[str | None, str]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..model.kinds import shape_of
-from .node import Attempt, Node, Progress
+from .node import Attempt, Node, Progress, State
 
 if TYPE_CHECKING:
     from .tree import View
@@ -139,6 +139,10 @@ def step_completed(view: View, event: Any, now: float) -> None:
         and node.kind == "Step"
         and output.step_type != "Workflow"
     )
+    if output is not None and output.cancelled:
+        node.note, node.tail = output.error or "", None
+        view.end(node, "cancelled", event.seq, now)
+        return
     node.error = output.error if output is not None and failed else None
     node.note, node.tail = output.error or "" if output is not None and skipped else "", None
     view.count(event)
@@ -165,6 +169,19 @@ def step_error(view: View, event: Any, now: float) -> None:
 def step_paused(view: View, event: Any, _now: float) -> None:
     view.at(event.path, event.step_name)
     view.wait(event.path, event.seq)
+
+
+def step_steered(view: View, event: Any, now: float) -> None:
+    """The step was ended alone. One that is retried has its own event."""
+    if event.action == "retry":
+        return
+    node = view.at(event.path, event.step_name)
+    state: State = "cancelled" if event.action == "cancel" else "skipped"
+    for inner in node.walk():
+        if inner is not node and inner.state not in ("pending", "unused") and not inner.is_ended:
+            inner.ended_at, inner.state = now, state
+    node.note, node.tail = event.reason or "", None
+    view.end(node, state, event.seq, now)
 
 
 def step_continued(view: View, event: Any, now: float) -> None:
@@ -215,7 +232,7 @@ def container_completed(view: View, event: Any, now: float) -> None:
             child.state = "skipped" if child.state == "waiting" else "cancelled"
     if node.shape == "decision" and getattr(event, "branch", "") is None and not event.condition_result:
         node.note = "not met"
-    view.end(node, "done", event.seq, now)
+    view.end(node, node.state if node.state in ("cancelled", "skipped") else "done", event.seq, now)
 
 
 def iteration_started(view: View, event: Any, now: float) -> None:
@@ -242,6 +259,7 @@ HANDLERS: dict[str, Fold] = {
     "StepCompleted": step_completed,
     "StepOutput": step_output,
     "StepError": step_error,
+    "StepSteered": step_steered,
     "StepPaused": step_paused,
     "RouterPaused": step_paused,
     "StepOutputReview": step_paused,

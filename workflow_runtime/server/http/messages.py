@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -11,17 +11,35 @@ from starlette.responses import Response
 
 from ..errors import Refused
 from ..limits import Limits
-from ..requests import SendMessage
+from ..requests import SendMessage, SteerStep
 from .body import FORMS, limited, read_body
 from .call import Call, as_json
 from .nesting import NESTING, nested_too_deeply
 
-__all__ = ["call_back", "send_message"]
+__all__ = ["call_back", "cancel_step", "retry_step", "send_message", "skip_step"]
 
 
 async def send_message(call: Call) -> Response:
     message = await read_body(call.request, SendMessage, call.service.limits)
     receipt = await call.service.send(call.user, call.path("workflow_id"), call.path("run_id"), message)
+    return as_json(msgspec.structs.asdict(receipt))
+
+
+async def cancel_step(call: Call) -> Response:
+    return await _steer(call, "cancel")
+
+
+async def skip_step(call: Call) -> Response:
+    return await _steer(call, "skip")
+
+
+async def retry_step(call: Call) -> Response:
+    return await _steer(call, "retry")
+
+
+async def _steer(call: Call, action: Literal["cancel", "skip", "retry"]) -> Response:
+    order = await read_body(call.request, SteerStep, call.service.limits)
+    receipt = await call.service.steer(call.user, call.path("workflow_id"), call.path("run_id"), action, order)
     return as_json(msgspec.structs.asdict(receipt))
 
 

@@ -17,6 +17,7 @@ from ..requests import (
     SendMessage,
     SessionsQuery,
     StartRun,
+    SteerStep,
 )
 from . import messages, protocols, runs, sessions, workflows
 from .call import Endpoint
@@ -116,6 +117,30 @@ OPERATIONS: tuple[Operation, ...] = (
         messages.send_message,
         "Send a message to a run, for a step that waits for its topic now or later",
         body=SendMessage,
+        refusals=(404, 409, 413, 415),
+    ),
+    Operation(
+        "POST",
+        f"{_RUN}/steps/cancel",
+        messages.cancel_step,
+        "Cancel one step of a run, which continues without it",
+        body=SteerStep,
+        refusals=(404, 409, 413, 415),
+    ),
+    Operation(
+        "POST",
+        f"{_RUN}/steps/skip",
+        messages.skip_step,
+        "Skip one step of a run: the next one gets its input",
+        body=SteerStep,
+        refusals=(404, 409, 413, 415),
+    ),
+    Operation(
+        "POST",
+        f"{_RUN}/steps/retry",
+        messages.retry_step,
+        "End the attempt of one step of a run, and begin another one",
+        body=SteerStep,
         refusals=(404, 409, 413, 415),
     ),
     Operation(
