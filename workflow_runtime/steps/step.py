@@ -352,7 +352,7 @@ class StepNode(Node):
 
     def _passes(self, frame: Frame, path: str, error: Exception, attempt: int) -> bool:
         """Whether neither retries nor the policy are for it: the step's timeout, which is caught around all attempts; that
-        the database failed, or cannot keep what the step made. RunExists is of a run that the step wanted to start: a failure
+        the database failed, or cannot keep what the step made. RunExists is of a run that the step started: a failure
         as any other."""
         if isinstance(error, StepTimeoutError):
             return error.path == path
