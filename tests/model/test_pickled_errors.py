@@ -18,6 +18,7 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "AnswersArrived": (("text",), {"requirement_ids": frozenset({"q"})}),
     "AlreadyAnswered": (("text",), {"requirement_id": "q", "answered_at": 1.0}),
     "ConcurrentWrite": (("text",), {"current": {"k": b"1"}, "version": 3}),
+    "DuplicateRun": (("text",), {"run_id": "r"}),
     "NeverRetry": ((LookupError("gone"),), {}),
     "ReaderTooSlow": ((7, 2), {}),
     "RetryAfter": ((0.5, "busy"), {}),

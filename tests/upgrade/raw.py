@@ -45,6 +45,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "commit_id": None,
         "traceback": None,
         "pruned": 0,
+        "lane": None,
         "state": None,
         "state_version": None,
         "state_from": None,

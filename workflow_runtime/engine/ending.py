@@ -438,7 +438,8 @@ def _log(run: Execution, error: BaseException) -> None:
     first = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
     path = place_of(first, run.id) or ""
     # A session that is busy, a database that is away: not the workflow's own failure, and it may go away.
-    level = logging.WARNING if isinstance(error, (StorageError, SessionBusy)) else logging.ERROR
+    may_go_away = isinstance(error, (StorageError, SessionBusy)) and not isinstance(error, UnserializableError)
+    level = logging.WARNING if may_go_away else logging.ERROR
     log_failure(run, error, path, f"step {path!r} failed" if path else "failed", level)
 
 

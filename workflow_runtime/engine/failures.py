@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from ..model.errors import EngineError, StorageError
+from ..model.errors import EngineError, StorageError, UnserializableError
 from ..model.text import error_name, error_text, printable
 from ..steps.signals import Rejected, Suspended
 
@@ -199,7 +199,9 @@ def shorten(error: BaseException) -> None:
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < _MOST_LINKS:
         item = waiting.pop()
-        if id(item) in seen or isinstance(item, (StorageError, EngineError)):
+        if id(item) in seen or (
+            isinstance(item, (StorageError, EngineError)) and not isinstance(item, UnserializableError)
+        ):
             continue
         seen.add(id(item))
         item.with_traceback(_users_part(item.__traceback__))

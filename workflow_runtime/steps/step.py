@@ -18,7 +18,14 @@ from ..model import events as ev
 from ..model.budget import Budget
 from ..model.compensation import Compensation
 from ..model.enums import OnError
-from ..model.errors import BuildError, ErrorHandlerFailed, StepTimeoutError, StorageError
+from ..model.errors import (
+    BuildError,
+    ErrorHandlerFailed,
+    RunExists,
+    StepTimeoutError,
+    StorageError,
+    UnserializableError,
+)
 from ..model.fields import form_fields
 from ..model.kinds import shape_of
 from ..model.retry import Retry
@@ -434,7 +441,7 @@ class StepNode(Node):
                     await frame.begun(self, path)
                 output = await frame.invoke(self, path, step_input, attempt)
             except Exception as error:
-                if isinstance(error, StorageError) or (isinstance(error, StepTimeoutError) and error.path == path):
+                if self._passes(frame, path, error, attempt):
                     raise
                 if retries(self.retry, error, attempt):
                     await self._back_off(frame, path, error, attempt, frame.now() - began)
@@ -448,12 +455,39 @@ class StepNode(Node):
                 frame.try_again(self, path, attempt)
             else:
                 break
-        if type(output.content) not in UNCHANGING:
-            frame.keep(output)
-        frame.leave(self, path, output, started, attempt, is_undoable=self.compensate is not None)
+        self._leave(frame, path, output, started, attempt)
         self._completed(frame, path, output)
         await frame.checkpoint()
         return output
+
+    def _leave(self, frame: Frame, path: str, output: StepOutput, started: float, attempt: int) -> None:
+        if type(output.content) not in UNCHANGING:
+            frame.keep(output)
+        try:
+            frame.leave(self, path, output, started, attempt, is_undoable=self.compensate is not None)
+        except UnserializableError as error:
+            self._refused(frame, path, error, attempt)
+            raise
+
+    def _passes(self, frame: Frame, path: str, error: Exception, attempt: int) -> bool:
+        """Whether neither retries nor the policy are for it: the step's timeout, which is caught around all attempts; that
+        the database failed, or cannot keep what the step made. RunExists is of a run that the step started: a failure
+        as any other."""
+        if isinstance(error, StepTimeoutError):
+            return error.path == path
+        if isinstance(error, UnserializableError):
+            self._refused(frame, path, error, attempt)
+        return isinstance(error, StorageError) and not isinstance(error, RunExists)
+
+    def _refused(self, frame: Frame, path: str, error: UnserializableError, attempt: int) -> None:
+        """The step made what the database cannot keep: that fails the run, and is told as the step's failure."""
+        self._note(frame, path, error, attempt)
+        frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
+
+    def _note(self, frame: Frame, path: str, error: Exception, attempt: int) -> None:
+        frame.note_failure(self, path, error, attempt)
+        text, kind = error_text(error), error_name(error)
+        frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
 
     async def _enter(self, frame: Frame, path: str, record: Record | None) -> int:
         """The number of the attempt that the step begins, or continues with if it was entered before."""
@@ -501,8 +535,7 @@ class StepNode(Node):
         text, kind = error_text(error), error_name(error)
         if self.compensate_running is not None and not isinstance(error, TimeoutError):
             frame.not_begun(path)
-        frame.note_failure(self, path, error, attempt)
-        frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
+        self._note(frame, path, error, attempt)
         policy = self.policy_for(error)
         if policy == "fail":
             frame.failed(self, path, error, "Workflow" if self.executor_type == "workflow" else self.kind)
