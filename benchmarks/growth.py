@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from workflow_runtime.engine.fork import load_steps
+from workflow_runtime.engine.start.fork import load_steps
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import (
     BaseDb,

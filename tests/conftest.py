@@ -17,7 +17,7 @@ from servers import TestServer, postgres_server
 
 from workflow_runtime import BaseDb, InMemoryDb
 from workflow_runtime.backends import SqliteDb
-from workflow_runtime.engine.process import current
+from workflow_runtime.engine.loop.process import current
 
 pytest.register_assert_rewrite("verbs")  # before the import, or its asserts would not say what they compared
 
@@ -127,8 +127,10 @@ def _no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 "server/inspector/assets.py", {"_assets"}
             )  # files of the wheel, once, as an app is made
             function.can_block_in("executors/registry.py", {"_entry_points"})  # what is installed, once per process
-            function.can_block_in("engine/portal.py", {"call", "portal_loop"})  # what they are for
-            function.can_block_in("engine/failures.py", {"traceback_text"})  # source lines, as a logged traceback reads
+            function.can_block_in("engine/loop/portal.py", {"call", "portal_loop"})  # what they are for
+            function.can_block_in(
+                "engine/bus/failures.py", {"traceback_text"}
+            )  # source lines, as a logged traceback reads
             function.can_block_in("logging/__init__.py", {"emit"})  # where a log goes is its user's choice
         yield
     assert not caught, f"the event loop was blocked by {', '.join(caught)}"

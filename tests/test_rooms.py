@@ -82,6 +82,55 @@ def test_a_room_imports_only_those_below_it(room: str) -> None:
         assert rooms_of(path) - {room} <= MAY_IMPORT[room], path.relative_to(PACKAGE)
 
 
+WINGS = {
+    "loop": set(),
+    "bus": {"loop"},
+    "people": {"loop", "bus"},
+    "run": {"loop", "bus", "people"},
+    "readers": {"loop", "bus", "run"},
+    "start": {"loop", "bus", "people", "run", "readers"},
+}
+# What a wing below may name as a type, and only so: what it holds for those above, or is handed by them.
+TYPES_ABOVE = {
+    "loop": {"Execution", "Heart", "Line", "RunGroup", "Sweep"},
+    "bus": {"Branch", "Execution", "Frame", "Place"},
+    "people": {"Execution", "Frame"},
+    "run": set(),
+    "readers": set(),
+    "start": set(),
+}
+
+
+def wings_of(path: Path) -> Iterator[tuple[str, str, bool]]:
+    """(wing, name, whether it is for types only) of each import of another wing, those inside functions too."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+            wing = node.module.split(".")[0]
+            yield from ((wing, alias.name, id(node) in for_types) for alias in node.names)
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_a_wing_of_the_engine_imports_only_those_below_it(wing: str) -> None:
+    files = [*(PACKAGE / "engine" / wing).glob("*.py")]
+    assert len(files) > 5
+    for path in files:
+        for other, name, is_type in wings_of(path):
+            allowed = other in WINGS[wing] or (is_type and name in TYPES_ABOVE[wing])
+            assert allowed, f"{path.relative_to(PACKAGE)} imports {name} of {other}"
+
+
+def test_every_module_of_the_engine_is_in_a_wing() -> None:
+    assert [path.name for path in (PACKAGE / "engine").glob("*.py")] == ["__init__.py"]
+    assert {path.parent.name for path in (PACKAGE / "engine").glob("*/*.py")} == set(WINGS)
+
+
 def test_nothing_below_knows_the_rooms_above() -> None:
     for path in PACKAGE.rglob("*.py"):
         if path.relative_to(PACKAGE).parts[0] not in ABOVE:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .core.outline import Outline
-    from .engine.buffer import ReaderTooSlow
-    from .engine.context import RunContext
-    from .engine.fork import HistoryEntry
-    from .engine.runtime import Runtime, RuntimeReport
-    from .engine.stream import RunStream
-    from .engine.subscription import Subscription
-    from .engine.sync_stream import SyncRunStream
-    from .engine.websocket import WebSocketHandler
+    from .engine.bus.buffer import ReaderTooSlow
+    from .engine.readers.stream import RunStream
+    from .engine.readers.subscription import Subscription
+    from .engine.readers.sync_stream import SyncRunStream
+    from .engine.readers.websocket import WebSocketHandler
+    from .engine.run.context import RunContext
+    from .engine.start.fork import HistoryEntry
+    from .engine.start.runtime import Runtime, RuntimeReport
     from .model.budget import Budget
     from .model.callback import Callback, MessageReceipt
     from .model.classes import allow
@@ -326,14 +326,14 @@ _HOMES = {
     name: module
     for module, names in {
         "core.outline": "Outline",
-        "engine.buffer": "ReaderTooSlow",
-        "engine.context": "RunContext",
-        "engine.fork": "HistoryEntry",
-        "engine.runtime": "Runtime RuntimeReport",
-        "engine.stream": "RunStream",
-        "engine.subscription": "Subscription",
-        "engine.sync_stream": "SyncRunStream",
-        "engine.websocket": "WebSocketHandler",
+        "engine.bus.buffer": "ReaderTooSlow",
+        "engine.run.context": "RunContext",
+        "engine.start.fork": "HistoryEntry",
+        "engine.start.runtime": "Runtime RuntimeReport",
+        "engine.readers.stream": "RunStream",
+        "engine.readers.subscription": "Subscription",
+        "engine.readers.sync_stream": "SyncRunStream",
+        "engine.readers.websocket": "WebSocketHandler",
         "model.callback": "Callback MessageReceipt",
         "model.classes": "allow",
         "model.compensation": "Compensation CompensationResult",

@@ -11,7 +11,7 @@ from workflow_runtime import InMemoryDb, StepContentEvent, StepStartedEvent, Wor
 from workflow_runtime.brokers.base import Follower
 from workflow_runtime.brokers.local import LocalBroker
 from workflow_runtime.core.position import Position
-from workflow_runtime.engine.relayed import Relayed
+from workflow_runtime.engine.bus.relayed import Relayed
 from workflow_runtime.model import codec
 from workflow_runtime.model.enums import RunStatus
 from workflow_runtime.storage.base import RunRow

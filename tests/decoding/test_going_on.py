@@ -249,7 +249,7 @@ async def test_an_interrupted_run_that_cannot_be_read_is_left_and_taken_over_onc
 
     async def settled() -> None:
         with anyio.fail_after(10):
-            while workflow_runtime.engine.host.find_live("r") is not None:
+            while workflow_runtime.engine.run.host.find_live("r") is not None:
                 await anyio.lowlevel.checkpoint()
 
     for _ in range(3):

@@ -82,7 +82,7 @@ def test_run_in_the_background_from_a_script(again: Again) -> None:
     assert output.status is RunStatus.pending
     assert output.run_id is not None
 
-    from workflow_runtime.engine import portal
+    from workflow_runtime.engine.loop import portal
 
     assert portal.call(lambda: ended(workflow, str(output.run_id))) is RunStatus.completed
 

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow
-from workflow_runtime.engine.host import find_live
+from workflow_runtime.engine.run.host import find_live
 from workflow_runtime.storage.base import Batch, Committed, RunRow
 from workflow_runtime.testing.contract_rows import run
 

@@ -22,7 +22,7 @@ from workflow_runtime import (
     Step,
     Workflow,
 )
-from workflow_runtime.engine.host import live_runs
+from workflow_runtime.engine.run.host import live_runs
 from workflow_runtime.storage.base import Fence
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ import pytest
 
 from workflow_runtime import BaseDb, Fenced, RunContext, RunNotFound, RunStatus, Step, StepInput, Workflow
 from workflow_runtime.backends import SqliteDb
-from workflow_runtime.engine.host import find_parked
+from workflow_runtime.engine.run.host import find_parked
 from workflow_runtime.storage.base import Batch, RunFilter
 from workflow_runtime.testing.contract_rows import event, run, session
 
@@ -71,7 +71,7 @@ async def test_a_run_that_began_before_the_deletion_is_not_stored(
 
 
 def _live() -> list[Any]:
-    from workflow_runtime.engine.host import live_runs
+    from workflow_runtime.engine.run.host import live_runs
 
     return live_runs()
 
@@ -197,7 +197,7 @@ async def test_a_run_that_is_pruned_while_it_is_read_was_not_found(again: Again)
     db = again()
     first = await Workflow(id="w", steps=[lambda: "x"], db=db).arun("x", run_id="r")
     assert first.status is RunStatus.completed
-    from workflow_runtime.engine.fork import load_prefix
+    from workflow_runtime.engine.start.fork import load_prefix
 
     with pytest.raises(RunNotFound, match="run 'r' is not stored any more"):
         await load_prefix(Vanishing(db), "r", "0.lambda")  # type: ignore[arg-type]  # reads through to the real one

@@ -14,8 +14,8 @@ from histories import Owner, folded, log_of
 
 from workflow_runtime import BaseDb, RunStatus, Step, StepInput, StorageError, Workflow, WorkflowStartedEvent
 from workflow_runtime.core.lifecycle import is_end
-from workflow_runtime.engine.host import find_live
-from workflow_runtime.engine.subscription import Subscription
+from workflow_runtime.engine.readers.subscription import Subscription
+from workflow_runtime.engine.run.host import find_live
 
 pytestmark = pytest.mark.anyio
 Again = Callable[[], BaseDb]

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from workflow_runtime import BaseDb, Retention, RunNotFound, Runtime, Step, StepInput, StorageError, Workflow
-from workflow_runtime.engine.subscription import Subscription
+from workflow_runtime.engine.readers.subscription import Subscription
 from workflow_runtime.model.codec import decode_event
 from workflow_runtime.storage.registry import open_url
 

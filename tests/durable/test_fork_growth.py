@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from workflow_runtime.engine.fork import _before
+from workflow_runtime.engine.start.fork import _before
 from workflow_runtime.storage.base import StepRow
 
 

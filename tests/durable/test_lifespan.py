@@ -70,7 +70,7 @@ def test_an_application_takes_over_what_another_left_behind(again: Again) -> Non
         """As a process that was killed: its run is in the database, nobody works on it, its lease runs out."""
         output = await workflow.arun("it", background=True)
         left.append(output.run_id)
-        from workflow_runtime.engine.host import find_live
+        from workflow_runtime.engine.run.host import find_live
 
         run = find_live(str(output.run_id))
         if run is not None:

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from workflow_runtime import BaseDb, InMemoryDb, InputError, RunExists, RunStatus, SessionBusy, Step, Workflow
-from workflow_runtime.engine.process import Process, current, enter
+from workflow_runtime.engine.loop.process import Process, current, enter
 
 pytestmark = pytest.mark.anyio
 

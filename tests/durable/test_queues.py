@@ -195,7 +195,7 @@ async def test_a_run_that_was_claimed_and_not_begun_is_begun_by_the_next(again: 
 
 
 async def test_a_run_that_no_process_can_begin_is_parked(again: Again, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workflow_runtime.engine import dispatch
+    from workflow_runtime.engine.start import dispatch
 
     async def cannot(*args: Any, **options: Any) -> Any:
         raise ValueError("what it was stored with cannot be read")

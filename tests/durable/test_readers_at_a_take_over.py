@@ -26,8 +26,8 @@ from workflow_runtime import (
     WorkflowErrorEvent,
     WorkflowPausedEvent,
 )
-from workflow_runtime.engine import subscription as following
-from workflow_runtime.engine.subscription import Subscription
+from workflow_runtime.engine.readers import subscription as following
+from workflow_runtime.engine.readers.subscription import Subscription
 from workflow_runtime.storage.base import Batch, RunRow
 
 pytestmark = pytest.mark.anyio
@@ -308,7 +308,7 @@ class Slow:
 
     @staticmethod
     def workflow_is_live() -> bool:
-        from workflow_runtime.engine.host import find_live
+        from workflow_runtime.engine.run.host import find_live
 
         return find_live("r") is not None
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from workflow_runtime import BaseDb, HumanReview, RunStatus, SessionBusy, Step, Workflow
-from workflow_runtime.engine import resume
+from workflow_runtime.engine.start import resume
 
 pytestmark = pytest.mark.anyio
 

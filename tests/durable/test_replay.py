@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from workflow_runtime import BaseDb, StepInput, Workflow
-from workflow_runtime.engine import subscription
+from workflow_runtime.engine.readers import subscription
 
 pytestmark = pytest.mark.anyio
 ROWS = 10_000

@@ -21,7 +21,7 @@ from workflow_runtime import (
     StorageError,
     Workflow,
 )
-from workflow_runtime.engine.ticks import next_tick
+from workflow_runtime.engine.start.ticks import next_tick
 from workflow_runtime.storage.base import RunFilter
 from workflow_runtime.testing import FakeClock
 

@@ -12,7 +12,7 @@ import pytest
 from verbs import expanded, listen, names, of_kind
 
 from workflow_runtime import BaseDb, InMemoryDb, Parallel, ReaderTooSlow, RunContext, RunStatus, Step, Workflow
-from workflow_runtime.engine.recorder import MOST_ROWS
+from workflow_runtime.engine.bus.recorder import MOST_ROWS
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from verbs import expanded, names, of_kind
 
 from workflow_runtime import ReaderTooSlow, StepContentEvent, StepStartedEvent
 from workflow_runtime.core.position import content_after
-from workflow_runtime.engine import buffer as buffer_module
-from workflow_runtime.engine.buffer import POLICIES, Buffer
-from workflow_runtime.engine.bus import Bus
+from workflow_runtime.engine.bus import buffer as buffer_module
+from workflow_runtime.engine.bus.buffer import POLICIES, Buffer
+from workflow_runtime.engine.bus.bus import Bus
 
 
 def chunk(seq: int, text: Any = "x", path: str = "0.a", attempt: int = 1) -> StepContentEvent:

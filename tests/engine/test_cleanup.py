@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from workflow_runtime import Condition, Parallel, Retry, RunContext, Step, StepStartedEvent, Workflow
-from workflow_runtime.engine import cleanup
+from workflow_runtime.engine.loop import cleanup
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_runtime.engine.mutex import Mutex
+from workflow_runtime.engine.loop.mutex import Mutex
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from workflow_runtime import InMemoryDb, RunContext, StepInput, Workflow
-from workflow_runtime.engine import host
-from workflow_runtime.engine.process import Process, current, enter
+from workflow_runtime.engine.loop.process import Process, current, enter
+from workflow_runtime.engine.run import host
 
 pytestmark = pytest.mark.anyio
 
@@ -56,8 +56,8 @@ def test_a_forked_child_is_another_owner_has_no_runs_and_watches_its_own_loops()
     script = """
         import anyio, logging, os, threading
         from workflow_runtime import Runtime, Workflow
-        from workflow_runtime.engine.process import current
-        from workflow_runtime.engine.host import live_runs
+        from workflow_runtime.engine.loop.process import current
+        from workflow_runtime.engine.run.host import live_runs
 
         began, end, told = threading.Event(), threading.Event(), threading.Event()
 

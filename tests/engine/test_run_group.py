@@ -14,7 +14,7 @@ import anyio.lowlevel
 import pytest
 
 from workflow_runtime import InMemoryDb, Parallel, RunContext, RunStatus, Runtime, Step, StepInput, Workflow
-from workflow_runtime.engine.host import find_finished, find_live
+from workflow_runtime.engine.run.host import find_finished, find_live
 
 pytestmark = pytest.mark.anyio
 on_asyncio = pytest.mark.parametrize(

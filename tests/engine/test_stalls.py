@@ -25,8 +25,10 @@ from workflow_runtime import (
     Workflow,
     WorkflowCancelledEvent,
 )
-from workflow_runtime.engine import cleanup, invoke, observers, stalls
-from workflow_runtime.engine.process import current
+from workflow_runtime.engine.loop import cleanup, stalls
+from workflow_runtime.engine.loop.process import current
+from workflow_runtime.engine.readers import observers
+from workflow_runtime.engine.run import invoke
 from workflow_runtime.testing import FakeClock
 
 pytestmark = pytest.mark.anyio

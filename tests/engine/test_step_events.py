@@ -22,8 +22,8 @@ from workflow_runtime import (
     Workflow,
 )
 from workflow_runtime.core.plan import Node
-from workflow_runtime.engine import step_events
-from workflow_runtime.engine.frame import Frame
+from workflow_runtime.engine.bus import step_events
+from workflow_runtime.engine.run.frame import Frame
 from workflow_runtime.testing import FakeClock
 
 Place = tuple[Frame, Node, str]

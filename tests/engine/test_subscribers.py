@@ -13,13 +13,13 @@ import anyio
 import pytest
 
 from workflow_runtime import InMemoryDb, RunContext, Step, StepInput, Workflow
-from workflow_runtime.engine.canceller import Canceller
-from workflow_runtime.engine.execution import Execution
-from workflow_runtime.engine.host import find_live
-from workflow_runtime.engine.people import People
-from workflow_runtime.engine.projector import Projector
-from workflow_runtime.engine.recorder import Recorder
-from workflow_runtime.engine.signals import Answered, Cancel, Evict, Fail, Release, Signal
+from workflow_runtime.engine.bus.projector import Projector
+from workflow_runtime.engine.bus.recorder import Recorder
+from workflow_runtime.engine.bus.signals import Answered, Cancel, Evict, Fail, Release, Signal
+from workflow_runtime.engine.run.canceller import Canceller
+from workflow_runtime.engine.run.execution import Execution
+from workflow_runtime.engine.run.host import find_live
+from workflow_runtime.engine.run.people import People
 
 pytestmark = pytest.mark.anyio
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -103,7 +103,7 @@ def test_the_table_of_the_architecture_names_the_handlers_and_their_files() -> N
         assert told.pop(name) == {kind.__name__ for kind in subscriber.handles}
     assert not any(told.values())
     for cells in rows.values():
-        files = re.findall(r"`(\w+\.py)`", cells[2])
+        files = re.findall(r"`([\w/]+\.py)`", cells[2])
         assert files
         assert all((ARCHITECTURE.parents[1] / "workflow_runtime" / "engine" / file).is_file() for file in files)
 

@@ -152,7 +152,7 @@ async def test_a_fault_in_the_end_of_a_run_is_raised(
     def broken(run: Any) -> NoReturn:
         raise ArithmeticError("no end")
 
-    monkeypatch.setattr("workflow_runtime.engine.ending._metrics", broken)
+    monkeypatch.setattr("workflow_runtime.engine.run.ending._metrics", broken)
     workflow = Workflow(name="W", steps=[lambda: "done"], db=db)
     run = workflow.arun("x", stream=True).result() if streamed else workflow.arun("x")
     with anyio.fail_after(30), pytest.raises(ArithmeticError, match="no end"):

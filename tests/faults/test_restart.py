@@ -24,7 +24,7 @@ from workflow_runtime import (
     WorkflowCompletedEvent,
 )
 from workflow_runtime.client import Client
-from workflow_runtime.engine.host import find_live
+from workflow_runtime.engine.run.host import find_live
 from workflow_runtime_postgres import PostgresDb
 
 from .workload import end_lease, talking

@@ -29,7 +29,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
-from workflow_runtime.engine.stored import requirement_row
+from workflow_runtime.engine.bus.stored import requirement_row
 from workflow_runtime.testing import ScriptedPerson, answers
 
 pytestmark = pytest.mark.anyio

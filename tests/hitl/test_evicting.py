@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from workflow_runtime import BaseDb, RunContext, RunStatus, Workflow
-from workflow_runtime.engine.host import find_parked
-from workflow_runtime.engine.loops import coroutines
+from workflow_runtime.engine.loop.loops import coroutines
+from workflow_runtime.engine.run.host import find_parked
 
 pytestmark = pytest.mark.anyio
 

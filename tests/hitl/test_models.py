@@ -21,7 +21,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
-from workflow_runtime.engine.form_models import find_model, model_name
+from workflow_runtime.engine.people.form_models import find_model, model_name
 from workflow_runtime.model import codec
 
 from .test_refused import rows

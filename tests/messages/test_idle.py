@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from workflow_runtime import InMemoryDb, RunContext, Step, Workflow
-from workflow_runtime.engine.execution import Execution
+from workflow_runtime.engine.run.execution import Execution
 
 pytestmark = pytest.mark.anyio
 

@@ -35,7 +35,7 @@ from workflow_runtime import (
     Workflow,
     WorkflowRunOutput,
 )
-from workflow_runtime.engine.recovery import ready_runs
+from workflow_runtime.engine.start.recovery import ready_runs
 from workflow_runtime.storage.base import MessageRow
 from workflow_runtime.testing import FakeClock
 

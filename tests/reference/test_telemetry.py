@@ -386,7 +386,7 @@ def test_telemetry_without_an_sdk_makes_nothing_and_loads_nothing() -> None:
     program = (
         "import sys\n"
         "from workflow_runtime import Workflow\n"
-        "from workflow_runtime.engine.host import live_runs\n"
+        "from workflow_runtime.engine.run.host import live_runs\n"
         "seen = []\n"
         "def step(step_input): seen.append(len(live_runs()[0].bus.observers))\n"
         "Workflow(steps=[step]).run('x')\n"
@@ -402,7 +402,7 @@ def test_telemetry_that_breaks_never_hurts_the_run(spans: Spans, monkeypatch: py
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise OSError("the exporter is gone")
 
-    monkeypatch.setattr("workflow_runtime.engine.telemetry._Spans._start", broken)
+    monkeypatch.setattr("workflow_runtime.engine.readers.telemetry._Spans._start", broken)
     assert Workflow(steps=[echo]).run("x").content == "echo x"
 
 

@@ -18,7 +18,7 @@ from workflow_runtime import (
     WebSocketHandler,
     Workflow,
 )
-from workflow_runtime.engine.host import find_live
+from workflow_runtime.engine.run.host import find_live
 
 from .helpers import Launch, echo, names
 

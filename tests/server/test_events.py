@@ -198,7 +198,7 @@ async def things() -> Counter[str]:
     found = Counter(
         f"{kind.__module__}.{kind.__name__}" for kind in kinds if str(kind.__module__).split(".")[0] in rooms
     )
-    assert found["workflow_runtime.engine.subscription.Subscription"] == 0
+    assert found["workflow_runtime.engine.readers.subscription.Subscription"] == 0
     assert len(asyncio.all_tasks()) < 20
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from workflow_runtime import InMemoryDb, Retention, Runtime, StorageError, Workflow
-from workflow_runtime.engine.host import live_runs
+from workflow_runtime.engine.run.host import live_runs
 
 from . import people
 from .book import LEASE, Book, Reader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_runtime.engine.state_versions import decode_view
+from workflow_runtime.engine.bus.state_versions import decode_view
 from workflow_runtime.storage.base import StepRow
 from workflow_runtime.storage.history import View, states_at, versions_in
 

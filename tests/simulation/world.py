@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from workflow_runtime.engine.process import Process, enter
+from workflow_runtime.engine.loop.process import Process, enter
 
 __all__ = ["Boom", "EPOCH", "EventLoop", "ServerClock", "SimClock", "SimProcess", "World", "is_boom"]
 

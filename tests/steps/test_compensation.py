@@ -570,7 +570,7 @@ async def test_a_compensation_shows_in_the_history_and_in_the_rows_of_a_view(db:
 
 
 async def test_a_process_that_lets_go_of_a_run_leaves_the_rest_of_its_compensations_to_the_next(db: BaseDb) -> None:
-    from workflow_runtime.engine.host import find_live
+    from workflow_runtime.engine.run.host import find_live
 
     world, reached = World(), anyio.Event()
 
@@ -630,7 +630,7 @@ async def test_a_condition_that_a_person_lets_try_again_starts_over_once(db: Bas
 
 
 async def test_a_retry_whose_process_died_while_it_compensated_starts_over_in_the_next(db: BaseDb) -> None:
-    from workflow_runtime.engine.host import find_live
+    from workflow_runtime.engine.run.host import find_live
 
     world, reached = World(), anyio.Event()
     fails = [True]

@@ -27,8 +27,8 @@ import msgspec
 from servers import _binaries, postgres_server
 
 from workflow_runtime import BaseDb, RunContext
-from workflow_runtime.engine import clock as ids
-from workflow_runtime.engine import execution
+from workflow_runtime.engine.loop import clock as ids
+from workflow_runtime.engine.run import execution
 from workflow_runtime.model import codec
 from workflow_runtime.storage.base import Batch, SessionPatch
 from workflow_runtime.storage.registry import open_url

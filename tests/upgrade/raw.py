@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from workflow_runtime import BaseDb
-from workflow_runtime.engine import states
+from workflow_runtime.engine.bus import states
 from workflow_runtime.model import codec
 
 __all__ = ["ADDED", "columns_of_version_1", "readable", "rows", "with_states"]

@@ -12,8 +12,8 @@ from typing import Any, Self
 import anyio
 
 from ..core.filters import Sieve
-from ..engine.loops import Loop, current_loop, spawn
-from ..engine.reading import AsyncReading, loop_left
+from ..engine.loop.loops import Loop, current_loop, spawn
+from ..engine.readers.reading import AsyncReading, loop_left
 from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.events import Event

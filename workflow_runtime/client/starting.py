@@ -14,7 +14,7 @@ import msgspec
 
 from ..core.filters import Sieve, stream_sieve
 from ..core.position import Position
-from ..engine.clock import new_run_id as make_id
+from ..engine.loop.clock import new_run_id as make_id
 from ..model.errors import AlreadyAnswered, InputError, RunNotPaused
 from ..model.media import Audio, File, Image, Video
 from ..model.run import WorkflowRunOutput

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from ..core.filters import event_name
-from ..engine.fork import HistoryEntry
+from ..engine.start.fork import HistoryEntry
 from ..model.enums import RunStatus
 from ..model.errors import RunNotFound
 from ..model.requirements import ErrorRequirement, StepRequirement, requirement_from_dict

@@ -19,7 +19,7 @@ import anyio.lowlevel
 import pytest
 
 from ..brokers.base import Broker, Hint, Hints, Ticket
-from ..engine.runtime import Runtime
+from ..engine.start.runtime import Runtime
 from ..model.enums import RunStatus
 from ..model.errors import QueueFull
 from ..model.limit import Limit

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 import anyio.lowlevel
 
-from ..engine.loops import Loop, current_loop
+from ..engine.loop.loops import Loop, current_loop
 
 __all__ = ["FakeClock"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_runtime.engine.host import find_live, live_runs
+from workflow_runtime.engine.run.host import find_live, live_runs
 from workflow_runtime.workflow import Workflow
 
 __all__ = ["acancel_run", "cancel_run", "get_active_runs", "is_cancelled"]

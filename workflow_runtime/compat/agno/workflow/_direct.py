@@ -12,7 +12,7 @@ import msgspec
 
 from workflow_runtime.core.flow import Flow
 from workflow_runtime.core.plan import Node, Plan
-from workflow_runtime.engine.context import SHARED, assign
+from workflow_runtime.engine.run.context import SHARED, assign
 from workflow_runtime.model.errors import WorkflowRuntimeError
 from workflow_runtime.model.run import WorkflowRunOutput
 from workflow_runtime.model.step_io import StepInput, StepOutput

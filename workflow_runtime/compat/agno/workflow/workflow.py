@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from workflow_runtime import workflow as strict
-from workflow_runtime.engine.request import Definition
+from workflow_runtime.engine.run.request import Definition
 from workflow_runtime.model.errors import BuildError
 from workflow_runtime.model.media import Audio, File, Image, Video
 from workflow_runtime.model.run import WorkflowRunOutput
