@@ -15,6 +15,7 @@ from workflow_runtime import (
     Loop,
     Parallel,
     RunContext,
+    RunNotPaused,
     RunStatus,
     Step,
     StepInput,
@@ -143,3 +144,13 @@ async def test_a_run_ends_the_same_in_whatever_form_it_is_continued(form: str, d
     assert [event.event for event in output.events or ()].count("StepContinued") == 4
     mine, theirs = (plain(item.step_results[1].to_dict(), item.run_id) for item in (output, expected))
     assert str(mine).replace("note 5", "note 2").replace("note 6", "note 3") == str(theirs)
+
+
+@pytest.mark.anyio
+async def test_an_output_that_was_continued_names_the_one_to_use_without_a_database() -> None:
+    workflow = Workflow(steps=[Step("gate", executor=lambda step_input: "x", requires_confirmation=True)])
+    paused = await workflow.arun("in")
+    answered(paused)
+    assert (await workflow.acontinue_run(paused)).status is RunStatus.completed
+    with pytest.raises(RunNotPaused, match=r"was continued with this output before; .* only the output that"):
+        await workflow.acontinue_run(paused)

@@ -88,6 +88,11 @@ async def _from_memory(asked: Continuation) -> Execution | Joined:
     if output is None:
         raise RunNotFound(f"run {asked.run_id!r}: without a database, continue_run needs the paused output itself")
     refuse_other_session(asked, output.session_id)
+    if output.status is RunStatus.running:  # as the continue below leaves it
+        raise RunNotPaused(
+            f"run {asked.run_id!r} was continued with this output before; without a database, only the output that"
+            " continue_run returned can be continued again"
+        )
     refuse_unless_paused(output.status, asked.run_id)
     if not isinstance(output.journal, Journal):
         raise RunNotPaused(
