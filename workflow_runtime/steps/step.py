@@ -428,18 +428,23 @@ class StepNode(Node):
     ) -> StepOutput:
         step_input = flow.step_input(additional, self.history_runs)
         started = frame.now()
-        given_up = self._given_up(frame, path, record)
-        if given_up is not None:
-            return await self._continued_without(frame, flow, path, given_up, started)
-        attempt = await self._enter(frame, path, record)
-        if frame.replaying and frame.is_watched:
-            await frame.watched(path)
+        attempt = 1
+        if record is None and not frame.replaying:
+            frame.started(self, path)
+            if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again
+                frame.enter(self, path)
+        else:
+            entered = await self._enter(frame, flow, path, record, started)
+            if isinstance(entered, StepOutput):
+                return entered
+            attempt = entered
         while True:
             began = frame.now()
             try:
                 if self.compensate_running is not None:
                     await frame.begun(self, path)
                 output = await frame.invoke(self, path, step_input, attempt)
+                break
             except Exception as error:
                 if self._passes(frame, path, error, attempt):
                     raise
@@ -449,18 +454,7 @@ class StepNode(Node):
                     done = await self._failed(frame, flow, path, failure_of(error), attempt, started)
                     if done is not None:
                         return done
-                if self.executor_type == "workflow":
-                    await frame.start_over(path, attempt, is_new=True)
-                attempt += 1
-                frame.try_again(self, path, attempt)
-            else:
-                break
-        self._leave(frame, path, output, started, attempt)
-        self._completed(frame, path, output)
-        await frame.checkpoint()
-        return output
-
-    def _leave(self, frame: Frame, path: str, output: StepOutput, started: float, attempt: int) -> None:
+                attempt = await self._try_again(frame, path, attempt)
         if type(output.content) not in UNCHANGING:
             frame.keep(output)
         try:
@@ -468,6 +462,9 @@ class StepNode(Node):
         except UnserializableError as error:
             self._refused(frame, path, error, attempt)
             raise
+        self._completed(frame, path, output)
+        await frame.checkpoint()
+        return output
 
     def _passes(self, frame: Frame, path: str, error: Exception, attempt: int) -> bool:
         """Whether neither retries nor the policy are for it: the step's timeout, which is caught around all attempts; that
@@ -489,7 +486,20 @@ class StepNode(Node):
         text, kind = error_text(error), error_name(error)
         frame.emit(ev.StepErrorEvent, self, path, error=text, error_type=kind, attempt=attempt)
 
-    async def _enter(self, frame: Frame, path: str, record: Record | None) -> int:
+    async def _enter(
+        self, frame: Frame, flow: Flow, path: str, record: Record | None, started: float
+    ) -> int | StepOutput:
+        """In a run that is walked again: the number of the attempt that the step begins or continues with; if it was given
+        up before, the output that stands for it."""
+        given_up = self._given_up(frame, path, record)
+        if given_up is not None:
+            return await self._continued_without(frame, flow, path, given_up, started)
+        attempt = await self._entered(frame, path, record)
+        if frame.replaying and frame.is_watched:
+            await frame.watched(path)
+        return attempt
+
+    async def _entered(self, frame: Frame, path: str, record: Record | None) -> int:
         """The number of the attempt that the step begins, or continues with if it was entered before."""
         if record is None or record.status != OPEN:
             frame.started(self, path)
@@ -504,6 +514,10 @@ class StepNode(Node):
             if retried is None or retried["then"] != RETRY or retried["attempt"] < record.attempt:
                 return record.attempt
             failed = retried["attempt"]  # its process died while what it had completed was compensated
+        return await self._try_again(frame, path, failed)
+
+    async def _try_again(self, frame: Frame, path: str, failed: int) -> int:
+        """Begin the attempt after the one that ``failed``. Returns its number."""
         if self.executor_type == "workflow":
             await frame.start_over(path, failed, is_new=True)
         frame.try_again(self, path, failed + 1)
