@@ -245,3 +245,21 @@ async def test_what_cannot_be_forked_is_refused_and_named(again: Again) -> None:
         await work.workflow.fork(str(source.run_id), outputs={"7.other": 1})
     with pytest.raises(StorageError, match="needs a database"):
         await Work(None).workflow.fork("00_x")
+
+
+async def test_a_fork_of_a_fork_starts_with_the_state_that_was_given_to_the_first(db: BaseDb) -> None:
+    async def one(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["x"] = 1
+
+    async def two(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["y"] = session_state["x"]
+
+    async def three(step_input: StepInput) -> str:
+        return "done"
+
+    workflow = Workflow(name="w", steps=[one, two, three], db=db)
+    await workflow.arun("x", run_id="first")
+    second = await workflow.fork("first", "1.two", session_state={"x": 5}, new_run_id="second")
+    third = await workflow.fork("second", "2.three", new_run_id="third")
+    assert second.session_state == third.session_state == {"x": 5, "y": 5}
+    assert (await workflow.fork("third", "1.two")).session_state == {"x": 5, "y": 5}

@@ -123,7 +123,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
             continue
         record = row_to_record(item)
         if record.kind == "compensation":
-            found.append(_compensation(record))
+            found.append(_compensation(record, changes))
             continue
         failure = failures.get(item.path)
         about: dict[str, Any] = {}
@@ -149,7 +149,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     return found
 
 
-def _compensation(record: Record) -> HistoryEntry:
+def _compensation(record: Record, changes: dict[str, tuple[Any, Any]]) -> HistoryEntry:
     result = result_of(record)
     return HistoryEntry(
         path=record.path,
@@ -158,6 +158,7 @@ def _compensation(record: Record) -> HistoryEntry:
         attempt=result.attempts,
         started_at=record.started_at,
         finished_at=record.finished_at,
+        changes=changes or None,
         error=result.error,
         error_type=result.error_type,
         traceback=record.value.get("traceback"),
@@ -214,7 +215,7 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     cut = await _cut(db, source, rows, at)
     kept = [row for row in _before(rows, cut) if not _is_of_undoing(row.path)]
     _refuse_undone(source.run_id, rows, kept)
-    state = _state(rows, cut)
+    state = await _state(db, source, rows, cut)
     if isinstance(state.get(DAMAGED), Unreadable):
         bool(state[DAMAGED])  # raises: nobody knows the state of that moment
     done = {row.path for row in kept if row.status == DONE}
@@ -230,8 +231,15 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
 def _refuse_undone(run_id: str, rows: list[StepRow], kept: list[StepRow]) -> None:
     """LookupError where a step would stand whose effects were undone since."""
     records = [row_to_record(row) for row in rows if COMPENSATION in row.path]
-    undone = {record.path[: record.path.rindex(COMPENSATION)] for record in records if record.kind == "compensation"}
-    found = [row for row in kept if row.path in undone and row.status == DONE]
+    undone = {record.path for record in records if record.kind == "compensation"}
+    places = {path[: path.rindex(COMPENSATION)] for path in undone}
+    found = [
+        row
+        for row in kept
+        if row.status == DONE
+        and row.path in places
+        and f"{row.path}{COMPENSATION}:{row_to_record(row).order}" in undone  # else it has completed again since
+    ]
     if found:
         path = min(found, key=lambda row: row.position).path
         raise LookupError(
@@ -282,11 +290,19 @@ async def _events_until(db: BaseDb, run_id: str, seq: int) -> list[Any]:
         after = page[-1].last_seq
 
 
-def _state(rows: list[StepRow], cut: int) -> dict[str, Any]:
-    """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded."""
+async def _state(db: BaseDb, source: RunRow, rows: list[StepRow], cut: int) -> dict[str, Any]:
+    """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded. A
+    fork's first is of the moment at which it was forked; what was before is its origin's."""
+    is_whole = False  # what the steps of its origin changed is in it
+    if source.forked_from is not None:
+        parent_id, _, shared = source.forked_from.rpartition("@")
+        parent = await db.load_run(parent_id) if cut < int(shared) else None
+        if parent is not None:
+            return await _state(db, parent, await load_steps(db, parent, states=True), cut)
+        is_whole = any(row.path == START and row.run_id == source.run_id for row in rows)
     state: dict[str, Any] = {}
     for row in sorted(rows, key=lambda item: item.position):
-        if row.position < cut:
+        if row.position < cut and (row.run_id == source.run_id or not is_whole):
             _patch(state, row)
     return state
 
