@@ -742,7 +742,7 @@ async def test_what_a_compensation_changed_of_the_state_is_stored_and_in_the_his
         session_state["seat"] = "free"
 
     async def wrong(step_input: StepInput, session_state: dict[str, Any]) -> None:
-        session_state["what"] = (number for number in ())
+        session_state["what"] = (number for number in range(1))
 
     workflow = Workflow(name="w", steps=[Step(name="take", executor=take, compensate=free), wrong], db=db)
     with pytest.raises(TypeError, match="session_state"):
