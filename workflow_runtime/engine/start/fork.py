@@ -63,8 +63,8 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 
 async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, states: bool = False) -> list[StepRow]:
     """The journal of a run: its own rows, over those that it shares with the run that it was forked from. What that run has
-    begun or undone is not the fork's. ``states``: with the session state of steps that have ended, and of the start; also the
-    rows of records that do not hold any more, but whose changes of the state do."""
+    begun or undone is not the fork's. ``states``: with the session state of steps that have ended, and of the start, and
+    with the rows of records that do not hold any more, but whose changes of the state do."""
     own = await db.load_steps(row.run_id)
     if not own and await db.load_run(row.run_id) is None:
         raise RunNotFound(f"run {row.run_id!r} is not stored any more: it was deleted or pruned a moment ago")
