@@ -406,3 +406,45 @@ async def test_a_key_that_a_cancelled_part_added_to_the_state_is_gone(db: BaseDb
             await workflow.acancel_step("r", what)
     assert not outputs[0].session_state
     assert not await workflow.aget_session_state("s")
+
+
+async def test_a_retry_whose_process_died_while_it_undid_the_error_handler_is_ended_by_the_next(db: BaseDb) -> None:
+    from workflow_runtime.engine.run.host import find_live
+
+    slow, freeing = Slow(), anyio.Event()
+    log: list[str] = []
+
+    def fly(step_input: StepInput) -> str:
+        log.append("fly")
+        if log.count("fly") == 1:
+            raise ValueError("no seats left")
+        return "flew"
+
+    def hold(step_input: StepInput) -> str:
+        log.append("hold")
+        return "held"
+
+    async def free(step_output: StepOutput) -> None:
+        if not freeing.is_set():
+            freeing.set()
+            await anyio.sleep_forever()
+        log.append("free")
+
+    handler = Steps(name="instead", steps=[Step(name="hold", executor=hold, compensate=free), slow.work])
+    flight = Step(name="flight", executor=fly, on_error=handler)
+    workflow = Workflow(name="w", steps=[flight, seen], db=db, durability="sync", store_events=True)
+    with anyio.fail_after(10):
+        await workflow.arun("x", run_id="r", background=True)
+        await slow.begun.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(workflow.aretry_step, "r", "0.flight")
+            await freeing.wait()
+            live = find_live("r")
+            assert live is not None
+            await live.release()
+            tasks.cancel_scope.cancel()
+        assert await workflow.recover() == ["r"]
+        async for event in workflow.subscribe("r"):
+            if event.event == "WorkflowCompleted":
+                break
+    assert log == ["fly", "hold", "free", "fly"]
