@@ -19,6 +19,7 @@ from workflow_runtime import (
     RunStatus,
     Step,
     StepInput,
+    StepOutput,
     Steps,
     StorageError,
     Workflow,
@@ -245,3 +246,54 @@ async def test_what_cannot_be_forked_is_refused_and_named(again: Again) -> None:
         await work.workflow.fork(str(source.run_id), outputs={"7.other": 1})
     with pytest.raises(StorageError, match="needs a database"):
         await Work(None).workflow.fork("00_x")
+
+
+async def test_a_fork_of_a_fork_starts_with_the_state_that_was_given_to_the_first(db: BaseDb) -> None:
+    async def one(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["x"] = 1
+
+    async def two(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["y"] = session_state["x"]
+
+    async def three(step_input: StepInput) -> str:
+        return "done"
+
+    workflow = Workflow(name="w", steps=[one, two, three], db=db)
+    await workflow.arun("x", run_id="first")
+    second = await workflow.fork("first", "1.two", session_state={"x": 5}, new_run_id="second")
+    third = await workflow.fork("second", "2.three", new_run_id="third")
+    assert second.session_state == third.session_state == {"x": 5, "y": 5}
+    assert (await workflow.fork("third", "1.two")).session_state == {"x": 5, "y": 5}
+
+
+async def test_a_fork_has_the_state_that_an_attempt_changed_which_was_undone_since(db: BaseDb) -> None:
+    tries: list[str] = []
+
+    def route(step_input: StepInput) -> str:
+        return "second" if tries else "first"
+
+    async def first(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["first"] = True
+
+    async def second(step_input: StepInput) -> str:
+        return "second"
+
+    async def flaky(step_input: StepInput) -> str:
+        tries.append("flaky")
+        if len(tries) == 1:
+            raise ValueError("once")
+        return "ok"
+
+    def undo(step_output: StepOutput) -> None:
+        tries.append("undo")
+
+    one, two = Step(name="first", executor=first), Step(name="second", executor=second)
+    router = Router(choices=[one, two], selector=route, name="route")
+    inner = Workflow(name="inner", steps=[Step(name="book", executor=second, compensate=undo), router, flaky])
+    nested = Step(name="n", workflow=inner, retry=Retry(attempts=2, delay=0))
+    workflow = Workflow(name="w", steps=[nested, second], db=db)
+    output = await workflow.arun("x", run_id="r")
+    assert tries == ["flaky", "undo", "flaky"]
+    fork = await workflow.fork("r", "1.second", session_id="other")
+    assert output.session_state == fork.session_state == {"first": True}
+    assert [entry.path for entry in await workflow.history("r") if "first" in entry.path] == []

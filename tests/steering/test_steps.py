@@ -342,3 +342,109 @@ async def test_an_order_that_is_sent_again_counts_once(db: BaseDb) -> None:
 async def test_no_message_can_be_sent_on_the_topic_of_orders(db: BaseDb) -> None:
     with pytest.raises(InputError):
         await build(Step(name="a", executor=quick), db=db).asend("r1", "!step", {})
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["unstored", "stored"])
+async def test_a_step_whose_error_handler_works_is_itself_tried_again(db: BaseDb, stored: bool) -> None:
+    slow = Slow()
+    log: list[str] = []
+
+    def fly(step_input: StepInput) -> str:
+        log.append("fly")
+        if log.count("fly") == 1:
+            raise ValueError("no seats left")
+        return "flew"
+
+    def hold(step_input: StepInput) -> str:
+        log.append("hold")
+        return "held"
+
+    def free(step_output: StepOutput) -> None:
+        log.append("free")
+
+    handler = Steps(name="instead", steps=[Step(name="hold", executor=hold, compensate=free), slow.work])
+    flight = Step(name="flight", executor=fly, on_error=handler)
+    workflow = Workflow(name="w", steps=[flight, seen], db=db if stored else None)
+    outputs: list[WorkflowRunOutput] = []
+
+    async def go() -> None:
+        outputs.append(await workflow.arun("x", run_id="r"))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(go)
+            await slow.begun.wait()
+            await workflow.aretry_step("r", "0.flight")
+    [output] = outputs
+    assert output.content == "got flew"
+    assert log == ["fly", "hold", "free", "fly"]
+    assert output.failed_steps is None
+    if stored:
+        entries = await workflow.history("r")
+        assert [entry.path for entry in entries if entry.path.startswith("0.flight/") and "!" not in entry.path] == []
+
+
+@pytest.mark.parametrize("what", ["0.box", "0.box/0.work"])
+async def test_a_key_that_a_cancelled_part_added_to_the_state_is_gone(db: BaseDb, what: str) -> None:
+    slow = Slow()
+
+    async def work(step_input: StepInput, run_context: RunContext) -> str:
+        assert run_context.session_state is not None
+        run_context.session_state["half"] = "done"
+        return await slow.work(step_input)
+
+    workflow = Workflow(name="w", steps=[Steps(name="box", steps=[work]), seen], db=db)
+    outputs: list[WorkflowRunOutput] = []
+
+    async def go() -> None:
+        outputs.append(await workflow.arun("x", run_id="r", session_id="s"))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(go)
+            await slow.begun.wait()
+            await workflow.acancel_step("r", what)
+    assert not outputs[0].session_state
+    assert not await workflow.aget_session_state("s")
+
+
+async def test_a_retry_whose_process_died_while_it_undid_the_error_handler_is_ended_by_the_next(db: BaseDb) -> None:
+    from workflow_runtime.engine.run.host import find_live
+
+    slow, freeing = Slow(), anyio.Event()
+    log: list[str] = []
+
+    def fly(step_input: StepInput) -> str:
+        log.append("fly")
+        if log.count("fly") == 1:
+            raise ValueError("no seats left")
+        return "flew"
+
+    def hold(step_input: StepInput) -> str:
+        log.append("hold")
+        return "held"
+
+    async def free(step_output: StepOutput) -> None:
+        if not freeing.is_set():
+            freeing.set()
+            await anyio.sleep_forever()
+        log.append("free")
+
+    handler = Steps(name="instead", steps=[Step(name="hold", executor=hold, compensate=free), slow.work])
+    flight = Step(name="flight", executor=fly, on_error=handler)
+    workflow = Workflow(name="w", steps=[flight, seen], db=db, durability="sync", store_events=True)
+    with anyio.fail_after(10):
+        await workflow.arun("x", run_id="r", background=True)
+        await slow.begun.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(workflow.aretry_step, "r", "0.flight")
+            await freeing.wait()
+            live = find_live("r")
+            assert live is not None
+            await live.release()
+            tasks.cancel_scope.cancel()
+        assert await workflow.recover() == ["r"]
+        async for event in workflow.subscribe("r"):
+            if event.event == "WorkflowCompleted":
+                break
+    assert log == ["fly", "hold", "free", "fly"]

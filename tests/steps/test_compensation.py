@@ -686,3 +686,70 @@ async def test_a_container_that_somebody_cancels_alone_is_compensated_at_once(db
             if event.event == "WorkflowCompleted":
                 break
     assert world.log == ["do a", "undo a-7", "do after"]
+
+
+@pytest.mark.parametrize("in_branch", [False, True], ids=["sequence", "branch"])
+@pytest.mark.parametrize("stored", [False, True], ids=["unstored", "stored"])
+async def test_what_a_failed_attempt_of_a_compensation_changed_of_the_state_does_not_count(
+    db: BaseDb, in_branch: bool, stored: bool
+) -> None:
+    async def refund(step_output: StepOutput, run_context: RunContext, session_state: dict[str, Any]) -> None:
+        async def pay() -> str:
+            session_state["paid"] = True
+            return "paid"
+
+        await run_context.once("pay", pay)
+        if "first" not in tried:
+            tried.append("first")
+            session_state["half"] = "done"
+            raise Sold("not yet")
+        session_state["refunded"] = True
+
+    tried: list[str] = []
+    again = Compensation(refund, retry=Retry(attempts=2, delay=0))
+    maybe: Any = Condition([World().step("a", compensate=again), sold_out], on_error="skip", name="maybe")
+    if in_branch:
+        maybe = Parallel(maybe, World().step("other"), name="both")
+    workflow = Workflow(name="w", steps=[maybe, World().step("after")], db=db if stored else None)
+    output = await workflow.arun("x", session_id="s")
+    assert output.session_state == {"paid": True, "refunded": True}
+
+
+async def test_a_step_that_was_compensated_and_done_again_stands_in_a_fork(db: BaseDb) -> None:
+    world = World()
+    fails = [True]
+
+    async def flaky(step_input: StepInput) -> str:
+        if fails:
+            fails.pop()
+            raise Sold("first")
+        return "ok"
+
+    inner = Workflow(name="inner", steps=[world.step("a"), flaky])
+    nested = Step(name="n", workflow=inner, retry=Retry(attempts=2, delay=0))
+    workflow = Workflow(name="w", steps=[nested, world.step("b")], db=db)
+    await workflow.arun("x", run_id="r")
+    fork = await workflow.fork("r", "1.b")
+    assert fork.status is RunStatus.completed
+    assert world.log == ["do a", "undo a-7", "do a", "do b", "do b"]
+
+
+async def test_what_a_compensation_changed_of_the_state_is_stored_and_in_the_history(db: BaseDb) -> None:
+    async def take(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["seat"] = "taken"
+
+    async def free(step_output: StepOutput, session_state: dict[str, Any]) -> None:
+        session_state["seat"] = "free"
+
+    async def wrong(step_input: StepInput, session_state: dict[str, Any]) -> None:
+        session_state["what"] = (number for number in range(1))
+
+    workflow = Workflow(name="w", steps=[Step(name="take", executor=take, compensate=free), wrong], db=db)
+    with pytest.raises(TypeError, match="session_state"):
+        await workflow.arun("x", session_id="s", run_id="r")
+    output, session = await workflow.aget_run_output("r"), await workflow.aget_session("s")
+    assert output is not None
+    assert session is not None
+    assert output.session_state == session.session_state == {"seat": "free"}
+    [entry] = [entry for entry in await workflow.history("r") if entry.kind == "compensation"]
+    assert entry.changes == {"seat": ("taken", "free")}

@@ -501,6 +501,10 @@ class StepNode(Node):
 
     async def _entered(self, frame: Frame, path: str, record: Record | None) -> int:
         """The number of the attempt that the step begins, or continues with if it was entered before."""
+        if self.handler is not None and frame.replaying and self.executor_type != "workflow":
+            known = frame.given_up(path)
+            if known is not None and known["then"] == RETRY:  # its process died while what its handler did was undone
+                await frame.start_over(path, known["attempt"], is_new=False)
         if record is None or record.status != OPEN:
             frame.started(self, path)
             if self.executor_type == "workflow":  # entered again, after a pause inside it, it does not start again

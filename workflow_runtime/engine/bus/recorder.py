@@ -233,6 +233,7 @@ class Recorder:
         self._steps[record.path] = StepRow(
             run_id=self.run.id, path=record.path, position=record.position, status=VOID, attempt=self.run.epoch
         )
+        self._mark(record, {}, {})
 
     def died(self, deaths: int) -> None:
         """The run was claimed after its process had died so often."""

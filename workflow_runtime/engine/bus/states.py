@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ...core.journal import DONE
+from ...core.journal import DONE, VOID
 from ...model import codec
 from ...model.errors import StorageError
 from ...model.run import WorkflowRunOutput
@@ -65,7 +65,7 @@ async def with_states(db: BaseDb, rows: list[StepRow], session_id: str, *, done:
     for place, row in enumerate(rows):
         if row.state is None or row.state_version is None:
             continue
-        if not done and (row.status == DONE or row.path == START):
+        if not done and (row.status in (DONE, VOID) or row.path == START):
             found[place] = msgspec.structs.replace(row, state=None)
             continue
         pair = decode_views(row.state, row.state_version, row.run_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +22,7 @@ import anyio.to_thread
 from ...core.binding import COROUTINE, Binding
 from ...core.journal import GIVEN_UP, Record
 from ...core.life import REFUSE, Happening, Life
-from ...core.state import Frozen, replace
+from ...core.state import Frozen
 from ...model import events as ev
 from ...model.compensation import Compensation
 from ...model.enums import RunStatus
@@ -263,7 +264,14 @@ async def _compensate_one(outer: Frame, undo: Undo, due: Due) -> None:
         return
     frame = _frame_at(outer, due.path)
     before = _state_of(frame)
-    attempts, error = await _tried(frame, node, due, found)
+    if before is None:  # what cannot be stored does not count; what the compensations change does
+        frame.drop_changes(due.key)
+        before = _state_of(frame)
+    try:
+        attempts, error = await _tried(frame, node, due, found)
+    finally:
+        if run.before is not None:
+            run.before.pop(due.key, None)
     changed: dict[str, Frozen | None] = {}
     about: dict[str, Any] = {"step": node.name, "cut_off": due.cut_off, "attempts": attempts}
     if error is not None:
@@ -293,7 +301,8 @@ async def _tried(
 ) -> tuple[int, Exception | None]:
     """Call the compensation as often as its retry policy says: the number of attempts, and what the last one raised."""
     retry = found[0].retry
-    kept = _found_by(frame)
+    with suppress(UnserializableError):
+        frame.keep_state(due.key)
     attempt = 1
     while True:
         try:
@@ -301,7 +310,7 @@ async def _tried(
         except Exception as error:
             if isinstance(error, StorageError) and not isinstance(error, UnserializableError):
                 raise  # the database is away, or has the run no more: that says nothing of the compensation
-            _put_back(frame, kept)
+            frame.restore(due.key)  # what an attempt that failed has changed of the session state does not count
             if retry is None or not retries(retry, error, attempt):
                 return attempt, error
             delay = pause_of(retry, error, attempt, frame.random())
@@ -416,20 +425,6 @@ def _state_of(frame: Frame) -> dict[str, Frozen | None] | None:
         return frame.working()
     except UnserializableError:  # by what the step that failed has put there
         return None
-
-
-def _found_by(frame: Frame) -> dict[str, Frozen] | None:
-    """The session state as the compensation finds it, for its further attempts."""
-    try:
-        return frame.freeze() if frame.branch is None else None
-    except UnserializableError:
-        return None
-
-
-def _put_back(frame: Frame, found: dict[str, Frozen] | None) -> None:
-    """What an attempt that failed has changed of the session state does not count."""
-    if found is not None:
-        replace(frame.state, {**dict.fromkeys(frame.state), **found})
 
 
 STEPS.add(_called.__code__)

@@ -26,7 +26,7 @@ from ...model.review import HumanReview
 from ...model.step_io import StepInput, StepOutput
 from ...model.text import error_name, error_text
 from ...steps.signals import Suspended
-from ...steps.step import RETRY
+from ...steps.step import HANDLE, RETRY
 from ..bus.failures import log_failure, note, place_of, shorten, traceback_text
 from ..bus.said import take_back
 from ..bus.step_events import step_completed, step_content, step_output, step_started
@@ -391,6 +391,17 @@ class Frame:
             return
         if not await self.give_up((path,), {"then": RETRY, "attempt": failed_attempt}) and not is_under_way:
             return
+        await self._forget(path, failed_attempt)
+
+    async def unhandle(self, path: str) -> None:
+        """The step at ``path`` is executed again: what its error handler has done does not count, and is compensated."""
+        known = self.given_up(path)
+        if known is not None and known["then"] == HANDLE:
+            await self.give_up((path,), {"then": RETRY, "attempt": known["attempt"]})
+            await self._forget(path, known["attempt"])
+
+    async def _forget(self, path: str, failed_attempt: int) -> None:
+        """What is inside of ``path`` is as if it had never been."""
         run = self.run
         for record in run.journal.forget(path):
             if run.undo is not None:
@@ -463,7 +474,7 @@ class Frame:
         elif self.branch is not None:
             self.branch.drop_changes()
         elif run.recorder is not None:
-            replace(run.state, run.recorder.committed)
+            replace(run.state, {**dict.fromkeys(run.state), **run.recorder.committed})
 
     def take_over(self, changed: dict[str, Frozen | None], path: str) -> None:
         """What ``once`` or an edit at ``path`` has changed is part of the run's state from now on."""

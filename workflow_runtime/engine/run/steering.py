@@ -230,6 +230,7 @@ class Place:
         record = run.journal.get(path)
         frame.drop_changes(path)
         if order.action == "retry":
+            await frame.unhandle(path)
             self._try_again(record, why)
             await frame.settle()
             return None

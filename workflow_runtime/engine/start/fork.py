@@ -63,13 +63,14 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 
 async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, states: bool = False) -> list[StepRow]:
     """The journal of a run: its own rows, over those that it shares with the run that it was forked from. What that run has
-    begun or undone is not the fork's. ``states``: with the session state of steps that have ended, and of the start."""
+    begun or undone is not the fork's. ``states``: with the session state of steps that have ended, and of the start, and
+    with the rows of records that do not hold any more, but whose changes of the state do."""
     own = await db.load_steps(row.run_id)
     if not own and await db.load_run(row.run_id) is None:
         raise RunNotFound(f"run {row.run_id!r} is not stored any more: it was deleted or pruned a moment ago")
     own = await with_states(db, own, row.session_id, done=states)
     if row.forked_from is None:
-        return [item for item in own if item.status != VOID]
+        return [item for item in own if _holds(item)]
     parent_id, _, cut = row.forked_from.rpartition("@")
     if parent_id in heirs or not cut.isdecimal():
         raise StorageError(f"run {row.run_id!r} is stored as forked from {row.forked_from!r}, which cannot be")
@@ -81,7 +82,12 @@ async def load_steps(db: BaseDb, row: RunRow, heirs: tuple[str, ...] = (), *, st
     known = {item.path for item in own}
     shared = _before(await load_steps(db, parent, (*heirs, row.run_id), states=states), int(cut))
     found = [*(item for item in shared if item.path not in known and not _is_of_undoing(item.path)), *own]
-    return [item for item in found if item.status != VOID]
+    return [item for item in found if _holds(item)]
+
+
+def _holds(row: StepRow) -> bool:
+    """Whether the row says something: of a record that does not hold any more, what it has changed of the state."""
+    return row.status != VOID or row.state is not None
 
 
 def _is_of_undoing(path: str) -> bool:
@@ -111,10 +117,10 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     state: dict[str, Any] = {}
     rows = sorted(await load_steps(db, row, states=True), key=lambda item: item.position)
     failures = {item.path.removesuffix(FAILURE): item for item in rows if item.path.endswith(FAILURE)}
-    places = {item.path: item.run_id for item in rows}
+    places = {item.path: item.run_id for item in rows if item.status != VOID}
     for item in rows:
         changes = _patch(state, item)
-        if item.path in HIDDEN or item.path.endswith(INPUT):
+        if item.status == VOID or item.path in HIDDEN or item.path.endswith(INPUT):
             continue
         if item.path.endswith(FAILURE):
             step = item.path.removesuffix(FAILURE)
@@ -123,7 +129,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
             continue
         record = row_to_record(item)
         if record.kind == "compensation":
-            found.append(_compensation(record))
+            found.append(_compensation(record, changes))
             continue
         failure = failures.get(item.path)
         about: dict[str, Any] = {}
@@ -149,7 +155,7 @@ async def load_history(db: BaseDb, row: RunRow) -> list[HistoryEntry]:
     return found
 
 
-def _compensation(record: Record) -> HistoryEntry:
+def _compensation(record: Record, changes: dict[str, tuple[Any, Any]]) -> HistoryEntry:
     result = result_of(record)
     return HistoryEntry(
         path=record.path,
@@ -158,6 +164,7 @@ def _compensation(record: Record) -> HistoryEntry:
         attempt=result.attempts,
         started_at=record.started_at,
         finished_at=record.finished_at,
+        changes=changes or None,
         error=result.error,
         error_type=result.error_type,
         traceback=record.value.get("traceback"),
@@ -210,11 +217,12 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
     source = await db.load_run(run_id)
     if source is None:
         raise RunNotFound(f"no run {run_id!r} to fork; check the id and the workflow's db")
-    rows = await load_steps(db, source, states=True)
+    stored = await load_steps(db, source, states=True)
+    rows = [row for row in stored if row.status != VOID]
     cut = await _cut(db, source, rows, at)
     kept = [row for row in _before(rows, cut) if not _is_of_undoing(row.path)]
     _refuse_undone(source.run_id, rows, kept)
-    state = _state(rows, cut)
+    state = await _state(db, source, stored, cut)
     if isinstance(state.get(DAMAGED), Unreadable):
         bool(state[DAMAGED])  # raises: nobody knows the state of that moment
     done = {row.path for row in kept if row.status == DONE}
@@ -230,8 +238,15 @@ async def load_prefix(db: BaseDb, run_id: str, at: str | int | None) -> Prefix:
 def _refuse_undone(run_id: str, rows: list[StepRow], kept: list[StepRow]) -> None:
     """LookupError where a step would stand whose effects were undone since."""
     records = [row_to_record(row) for row in rows if COMPENSATION in row.path]
-    undone = {record.path[: record.path.rindex(COMPENSATION)] for record in records if record.kind == "compensation"}
-    found = [row for row in kept if row.path in undone and row.status == DONE]
+    undone = {record.path for record in records if record.kind == "compensation"}
+    places = {path[: path.rindex(COMPENSATION)] for path in undone}
+    found = [
+        row
+        for row in kept
+        if row.status == DONE
+        and row.path in places
+        and f"{row.path}{COMPENSATION}:{row_to_record(row).order}" in undone  # else it has completed again since
+    ]
     if found:
         path = min(found, key=lambda row: row.position).path
         raise LookupError(
@@ -282,11 +297,19 @@ async def _events_until(db: BaseDb, run_id: str, seq: int) -> list[Any]:
         after = page[-1].last_seq
 
 
-def _state(rows: list[StepRow], cut: int) -> dict[str, Any]:
-    """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded."""
+async def _state(db: BaseDb, source: RunRow, rows: list[StepRow], cut: int) -> dict[str, Any]:
+    """The session state as it was at ``cut``: the run's first, with each step's changes in the order they were recorded. A
+    fork's first is of the moment at which it was forked; what was before is its origin's."""
+    is_whole = False  # what the steps of its origin changed is in it
+    if source.forked_from is not None:
+        parent_id, _, shared = source.forked_from.rpartition("@")
+        parent = await db.load_run(parent_id) if cut < int(shared) else None
+        if parent is not None:
+            return await _state(db, parent, await load_steps(db, parent, states=True), cut)
+        is_whole = any(row.path == START and row.run_id == source.run_id for row in rows)
     state: dict[str, Any] = {}
     for row in sorted(rows, key=lambda item: item.position):
-        if row.position < cut:
+        if row.position < cut and (row.run_id == source.run_id or not is_whole):
             _patch(state, row)
     return state
 
