@@ -170,7 +170,10 @@ async def test_a_schedule_that_fails_keeps_no_other_from_its_run(
         ({"cron": "0 3 * *"}, "cron='0 3 \\* \\*' is not valid"),
         ({"cron": "0 0 30 2 *"}, "cron="),
         ({"cron": "0 3 * * *", "tz": "Europe/Nowhere"}, "tz='Europe/Nowhere' is not a time zone"),
+        ({"cron": "0 3 * * * *"}, "is not valid \\(Wrong number of fields\\)"),
         ({"every": 0.5}, "every=0.5"),
+        ({"every": float("inf")}, "every=inf"),
+        ({"every": 1e300}, "every=1e\\+300"),
         ({"every": 5, "priority": 1.5}, "priority=1.5"),
         ({"every": 5, "user_id": 5}, "user_id=5"),
     ],
@@ -181,6 +184,8 @@ async def test_a_schedule_that_cannot_be_is_refused(options: dict[str, Any], mes
         await workflow.aschedule("x", **options)
     with pytest.raises(InputError, match="name"):
         await workflow.aschedule("x" * 101, every=5)
+    with pytest.raises(InputError, match="name"):
+        await workflow.aschedule("", every=5)
     assert await workflow.alist_schedules() == []
 
 

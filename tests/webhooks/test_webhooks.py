@@ -273,6 +273,9 @@ def test_the_vector_of_the_specification() -> None:
     [
         ({"url": "ftp://example.com"}, "must be an address"),
         ({"url": "https://"}, "must be an address"),
+        ({"url": "https://example.com:99999/"}, "must be an address"),
+        ({"url": "https://[/"}, "must be an address"),
+        ({"url": "https://example.com", "secret": []}, "24 to 64 bytes"),
         ({"url": "https://example.com", "secret": "whsec_short"}, "24 to 64 bytes"),
         ({"url": "https://example.com", "events": "WorkflowPaused"}, "list of events"),
         ({"url": "https://example.com", "events": ["WorkflowPuased"]}, "WorkflowPuased"),

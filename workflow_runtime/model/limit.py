@@ -38,7 +38,7 @@ class Limit(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
     """A limit of a workflow's queued runs, kept over all processes that share the database.
 
     Attributes:
-        key: What is counted together: "user_id", "session_id", or a function of a ``QueuedRun`` that returns a text (None:
+        key: What is counted together: "user_id", "session_id", or a function of a ``QueuedRun`` that returns a string (None:
             the limit is not for this run). Runs without a user count together. None: all runs of the workflow.
         concurrency: How many runs of a key may work at the same time.
         rate: How many runs of a key may begin in any period, as in "10/minute": a number, "/", and "second", "minute",

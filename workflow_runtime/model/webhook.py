@@ -39,9 +39,16 @@ class Webhook(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         from urllib.parse import urlsplit  # loaded by those who have a webhook, as what else is imported below
 
-        parts = urlsplit(self.url) if isinstance(self.url, str) else None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BuildError(f"Webhook: url={self.url!r} must be an address such as 'https://example.com/hooks'")
+        refusal = f"Webhook: url={self.url!r} must be an address such as 'https://example.com/hooks'"
+        if not isinstance(self.url, str):
+            raise BuildError(refusal)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port  # ValueError: out of range
+        except ValueError as error:
+            raise BuildError(refusal) from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BuildError(refusal)
         where = f"Webhook {parts.hostname!r}: "
         checks.identifier(self.name, "name", where)
         checks.seconds(self.timeout, "timeout", where, none=None)
@@ -49,6 +56,10 @@ class Webhook(msgspec.Struct, metaclass=Suggesting, frozen=True, kw_only=True):
             raise BuildError(f"{where}retry={self.retry!r} must be a Retry, such as Retry(attempts=10, delay=5)")
         if isinstance(self.events, str) or not isinstance(self.events, Iterable) or not self.events:
             raise BuildError(f"{where}events={self.events!r} must be a list of events, such as ['WorkflowPaused']")
+        if self.secret is not None and not self.secrets:
+            raise BuildError(
+                f"{where}secret=[] must hold a secret of 24 to 64 bytes; write secret=None to sign nothing"
+            )
         for secret in self.secrets:
             _key(secret, where)
 

@@ -27,6 +27,7 @@ __all__ = ["delete_schedule", "fire_due", "list_schedules", "put_schedule"]
 logger = logging.getLogger("workflow_runtime")
 _WHERE = "aschedule(): "
 _MOST_NAME = 100  # bytes
+_LONGEST = 100 * 366 * 86_400  # seconds: a hundred years, so that the next time is a date
 
 
 class _Stored(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -64,6 +65,8 @@ async def put_schedule(
         UnserializableError: The input cannot be stored.
     """
     checks.identifier(checks.required(name, "name"), "name", _WHERE, most=_MOST_NAME, error=InputError)
+    if not name:
+        raise InputError(f"{_WHERE}name={name!r} must not be empty; write for example name='nightly'")
     for what, text in (("user_id", user_id), ("session_id", session_id), ("queue", queue)):
         checks.identifier(text, what, _WHERE, error=InputError)
     checks.number(
@@ -73,9 +76,11 @@ async def put_schedule(
         raise InputError(f"schedule {name!r} needs cron= or every=, and not both; write for example cron='0 3 * * *'")
     seconds = every.total_seconds() if isinstance(every, timedelta) else every
     if seconds is not None:
-        checks.number(seconds, "every", _WHERE, least=1, none=None, error=InputError)
+        checks.number(seconds, "every", _WHERE, least=1, most=_LONGEST, none=None, error=InputError)
     zone: str = checks.text(tz, "tz", _WHERE, error=InputError) or "UTC"
     checks.text(cron, "cron", _WHERE, error=InputError)
+    if cron is not None and len(cron.split()) != 5:  # a sixth field would be seconds, which a look each second can miss
+        raise InputError(f"cron={cron!r} is not valid (Wrong number of fields); write for example cron='0 3 * * *'")
     checks.identifier(run_id_of(workflow_id, name, now), "the id of its runs", _WHERE, error=InputError)
     stored = _Stored(
         cron=cron,
