@@ -288,8 +288,15 @@ async def test_limits_need_a_database_and_names_of_their_own() -> None:
 
 async def test_a_key_that_is_no_text_is_refused() -> None:
     workflow = workflow_on(InMemoryDb(), Limit(key=lambda run: run.input, concurrency=1))
-    with pytest.raises(InputError, match="the key of limit '<lambda>'=5 must be a text"):
+    with pytest.raises(
+        InputError, match=r"the key of limit '<lambda>' must be a string or None, .* returned 5; return str"
+    ):
         await workflow.arun(5, background=True)
+    broken = workflow_on(InMemoryDb(), Limit(key=lambda run: run.metadata["tenant"], concurrency=1))
+    with pytest.raises(
+        InputError, match=r"limit '<lambda>' cannot be found: its function raised TypeError: .*return None"
+    ):
+        await broken.arun("x", background=True)
     with pytest.raises(InputError, match="deduplication_id= is for runs in the background"):
         await workflow.arun("x", deduplication_id="x")
 

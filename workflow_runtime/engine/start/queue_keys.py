@@ -19,7 +19,7 @@ def limit_rows(request: RunRequest, queue: str) -> tuple[LimitRow, ...]:
     """The limits of the run with their keys: workflow, a line feed, and what is counted.
 
     Raises:
-        InputError: A key function returned something else than a text or None.
+        InputError: A key function raised, or returned something else than a string or None.
     """
     limits: tuple[Limit, ...] = request.definition.limits
     if not limits:
@@ -56,10 +56,25 @@ def _counted(limit: Limit, run: QueuedRun) -> str | None:
     """What the limit counts together with this run; None where the limit is not for it."""
     if limit.key is None:
         return limit.label
-    value = limit.key(run) if callable(limit.key) else getattr(run, limit.key)
-    if value is None:
-        return f"no {limit.label}" if isinstance(limit.key, str) else None
     what = f"the key of limit {limit.label!r}"
+    if not callable(limit.key):
+        value = getattr(run, limit.key)
+        if value is None:
+            return f"no {limit.label}"
+    else:
+        try:
+            value = limit.key(run)
+        except Exception as error:
+            raise InputError(
+                f"{what} cannot be found: its function raised {type(error).__name__}: {error}; return None for a run that"
+                " the limit is not for"
+            ) from error
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise InputError(
+                f"{what} must be a string or None, and its function returned {value!r}; return str(...) of it"
+            )
     return f"{limit.label} {checks.identifier(value, what, most=_MOST, error=InputError)!r}"
 
 
