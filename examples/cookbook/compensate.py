@@ -18,8 +18,11 @@ def pay() -> str:
     raise PermissionError("the card was declined")
 
 
+cancelled: list[str] = []
+
+
 def cancel_booking(step_output: StepOutput) -> None:
-    print("cancelled", step_output.content)
+    cancelled.append(step_output.content)
 
 
 trip = Workflow(
@@ -36,9 +39,9 @@ try:
             print(event.error, "| to undo:", event.steps)
 except PermissionError as error:
     print("failed:", error)
+print("cancelled:", cancelled)
 
 # prints:
 # the card was declined | to undo: ['1.book_flight', '0.book_hotel']
-# cancelled flight-4
-# cancelled hotel-17
 # failed: the card was declined
+# cancelled: ['flight-4', 'hotel-17']

@@ -58,7 +58,7 @@ def test_a_file_names_a_workflow_as_well(wfr: Wfr) -> None:
         (("run", "flows"), "module:workflow"),
         (("run", "no_such_module:x"), "no module 'no_such_module'"),
         (("run", "no/such/file.py:x"), "no file"),
-        (("run", "flows:nothing"), "it has echo, broken, slow, ask"),
+        (("run", "flows:nothing"), "it has echo, undone, broken, slow, ask"),
         (("run", "flows:number"), "is an int, not a Workflow"),
         (("run", "flows:echo", "{bad"), "--text"),
         (("run", "flows:echo", "hi", "--db", "nonsense"), "no database URL"),

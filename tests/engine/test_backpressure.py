@@ -243,11 +243,11 @@ class Stuck(InMemoryDb):
         self.go = anyio.Event()
         self.most = 0
 
-    async def commit(self, batch: Any) -> None:
+    async def commit(self, batch: Any) -> Any:
         if batch.events:
             self.most = max(self.most, len(batch.events))
             await self.go.wait()
-        await super().commit(batch)
+        return await super().commit(batch)
 
 
 @pytest.mark.parametrize("edits", [False, True])

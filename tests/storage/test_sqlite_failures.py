@@ -213,7 +213,7 @@ async def test_a_full_disk_fails_what_does_not_fit_and_nothing_else(path: Path) 
 
 
 async def test_a_full_disk_is_usable_again_when_something_was_deleted(path: Path) -> None:
-    db = SqliteDb(path, max_pages=64)
+    db = SqliteDb(path, max_pages=128)
     stored = []
 
     async def fill() -> None:

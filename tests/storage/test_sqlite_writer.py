@@ -240,10 +240,10 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             row = run(run_id, RunStatus.COMPLETED, created_at=float(number), updated_at=float(number), user_id="u")
             row.workflow_id = "w"
             batch = Batch(run=row, steps=[step(run_id=run_id)], events=[event(1, run_id=run_id)])
-            commits.commit(connection, batch, 1.0)
+            commits.commit(connection, batch, 1.0, set())
             other = run(f"x{number:06}", RunStatus.COMPLETED, session_id="s2", created_at=1e6 + number, user_id="v")
             asked = requirement("q", other.run_id, user_id="v", workflow_id="w", timeout_at=5e9, session_id="s2")
-            commits.commit(connection, Batch(run=other, requirements=[asked]), 1.0)
+            commits.commit(connection, Batch(run=other, requirements=[asked]), 1.0, set())
         connection.execute("COMMIT")
         # All text is pruned, and nothing is old enough for more.
         runs = queries.old_runs(connection, "w", range(1), 9e9, -1)
@@ -254,8 +254,8 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
         patch.expected = {"k": last[0]}
         last[0] = name.encode()
         calls: list[tuple[Any, ...]] = [
-            (commits.commit, Batch(create=True, run=new, session=patch), 1.0),
-            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)]), 1.0),
+            (commits.commit, Batch(create=True, run=new, session=patch), 1.0, set()),
+            (commits.commit, Batch(fence=fence(name), run=run(name, seq=3), steps=[step(run_id=name)]), 1.0, set()),
             (commits.renew, [(fence(name), 50.0)], 1.0),
             (commits.request_cancel, name, 5.0),
             (queries.load_run, name, 1.0),
@@ -270,7 +270,7 @@ def test_no_call_costs_more_in_a_session_with_many_runs(path: Path) -> None:
             (queries.old_runs, "w", range(3), -1.0, 200),
             (queries.old_runs, None, range(3), -1.0, 200),
             (queries.old_runs, "w", range(3), 9e9, 10),
-            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9)), 1.0),
+            (commits.commit, Batch(run=run(name, RunStatus.CANCELLED, created_at=9e9)), 1.0, set()),
         ]
         for where in (
             RunFilter(session_id="s1"),

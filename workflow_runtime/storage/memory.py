@@ -551,7 +551,7 @@ class InMemoryDb(BaseDb):
                 version=session.version,
                 begins=self._begins.get(session_id, 0),
                 state=dict(session.state),
-                rows=rows,
+                rows=sorted(rows, key=lambda row: (row.version, row.name)),
             )
 
     async def list_runs(

@@ -14,7 +14,7 @@ from agno.run.workflow import (
 )
 from agno.workflow import Step, StepInput, StepOutput, Workflow
 
-EVENTS = set(WORKFLOW_RUN_EVENT_TYPE_REGISTRY) - {"WorkflowResumed"}
+EVENTS = set(WORKFLOW_RUN_EVENT_TYPE_REGISTRY) - {"WorkflowResumed", "WorkflowCompensating"}
 BASES = {
     "custom": CustomEvent,
     "workflow": BaseWorkflowRunOutputEvent,
