@@ -165,9 +165,9 @@ class Delivering:
 
     async def _send(self, webhook: Webhook, event: Any, message_id: str, at: int) -> tuple[int, str | None]:
         """The status of the answer (0: none), and why it was not delivered."""
-        body = body_of(event)
-        headers = {"content-type": "application/json", **signed(webhook.secrets, message_id, at, body)}
         try:
+            body = body_of(event)  # what cannot be sent is dead after its attempts, too
+            headers = {"content-type": "application/json", **signed(webhook.secrets, message_id, at, body)}
             with anyio.fail_after(webhook.timeout):
                 async with self._client.stream("POST", webhook.url, content=body, headers=headers) as answer:
                     status = answer.status_code  # its body is not read: it says nothing, and may be endless
